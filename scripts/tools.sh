@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+# Sourced by the other scripts: where things are kept, how they speak, and the tools that a bare Debian lacks.
+
+cache_default="${XDG_CACHE_HOME:-${HOME:?is not set}/.cache}/magiclens"
+# Outside the repository: a fresh clone then finds what another one has built.
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$cache_default/target}"
+
+say() { printf '%s\n' "$*" >&2; }
+
+fail() {
+    say "error: $1"
+    [ $# -lt 2 ] || say "hint: $2"
+    exit 1
+}
+
+missing_commands=()
+missing_packages=()
+
+# need COMMAND PACKAGE...: remembers the Debian packages of a command that is not there.
+need() {
+    command -v "$1" >/dev/null && return
+    missing_commands+=("$1")
+    missing_packages+=("${@:2}")
+}
+
+# Installs what `need` remembered where that is possible, else names it and stops.
+install_needed() {
+    [ ${#missing_packages[@]} -gt 0 ] || return 0
+    local install="apt-get install -y --no-install-recommends ${missing_packages[*]}"
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        fail "missing: ${missing_commands[*]}" "on Debian as root: apt-get update && $install"
+    fi
+    say "installing ${missing_packages[*]}"
+    apt-get update -qq >/dev/null || fail "\`apt-get update\` failed" "see the lines above"
+    DEBIAN_FRONTEND=noninteractive $install -qq >/dev/null || fail "\`$install\` failed" "see the lines above"
+    missing_commands=()
+    missing_packages=()
+}
+
+# What every build needs. SQLite and a few others are C, and linking needs a C compiler anyway.
+need_rust() {
+    command -v cargo >/dev/null || PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
+    command -v cargo >/dev/null || fail "no \`cargo\`" "install Rust as https://rustup.rs describes, version 1.95 or later"
+    need cc gcc libc6-dev
+}
+
+# The folder of the program that `cargo build` and `cargo test` leave behind.
+program="$CARGO_TARGET_DIR/debug/magiclens"
