@@ -1,0 +1,274 @@
+//! Decodes a picture file into RGB, as Pillow's `Image.open(..).convert("RGB")` does.
+//!
+//! The format follows from the content, never from a file name. Alpha is dropped, not blended; of an animation the
+//! first frame counts; the EXIF orientation of a JPEG is not applied. Sizes are checked before anything is allocated.
+
+use std::io::{self, Cursor, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use image::error::ImageError;
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
+
+/// What a picture may cost. Both are checked before memory is spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest encoded file, in bytes.
+    pub max_bytes: u64,
+    /// Largest decoded picture, width times height.
+    pub max_pixels: u64,
+}
+
+impl Default for Limits {
+    /// 64 MiB and 100 million pixels.
+    fn default() -> Self {
+        Self {
+            max_bytes: 64 << 20,
+            max_pixels: 100_000_000,
+        }
+    }
+}
+
+/// Why some bytes are not a picture. The messages name no path: the caller knows it.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// There are no bytes.
+    #[error("the file is empty")]
+    Empty,
+    /// The encoded file is too large.
+    #[error("the file has {bytes} bytes, more than the limit of {max_bytes}")]
+    TooManyBytes {
+        /// Size of the file, at least.
+        bytes: u64,
+        /// The limit in force.
+        max_bytes: u64,
+    },
+    /// The decoded picture would be too large.
+    #[error("the picture has {width} x {height} pixels, more than the limit of {max_pixels}")]
+    TooManyPixels {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// The limit in force.
+        max_pixels: u64,
+    },
+    /// The first bytes belong to no format that we read.
+    #[error("not a picture in a known format\nhint: PNG, JPEG, GIF, BMP, WebP and TIFF are read")]
+    UnknownFormat,
+    /// A known format with a feature that we do not read.
+    #[error("the picture cannot be read: {0}\nhint: save it as an ordinary PNG or JPEG")]
+    Unsupported(String),
+    /// The file ends too early.
+    #[error("the picture is cut off")]
+    Truncated,
+    /// The content contradicts its format.
+    #[error("the picture is damaged: {0}")]
+    Corrupt(String),
+    /// A folder, a pipe or a device.
+    #[error("not an ordinary file")]
+    NotAFile,
+    /// The file could not be read.
+    #[error("the file cannot be read: {}", .0.kind())]
+    Io(io::Error),
+}
+
+/// Decodes a whole file held in memory, into 8-bit RGB.
+///
+/// 16-bit grey is cut off at 255 and other 16-bit samples keep their high byte, as Pillow does.
+pub fn decode_rgb(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError> {
+    if bytes.is_empty() {
+        return Err(DecodeError::Empty);
+    }
+    check_bytes(bytes.len() as u64, limits)?;
+    let format = image::guess_format(bytes).map_err(|_| DecodeError::UnknownFormat)?;
+    // The decoders are other people's code over hostile input: a panic in one of them must cost one picture only.
+    catch_unwind(AssertUnwindSafe(|| match format {
+        ImageFormat::Gif => decode_gif(bytes, limits),
+        ImageFormat::Bmp | ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::Tiff | ImageFormat::WebP => {
+            decode_other(bytes, format, limits)
+        }
+        _ => Err(DecodeError::UnknownFormat),
+    }))
+    .unwrap_or_else(|_| Err(DecodeError::Corrupt("its decoder failed".to_owned())))
+}
+
+/// Reads and decodes a file; its size is checked before it is read.
+pub fn read_rgb(path: &Path, limits: &Limits) -> Result<RgbImage, DecodeError> {
+    let file = fs_err::File::open(path).map_err(DecodeError::Io)?;
+    let metadata = file.metadata().map_err(DecodeError::Io)?;
+    if !metadata.is_file() {
+        return Err(DecodeError::NotAFile);
+    }
+    check_bytes(metadata.len(), limits)?;
+    let mut bytes = Vec::new();
+    // One byte more than allowed, so that a file that grows meanwhile is noticed.
+    file.take(limits.max_bytes.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(DecodeError::Io)?;
+    decode_rgb(&bytes, limits)
+}
+
+fn check_bytes(bytes: u64, limits: &Limits) -> Result<(), DecodeError> {
+    let max_bytes = limits.max_bytes;
+    if max_bytes < bytes {
+        Err(DecodeError::TooManyBytes { bytes, max_bytes })
+    } else {
+        Ok(())
+    }
+}
+
+fn check_pixels(width: u32, height: u32, limits: &Limits) -> Result<(), DecodeError> {
+    let max_pixels = limits.max_pixels;
+    if width == 0 || height == 0 {
+        return Err(DecodeError::Corrupt(format!("it has {width} x {height} pixels")));
+    }
+    if max_pixels < u64::from(width) * u64::from(height) {
+        return Err(DecodeError::TooManyPixels {
+            width,
+            height,
+            max_pixels,
+        });
+    }
+    Ok(())
+}
+
+fn decode_other(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<RgbImage, DecodeError> {
+    if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
+        return Err(DecodeError::Truncated);
+    }
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    // The largest pixel has four 16-bit samples; the rest is for the decoders' own tables.
+    let mut decoder_limits = image::Limits::no_limits();
+    decoder_limits.max_alloc = Some(limits.max_pixels.saturating_mul(8).saturating_add(64 << 20));
+    reader.limits(decoder_limits);
+    let mut decoder = reader.into_decoder().map_err(from_image_error)?;
+    let (width, height) = decoder.dimensions();
+    check_pixels(width, height, limits)?;
+    // Pillow turns a TIFF by its orientation tag while loading it, and no other format.
+    let orientation = match format {
+        ImageFormat::Tiff => decoder.orientation().map_err(from_image_error)?,
+        _ => Orientation::NoTransforms,
+    };
+    let mut image = DynamicImage::from_decoder(decoder).map_err(from_image_error)?;
+    image.apply_orientation(orientation);
+    into_rgb(image, format == ImageFormat::Png && png_is_grey(bytes))
+}
+
+fn into_rgb(image: DynamicImage, is_grey_png: bool) -> Result<RgbImage, DecodeError> {
+    let high_byte = |sample: u16| (sample >> 8) as u8;
+    let cut_off = |sample: u16| sample.min(255) as u8;
+    match image {
+        DynamicImage::ImageLuma8(_)
+        | DynamicImage::ImageLumaA8(_)
+        | DynamicImage::ImageRgb8(_)
+        | DynamicImage::ImageRgba8(_) => Ok(image.into_rgb8()),
+        DynamicImage::ImageLuma16(_) => Ok(narrow(&image.into_rgb16(), cut_off)),
+        // A grey PNG with one transparent value arrives with an alpha channel that Pillow does not make.
+        DynamicImage::ImageLumaA16(_) if is_grey_png => Ok(narrow(&image.into_rgb16(), cut_off)),
+        DynamicImage::ImageLumaA16(_) | DynamicImage::ImageRgb16(_) | DynamicImage::ImageRgba16(_) => {
+            Ok(narrow(&image.into_rgb16(), high_byte))
+        }
+        _ => Err(DecodeError::Unsupported(
+            "its samples are floating-point numbers".to_owned(),
+        )),
+    }
+}
+
+fn narrow(image: &image::ImageBuffer<image::Rgb<u16>, Vec<u16>>, sample: impl Fn(u16) -> u8) -> RgbImage {
+    let samples = image.as_raw().iter().map(|&value| sample(value)).collect();
+    RgbImage::from_raw(image.width(), image.height(), samples).expect("as many samples as before")
+}
+
+/// The colour type in the PNG header is 0: grey without an alpha channel of its own.
+fn png_is_grey(bytes: &[u8]) -> bool {
+    const COLOUR_TYPE_OFFSET: usize = 25;
+    bytes.get(COLOUR_TYPE_OFFSET) == Some(&0)
+}
+
+/// True if the end marker of the first picture is there. The decoder fills missing rows with grey; Pillow refuses them.
+fn jpeg_is_complete(bytes: &[u8]) -> bool {
+    const START_OF_IMAGE: u8 = 0xD8;
+    const END_OF_IMAGE: u8 = 0xD9;
+    let mut rest = bytes;
+    while let Some(start) = rest
+        .windows(2)
+        .position(|pair| pair[0] == 0xFF && !matches!(pair[1], 0x00 | 0xFF))
+    {
+        let marker = rest[start + 1];
+        rest = &rest[start + 2..];
+        match marker {
+            END_OF_IMAGE => return true,
+            // These have no length: start, restart and temporary markers.
+            START_OF_IMAGE | 0xD0..=0xD7 | 0x01 => {}
+            _ => {
+                let &[high, low, ..] = rest else { return false };
+                let length = usize::from(u16::from_be_bytes([high, low]));
+                let Some(after) = rest.get(length.max(2)..) else {
+                    return false;
+                };
+                rest = after;
+            }
+        }
+    }
+    false
+}
+
+/// The first frame on a canvas of the transparent colour, or else of the palette's first.
+fn decode_gif(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError> {
+    let mut options = gif::DecodeOptions::new();
+    options.set_color_output(gif::ColorOutput::Indexed);
+    // The frame is allocated below, after its size is checked.
+    options.set_memory_limit(gif::MemoryLimit::Unlimited);
+    let mut decoder = options.read_info(Cursor::new(bytes)).map_err(from_gif_error)?;
+    let canvas = (u32::from(decoder.width()), u32::from(decoder.height()));
+    let frame = decoder.next_frame_info().map_err(from_gif_error)?;
+    let frame = frame.ok_or_else(|| DecodeError::Corrupt("it has no frame".to_owned()))?;
+    let (left, top) = (u32::from(frame.left), u32::from(frame.top));
+    let (frame_width, frame_height) = (u32::from(frame.width), u32::from(frame.height));
+    let background = frame.transparent.unwrap_or(0);
+    // A frame that reaches over the canvas enlarges it.
+    let (width, height) = (canvas.0.max(left + frame_width), canvas.1.max(top + frame_height));
+    check_pixels(width, height, limits)?;
+    check_pixels(frame_width, frame_height, limits)?;
+
+    let mut indices = vec![0; frame_width as usize * frame_height as usize];
+    decoder.read_into_buffer(&mut indices).map_err(from_gif_error)?;
+    let palette = decoder.palette().map_err(from_gif_error)?;
+    let colour = |index: u8| match palette.get(usize::from(index) * 3..usize::from(index) * 3 + 3) {
+        Some(rgb) => image::Rgb([rgb[0], rgb[1], rgb[2]]),
+        None => image::Rgb([index; 3]),
+    };
+    let mut image = RgbImage::from_pixel(width, height, colour(background));
+    for (y, row) in (top..).zip(indices.chunks_exact(frame_width as usize)) {
+        for (x, &index) in (left..).zip(row) {
+            image.put_pixel(x, y, colour(index));
+        }
+    }
+    Ok(image)
+}
+
+fn from_gif_error(error: gif::DecodingError) -> DecodeError {
+    match error {
+        gif::DecodingError::Io(error) => from_io_error(error),
+        error => DecodeError::Corrupt(error.to_string()),
+    }
+}
+
+fn from_image_error(error: ImageError) -> DecodeError {
+    match error {
+        ImageError::IoError(error) => from_io_error(error),
+        ImageError::Unsupported(error) => DecodeError::Unsupported(error.to_string()),
+        ImageError::Limits(error) => DecodeError::Unsupported(error.to_string()),
+        error => DecodeError::Corrupt(error.to_string()),
+    }
+}
+
+/// The bytes are in memory, so an input error is the content's fault.
+fn from_io_error(error: io::Error) -> DecodeError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => DecodeError::Truncated,
+        _ => DecodeError::Corrupt(error.to_string()),
+    }
+}

@@ -1,0 +1,21 @@
+//! The shared words of magiclens (ImageId, Picture, Triplet, Embedding), their Parquet files, safe image decoding,
+//! and the collection: pictures and triplets made of packages that npm and apt bring.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod collection;
+pub mod decode;
+mod embedding;
+mod id;
+mod picture;
+mod pictures_file;
+mod table;
+mod triplet;
+mod triplets_file;
+
+pub use embedding::{Embedding, EmbeddingError};
+pub use id::{ImageId, ParseImageIdError};
+pub use picture::{ParseVariantError, Picture, PictureKind, Split};
+pub use pictures_file::{read_pictures, write_pictures};
+pub use table::TableError;
+pub use triplet::{Provenance, Triplet};
+pub use triplets_file::{read_triplets, write_triplets};

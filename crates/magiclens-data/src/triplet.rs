@@ -1,0 +1,41 @@
+//! One line of training or test data: a picture, an instruction, and the pictures that answer it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ImageId;
+
+/// A query picture, an instruction, and all pictures that are right answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Triplet {
+    /// The query picture.
+    pub query: ImageId,
+    /// What is wanted of it, in natural words.
+    pub instruction: String,
+    /// All right answers, in the order of their ids; never empty, never the query.
+    pub targets: Vec<ImageId>,
+    /// How query and targets belong together, e.g. "style".
+    pub relation: String,
+    /// Wrong answers that are easily taken for right ones; may be empty.
+    pub hard_negatives: Vec<ImageId>,
+    /// Where it comes from.
+    pub provenance: Provenance,
+}
+
+/// Where a triplet comes from; one JSON text in Parquet.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The package or page of the query.
+    pub source: String,
+    /// What wrote the instruction, e.g. `template:style/12`.
+    pub generator: String,
+    /// The licences of the pictures, joined with ` AND `.
+    pub licence: String,
+    /// The models that took part.
+    #[serde(default)]
+    pub models: Vec<String>,
+    /// Their scores.
+    #[serde(default)]
+    pub scores: BTreeMap<String, f64>,
+}
