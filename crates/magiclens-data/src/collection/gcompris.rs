@@ -1,0 +1,189 @@
+//! GCompris' photographs and flash cards, inside Qt resource archives, with a licence per file in READMEs.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::rcc::{RccError, RccFile, read_rcc};
+
+/// File, kind, emoji and caption of what is taken.
+const PICTURES: &str = include_str!("gcompris.tsv");
+/// Where the unpacked Debian package keeps its archives.
+const ARCHIVES: &str = "usr/share/gcompris-qt/rcc";
+/// Where the activities lie within an archive.
+const ACTIVITIES: &str = "gcompris/src/activities/";
+/// The licence of the package, for files whose README names none.
+const LICENCE: &str = "GPL-3.0-or-later";
+
+/// One photograph or flash card.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct GcomprisPicture {
+    /// Its place below `activities/`, without ending.
+    pub(crate) name: &'static str,
+    /// The picture file.
+    pub(crate) content: Vec<u8>,
+    /// Whether it is a photograph.
+    pub(crate) photo: bool,
+    /// The label of the emoji that shows the same thing.
+    pub(crate) concept: Option<&'static str>,
+    /// A few words about it.
+    pub(crate) caption: &'static str,
+    /// The licence its README names.
+    pub(crate) licence: String,
+}
+
+/// Why the package cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GcomprisError {
+    /// A file cannot be read.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// An archive is damaged.
+    #[error("`{archive}`: {source}")]
+    Rcc {
+        /// Its file name.
+        archive: String,
+        /// What is wrong.
+        source: RccError,
+    },
+}
+
+struct Row {
+    name: &'static str,
+    photo: bool,
+    concept: Option<&'static str>,
+    caption: &'static str,
+}
+
+/// All listed pictures found below the unpacked package, in the order of the list.
+pub(crate) fn pictures(package: &Path) -> Result<Vec<GcomprisPicture>, GcomprisError> {
+    let rows = rows();
+    let wanted: std::collections::HashSet<&str> = rows.iter().map(|row| row.name).collect();
+    let wanted = |path: &str| {
+        let name = path.strip_prefix(ACTIVITIES).unwrap_or_default();
+        name.ends_with("/README") || name.rsplit_once('.').is_some_and(|(name, _)| wanted.contains(name))
+    };
+    let mut files = HashMap::new();
+    for entry in fs_err::read_dir(package.join(ARCHIVES))? {
+        let path = entry?.path();
+        // An activity's archive has the activity's name; `core` and the translations hold no pictures of things.
+        if path.extension().is_none_or(|extension| extension != "rcc") {
+            continue;
+        }
+        let archive = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let found = read_rcc(&fs_err::read(&path)?, &wanted);
+        let found = found.map_err(|source| GcomprisError::Rcc { archive, source })?;
+        files.extend(found.into_iter().map(|RccFile { path, content }| (path, content)));
+    }
+    let licences = licences(&files);
+    let mut pictures = Vec::new();
+    for row in rows {
+        let found = ["webp", "jpg", "png"]
+            .iter()
+            .find_map(|ending| files.remove_entry(&format!("{ACTIVITIES}{}.{ending}", row.name)));
+        if let Some((path, content)) = found {
+            let licence = licences.get(&path).cloned().unwrap_or_else(|| LICENCE.to_owned());
+            let Row {
+                name,
+                photo,
+                concept,
+                caption,
+            } = row;
+            pictures.push(GcomprisPicture {
+                name,
+                content,
+                photo,
+                concept,
+                caption,
+                licence,
+            });
+        }
+    }
+    Ok(pictures)
+}
+
+/// How many pictures are listed.
+pub(crate) fn listed() -> usize {
+    rows().len()
+}
+
+fn rows() -> Vec<Row> {
+    let row = |line: &'static str| {
+        let mut fields = line.split('\t');
+        let (name, kind, concept, caption) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+        Some(Row {
+            name,
+            photo: kind == "photo",
+            concept: (concept != "-").then_some(concept),
+            caption,
+        })
+    };
+    PICTURES
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(row)
+        .collect()
+}
+
+/// The licence of each file that a README lists, by path in the archive.
+fn licences(files: &HashMap<String, Vec<u8>>) -> HashMap<String, String> {
+    let mut licences = HashMap::new();
+    for (path, readme) in files.iter().filter(|(path, _)| path.ends_with("/README")) {
+        let folder = path.trim_end_matches("README");
+        let mut licence = None;
+        let mut in_files = false;
+        for line in String::from_utf8_lossy(readme).lines().map(str::trim) {
+            if let Some(named) = line.strip_prefix("License:") {
+                licence = Some(spdx(named.trim()));
+                in_files = false;
+            } else if line.starts_with("Files:") {
+                in_files = true;
+            } else if line.is_empty() || line.contains(": ") || line.ends_with(':') {
+                in_files = false;
+            } else if in_files && let Some(licence) = &licence {
+                licences.insert(format!("{folder}{line}"), licence.clone());
+            }
+        }
+    }
+    licences
+}
+
+/// What the READMEs call a licence, as SPDX where there is such a name.
+fn spdx(named: &str) -> String {
+    match named {
+        "Public Domain" | "Public domain" => "LicenseRef-public-domain".to_owned(),
+        "GPLv3 or later" | "GPLv3+" | "GPL-3+" => LICENCE.to_owned(),
+        other => other
+            .replace("CC-BY-SA ", "CC-BY-SA-")
+            .replace("CC-BY ", "CC-BY-")
+            .replace("CC BY-SA ", "CC-BY-SA-"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn licences_are_read_from_the_readme() {
+        let readme = "Copyright: A\nLicense: CC-BY-SA 4.0\nSource: https://a/b\nFiles:\nx.webp\nsub/y.webp\n\n\
+                      Copyright: B\nLicense: Public Domain\nFiles:\nz.webp\n";
+        let files = HashMap::from([("p/README".to_owned(), readme.as_bytes().to_vec())]);
+        let licences = licences(&files);
+        assert_eq!(licences["p/x.webp"], "CC-BY-SA-4.0");
+        assert_eq!(licences["p/sub/y.webp"], "CC-BY-SA-4.0");
+        assert_eq!(licences["p/z.webp"], "LicenseRef-public-domain");
+        assert_eq!(licences.len(), 3);
+    }
+
+    #[test]
+    fn the_list_is_well_formed() {
+        let lines = PICTURES.lines().filter(|line| !line.starts_with('#')).count();
+        assert_eq!(listed(), lines);
+        assert!(
+            rows()
+                .iter()
+                .all(|row| !row.caption.is_empty() && row.name.contains('/'))
+        );
+        assert!(rows().iter().filter(|row| row.photo && row.concept.is_some()).count() > 120);
+    }
+}

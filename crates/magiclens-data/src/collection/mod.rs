@@ -1,0 +1,259 @@
+//! The collection: pictures with labels and a leak-free split, and triplets, made of packages that npm and apt bring.
+//!
+//! [`build`] reads the folder that `scripts/fetch-packages` fills and writes a collection folder: `pictures/`,
+//! `pictures.parquet`, `triplets-{train,dev,test}.parquet` and `report.json`. A picture that is there is not rendered
+//! again, and a second run over the same packages changes nothing.
+
+mod draw;
+mod gcompris;
+mod iconify;
+mod labels;
+mod packages;
+mod rcc;
+mod render;
+mod report;
+mod slugs;
+mod sources;
+mod split;
+mod store;
+mod triplets;
+mod tuxpaint;
+mod wordings;
+
+use std::path::{Path, PathBuf};
+
+pub use labels::LabelsError;
+pub use packages::{DRAWINGS, DrawingPackage, GCOMPRIS, HELD_OUT_STYLES, LABELS, Look, PHOTO_STYLE, TUXPAINT};
+pub use report::{Failed, Missing, Report};
+pub use split::split_of_root;
+pub use triplets::{
+    COLOUR, DRAWING_TO_PHOTO, GENDER, GROUP, PHOTO_TO_DRAWING, SKETCH_TO_COLOUR, SKIN_TONE, STYLE, STYLE_FAMILY,
+    STYLE_UNSEEN,
+};
+
+use crate::table::TableError;
+use crate::{ImageId, Picture, Split, write_pictures, write_triplets};
+use sources::Item;
+use split::{Roots, split_of_picture};
+use store::{Store, Stored};
+
+/// What a collection is built of, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildConfig {
+    /// The folder that `scripts/fetch-packages` filled.
+    pub packages_dir: PathBuf,
+    /// The collection folder; made if it is not there.
+    pub out_dir: PathBuf,
+    /// Width and height of rendered drawings, in pixels.
+    pub image_size_px: u32,
+    /// Whether flags are taken; they are many and all alike.
+    pub include_flags: bool,
+    /// What the choice of triplets and wordings depends on.
+    pub seed: u64,
+}
+
+impl BuildConfig {
+    /// Drawings of 256 pixels, no flags, seed 0.
+    pub fn new(packages_dir: impl Into<PathBuf>, out_dir: impl Into<PathBuf>) -> Self {
+        let (packages_dir, out_dir) = (packages_dir.into(), out_dir.into());
+        Self {
+            packages_dir,
+            out_dir,
+            image_size_px: 256,
+            include_flags: false,
+            seed: 0,
+        }
+    }
+}
+
+/// Why a collection could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectionError {
+    /// A file could not be read or written.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// A Parquet file could not be written.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// A package file is not the JSON it should be.
+    #[error(
+        "`{path}` is not as expected: {source}\nhint: delete the packages folder and run `scripts/fetch-packages` again"
+    )]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// The label files are not as expected.
+    #[error(transparent)]
+    Labels(#[from] LabelsError),
+    /// Without labels no drawing has a name.
+    #[error("`{packages_dir}` has no package `{}`: {reason}\nhint: run `scripts/fetch-packages {packages_dir}`", LABELS.0)]
+    NoLabels {
+        /// The packages folder.
+        packages_dir: PathBuf,
+        /// Why it cannot be read.
+        reason: String,
+    },
+    /// Not one package of drawings is there.
+    #[error("`{packages_dir}` has no package of drawings\nhint: run `scripts/fetch-packages {packages_dir}`")]
+    NoDrawings {
+        /// The packages folder.
+        packages_dir: PathBuf,
+    },
+    /// The size of the drawings makes no sense.
+    #[error("drawings of {0} pixels cannot be rendered\nhint: choose 16 to 2048; 256 is usual")]
+    ImageSize(u32),
+}
+
+/// What a build is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress<'a> {
+    /// A package is read.
+    Reading(&'a str),
+    /// So many pictures of all are rendered or found rendered.
+    Pictures {
+        /// How many are done.
+        done: usize,
+        /// How many there are.
+        total: usize,
+    },
+    /// The triplets of a part are made.
+    Triplets(Split),
+    /// Nothing has changed since the last build.
+    Unchanged,
+}
+
+/// Builds the collection that `config` describes, or finds it built. Rendering uses rayon's threads.
+pub fn build(config: &BuildConfig, progress: &(dyn Fn(Progress) + Sync)) -> Result<Report, CollectionError> {
+    if !(16..=2048).contains(&config.image_size_px) {
+        return Err(CollectionError::ImageSize(config.image_size_px));
+    }
+    let reading = |package: &str| progress(Progress::Reading(package));
+    let sources = sources::gather(&config.packages_dir, config.include_flags, &reading)?;
+    fs_err::create_dir_all(&config.out_dir)?;
+    let store = Store::open(&config.out_dir, config.image_size_px)?;
+    let stored = store.render_all(&sources.items, &|done, total| {
+        progress(Progress::Pictures { done, total })
+    })?;
+    let inputs = inputs(config, &sources, &stored);
+    if let Some(report) = Report::of_finished(&config.out_dir, &inputs) {
+        progress(Progress::Unchanged);
+        return Ok(report);
+    }
+    Report::remove(&config.out_dir)?;
+    let mut report = Report {
+        inputs,
+        missing: sources.missing,
+        unnamed_icons: sources.unnamed,
+        ..Report::default()
+    };
+    let pictures = merge(&sources.items, &stored, &mut report);
+    write_pictures(config.out_dir.join("pictures.parquet"), &pictures)?;
+    store.prune(&pictures)?;
+    report.count_pictures(&pictures);
+    for split in Split::ALL {
+        progress(Progress::Triplets(split));
+        let triplets = triplets::triplets(&pictures, split, config.seed);
+        write_triplets(triplets_path(&config.out_dir, split), &triplets)?;
+        report.count_triplets(split, &triplets);
+    }
+    report.write(&config.out_dir)?;
+    Ok(report)
+}
+
+/// Where a collection folder keeps the triplets of a part.
+pub fn triplets_path(out_dir: &Path, split: Split) -> PathBuf {
+    out_dir.join(format!("triplets-{split}.parquet"))
+}
+
+/// One picture for all items with the same pixels; the first item names it. Roots that share a picture become one, so
+/// that no picture is in two parts.
+fn merge(items: &[Item], stored: &[Result<Stored, String>], report: &mut Report) -> Vec<Picture> {
+    let mut roots = Roots::default();
+    let mut places: std::collections::HashMap<ImageId, usize> = std::collections::HashMap::new();
+    let mut pictures: Vec<Picture> = Vec::new();
+    for (item, stored) in items.iter().zip(stored) {
+        let stored = match stored {
+            Ok(stored) => stored,
+            Err(reason) => {
+                report.failed.push(Failed {
+                    name: item.name.clone(),
+                    reason: reason.clone(),
+                });
+                continue;
+            }
+        };
+        let Some(&place) = places.get(&stored.id) else {
+            places.insert(stored.id, pictures.len());
+            pictures.push(picture(item, stored));
+            continue;
+        };
+        let first = &mut pictures[place];
+        roots.join(&first.root, &item.label.root);
+        if first.style == item.style {
+            report.merged += 1;
+        } else {
+            report.merged_across_styles += 1;
+        }
+        let concept = &item.label.concept;
+        if first.concept != *concept && !first.also.contains(concept) {
+            first.also.push(concept.clone());
+        }
+    }
+    for picture in &mut pictures {
+        picture.root = roots.find(&picture.root);
+        picture.split = split_of_picture(&picture.root, &picture.style);
+    }
+    report.joined_roots = roots.joined();
+    pictures
+}
+
+/// The picture of an item, in the part its own root belongs to.
+fn picture(item: &Item, stored: &Stored) -> Picture {
+    let label = item.label.clone();
+    Picture {
+        id: stored.id,
+        path: stored.path(),
+        width: stored.width,
+        height: stored.height,
+        kind: item.kind,
+        split: split_of_picture(&label.root, item.style),
+        concept: label.concept,
+        root: label.root,
+        also: Vec::new(),
+        style: item.style.to_owned(),
+        family: item.family.to_owned(),
+        caption: label.caption,
+        tags: label.tags,
+        group: label.group,
+        subgroup: label.subgroup,
+        skin_tone: label.skin_tone,
+        gender: label.gender,
+        colour: label.colour,
+        source: item.source.clone(),
+        licence: item.licence.clone(),
+    }
+}
+
+/// A digest of everything the result depends on; the same inputs are not built twice.
+fn inputs(config: &BuildConfig, sources: &sources::Sources, stored: &[Result<Stored, String>]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let settings = format!("{} {} {}", config.image_size_px, config.include_flags, config.seed);
+    for text in [env!("CARGO_PKG_VERSION"), &settings, wordings::TEXT] {
+        hasher.update(text.as_bytes());
+    }
+    for (item, stored) in sources.items.iter().zip(stored) {
+        let id = stored.as_ref().map(|stored| stored.id.to_string()).unwrap_or_default();
+        hasher.update(
+            format!(
+                "{:?} {} {} {} {id}\n",
+                item.label, item.style, item.source, item.licence
+            )
+            .as_bytes(),
+        );
+    }
+    hasher.update(format!("{:?}", sources.missing).as_bytes());
+    hasher.finalize().to_hex().to_string()
+}

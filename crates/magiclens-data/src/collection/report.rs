@@ -1,0 +1,117 @@
+//! What a build made, and everything that is missing or failed: `report.json`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{CollectionError, triplets_path};
+use crate::table::aside;
+use crate::{Picture, Split, Triplet};
+
+/// The counts of a collection, and what could not be had.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// A digest of packages, settings and pictures.
+    pub inputs: String,
+    /// All pictures.
+    pub pictures: usize,
+    /// Pictures by kind.
+    pub kinds: BTreeMap<String, usize>,
+    /// Pictures by style.
+    pub styles: BTreeMap<String, usize>,
+    /// Pictures by part.
+    pub splits: BTreeMap<String, usize>,
+    /// Root concepts by part, held-out styles left out.
+    pub roots: BTreeMap<String, usize>,
+    /// Triplets by part and relation.
+    pub triplets: BTreeMap<String, BTreeMap<String, usize>>,
+    /// Items whose picture another item of the style already had.
+    pub merged: usize,
+    /// Items whose picture another style already had.
+    pub merged_across_styles: usize,
+    /// Roots that were joined to another one because they share a picture.
+    pub joined_roots: usize,
+    /// Icons whose name means no emoji, by style.
+    pub unnamed_icons: BTreeMap<String, usize>,
+    /// Packages that are missing, whole or in part.
+    pub missing: Vec<Missing>,
+    /// Items that could not be rendered.
+    pub failed: Vec<Failed>,
+}
+
+/// A package that is missing, whole or in part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// Its name.
+    pub package: String,
+    /// Why, or what of it.
+    pub reason: String,
+}
+
+/// An item that could not be rendered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// Style or package, and icon or file.
+    pub name: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl Report {
+    /// The report of a collection that is finished and made of these inputs.
+    pub(crate) fn of_finished(out_dir: &Path, inputs: &str) -> Option<Self> {
+        let report: Self = serde_json::from_slice(&fs_err::read(report_path(out_dir)).ok()?).ok()?;
+        let files = Split::ALL.map(|split| triplets_path(out_dir, split));
+        let whole = files.iter().all(|file| file.is_file()) && out_dir.join("pictures.parquet").is_file();
+        (whole && report.inputs == inputs).then_some(report)
+    }
+
+    /// Removes the report of an earlier build: from now on its folder is unfinished.
+    pub(crate) fn remove(out_dir: &Path) -> Result<(), CollectionError> {
+        match fs_err::remove_file(report_path(out_dir)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn count_pictures(&mut self, pictures: &[Picture]) {
+        self.pictures = pictures.len();
+        let mut roots: BTreeMap<&str, Split> = BTreeMap::new();
+        for picture in pictures {
+            *self.kinds.entry(picture.kind.to_string()).or_default() += 1;
+            *self.styles.entry(picture.style.clone()).or_default() += 1;
+            *self.splits.entry(picture.split.to_string()).or_default() += 1;
+            if !super::HELD_OUT_STYLES.contains(&picture.style.as_str()) {
+                roots.insert(&picture.root, picture.split);
+            }
+        }
+        for split in roots.values() {
+            *self.roots.entry(split.to_string()).or_default() += 1;
+        }
+    }
+
+    pub(crate) fn count_triplets(&mut self, split: Split, triplets: &[Triplet]) {
+        let relations = self.triplets.entry(split.to_string()).or_default();
+        for triplet in triplets {
+            *relations.entry(triplet.relation.clone()).or_default() += 1;
+        }
+    }
+
+    /// Writes `report.json`: last, so that a folder with a report is finished.
+    pub(crate) fn write(&self, out_dir: &Path) -> Result<(), CollectionError> {
+        let path = report_path(out_dir);
+        let json = serde_json::to_vec_pretty(self).map_err(|source| CollectionError::Json {
+            path: path.clone(),
+            source,
+        })?;
+        let aside = aside(&path);
+        fs_err::write(&aside, json)?;
+        fs_err::rename(&aside, &path)?;
+        Ok(())
+    }
+}
+
+fn report_path(out_dir: &Path) -> std::path::PathBuf {
+    out_dir.join("report.json")
+}

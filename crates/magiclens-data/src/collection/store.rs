@@ -1,0 +1,209 @@
+//! The picture files of a collection, and a list of what was rendered from what, so that nothing is rendered twice.
+
+use std::collections::{HashMap, HashSet};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+
+use super::CollectionError;
+use super::render::{self, RENDERER, Rendered};
+use super::sources::{Art, Item};
+use crate::table::aside;
+use crate::{ImageId, Picture};
+
+/// After so many pictures the list is written, so that a stopped build goes on there.
+const CHUNK: usize = 1024;
+
+/// A picture file of the collection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) id: ImageId,
+    pub(crate) extension: String,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    bytes: u64,
+}
+
+/// The folder `pictures/` and the list `rendered.tsv`.
+#[derive(Debug)]
+pub(crate) struct Store {
+    root: PathBuf,
+    size_px: u32,
+    known: HashMap<String, Stored>,
+}
+
+impl Stored {
+    /// The path in the collection folder, with `/`.
+    pub(crate) fn path(&self) -> String {
+        let id = self.id.to_string();
+        format!("pictures/{}/{id}.{}", &id[..2], self.extension)
+    }
+
+    fn line(&self, key: &str) -> String {
+        format!(
+            "{key}\t{}\t{}\t{}\t{}\t{}\n",
+            self.id, self.extension, self.width, self.height, self.bytes
+        )
+    }
+
+    /// A line of the list; a torn or foreign one is nothing.
+    fn parse(line: &str) -> Option<(String, Self)> {
+        let fields: Vec<_> = line.split('\t').collect();
+        let [key, id, extension, width, height, bytes] = fields.as_slice() else {
+            return None;
+        };
+        let (width, height, bytes) = (width.parse().ok()?, height.parse().ok()?, bytes.parse().ok()?);
+        let stored = Self {
+            id: id.parse().ok()?,
+            extension: (*extension).to_owned(),
+            width,
+            height,
+            bytes,
+        };
+        Some(((*key).to_owned(), stored))
+    }
+}
+
+impl Store {
+    /// The store of a collection folder, with what it already holds.
+    pub(crate) fn open(root: &Path, size_px: u32) -> Result<Self, CollectionError> {
+        let mut store = Self {
+            root: root.to_owned(),
+            size_px,
+            known: HashMap::new(),
+        };
+        let list = match fs_err::read(store.list()) {
+            Ok(list) => String::from_utf8_lossy(&list).into_owned(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error.into()),
+        };
+        store.known = list.lines().filter_map(Stored::parse).collect();
+        Ok(store)
+    }
+
+    /// The file of each item, in their order, or why it has none. Those that are there already are not rendered.
+    pub(crate) fn render_all(
+        &self,
+        items: &[Item],
+        progress: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<Vec<Result<Stored, String>>, CollectionError> {
+        let done = AtomicUsize::new(0);
+        let mut all = Vec::with_capacity(items.len());
+        for chunk in items.chunks(CHUNK) {
+            let stored = chunk.par_iter().map(|item| {
+                let stored = self.render_one(item);
+                progress(done.fetch_add(1, Ordering::Relaxed) + 1, items.len());
+                stored
+            });
+            let stored = stored.collect::<Result<Vec<_>, CollectionError>>()?;
+            self.remember(&stored)?;
+            all.extend(stored.into_iter().map(|outcome| outcome.map(|(_, stored)| stored)));
+        }
+        Ok(all)
+    }
+
+    /// Removes the pictures of earlier builds that are not among `kept`, and nothing else.
+    pub(crate) fn prune(&self, kept: &[Picture]) -> Result<(), CollectionError> {
+        let kept: HashSet<ImageId> = kept.iter().map(|picture| picture.id).collect();
+        let pictures = self.root.join("pictures");
+        if !pictures.is_dir() {
+            return Ok(());
+        }
+        for folder in fs_err::read_dir(pictures)? {
+            for file in fs_err::read_dir(folder?.path())? {
+                let path = file?.path();
+                let id = path.file_stem().and_then(|name| name.to_str()?.parse::<ImageId>().ok());
+                if id.is_some_and(|id| !kept.contains(&id)) {
+                    fs_err::remove_file(path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The key and file of an item, or why it cannot be rendered. The outer error is one of the disk.
+    fn render_one(&self, item: &Item) -> Result<Result<(String, Stored), String>, CollectionError> {
+        let (bytes, svg) = match &item.art {
+            Art::Svg(svg) => (svg.as_bytes().to_vec(), true),
+            Art::File(path) => (
+                fs_err::read(path)?,
+                path.extension().is_some_and(|extension| extension == "svg"),
+            ),
+            Art::Raster(bytes) => (bytes.clone(), false),
+        };
+        let key = self.key(&bytes, svg);
+        if let Some(stored) = self.known.get(&key).filter(|stored| self.is_there(stored)) {
+            return Ok(Ok((key, stored.clone())));
+        }
+        let rendered = if svg {
+            render::render_svg(&bytes, self.size_px)
+        } else {
+            render::render_raster(&bytes)
+        };
+        match rendered {
+            Ok(rendered) => Ok(Ok((key, self.save(rendered)?))),
+            Err(error) => Ok(Err(error.to_string())),
+        }
+    }
+
+    fn save(&self, rendered: Rendered) -> Result<Stored, CollectionError> {
+        let Rendered {
+            bytes,
+            extension,
+            width,
+            height,
+        } = rendered;
+        let stored = Stored {
+            id: ImageId::of_bytes(&bytes),
+            extension: extension.to_owned(),
+            width,
+            height,
+            bytes: bytes.len() as u64,
+        };
+        let path = self.root.join(stored.path());
+        if !self.is_there(&stored) {
+            if let Some(folder) = path.parent() {
+                fs_err::create_dir_all(folder)?;
+            }
+            // Two threads may save the same picture: each writes its own file, and renaming decides.
+            let thread = rayon::current_thread_index().unwrap_or_default();
+            let aside = aside(&path).with_extension(format!("part{thread}"));
+            fs_err::write(&aside, &bytes)?;
+            fs_err::rename(&aside, &path)?;
+        }
+        Ok(stored)
+    }
+
+    fn remember(&self, stored: &[Result<(String, Stored), String>]) -> Result<(), CollectionError> {
+        let new = stored
+            .iter()
+            .flatten()
+            .filter(|(key, stored)| self.known.get(key) != Some(stored));
+        let lines: String = new.map(|(key, stored)| stored.line(key)).collect();
+        if !lines.is_empty() {
+            // The leading line end closes a line that a stopped build left torn.
+            let mut list = fs_err::OpenOptions::new().create(true).append(true).open(self.list())?;
+            list.write_all(format!("\n{lines}").as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn is_there(&self, stored: &Stored) -> bool {
+        let path = self.root.join(stored.path());
+        fs_err::metadata(path).is_ok_and(|found| found.len() == stored.bytes)
+    }
+
+    fn key(&self, bytes: &[u8], svg: bool) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let size_px = if svg { self.size_px } else { 0 };
+        hasher.update(format!("{RENDERER} {svg} {size_px} ").as_bytes());
+        hasher.update(bytes);
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+
+    fn list(&self) -> PathBuf {
+        self.root.join("rendered.tsv")
+    }
+}

@@ -1,0 +1,550 @@
+//! Triplets from a collection: for each picture, what can be asked of it and which pictures answer.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::draw::Draw;
+use super::labels::{without_colour, without_gender, without_tone};
+use super::packages::{DRAWINGS, HELD_OUT_STYLES, Look, of_style};
+use super::wordings::{Ask, Pool, Wordings};
+use crate::{Picture, PictureKind, Provenance, Split, Triplet};
+
+/// Another style of another design family.
+pub const STYLE: &str = "style";
+/// Another style of the same design family, where the shapes are shared.
+pub const STYLE_FAMILY: &str = "style_family";
+/// Another style, where the query's or the target's is never trained on.
+pub const STYLE_UNSEEN: &str = "style_unseen";
+/// A line drawing, and coloured pictures of the same thing.
+pub const SKETCH_TO_COLOUR: &str = "sketch_to_colour";
+/// The same picture with another skin tone.
+pub const SKIN_TONE: &str = "skin_tone";
+/// The same role with another gender.
+pub const GENDER: &str = "gender";
+/// The same thing in another colour.
+pub const COLOUR: &str = "colour";
+/// Something else of the same subgroup, in the same style.
+pub const GROUP: &str = "group";
+/// A photograph, and drawings of the same thing.
+pub const PHOTO_TO_DRAWING: &str = "photo_to_drawing";
+/// A drawing, and photographs of the same thing.
+pub const DRAWING_TO_PHOTO: &str = "drawing_to_photo";
+
+/// How many training triplets a relation gets; what it cannot fill goes to [`STYLE`].
+const TRAIN_SHARES: [(&str, usize); 9] = [
+    (STYLE_FAMILY, 15_000),
+    (SKETCH_TO_COLOUR, 12_000),
+    (SKIN_TONE, 18_000),
+    (GENDER, 14_000),
+    (COLOUR, 4_000),
+    (GROUP, 24_000),
+    (PHOTO_TO_DRAWING, 10_000),
+    (DRAWING_TO_PHOTO, 8_000),
+    (STYLE, 145_000),
+];
+/// The same question about the same picture comes at most this often, each time in other words.
+const MAX_REPEATS: usize = 8;
+/// How many queries of a relation dev and test hold at most.
+const MAX_HELD_OUT: usize = 3_000;
+/// Pictures with a skin tone take part in every third round only: they are half of all pictures.
+const TONE_ROUNDS: usize = 3;
+
+/// The triplets of one part of the data, in a fixed order that the seed decides.
+pub(crate) fn triplets(pictures: &[Picture], split: Split, seed: u64) -> Vec<Triplet> {
+    let index = Index::new(pictures, split);
+    let wordings = Wordings::load();
+    let mut by_relation: BTreeMap<&str, Vec<Question>> = BTreeMap::new();
+    for &query in &index.members {
+        for question in questions(&index, &wordings, query, seed) {
+            by_relation.entry(question.relation).or_default().push(question);
+        }
+    }
+    let mut chosen = Vec::new();
+    if split == Split::Train {
+        let mut spare = 0;
+        for (relation, share) in TRAIN_SHARES {
+            let quota = if relation == STYLE { share + spare } else { share };
+            let picked = rounds(pictures, by_relation.remove(relation).unwrap_or_default(), quota, seed);
+            spare += quota - picked.len();
+            chosen.extend(picked);
+        }
+    } else {
+        for (relation, mut questions) in by_relation {
+            Draw::of(seed, relation).shuffle(&mut questions);
+            questions.truncate(MAX_HELD_OUT);
+            chosen.extend(questions.into_iter().map(|question| (question, 0)));
+        }
+    }
+    let pool = if split == Split::Train {
+        Pool::Train
+    } else {
+        Pool::HeldOut
+    };
+    let mut triplets: Vec<_> = chosen
+        .iter()
+        .map(|(question, repeat)| triplet(pictures, question, *repeat, &wordings, pool, seed))
+        .collect();
+    Draw::of(seed, split.name()).shuffle(&mut triplets);
+    triplets
+}
+
+/// Something that can be asked about a picture, and all right answers. Numbers are places in the list of pictures.
+#[derive(Clone, Debug)]
+struct Question<'a> {
+    query: usize,
+    relation: &'static str,
+    ask: Ask<'a>,
+    targets: BTreeSet<usize>,
+    negatives: Vec<usize>,
+}
+
+/// The pictures of one part, by what they show and how.
+struct Index<'a> {
+    pictures: &'a [Picture],
+    members: Vec<usize>,
+    /// Drawings by style and concept.
+    drawings: HashMap<&'a str, HashMap<&'a str, Vec<usize>>>,
+    /// Pictures by kind and by concept, "dog face" being a dog.
+    things: HashMap<(PictureKind, &'a str), Vec<usize>>,
+    tones: HashMap<(&'a str, String), Vec<usize>>,
+    genders: HashMap<(&'a str, String), Vec<usize>>,
+    colours: HashMap<(&'a str, String), Vec<usize>>,
+    groups: HashMap<(&'a str, &'a str), Vec<usize>>,
+}
+
+impl<'a> Index<'a> {
+    fn new(pictures: &'a [Picture], split: Split) -> Self {
+        let members: Vec<_> = (0..pictures.len()).filter(|&at| pictures[at].split == split).collect();
+        let mut index = Self {
+            pictures,
+            members: Vec::new(),
+            drawings: HashMap::new(),
+            things: HashMap::new(),
+            tones: HashMap::new(),
+            genders: HashMap::new(),
+            colours: HashMap::new(),
+            groups: HashMap::new(),
+        };
+        for &at in &members {
+            index.add(at);
+        }
+        index.members = members;
+        index
+    }
+
+    /// The drawings of a concept in a style.
+    fn drawn(&self, style: &str, concept: &str) -> &[usize] {
+        let drawings = self.drawings.get(style).and_then(|drawings| drawings.get(concept));
+        drawings.map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn add(&mut self, at: usize) {
+        let picture = &self.pictures[at];
+        let style = picture.style.as_str();
+        for thing in things(picture) {
+            self.things.entry((picture.kind, thing)).or_default().push(at);
+        }
+        if picture.kind == PictureKind::Photo {
+            return;
+        }
+        for concept in concepts(picture) {
+            self.drawings
+                .entry(style)
+                .or_default()
+                .entry(concept)
+                .or_default()
+                .push(at);
+        }
+        let Some(package) = of_style(style) else { return };
+        if shows_one(picture, |concept| tone(concept).map(str::to_owned)) {
+            self.tones
+                .entry((style, without_tone(&picture.concept)))
+                .or_default()
+                .push(at);
+        }
+        // A picture that stands for two genders of one role answers neither.
+        if picture.gender.is_some() && shows_one(picture, |concept| Some(concept.to_owned())) {
+            self.genders
+                .entry((style, without_gender(&picture.concept)))
+                .or_default()
+                .push(at);
+        }
+        // A red circle without colours is no red circle.
+        if package.look == Look::Colour
+            && picture.colour.is_some()
+            && picture.also.is_empty()
+            && let Some((rest, _)) = without_colour(&picture.concept)
+        {
+            self.colours.entry((style, rest)).or_default().push(at);
+        }
+        self.groups.entry((style, &picture.subgroup)).or_default().push(at);
+    }
+}
+
+/// All questions about a picture that its part of the data can answer.
+fn questions<'a>(index: &Index<'a>, wordings: &Wordings, query: usize, seed: u64) -> Vec<Question<'a>> {
+    let picture = &index.pictures[query];
+    let mut questions = Vec::new();
+    let mut draw = Draw::of(seed, &format!("questions {}", picture.id));
+    match picture.kind {
+        PictureKind::Photo => photo_questions(index, query, &mut questions),
+        PictureKind::Drawing => {
+            style_questions(index, query, &mut draw, &mut questions);
+            attribute_questions(index, query, &mut questions);
+            if wordings.has_group(&picture.subgroup) {
+                group_question(index, query, &mut questions);
+            }
+            photo_question(index, query, &mut questions);
+        }
+    }
+    for question in &mut questions {
+        question.targets.remove(&query);
+    }
+    questions.retain(|question| !question.targets.is_empty());
+    questions
+}
+
+fn style_questions<'a>(index: &Index<'a>, query: usize, draw: &mut Draw, questions: &mut Vec<Question<'a>>) {
+    let picture = &index.pictures[query];
+    for package in DRAWINGS.iter().filter(|package| package.style != picture.style) {
+        let targets = in_style(index, picture, package.style, package.look);
+        let relation = if is_held_out(package.style) || is_held_out(&picture.style) {
+            STYLE_UNSEEN
+        } else if package.family == picture.family {
+            STYLE_FAMILY
+        } else {
+            STYLE
+        };
+        let negatives = style_negatives(index, picture, package.style, &targets, draw);
+        questions.push(Question {
+            query,
+            relation,
+            ask: Ask::Style(package.style),
+            targets,
+            negatives,
+        });
+    }
+    if of_style(&picture.style).is_some_and(|package| package.look == Look::Line) {
+        let coloured = DRAWINGS.iter().filter(|package| package.look == Look::Colour);
+        let targets = coloured
+            .flat_map(|package| in_style(index, picture, package.style, package.look))
+            .collect();
+        let ask = Ask::SketchToColour;
+        questions.push(Question {
+            query,
+            relation: SKETCH_TO_COLOUR,
+            ask,
+            targets,
+            negatives: Vec::new(),
+        });
+    }
+}
+
+/// Everything a drawing shows, in another style. Styles without tones answer with the picture that has none.
+fn in_style(index: &Index, picture: &Picture, style: &str, look: Look) -> BTreeSet<usize> {
+    let same: BTreeSet<_> = concepts(picture)
+        .flat_map(|concept| index.drawn(style, concept))
+        .copied()
+        .collect();
+    if same.is_empty() && look != Look::Colour && picture.skin_tone.is_some() {
+        return index
+            .drawn(style, &without_tone(&picture.concept))
+            .iter()
+            .copied()
+            .collect();
+    }
+    same
+}
+
+/// Two other things of the subgroup in the right style, and the right thing in a wrong style.
+fn style_negatives(
+    index: &Index,
+    picture: &Picture,
+    style: &str,
+    targets: &BTreeSet<usize>,
+    draw: &mut Draw,
+) -> Vec<usize> {
+    let mut negatives = Vec::new();
+    if let Some(group) = index.groups.get(&(style, picture.subgroup.as_str())) {
+        for _ in 0..4 {
+            let other = *draw.pick(group);
+            let wrong = index.pictures[other].root != picture.root || !shares_concept(&index.pictures[other], picture);
+            if negatives.len() < 2 && wrong && !targets.contains(&other) && !negatives.contains(&other) {
+                negatives.push(other);
+            }
+        }
+    }
+    let package = draw.pick(&DRAWINGS);
+    if package.style != style && package.style != picture.style {
+        let wrong_style = in_style(index, picture, package.style, package.look);
+        negatives.extend(wrong_style.into_iter().filter(|at| !targets.contains(at)).take(1));
+    }
+    negatives
+}
+
+fn attribute_questions<'a>(index: &Index<'a>, query: usize, questions: &mut Vec<Question<'a>>) {
+    let picture = &index.pictures[query];
+    let style = picture.style.as_str();
+    let siblings = |family: Option<&Vec<usize>>| -> Vec<usize> {
+        let family = family.map(Vec::as_slice).unwrap_or_default();
+        if family.contains(&query) {
+            family.to_vec()
+        } else {
+            Vec::new()
+        }
+    };
+    let tones = siblings(index.tones.get(&(style, without_tone(&picture.concept))));
+    add_attribute(
+        index,
+        query,
+        SKIN_TONE,
+        &tones,
+        |picture| picture.skin_tone.as_deref().map(Ask::SkinTone),
+        questions,
+    );
+    let genders = siblings(index.genders.get(&(style, without_gender(&picture.concept))));
+    let gender = |picture: &'a Picture| Some(Ask::Gender(gender_phrase(&picture.concept, picture.gender.as_deref()?)));
+    add_attribute(index, query, GENDER, &genders, gender, questions);
+    if let Some((rest, _)) = without_colour(&picture.concept) {
+        let colours = siblings(index.colours.get(&(style, rest)));
+        add_attribute(
+            index,
+            query,
+            COLOUR,
+            &colours,
+            |picture| picture.colour.as_deref().map(Ask::Colour),
+            questions,
+        );
+    }
+}
+
+/// One question for each value that siblings of the query have and it has not; the siblings with other values are its
+/// hard negatives.
+fn add_attribute<'a>(
+    index: &Index<'a>,
+    query: usize,
+    relation: &'static str,
+    siblings: &[usize],
+    ask: impl Fn(&'a Picture) -> Option<Ask<'a>>,
+    questions: &mut Vec<Question<'a>>,
+) {
+    let own = ask(&index.pictures[query]);
+    let mut asked: Vec<Ask> = Vec::new();
+    for &sibling in siblings {
+        let Some(wanted) = ask(&index.pictures[sibling]).filter(|&wanted| Some(wanted) != own) else {
+            continue;
+        };
+        if asked.contains(&wanted) {
+            continue;
+        }
+        asked.push(wanted);
+        let right = |at: &usize| ask(&index.pictures[*at]) == Some(wanted);
+        let targets = siblings.iter().copied().filter(right).collect();
+        let negatives = siblings
+            .iter()
+            .copied()
+            .filter(|at| *at != query && !right(at))
+            .take(4)
+            .collect();
+        questions.push(Question {
+            query,
+            relation,
+            ask: wanted,
+            targets,
+            negatives,
+        });
+    }
+}
+
+fn group_question<'a>(index: &Index<'a>, query: usize, questions: &mut Vec<Question<'a>>) {
+    let picture = &index.pictures[query];
+    let group = index.groups.get(&(picture.style.as_str(), picture.subgroup.as_str()));
+    let others = group
+        .into_iter()
+        .flatten()
+        .copied()
+        .filter(|&at| index.pictures[at].root != picture.root);
+    let targets = others.collect();
+    let ask = Ask::Group(&picture.subgroup);
+    questions.push(Question {
+        query,
+        relation: GROUP,
+        ask,
+        targets,
+        negatives: Vec::new(),
+    });
+}
+
+fn photo_question<'a>(index: &Index<'a>, query: usize, questions: &mut Vec<Question<'a>>) {
+    let targets = same_things(index, &index.pictures[query], PictureKind::Photo);
+    let ask = Ask::DrawingToPhoto;
+    questions.push(Question {
+        query,
+        relation: DRAWING_TO_PHOTO,
+        ask,
+        targets,
+        negatives: Vec::new(),
+    });
+}
+
+fn photo_questions<'a>(index: &Index<'a>, query: usize, questions: &mut Vec<Question<'a>>) {
+    let drawings = same_things(index, &index.pictures[query], PictureKind::Drawing);
+    let relation = PHOTO_TO_DRAWING;
+    for package in &DRAWINGS {
+        let of_style = |at: &usize| index.pictures[*at].style == package.style;
+        let targets = drawings.iter().copied().filter(of_style).collect();
+        let negatives = drawings.iter().copied().filter(|at| !of_style(at)).take(2).collect();
+        questions.push(Question {
+            query,
+            relation,
+            ask: Ask::Style(package.style),
+            targets,
+            negatives,
+        });
+    }
+    let ask = Ask::PhotoToDrawing;
+    questions.push(Question {
+        query,
+        relation,
+        ask,
+        targets: drawings,
+        negatives: Vec::new(),
+    });
+}
+
+fn same_things(index: &Index, picture: &Picture, kind: PictureKind) -> BTreeSet<usize> {
+    things(picture)
+        .flat_map(|thing| index.things.get(&(kind, thing)).into_iter().flatten().copied())
+        .collect()
+}
+
+/// Chooses up to `quota` questions: in each round each picture asks once, what it has asked least and what is asked
+/// least of all. Gives each question with how often it was asked before.
+fn rounds<'a>(
+    pictures: &[Picture],
+    questions: Vec<Question<'a>>,
+    quota: usize,
+    seed: u64,
+) -> Vec<(Question<'a>, usize)> {
+    let mut by_query: BTreeMap<usize, Vec<(Question, usize)>> = BTreeMap::new();
+    for question in questions {
+        by_query.entry(question.query).or_default().push((question, 0));
+    }
+    let mut by_query: Vec<_> = by_query.into_iter().collect();
+    let mut asked: HashMap<String, usize> = HashMap::new();
+    let mut chosen = Vec::new();
+    let most = by_query
+        .iter()
+        .map(|(_, questions)| questions.len() * MAX_REPEATS)
+        .max()
+        .unwrap_or(0);
+    for round in 0..most * TONE_ROUNDS {
+        Draw::of(seed, &format!("round {round}")).shuffle(&mut by_query);
+        for (query, questions) in &mut by_query {
+            if chosen.len() == quota {
+                return chosen;
+            }
+            if pictures[*query].skin_tone.is_some() && round % TONE_ROUNDS != 0 {
+                continue;
+            }
+            let what = |question: &Question| format!("{:?}", question.ask);
+            let count = |question: &Question| asked.get(&what(question)).copied().unwrap_or(0);
+            let least = questions.iter_mut().filter(|(_, times)| *times < MAX_REPEATS);
+            if let Some((question, times)) = least.min_by_key(|(question, times)| (*times, count(question))) {
+                chosen.push((question.clone(), *times));
+                *times += 1;
+                *asked.entry(what(question)).or_default() += 1;
+            }
+        }
+    }
+    chosen
+}
+
+fn triplet(
+    pictures: &[Picture],
+    question: &Question,
+    repeat: usize,
+    wordings: &Wordings,
+    pool: Pool,
+    seed: u64,
+) -> Triplet {
+    let query = &pictures[question.query];
+    let mut draw = Draw::of(seed, &format!("{} {:?} {repeat}", query.id, question.ask));
+    let worded = wordings.draw(question.ask, pool, &mut draw);
+    let ids = |places: &mut dyn Iterator<Item = usize>| -> Vec<_> {
+        let ids: BTreeSet<_> = places.map(|at| pictures[at].id).collect();
+        ids.into_iter().collect()
+    };
+    let licences = question.targets.iter().map(|&at| pictures[at].licence.as_str());
+    let licences: BTreeSet<_> = licences.chain([query.licence.as_str()]).collect();
+    Triplet {
+        query: query.id,
+        instruction: worded.text,
+        targets: ids(&mut question.targets.iter().copied()),
+        relation: question.relation.to_owned(),
+        hard_negatives: ids(&mut question.negatives.iter().copied()),
+        provenance: Provenance {
+            source: query.source.clone(),
+            generator: format!("template:{}", worded.template),
+            licence: licences.into_iter().collect::<Vec<_>>().join(" AND "),
+            ..Provenance::default()
+        },
+    }
+}
+
+fn is_held_out(style: &str) -> bool {
+    HELD_OUT_STYLES.contains(&style)
+}
+
+fn concepts(picture: &Picture) -> impl Iterator<Item = &str> {
+    std::iter::once(&picture.concept)
+        .chain(&picture.also)
+        .map(String::as_str)
+}
+
+/// The concepts of a picture as things: a face of an animal is the animal. A photograph that shows no emoji's thing has
+/// none: the last word of its caption is too little to go by.
+fn things(picture: &Picture) -> impl Iterator<Item = &str> {
+    let animal = picture.subgroup.starts_with("animal-");
+    let named = concepts(picture).filter(|_| !picture.group.is_empty());
+    let things: BTreeSet<_> = named
+        .map(|concept| {
+            if animal {
+                concept.trim_end_matches(" face")
+            } else {
+                concept
+            }
+        })
+        .collect();
+    things.into_iter()
+}
+
+fn shares_concept(one: &Picture, other: &Picture) -> bool {
+    concepts(one).any(|concept| concepts(other).any(|same| same == concept))
+}
+
+/// Whether all concepts of a picture agree in a property.
+fn shows_one(picture: &Picture, property: impl Fn(&str) -> Option<String>) -> bool {
+    let values: BTreeSet<_> = concepts(picture).map(property).collect();
+    values.len() == 1
+}
+
+/// The skin tone in a concept: "dark" in "woman: dark skin tone, red hair".
+fn tone(concept: &str) -> Option<&str> {
+    let (_, rest) = concept.split_once(": ")?;
+    rest.split(", ").find_map(|part| part.strip_suffix(" skin tone"))
+}
+
+fn gender_phrase(concept: &str, gender: &str) -> &'static str {
+    let first = concept.split([' ', ':']).next().unwrap_or_default();
+    match (first, gender) {
+        ("girl", _) => "a girl",
+        ("boy", _) => "a boy",
+        ("child", _) => "a child",
+        ("women", _) => "women",
+        ("men", _) => "men",
+        ("people", _) => "people of any gender",
+        (_, "woman") => "a woman",
+        (_, "man") => "a man",
+        _ => "a gender-neutral person",
+    }
+}

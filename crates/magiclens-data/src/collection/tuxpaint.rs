@@ -1,0 +1,171 @@
+//! Tux Paint's stamps: captioned cut-outs, some photographed, some drawn.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// Which emoji a stamp shows, by file.
+const CONCEPTS: &str = include_str!("stamps.tsv");
+/// Where the unpacked Debian package keeps its stamps.
+const STAMPS: &str = "usr/share/tuxpaint/stamps";
+/// Folders without pictures of things.
+const SKIPPED: [&str; 1] = ["symbols/alphabets/"];
+/// Raster stamps that were drawn, checked by eye; those in a folder `cartoon` or `symbols` all were.
+const DRAWN: [&str; 31] = [
+    "animals/insects/bee",
+    "animals/mammals/echidna",
+    "animals/mammals/hedgehog",
+    "clothes/button",
+    "clothes/hats/",
+    "clothes/t_",
+    "food/pizza",
+    "household/arttools/highlighter",
+    "household/dishes/glass",
+    "household/dishes/mug",
+    "medical/tooth",
+    "naturalforces/lightningbolt",
+    "people/body_parts/",
+    "seasonal/christmas/Santa",
+    "seasonal/christmas/bow",
+    "seasonal/christmas/candy_cane",
+    "seasonal/christmas/hard_candy",
+    "seasonal/christmas/lamp",
+    "seasonal/christmas/santahat",
+    "seasonal/christmas/star",
+    "seasonal/christmas/stocking",
+    "seasonal/christmas/tree",
+    "seasonal/christmas/xmas_tp_bulb",
+    "seasonal/easter/",
+    "seasonal/hanukkah/",
+    "seasonal/newyears/",
+    "town/flags/",
+    "town/monuments/inukshuk-outline",
+    "town/roadsigns/",
+    "vehicles/7spoke256",
+    "vehicles/race/",
+];
+/// Halloween stamps are drawn, but its gravestones are photographs.
+const HALLOWEEN: &str = "seasonal/halloween/";
+
+/// One stamp.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// The picture file.
+    pub(crate) file: PathBuf,
+    /// Its place below `stamps/`, without ending.
+    pub(crate) name: String,
+    /// "A pink flamingo."
+    pub(crate) caption: String,
+    /// Whether it is a photograph.
+    pub(crate) photo: bool,
+    /// The label of the emoji that shows the same thing.
+    pub(crate) concept: Option<&'static str>,
+}
+
+/// All captioned stamps below the unpacked package, by name. Of one stamp in two formats the SVG is taken; mirrored and
+/// partial ones are left out.
+pub(crate) fn stamps(package: &Path) -> std::io::Result<Vec<Stamp>> {
+    let root = package.join(STAMPS);
+    let mut files = Vec::new();
+    collect(&root, &mut files)?;
+    let mut by_name: HashMap<String, PathBuf> = HashMap::new();
+    for file in files {
+        let Some(name) = stamp_name(&root, &file) else { continue };
+        let svg = file.extension().is_some_and(|extension| extension == "svg");
+        if svg || !by_name.contains_key(&name) {
+            by_name.insert(name, file);
+        }
+    }
+    let concepts = concepts();
+    let mut stamps = Vec::new();
+    for (name, file) in by_name {
+        let Some(caption) = caption(&file)? else { continue };
+        let photo = !is_drawn(&name) && file.extension().is_some_and(|extension| extension == "png");
+        let concept = concepts.get(name.as_str()).copied();
+        stamps.push(Stamp {
+            file,
+            caption,
+            photo,
+            concept,
+            name,
+        });
+    }
+    stamps.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(stamps)
+}
+
+/// The table of stamps and emoji.
+pub(crate) fn concepts() -> HashMap<&'static str, &'static str> {
+    CONCEPTS
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once('\t'))
+        .collect()
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in fs_err::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect(&path, files)?;
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "png" || extension == "svg")
+        {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn stamp_name(root: &Path, file: &Path) -> Option<String> {
+    let name = file.strip_prefix(root).ok()?.with_extension("");
+    let name = name.to_str()?.replace('\\', "/");
+    let skipped = name.ends_with("_mirror") || SKIPPED.iter().any(|folder| name.starts_with(folder));
+    (!skipped).then_some(name)
+}
+
+fn is_drawn(name: &str) -> bool {
+    let halloween = name.starts_with(HALLOWEEN) && !name.contains("grave");
+    let named = DRAWN.iter().any(|start| name.starts_with(start));
+    named || halloween || name.contains("/cartoon/") || name.starts_with("symbols/")
+}
+
+/// The first line of the text beside a stamp; the others are translations.
+fn caption(file: &Path) -> std::io::Result<Option<String>> {
+    let text = match fs_err::read(file.with_extension("txt")) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let text = String::from_utf8_lossy(&text);
+    Ok(text
+        .lines()
+        .next()
+        .map(|line| line.trim().to_owned())
+        .filter(|line| !line.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drawn_or_photographed() {
+        let check = |name: &str, drawn: bool| assert_eq!(is_drawn(name), drawn, "{name}");
+        check("animals/birds/pink_flamingo", false);
+        check("animals/birds/cartoon/tux", true);
+        check("clothes/t_shirt", true);
+        check("clothes/clothespin_old", false);
+        check("seasonal/halloween/grave-a", false);
+        check("seasonal/halloween/ghost", true);
+        check("symbols/chess/b_1_king", true);
+    }
+
+    #[test]
+    fn the_table_names_each_stamp_once() {
+        let lines = CONCEPTS.lines().filter(|line| !line.starts_with('#')).count();
+        assert_eq!(concepts().len(), lines);
+        assert!(lines > 400);
+        assert_eq!(concepts().get("animals/birds/pink_flamingo"), Some(&"flamingo"));
+    }
+}

@@ -1,0 +1,336 @@
+//! The words of instructions, read from `wordings.txt`: templates per relation, looks and names per style, words per
+//! subgroup. Training and dev/test have different templates, looks and names.
+
+use std::collections::BTreeMap;
+
+use super::draw::Draw;
+use super::labels::article;
+
+pub(crate) const TEXT: &str = include_str!("wordings.txt");
+
+/// All wordings.
+#[derive(Debug)]
+pub(crate) struct Wordings {
+    templates: BTreeMap<String, Pools>,
+    styles: BTreeMap<String, StyleWords>,
+    groups: BTreeMap<String, Vec<String>>,
+}
+
+/// Wordings for training, and others that only dev and test use.
+#[derive(Debug, Default)]
+struct Pools {
+    train: Vec<String>,
+    held_out: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct StyleWords {
+    looks: Pools,
+    names: Pools,
+}
+
+/// Which pool of wordings is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pool {
+    /// The wordings of training.
+    Train,
+    /// The wordings that are never trained on.
+    HeldOut,
+}
+
+/// What an instruction asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ask<'a> {
+    /// The same thing in this style.
+    Style(&'a str),
+    /// A coloured picture of what was sketched.
+    SketchToColour,
+    /// Another skin tone.
+    SkinTone(&'a str),
+    /// Another gender: "a woman".
+    Gender(&'a str),
+    /// Another colour.
+    Colour(&'a str),
+    /// Something else of the same subgroup.
+    Group(&'a str),
+    /// A drawing in any style.
+    PhotoToDrawing,
+    /// A photograph.
+    DrawingToPhoto,
+}
+
+/// An instruction and which template made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Worded {
+    pub(crate) text: String,
+    /// E.g. `style look/12`; held-out templates say so.
+    pub(crate) template: String,
+}
+
+impl Wordings {
+    /// The wordings of the text that is built in.
+    pub(crate) fn load() -> Self {
+        let mut wordings = Self {
+            templates: BTreeMap::new(),
+            styles: BTreeMap::new(),
+            groups: BTreeMap::new(),
+        };
+        let mut section = "";
+        let lines = TEXT
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
+        for line in lines {
+            match line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                Some(name) => section = name,
+                None => wordings.add(section, line),
+            }
+        }
+        wordings
+    }
+
+    /// Whether a subgroup has words, so that "another ..." can be asked.
+    pub(crate) fn has_group(&self, subgroup: &str) -> bool {
+        self.groups.contains_key(subgroup)
+    }
+
+    /// One instruction, drawn at random from the pool: its template, the words in it, its letters and its end.
+    pub(crate) fn draw(&self, ask: Ask, pool: Pool, draw: &mut Draw) -> Worded {
+        // Names and looks of a style take turns: two thirds describe, one third names.
+        let section = match ask {
+            Ask::Style(_) if draw.below(3) == 0 => "style name",
+            Ask::Style(_) => "style look",
+            Ask::SketchToColour => "sketch to colour",
+            Ask::SkinTone(_) => "skin tone",
+            Ask::Gender(_) => "gender",
+            Ask::Colour(_) => "colour",
+            Ask::Group(_) => "group",
+            Ask::PhotoToDrawing => "photo to drawing",
+            Ask::DrawingToPhoto => "drawing to photo",
+        };
+        let templates = self.templates[section].of(pool);
+        let index = draw.below(templates.len());
+        let text = self.fill(&templates[index], ask, pool, draw);
+        let text = match pool {
+            Pool::Train => dress(&text, draw),
+            Pool::HeldOut => text,
+        };
+        let section = section.replace(' ', "-");
+        let template = match pool {
+            Pool::Train => format!("{section}/{index}"),
+            Pool::HeldOut => format!("{section}-held-out/{index}"),
+        };
+        Worded { text, template }
+    }
+
+    fn fill(&self, template: &str, ask: Ask, pool: Pool, draw: &mut Draw) -> String {
+        match ask {
+            Ask::Style(style) => {
+                let words = &self.styles[style];
+                let (slot, words) = if template.contains("{name}") {
+                    ("{name}", words.names.of(pool))
+                } else {
+                    ("{look}", words.looks.of(pool))
+                };
+                let word: &String = draw.pick(words);
+                template
+                    .replace(slot, word)
+                    .replace("the the ", "the ")
+                    .replace("the Google's", "Google's")
+            }
+            Ask::SkinTone(tone) => template.replace("{tone}", tone),
+            Ask::Gender(gender) => template.replace("{gender}", gender),
+            Ask::Colour(colour) => {
+                let with_article = format!("{} {colour}", article(colour));
+                template
+                    .replace("a {colour}", &with_article)
+                    .replace("{colour}", colour)
+            }
+            Ask::Group(subgroup) => {
+                let word: &String = draw.pick(&self.groups[subgroup]);
+                template
+                    .replace("a {group}", &format!("{} {word}", article(word)))
+                    .replace("{group}", word)
+            }
+            Ask::SketchToColour | Ask::PhotoToDrawing | Ask::DrawingToPhoto => template.to_owned(),
+        }
+    }
+
+    fn add(&mut self, section: &str, line: &str) {
+        if section == "groups" {
+            if let Some((subgroup, words)) = line.split_once(": ") {
+                self.groups.insert(subgroup.to_owned(), split(words));
+            }
+        } else if let Some(style) = section.strip_prefix("style ").filter(|name| !is_template_section(name)) {
+            let words = self.styles.entry(style.to_owned()).or_default();
+            if let Some(names) = line.strip_prefix("names: ") {
+                words.names.train = split(names);
+            } else if let Some(names) = line.strip_prefix("held out: ") {
+                words.names.held_out = split(names);
+            } else if let Some(look) = line.strip_prefix("/ ") {
+                words.looks.held_out.push(look.to_owned());
+            } else {
+                words.looks.train.push(line.to_owned());
+            }
+        } else if let Some(relation) = section.strip_suffix(" / held out") {
+            self.templates
+                .entry(relation.to_owned())
+                .or_default()
+                .held_out
+                .push(line.to_owned());
+        } else {
+            self.templates
+                .entry(section.to_owned())
+                .or_default()
+                .train
+                .push(line.to_owned());
+        }
+    }
+}
+
+impl Pools {
+    fn of(&self, pool: Pool) -> &[String] {
+        match pool {
+            Pool::Train => &self.train,
+            Pool::HeldOut => &self.held_out,
+        }
+    }
+}
+
+fn is_template_section(name: &str) -> bool {
+    ["look", "name", "look / held out", "name / held out"].contains(&name)
+}
+
+fn split(words: &str) -> Vec<String> {
+    words.split(" | ").map(str::to_owned).collect()
+}
+
+/// How people type: with or without a capital, a full stop, a "please".
+fn dress(text: &str, draw: &mut Draw) -> String {
+    let question = ["what ", "can ", "is there", "do you", "how ", "which "]
+        .iter()
+        .any(|start| text.starts_with(start));
+    let text = match draw.below(3) {
+        0 => capitalised(text),
+        _ => text.to_owned(),
+    };
+    match draw.below(8) {
+        _ if question && draw.below(2) == 0 => text + "?",
+        0 | 1 if !question => text + ".",
+        2 if !question => text + "!",
+        3 if !question && !text.contains("please") => text + ", please",
+        4 => text.to_lowercase(),
+        _ => text,
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::packages::DRAWINGS;
+    use super::*;
+
+    const TEMPLATES: [(&str, &str); 9] = [
+        ("style look", "{look}"),
+        ("style name", "{name}"),
+        ("sketch to colour", ""),
+        ("skin tone", "{tone}"),
+        ("gender", "{gender}"),
+        ("colour", "{colour}"),
+        ("group", "{group}"),
+        ("photo to drawing", ""),
+        ("drawing to photo", ""),
+    ];
+
+    fn check_pools(name: &str, pools: &Pools, train: usize, held_out: usize) {
+        let all: BTreeSet<_> = pools
+            .train
+            .iter()
+            .chain(&pools.held_out)
+            .map(|text| text.to_lowercase())
+            .collect();
+        assert_eq!(
+            all.len(),
+            pools.train.len() + pools.held_out.len(),
+            "a wording of `{name}` stands twice"
+        );
+        assert!(
+            pools.train.len() >= train,
+            "`{name}` has {} wordings for training",
+            pools.train.len()
+        );
+        assert!(
+            pools.held_out.len() >= held_out,
+            "`{name}` has {} held-out wordings",
+            pools.held_out.len()
+        );
+    }
+
+    #[test]
+    fn each_relation_has_enough_wordings_and_training_shares_none_with_test() {
+        let wordings = Wordings::load();
+        assert_eq!(wordings.templates.len(), TEMPLATES.len());
+        for (name, slot) in TEMPLATES {
+            let pools = &wordings.templates[name];
+            check_pools(name, pools, 25, 6);
+            assert!(
+                pools
+                    .train
+                    .iter()
+                    .chain(&pools.held_out)
+                    .all(|text| text.contains(slot)),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn each_style_has_its_own_words() {
+        let wordings = Wordings::load();
+        assert_eq!(wordings.styles.len(), DRAWINGS.len());
+        let mut seen = BTreeSet::new();
+        for package in &DRAWINGS {
+            let words = &wordings.styles[package.style];
+            check_pools(package.style, &words.looks, 8, 3);
+            check_pools(package.style, &words.names, 3, 2);
+            for pools in [&words.looks, &words.names] {
+                for words in pools.train.iter().chain(&pools.held_out) {
+                    assert!(seen.insert(words.to_lowercase()), "`{words}` names two styles");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn slots_are_filled() {
+        let wordings = Wordings::load();
+        let asks = [
+            Ask::Style("noto"),
+            Ask::SketchToColour,
+            Ask::SkinTone("dark"),
+            Ask::Gender("a woman"),
+            Ask::Colour("orange"),
+            Ask::Group("animal-bug"),
+            Ask::PhotoToDrawing,
+            Ask::DrawingToPhoto,
+        ];
+        for seed in 0..300 {
+            for ask in asks {
+                for pool in [Pool::Train, Pool::HeldOut] {
+                    let text = wordings.draw(ask, pool, &mut Draw::new(seed)).text;
+                    assert!(!text.is_empty() && !text.contains(['{', '}']), "{text}");
+                    assert!(!text.contains("a orange") && !text.contains("a insect"), "{text}");
+                    assert_eq!(text, wordings.draw(ask, pool, &mut Draw::new(seed)).text);
+                }
+            }
+        }
+    }
+}
