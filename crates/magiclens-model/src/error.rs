@@ -1,0 +1,113 @@
+//! What can go wrong between a checkpoint file and an embedding.
+
+use std::path::PathBuf;
+
+/// An error of the model crate. Messages name the tensor, file or field and the way out.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// A file could not be read or written; the message of the inner error names the path.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The file is no safetensors file, or is cut off.
+    #[error("`{path}` is not a readable safetensors file: {reason}\nhint: write one with `magiclens import official FILE.pkl -o FILE.safetensors`, or use `weights/small.safetensors`")]
+    NotSafetensors {
+        /// The file.
+        path: PathBuf,
+        /// What the safetensors reader said.
+        reason: String,
+    },
+    /// A safetensors file without our configuration in its metadata.
+    #[error("`{path}` carries no `magiclens` configuration in its metadata\nhint: only checkpoints written by magiclens can be loaded; convert others with `magiclens import`")]
+    NoConfig {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The configuration does not parse.
+    #[error("the configuration in `{path}` is not valid: {reason}")]
+    BadConfig {
+        /// The file.
+        path: PathBuf,
+        /// Which field is wrong and how.
+        reason: String,
+    },
+    /// The sizes of a configuration contradict each other.
+    #[error("the configuration `{name}` is contradictory: {reason}")]
+    Contradiction {
+        /// Name of the configuration.
+        name: String,
+        /// The fields that do not fit.
+        reason: String,
+    },
+    /// A tensor that the model needs is not in the checkpoint.
+    #[error("tensor `{name}` is missing in the checkpoint ({missing} missing in all), but the `{model}` configuration needs it")]
+    MissingTensor {
+        /// The first missing tensor.
+        name: String,
+        /// How many are missing.
+        missing: usize,
+        /// Name of the configuration.
+        model: String,
+    },
+    /// The checkpoint holds a tensor that the model does not have.
+    #[error("tensor `{name}` is in the checkpoint ({extra} such in all), but the `{model}` configuration has no place for it")]
+    ExtraTensor {
+        /// The first extra tensor.
+        name: String,
+        /// How many are extra.
+        extra: usize,
+        /// Name of the configuration.
+        model: String,
+    },
+    /// A tensor has another shape than the configuration says.
+    #[error("tensor `{name}` has shape {found:?}, but the `{model}` configuration needs {expected:?}")]
+    WrongShape {
+        /// The tensor.
+        name: String,
+        /// Its shape in the file.
+        found: Vec<usize>,
+        /// The shape that the configuration asks for.
+        expected: Vec<usize>,
+        /// Name of the configuration.
+        model: String,
+    },
+    /// A tensor's numbers are of a type that is no weight.
+    #[error("tensor `{name}` holds `{dtype}` numbers, but weights must be F32, F16 or BF16")]
+    WrongDtype {
+        /// The tensor.
+        name: String,
+        /// The type in the file.
+        dtype: String,
+    },
+    /// A checkpoint refers to a tower file that is not the one it was made with.
+    #[error("tower file `{path}` is not the one that the checkpoint was trained with (blake3 `{found}`, expected `{expected}`)\nhint: take both files from the same release")]
+    WrongTower {
+        /// The tower file.
+        path: PathBuf,
+        /// Its hash.
+        found: String,
+        /// The hash in the checkpoint.
+        expected: String,
+    },
+    /// The text tokenizer could not be made or failed.
+    #[error("tokenizer: {0}")]
+    Tokenizer(String),
+    /// A foreign checkpoint could not be read.
+    #[error(transparent)]
+    Import(#[from] crate::import::ImportError),
+    /// The numbers that came out are no direction (all zero, or not finite).
+    #[error("row {row}: the model gave no usable embedding: {reason}")]
+    NoEmbedding {
+        /// Row of the batch, from 0.
+        row: usize,
+        /// What is wrong with the vector.
+        reason: String,
+    },
+    /// Two lists that belong together differ in length.
+    #[error("{images} image rows but {texts} text rows were given; they are fused row by row")]
+    RowMismatch {
+        /// Rows of image vectors.
+        images: usize,
+        /// Rows of text vectors.
+        texts: usize,
+    },
+}

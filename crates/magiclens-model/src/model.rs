@@ -1,0 +1,44 @@
+//! The dual encoder: shared weights for queries (image + instruction) and targets (image + "").
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use crate::config::ModelConfig;
+use crate::fusion::Fusion;
+use crate::towers::{TextTower, VisionTower};
+
+/// The start of the learned temperature: CLIP's `ln(1 / 0.07)`.
+const LOGIT_SCALE_START: f32 = 2.659_260_1;
+
+/// Towers, fusion and the learned temperature of the loss.
+#[derive(Module, Debug)]
+pub struct MagicLens {
+    /// Picture -> `[dim]`.
+    pub vision: VisionTower,
+    /// Text -> `[dim]`.
+    pub text: TextTower,
+    /// Both -> a unit vector.
+    pub fusion: Fusion,
+    /// `[1]`: the logarithm of the factor on the cosines in the contrastive loss.
+    pub logit_scale: Param<Tensor<1>>,
+}
+
+impl ModelConfig {
+    /// Builds the model with random weights.
+    pub fn init(&self, device: &Device) -> MagicLens {
+        MagicLens {
+            vision: self.vision.init(self.dim, device),
+            text: self.text.init(self.dim, device),
+            fusion: self.fusion.init(self.dim, device),
+            logit_scale: Param::from_tensor(Tensor::from_floats([LOGIT_SCALE_START], device)),
+        }
+    }
+
+    /// Builds the model on the CPU with random weights that follow from `seed` alone. Not for two threads at once: the
+    /// backend has one random generator.
+    pub fn init_seeded(&self, seed: u64) -> MagicLens {
+        let device = Device::flex();
+        device.seed(seed);
+        self.init(&device)
+    }
+}

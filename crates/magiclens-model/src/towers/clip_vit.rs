@@ -1,0 +1,114 @@
+//! CLIP's image tower: a vision transformer over square patches, read at its class token.
+//! Source: scenic `projects/baselines/clip/layers.py`, `VisionTransformer`.
+
+use burn::module::{Module, Param};
+use burn::nn::{LayerNorm, Linear, LinearConfig};
+use burn::tensor::{Device, Distribution, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::clip_block::{ClipBlock, clip_norm};
+
+/// Sizes of a [`ClipVit`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClipVitConfig {
+    /// Width of the tokens.
+    pub width: usize,
+    /// Number of blocks.
+    pub layers: usize,
+    /// Heads of each block; CLIP always has 64 dimensions a head.
+    pub heads: usize,
+    /// Side of a patch in pixels.
+    pub patch_px: usize,
+    /// Side of the square input in pixels.
+    pub image_px: usize,
+}
+
+impl ClipVitConfig {
+    /// Tokens of a picture: its patches and the class token.
+    pub fn tokens(&self) -> usize {
+        (self.image_px / self.patch_px).pow(2) + 1
+    }
+
+    /// Builds the tower with random weights, projecting to `dim`.
+    pub fn init(&self, dim: usize, device: &Device) -> ClipVit {
+        let std = (self.width as f64).sqrt().recip();
+        let random = |shape: [usize; 2]| Tensor::random(shape, Distribution::Normal(0.0, std), device);
+        ClipVit {
+            patch_embedding: LinearConfig::new(3 * self.patch_px * self.patch_px, self.width).with_bias(false).init(device),
+            class_embedding: Param::from_tensor(random([1, self.width]).reshape([self.width])),
+            position_embedding: Param::from_tensor(random([self.tokens(), self.width])),
+            pre_norm: clip_norm(self.width, device),
+            blocks: (0..self.layers).map(|_| ClipBlock::init(self.width, self.heads, device)).collect(),
+            post_norm: clip_norm(self.width, device),
+            projection: LinearConfig::new(self.width, dim).with_bias(false).init(device),
+            patch_px: self.patch_px,
+        }
+    }
+}
+
+/// CLIP's vision transformer with its projection into the shared space.
+#[derive(Module, Debug)]
+pub struct ClipVit {
+    /// `[patch_px * patch_px * 3, width]`: rows in the order y, x, colour.
+    patch_embedding: Linear,
+    class_embedding: Param<Tensor<1>>,
+    position_embedding: Param<Tensor<2>>,
+    pre_norm: LayerNorm,
+    blocks: Vec<ClipBlock>,
+    post_norm: LayerNorm,
+    projection: Linear,
+    patch_px: usize,
+}
+
+/// Where a [`ClipVit`] was looked into, for parity tests.
+#[derive(Debug)]
+pub struct ClipVitTrace {
+    /// `[batch, tokens, width]` after the first layer norm.
+    pub pre_norm: Tensor<3>,
+    /// `[batch, tokens, width]` after each block.
+    pub blocks: Vec<Tensor<3>>,
+    /// `[batch, dim]`, not normalised.
+    pub embedding: Tensor<2>,
+}
+
+impl ClipVit {
+    /// `images`: `[batch, 3, image_px, image_px]`, normalised -> `[batch, dim]`, not normalised.
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let tokens = self.blocks.iter().fold(self.embed(images), |tokens, block| block.forward(tokens, None));
+        self.read_out(tokens)
+    }
+
+    /// [`ClipVit::forward`], keeping what every part gave.
+    pub fn trace(&self, images: Tensor<4>) -> ClipVitTrace {
+        let pre_norm = self.embed(images);
+        let mut blocks = Vec::with_capacity(self.blocks.len());
+        let mut tokens = pre_norm.clone();
+        for block in &self.blocks {
+            tokens = block.forward(tokens, None);
+            blocks.push(tokens.clone());
+        }
+        ClipVitTrace { pre_norm, blocks, embedding: self.read_out(tokens) }
+    }
+
+    /// `[batch, 3, image_px, image_px]` -> `[batch, tokens, width]`, class token first.
+    fn embed(&self, images: Tensor<4>) -> Tensor<3> {
+        let [batch, _, height, width_px] = images.dims();
+        let (rows, columns) = (height / self.patch_px, width_px / self.patch_px);
+        let patches = images
+            .reshape([batch, 3, rows, self.patch_px, columns, self.patch_px])
+            .permute([0, 2, 4, 3, 5, 1]) // [batch, rows, columns, y, x, colour]
+            .reshape([batch, rows * columns, 3 * self.patch_px * self.patch_px]);
+        let patches = self.patch_embedding.forward(patches); // [batch, patches, width]
+        let [_, _, width] = patches.dims();
+        let class = self.class_embedding.val().reshape([1, 1, width]).expand([batch, 1, width]);
+        let tokens = Tensor::cat(vec![class, patches], 1); // [batch, tokens, width]
+        self.pre_norm.forward(tokens + self.position_embedding.val().unsqueeze())
+    }
+
+    /// `[batch, tokens, width]` -> `[batch, dim]`.
+    fn read_out(&self, tokens: Tensor<3>) -> Tensor<2> {
+        let class: Tensor<2> = tokens.narrow(1, 0, 1).squeeze_dim(1); // [batch, width]
+        self.projection.forward(self.post_norm.forward(class))
+    }
+}

@@ -1,0 +1,198 @@
+//! EfficientNet-Lite: inverted residual blocks with ReLU6, without squeeze-and-excitation.
+//! Source: TensorFlow `efficientnet/lite`. Batch norms are folded into the convolutions at import, so that training
+//! with frozen statistics and inference are the same computation.
+
+use burn::module::{Module, Param};
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Distribution, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// One block's sizes: kernel side, stride, expansion of the input width, output width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct BlockSpec {
+    kernel: usize,
+    stride: usize,
+    expand: usize,
+    out: usize,
+}
+
+/// Sizes of an [`EfficientNetLite`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EfficientNetLiteConfig {
+    /// Side of the square input in pixels.
+    pub image_px: usize,
+    /// Blocks (from 0) whose outputs, averaged over space, join the head's features: line and colour live early.
+    pub taps: Vec<usize>,
+}
+
+/// Width of the head of EfficientNet-Lite0.
+const HEAD_WIDTH: usize = 1280;
+const STEM_WIDTH: usize = 32;
+
+impl EfficientNetLiteConfig {
+    /// (repeats, kernel, stride of the first, expansion, width) of EfficientNet-Lite0.
+    const STAGES: [(usize, usize, usize, usize, usize); 7] = [
+        (1, 3, 1, 1, 16),
+        (2, 3, 2, 6, 24),
+        (2, 5, 2, 6, 40),
+        (3, 3, 2, 6, 80),
+        (3, 5, 1, 6, 112),
+        (4, 5, 2, 6, 192),
+        (1, 3, 1, 6, 320),
+    ];
+
+    fn blocks() -> Vec<BlockSpec> {
+        let repeat = |(repeats, kernel, stride, expand, out)| {
+            (0..repeats).map(move |i| BlockSpec { kernel, stride: if i == 0 { stride } else { 1 }, expand, out })
+        };
+        Self::STAGES.into_iter().flat_map(repeat).collect()
+    }
+
+    /// Number of blocks.
+    pub fn block_count(&self) -> usize {
+        Self::blocks().len()
+    }
+
+    /// Width of the features: head and taps.
+    pub fn feature_dim(&self) -> usize {
+        let blocks = Self::blocks();
+        HEAD_WIDTH + self.taps.iter().map(|tap| blocks[*tap].out).sum::<usize>()
+    }
+
+    /// Builds the network with random weights.
+    pub fn init(&self, device: &Device) -> EfficientNetLite {
+        let mut width = STEM_WIDTH;
+        let mut blocks = Vec::new();
+        for spec in Self::blocks() {
+            blocks.push(LiteBlock::init(width, spec, device));
+            width = spec.out;
+        }
+        EfficientNetLite {
+            stem: SameConv2d::init([3, STEM_WIDTH], 3, 2, 1, device),
+            blocks,
+            head: SameConv2d::init([width, HEAD_WIDTH], 1, 1, 1, device),
+            taps: self.taps.clone(),
+        }
+    }
+}
+
+/// EfficientNet-Lite0 without its classifier.
+#[derive(Module, Debug)]
+pub struct EfficientNetLite {
+    stem: SameConv2d,
+    blocks: Vec<LiteBlock>,
+    head: SameConv2d,
+    #[module(skip)]
+    taps: Vec<usize>,
+}
+
+impl EfficientNetLite {
+    /// `images`: `[batch, 3, height, width]`, normalised -> `[batch, features]`: head, then taps, averaged over space.
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        self.trace(images).features
+    }
+
+    /// [`EfficientNetLite::forward`], keeping each block's average: `[batch, block width]`.
+    pub fn trace(&self, images: Tensor<4>) -> LiteTrace {
+        let mut maps = relu6(self.stem.forward(images)); // [batch, 32, height / 2, width / 2]
+        let mut pooled = Vec::with_capacity(self.blocks.len());
+        for block in &self.blocks {
+            maps = block.forward(maps);
+            pooled.push(average(maps.clone()));
+        }
+        let head = average(relu6(self.head.forward(maps))); // [batch, 1280]
+        let mut parts = vec![head];
+        parts.extend(self.taps.iter().map(|tap| pooled[*tap].clone()));
+        LiteTrace { features: Tensor::cat(parts, 1), blocks: pooled }
+    }
+}
+
+/// Where an [`EfficientNetLite`] was looked into.
+#[derive(Debug)]
+pub struct LiteTrace {
+    /// `[batch, features]`
+    pub features: Tensor<2>,
+    /// Each block's output, averaged over space: `[batch, block width]`.
+    pub blocks: Vec<Tensor<2>>,
+}
+
+/// Expand, filter each channel, project; added to the input where the shapes allow it.
+#[derive(Module, Debug)]
+pub struct LiteBlock {
+    expand: Option<SameConv2d>,
+    depthwise: SameConv2d,
+    project: SameConv2d,
+    residual: bool,
+}
+
+impl LiteBlock {
+    fn init(width: usize, spec: BlockSpec, device: &Device) -> Self {
+        let inner = width * spec.expand;
+        Self {
+            expand: (spec.expand > 1).then(|| SameConv2d::init([width, inner], 1, 1, 1, device)),
+            depthwise: SameConv2d::init([inner, inner], spec.kernel, spec.stride, inner, device),
+            project: SameConv2d::init([inner, spec.out], 1, 1, 1, device),
+            residual: spec.stride == 1 && width == spec.out,
+        }
+    }
+
+    /// `[batch, width, h, w]` -> `[batch, out, ceil(h / stride), ceil(w / stride)]`.
+    fn forward(&self, maps: Tensor<4>) -> Tensor<4> {
+        let inner = match &self.expand {
+            Some(expand) => relu6(expand.forward(maps.clone())),
+            None => maps.clone(),
+        };
+        let out = self.project.forward(relu6(self.depthwise.forward(inner)));
+        if self.residual { out + maps } else { out }
+    }
+}
+
+/// A convolution with TensorFlow's "SAME" padding: the output has `ceil(size / stride)` pixels, and an odd pixel of
+/// padding goes after, not before.
+#[derive(Module, Debug)]
+pub struct SameConv2d {
+    /// `[out, in / groups, kernel, kernel]`
+    weight: Param<Tensor<4>>,
+    /// `[out]`
+    bias: Param<Tensor<1>>,
+    stride: usize,
+    groups: usize,
+}
+
+impl SameConv2d {
+    fn init(channels: [usize; 2], kernel: usize, stride: usize, groups: usize, device: &Device) -> Self {
+        let [input, output] = channels;
+        let fan_in = input / groups * kernel * kernel;
+        let normal = Distribution::Normal(0.0, (2.0 / fan_in as f64).sqrt());
+        Self {
+            weight: Param::from_tensor(Tensor::random([output, input / groups, kernel, kernel], normal, device)),
+            bias: Param::from_tensor(Tensor::zeros([output], device)),
+            stride,
+            groups,
+        }
+    }
+
+    fn forward(&self, maps: Tensor<4>) -> Tensor<4> {
+        let [_, _, height, width] = maps.dims();
+        let weight = self.weight.val();
+        let [_, _, kernel, _] = weight.dims();
+        let pad = |size: usize| {
+            let total = ((size.div_ceil(self.stride) - 1) * self.stride + kernel).saturating_sub(size);
+            (total / 2, total - total / 2)
+        };
+        let options = ConvOptions::new_with_padding([self.stride; 2], [pad(height), pad(width)], [1, 1], self.groups);
+        conv2d(maps, weight, Some(self.bias.val()), options)
+    }
+}
+
+fn relu6(maps: Tensor<4>) -> Tensor<4> {
+    maps.clamp(0.0, 6.0)
+}
+
+/// `[batch, channels, h, w]` -> `[batch, channels]`.
+fn average(maps: Tensor<4>) -> Tensor<2> {
+    let [batch, channels, height, width] = maps.dims();
+    maps.reshape([batch, channels, height * width]).mean_dim(2).squeeze_dim(2)
+}
