@@ -1,0 +1,75 @@
+//! What can go wrong in training.
+
+use std::path::PathBuf;
+
+/// An error of the training crate.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A file could not be read or written; the message of the inner error names the path.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The model could not be loaded, run or written.
+    #[error(transparent)]
+    Model(#[from] magiclens_model::ModelError),
+    /// A Parquet file of the collection.
+    #[error(transparent)]
+    Table(#[from] magiclens_data::TableError),
+    /// The configuration does not parse, or its numbers make no sense.
+    #[error("`{path}` is not a valid training configuration: {reason}")]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The run directory belongs to another configuration.
+    #[error("`{path}` holds a run with another configuration or other data\nhint: continue it with its own `{path}/config.toml`, or choose a new directory")]
+    OtherRun {
+        /// The run directory.
+        path: PathBuf,
+    },
+    /// The model's image tower has no trunk to freeze.
+    #[error("the `{model}` model has no frozen trunk with a learned projection; training starts from `small`\nhint: make its start with `magiclens import towers`")]
+    NoTrunk {
+        /// Name of the configuration.
+        model: String,
+    },
+    /// A picture of the collection cannot be read.
+    #[error("picture `{path}` cannot be read: {reason}\nhint: build the collection again with `magiclens collection build`")]
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A triplet names a picture that the collection lacks.
+    #[error("a triplet of `{file}` names picture `{id}`, which `pictures.parquet` lacks\nhint: build the collection again with `magiclens collection build`")]
+    UnknownPicture {
+        /// The triplet file.
+        file: PathBuf,
+        /// The picture.
+        id: String,
+    },
+    /// No triplets to train or to report on.
+    #[error("`{file}` holds no triplets")]
+    NoTriplets {
+        /// The triplet file.
+        file: PathBuf,
+    },
+    /// A saved state cannot be read back.
+    #[error("the saved state `{path}` cannot be read: {reason}\nhint: delete that folder; the run goes on from the one before")]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The loss is no number any more.
+    #[error("the loss became {loss} at step {step}\nhint: lower `learning_rate`")]
+    Diverged {
+        /// The step.
+        step: usize,
+        /// The loss.
+        loss: f32,
+    },
+}

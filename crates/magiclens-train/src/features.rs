@@ -1,0 +1,135 @@
+//! Frozen trunk features of a collection, computed once and kept: a shard of pictures is done when its file exists.
+
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use image::RgbImage;
+use magiclens_data::Picture;
+use magiclens_data::decode::{Limits, read_rgb};
+use magiclens_model::Embedder;
+use magiclens_model::checkpoint::{NamedWeights, Precision, Weights, read_weights, tensors_of, write_tower};
+use magiclens_model::towers::{TextTower, VisionTower};
+use rayon::prelude::*;
+
+use crate::TrainError;
+use crate::gradients::FeatureTable;
+
+/// Pictures of one shard.
+const SHARD: usize = 512;
+/// Texts of one shard.
+const TEXT_SHARD: usize = 4096;
+
+/// The image trunk's features of every picture, in the order given. Shards already in `cache` are read back; a shard's
+/// name comes from its pictures and the trunk's weights, so it is never stale.
+///
+/// # Errors
+/// A picture that cannot be read, a model without trunk, or a cache that cannot be written.
+pub fn image_features(
+    embedder: &Embedder,
+    collection: &Path,
+    pictures: &[Picture],
+    cache: &Path,
+    progress: &dyn Fn(usize),
+) -> Result<FeatureTable, TrainError> {
+    fs_err::create_dir_all(cache)?;
+    let VisionTower::EfficientNetLite(tower) = &embedder.model().vision else { return Err(no_trunk(embedder)) };
+    let trunk = digest(&format!("{:?}{:?}", embedder.config().preprocess, embedder.config().vision), &tower.trunk);
+    let mut table = FeatureTable { width: 0, values: Vec::new() };
+    for shard in pictures.chunks(SHARD) {
+        let ids: Vec<[u8; 16]> = shard.iter().map(|picture| picture.id.to_bytes()).collect();
+        let path = shard_path(cache, &trunk, ids.iter().map(|id| id.as_slice()));
+        let rows = match read_shard(&path) {
+            Some(weights) => weights,
+            None => write_shard(embedder, collection, shard, &path)?,
+        };
+        table.width = rows.shape[1];
+        table.values.extend(rows.values);
+        progress(shard.len());
+    }
+    Ok(table)
+}
+
+/// The text trunk's features of every text, in the order given, kept in `cache` like those of pictures.
+///
+/// # Errors
+/// A model without trunk, a text that the tokenizer refuses, or a cache that cannot be written.
+pub fn text_features(
+    embedder: &Embedder,
+    texts: &[&str],
+    cache: &Path,
+    progress: &dyn Fn(usize),
+) -> Result<FeatureTable, TrainError> {
+    fs_err::create_dir_all(cache)?;
+    let TextTower::MiniLm(tower) = &embedder.model().text else { return Err(no_trunk(embedder)) };
+    let trunk = digest(&format!("{:?}", embedder.config().text), &tower.trunk);
+    let mut table = FeatureTable { width: 0, values: Vec::new() };
+    for shard in texts.chunks(TEXT_SHARD) {
+        let path = shard_path(cache, &trunk, shard.iter().flat_map(|text| [text.as_bytes(), b"\0"]));
+        let rows = match read_shard(&path) {
+            Some(weights) => weights,
+            None => {
+                let rows = embedder.text_features(shard)?.ok_or_else(|| no_trunk(embedder))?;
+                write_rows(&path, rows)?
+            }
+        };
+        table.width = rows.shape[1];
+        table.values.extend(rows.values);
+        progress(shard.len());
+    }
+    Ok(table)
+}
+
+/// Decodes pictures of a collection, in their order.
+///
+/// # Errors
+/// The first one that cannot be read.
+pub fn read_pictures(collection: &Path, pictures: &[Picture]) -> Result<Vec<RgbImage>, TrainError> {
+    let read = |picture: &Picture| {
+        let path = collection.join(&picture.path);
+        read_rgb(&path, &Limits::default()).map_err(|error| TrainError::Picture { path, reason: error.to_string() })
+    };
+    pictures.par_iter().map(read).collect()
+}
+
+/// A shard that is whole, or nothing.
+fn read_shard(path: &Path) -> Option<Weights> {
+    read_weights(path, &[]).ok()?.remove("features").filter(|weights| weights.shape.len() == 2)
+}
+
+fn write_shard(embedder: &Embedder, collection: &Path, shard: &[Picture], path: &Path) -> Result<Weights, TrainError> {
+    let images = read_pictures(collection, shard)?;
+    let rows = embedder.image_features(&images).ok_or_else(|| no_trunk(embedder))?;
+    write_rows(path, rows)
+}
+
+fn write_rows(path: &Path, rows: Vec<Vec<f32>>) -> Result<Weights, TrainError> {
+    let weights = Weights { shape: vec![rows.len(), rows.first().map_or(0, Vec::len)], values: rows.concat() };
+    write_tower(path, &NamedWeights::from([("features".to_string(), weights.clone())]), Precision::F32)?;
+    Ok(weights)
+}
+
+fn shard_path<'a>(cache: &Path, trunk: &str, items: impl Iterator<Item = &'a [u8]>) -> PathBuf {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(trunk.as_bytes());
+    for item in items {
+        hasher.update(item);
+    }
+    cache.join(format!("features-{}.safetensors", &hasher.finalize().to_hex()[..32]))
+}
+
+/// Hash of a trunk's weights and of what else decides its features.
+fn digest<M: Module>(settings: &str, trunk: &M) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(settings.as_bytes());
+    for (name, weights) in tensors_of(trunk) {
+        hasher.update(name.as_bytes());
+        for value in weights.values {
+            hasher.update(&value.to_le_bytes());
+        }
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+fn no_trunk(embedder: &Embedder) -> TrainError {
+    TrainError::NoTrunk { model: embedder.config().name.clone() }
+}

@@ -1,0 +1,17 @@
+//! Triplets -> checkpoint: frozen features, batches, loss, optimizer, schedule, resume, and the recall report.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod batches;
+pub mod config;
+mod error;
+pub mod features;
+pub mod gradients;
+pub mod head;
+pub mod loss;
+pub mod metrics;
+pub mod report;
+pub mod run;
+
+pub use config::TrainConfig;
+pub use error::TrainError;
