@@ -1,0 +1,72 @@
+//! The index as its users see it: a folder of real files, several connections, damage and sudden death.
+//! Vectors are made from the content's id, so no model is needed.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod damage;
+mod kill;
+mod scan;
+mod search;
+
+use std::path::Path;
+
+use image::{Rgb, RgbImage};
+use magiclens_data::decode::Limits;
+use magiclens_data::{Embedding, ImageId};
+use magiclens_index::{Counts, Index, ModelStamp, NewPicture, Plan};
+
+const DIM: usize = 8;
+
+fn stamp(model_id: &str) -> ModelStamp {
+    ModelStamp {
+        model_id: model_id.to_owned(),
+        dim: DIM,
+    }
+}
+
+/// A direction that only depends on the id and `salt`.
+fn embedding(id: ImageId, salt: u8) -> Embedding {
+    let bytes = id.to_bytes();
+    Embedding::normalize((0..DIM).map(|i| f32::from(bytes[i] ^ salt) - 127.4).collect()).unwrap()
+}
+
+fn new_picture(id: ImageId, path: &str) -> NewPicture {
+    let file = magiclens_index::FileStamp {
+        path: path.to_owned(),
+        size: 1,
+        mtime_ns: 1,
+    };
+    NewPicture {
+        id,
+        files: vec![file],
+        width: 3,
+        height: 2,
+        payload: magiclens_index::Payload::default(),
+        thumbnail: b"jpeg".to_vec(),
+        target: embedding(id, 0),
+        image: embedding(id, 0x55),
+    }
+}
+
+/// Writes a small picture of one colour; other colours are other contents.
+fn draw(path: &Path, colour: [u8; 3]) {
+    fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+    RgbImage::from_pixel(20, 10, Rgb(colour)).save(path).unwrap();
+}
+
+/// Scans and brings everything in, as the program does; returns the final counts and the plan.
+fn run(index: &mut Index, folder: &Path) -> (Counts, Plan) {
+    let limits = Limits::default();
+    let plan = index.scan(&[folder.to_owned()], &limits, |_, _| ()).unwrap();
+    index.apply(&plan).unwrap();
+    let mut counts = plan.counts;
+    for pending in &plan.pending {
+        let loading = pending.load(&limits);
+        index.skip(&loading.skipped).unwrap();
+        if let Some(loaded) = loading.loaded {
+            counts.record(&loaded);
+            let (target, image) = (embedding(pending.id, 0), embedding(pending.id, 0x55));
+            index.add(&[loaded.into_new_picture(target, image)]).unwrap();
+        }
+    }
+    (counts, plan)
+}
