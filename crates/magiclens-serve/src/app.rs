@@ -1,0 +1,117 @@
+//! The service as a value: what the handlers share, the limits, and the table of routes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use magiclens_data::decode;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use crate::error::ApiError;
+use crate::guard::{self, HostPolicy};
+use crate::model::ModelQueue;
+use crate::store::Store;
+use crate::{page, pictures, search};
+
+/// Decoded query pictures that may lie in memory at once, 120 MB each at the default limit.
+const DECODED_AT_ONCE: usize = 8;
+
+/// What one request may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest body of a request, in bytes.
+    pub max_body_bytes: usize,
+    /// Largest query picture, width times height.
+    pub max_pixels: u64,
+    /// Longest instruction, in characters.
+    pub max_text_chars: usize,
+    /// Most hits of one search.
+    pub max_hits: usize,
+    /// Searches in the house at once, waiting ones included.
+    pub max_searches: usize,
+    /// Longest time for one request, its upload included.
+    pub timeout: Duration,
+}
+
+impl Default for Limits {
+    /// 24 MiB, 40 million pixels, 2,000 characters, 200 hits, 64 searches, 30 seconds.
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 24 << 20,
+            max_pixels: 40_000_000,
+            max_text_chars: 2_000,
+            max_hits: 200,
+            max_searches: 64,
+            timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn decode(&self) -> decode::Limits {
+        decode::Limits {
+            max_bytes: self.max_body_bytes as u64,
+            max_pixels: self.max_pixels,
+        }
+    }
+}
+
+/// What all handlers share. Cheap to clone.
+#[derive(Clone)]
+pub struct AppState {
+    pub(crate) model: ModelQueue,
+    pub(crate) store: Store,
+    pub(crate) limits: Limits,
+    pub(crate) hosts: HostPolicy,
+    /// A place for each search in the house: taken before a body is read, so overload costs no memory.
+    pub(crate) places: Arc<Semaphore>,
+    /// A place for each decoded query picture.
+    pub(crate) decoded: Arc<Semaphore>,
+}
+
+impl AppState {
+    /// `model` and `store` must belong together: the same model, see [`Store::stamp`].
+    pub fn new(model: ModelQueue, store: Store, limits: Limits, hosts: HostPolicy) -> Self {
+        let places = Arc::new(Semaphore::new(limits.max_searches.max(1)));
+        let decoded = Arc::new(Semaphore::new(DECODED_AT_ONCE));
+        Self {
+            model,
+            store,
+            limits,
+            hosts,
+            places,
+            decoded,
+        }
+    }
+}
+
+/// The API and the page.
+pub fn router(state: AppState) -> Router {
+    Router::new()
+        .route("/", get(page::index))
+        .route("/page/{file}", get(page::file))
+        .route("/healthz", get(health))
+        .route("/api/info", get(pictures::info))
+        .route("/api/sample", get(pictures::sample))
+        .route("/api/search", post(search::search))
+        .route("/api/pictures/{id}", get(pictures::picture))
+        .route("/api/pictures/{id}/file", get(pictures::file))
+        .route("/api/pictures/{id}/thumbnail", get(pictures::thumbnail))
+        .method_not_allowed_fallback(async |request: Request| ApiError::WrongMethod(request.uri().path().to_owned()))
+        .fallback(async |request: Request| ApiError::NotFound(request.uri().path().to_owned()))
+        .layer(DefaultBodyLimit::max(state.limits.max_body_bytes))
+        .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
+        .with_state(state)
+}
+
+/// Ready as long as the model's thread lives.
+async fn health(state: axum::extract::State<AppState>) -> Result<Json<Value>, ApiError> {
+    if !state.model.is_alive() {
+        return Err(ApiError::ModelStopped);
+    }
+    Ok(Json(json!({ "status": "ok" })))
+}

@@ -1,0 +1,213 @@
+//! Pictures of the index: description, file, thumbnail, and a sample to start from. A picture is reached by its id alone;
+//! no path of a client ever names a file.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use magiclens_data::ImageId;
+use magiclens_index::{IndexedPicture, Payload};
+use serde::{Deserialize, Serialize};
+
+use crate::app::AppState;
+use crate::error::ApiError;
+use crate::request::parse_id;
+
+/// For what may change under its address: ask each time, and hear "not modified".
+pub(crate) const REVALIDATE: &str = "no-cache";
+
+/// For thumbnails: another version of the program may draw them in another way.
+const FOR_A_WHILE: &str = "private, max-age=600";
+
+/// For what its address names by content: it never changes.
+const FOREVER: &str = "private, max-age=31536000, immutable";
+
+const DEFAULT_SAMPLE: usize = 24;
+const MAX_SAMPLE: usize = 200;
+const MAX_SAMPLE_PAGE: usize = 40;
+
+/// The answer of `GET /api/info`.
+#[derive(Serialize)]
+pub(crate) struct Info {
+    model: String,
+    dim: usize,
+    /// Pictures in the index.
+    count: usize,
+    version: &'static str,
+    limits: InfoLimits,
+}
+
+#[derive(Serialize)]
+struct InfoLimits {
+    max_body_bytes: usize,
+    max_pixels: u64,
+    max_text_chars: usize,
+    max_hits: usize,
+}
+
+/// A picture as the page shows it, in the form of a hit.
+#[derive(Serialize)]
+pub(crate) struct PictureView {
+    id: ImageId,
+    /// The first of `paths`.
+    path: String,
+    /// All files with this content.
+    paths: Vec<String>,
+    width: u32,
+    height: u32,
+    caption: Option<String>,
+    tags: Vec<String>,
+    licence: Option<String>,
+    source: Option<String>,
+}
+
+impl From<IndexedPicture> for PictureView {
+    fn from(
+        IndexedPicture {
+            id,
+            paths,
+            width,
+            height,
+            payload,
+        }: IndexedPicture,
+    ) -> Self {
+        let Payload {
+            caption,
+            tags,
+            licence,
+            source,
+        } = payload;
+        let path = paths.first().cloned().unwrap_or_default();
+        Self {
+            id,
+            path,
+            paths,
+            width,
+            height,
+            caption,
+            tags,
+            licence,
+            source,
+        }
+    }
+}
+
+/// What `GET /api/sample` may say.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SampleParams {
+    n: Option<usize>,
+    #[serde(default)]
+    page: usize,
+}
+
+/// `GET /api/info`.
+pub(crate) async fn info(State(state): State<AppState>) -> Result<Json<Info>, ApiError> {
+    let count = state.store.ask(|index| index.len()).await?;
+    let limits = InfoLimits {
+        max_body_bytes: state.limits.max_body_bytes,
+        max_pixels: state.limits.max_pixels,
+        max_text_chars: state.limits.max_text_chars,
+        max_hits: state.limits.max_hits,
+    };
+    let model = state.model.model_id().to_owned();
+    Ok(Json(Info {
+        model,
+        dim: state.model.dim(),
+        count,
+        version: env!("CARGO_PKG_VERSION"),
+        limits,
+    }))
+}
+
+/// `GET /api/sample?n=24&page=0`: pictures to start from, from all over the index; other pages give others.
+pub(crate) async fn sample(
+    State(state): State<AppState>,
+    params: Result<Query<SampleParams>, QueryRejection>,
+) -> Result<Json<Vec<PictureView>>, ApiError> {
+    let Query(SampleParams { n, page }) = params.map_err(|rejection| ApiError::BadBody(rejection.body_text()))?;
+    let n = n.unwrap_or(DEFAULT_SAMPLE);
+    for (field, value, range) in [("n", n, 1..=MAX_SAMPLE), ("page", page, 0..=MAX_SAMPLE_PAGE)] {
+        if !range.contains(&value) {
+            let problem = format!("must be from {} to {}", range.start(), range.end());
+            return Err(ApiError::BadField { field, problem });
+        }
+    }
+    let pictures = state.store.ask(move |index| index.sample(n * (page + 1))).await?;
+    Ok(Json(
+        pictures.into_iter().skip(n * page).map(PictureView::from).collect(),
+    ))
+}
+
+/// `GET /api/pictures/{id}`.
+pub(crate) async fn picture(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Json<PictureView>, ApiError> {
+    Ok(Json(state.store.picture(parse_id("id", &id)?).await?.into()))
+}
+
+/// `GET /api/pictures/{id}/file`: the picture as it was indexed.
+pub(crate) async fn file(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let id = parse_id("id", &id)?;
+    let bytes = state.store.bytes(id).await?;
+    let content_type = content_type(&bytes);
+    Ok(cached(&headers, content_type, FOREVER, bytes))
+}
+
+/// `GET /api/pictures/{id}/thumbnail`.
+pub(crate) async fn thumbnail(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let id = parse_id("id", &id)?;
+    let bytes = state.store.thumbnail(id).await?;
+    let content_type = content_type(&bytes);
+    Ok(cached(&headers, content_type, FOR_A_WHILE, bytes))
+}
+
+/// Answers with the content, or with "not modified" if the client has it already.
+pub(crate) fn cached(
+    request: &HeaderMap,
+    content_type: &'static str,
+    cache_control: &'static str,
+    content: impl Into<Bytes>,
+) -> Response {
+    let content: Bytes = content.into();
+    let etag = format!("\"{}\"", ImageId::of_bytes(&content));
+    let known = request.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let is_known = known.is_some_and(|tags| tags.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag));
+    let headers: [(HeaderName, HeaderValue); 3] = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
+        (header::CACHE_CONTROL, HeaderValue::from_static(cache_control)),
+        (
+            header::ETAG,
+            etag.parse().expect("hex digits in quotes are a header value"),
+        ),
+    ];
+    match is_known {
+        true => (StatusCode::NOT_MODIFIED, headers, Body::empty()).into_response(),
+        false => (headers, content).into_response(),
+    }
+}
+
+/// The type by content, as the decoder sees it; what it does not know is never shown by a browser.
+fn content_type(bytes: &[u8]) -> &'static str {
+    match image::guess_format(bytes) {
+        Ok(image::ImageFormat::Png) => "image/png",
+        Ok(image::ImageFormat::Jpeg) => "image/jpeg",
+        Ok(image::ImageFormat::WebP) => "image/webp",
+        Ok(image::ImageFormat::Gif) => "image/gif",
+        Ok(image::ImageFormat::Bmp) => "image/bmp",
+        Ok(image::ImageFormat::Tiff) => "image/tiff",
+        _ => "application/octet-stream",
+    }
+}
