@@ -1,0 +1,79 @@
+//! The `magiclens` program: parses, calls, reports. One file per subcommand.
+
+mod collection;
+mod embed;
+mod evaluate;
+mod import;
+mod index;
+mod model;
+mod model_choice;
+mod search;
+mod serve;
+mod sheet;
+mod tokenize;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Image retrieval with open-ended instructions
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Index(index::Args),
+    Search(search::Args),
+    Serve(serve::Args),
+    Embed(embed::Args),
+    Tokenize(tokenize::Args),
+    Model(model::Args),
+    Import(import::Args),
+    Collection(collection::Args),
+    Train(train::Args),
+    Evaluate(evaluate::Args),
+}
+
+fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MAGICLENS_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(Args::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Index(args) => index::run(args),
+        Command::Search(args) => search::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Embed(args) => embed::run(args),
+        Command::Tokenize(args) => tokenize::run(args),
+        Command::Model(args) => model::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Collection(args) => collection::run(args),
+        Command::Train(args) => train::run(args),
+        Command::Evaluate(args) => evaluate::run(args),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "this is where errors are told")]
+fn report(error: &anyhow::Error) {
+    // A reader that went away, such as `head`, is no error of ours.
+    let broken = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    };
+    if !error.chain().any(broken) {
+        eprintln!("error: {error:#}");
+    }
+}

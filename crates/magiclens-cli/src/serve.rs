@@ -1,0 +1,85 @@
+//! `magiclens serve`: the search page and its API over an index.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::Context;
+use magiclens_serve::{Limits, ServeConfig};
+
+/// Show the search page for an index in the browser
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Folder of the index, made by `magiclens index`
+    #[arg(long, value_name = "DIR")]
+    index: PathBuf,
+
+    /// Weights; the same that the index was made with [default: the small model]
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+
+    /// Address to listen on; on one that others reach, everyone there sees the indexed pictures
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    host: IpAddr,
+
+    /// Port to listen on; 0 picks a free one
+    #[arg(long, default_value_t = 7878)]
+    port: u16,
+
+    /// Open the page in the browser
+    #[arg(long)]
+    open: bool,
+
+    /// Searches in the house at once, waiting ones included; more are told to come back
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    queue: u16,
+}
+
+/// Serves until Ctrl-C or SIGTERM.
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let open = args.open;
+    let config = args.into_config()?;
+    let runtime = tokio::runtime::Runtime::new().context("no threads for the server")?;
+    runtime.block_on(magiclens_serve::run(config, |url| {
+        announce(url);
+        if open {
+            open_browser(url);
+        }
+    }))
+}
+
+impl Args {
+    fn into_config(self) -> anyhow::Result<ServeConfig> {
+        let model = crate::model_choice::resolve(self.model.as_deref())?;
+        let limits = Limits {
+            max_searches: usize::from(self.queue),
+            ..Limits::default()
+        };
+        Ok(ServeConfig {
+            host: self.host,
+            port: self.port,
+            limits,
+            ..ServeConfig::new(self.index, model)
+        })
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the address is this command's answer")]
+fn announce(url: &str) {
+    println!("magiclens is at {url} (Ctrl-C stops it)");
+}
+
+/// Best effort: the address was printed anyway.
+fn open_browser(url: &str) {
+    let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let quiet = Stdio::null;
+    if let Err(error) = Command::new(program)
+        .arg(url)
+        .stdin(quiet())
+        .stdout(quiet())
+        .stderr(quiet())
+        .spawn()
+    {
+        tracing::warn!(%error, "`{program}` could not be started; open the address yourself");
+    }
+}

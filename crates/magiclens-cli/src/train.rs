@@ -1,0 +1,213 @@
+//! `magiclens train`: triplets to weights.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use magiclens_data::{Picture, Split, Triplet, read_pictures, read_triplets};
+use magiclens_model::Embedder;
+use magiclens_model::checkpoint::{Checkpoint, Precision, TowerFile, tensors_of, write_checkpoint};
+use magiclens_train::batches::TripletTable;
+use magiclens_train::features::{image_features, text_features};
+use magiclens_train::gradients::{CaptionRows, FeatureTable, Frozen};
+use magiclens_train::head::Head;
+use magiclens_train::report::{Method, TowerOutputs, report};
+use magiclens_train::run::{Observer, StepMetrics, TrainingData, train};
+use magiclens_train::{TrainConfig, TrainError};
+
+/// Train a model on the triplets of a collection; goes on where it was cut off
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Settings of the run, TOML
+    #[arg(long, value_name = "FILE.toml")]
+    config: PathBuf,
+    /// The collection, made by `magiclens collection build`
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// The checkpoint to start from, made by `magiclens import towers`
+    #[arg(long, value_name = "FILE")]
+    start: PathBuf,
+    /// Folder of the run: configuration, metrics, saved states
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The trained checkpoint; it stands beside the tower files of the start
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+    /// Folder for the frozen features, which are computed once for all runs [default: `features` in the collection]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+}
+
+/// Features, then training, then the weights.
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let config = TrainConfig::read(&args.config)?;
+    let checkpoint = Checkpoint::read(&args.start)?;
+    let towers = checkpoint.towers.clone();
+    let folder = args.start.parent().unwrap_or(Path::new(""));
+    let weights_folder = args.weights.parent().unwrap_or(Path::new(""));
+    ensure!(
+        towers.iter().all(|tower| weights_folder.join(&tower.file).is_file()),
+        "`{}` would not lie beside the tower files of `{}`\nhint: give `--weights` in the folder of `--start`",
+        args.weights.display(),
+        args.start.display()
+    );
+    let embedder = Embedder::new(checkpoint, folder, Default::default())?;
+    let pictures = read_pictures(&args.data.join("pictures.parquet"))?;
+    let train_file = args.data.join("triplets-train.parquet");
+    let triplets = read_triplets(&train_file)?;
+    let dev = Dev::read(&args.data, &pictures)?;
+    let train_pictures: Vec<Picture> = pictures.iter().filter(|p| p.split == Split::Train).cloned().collect();
+    let table = TripletTable::new(&triplets, &train_pictures, &train_file)?;
+
+    let cache = args.cache.clone().unwrap_or_else(|| args.data.join("features"));
+    let bar = bar(train_pictures.len() + dev.gallery.len(), "pictures through the frozen tower");
+    let images = image_features(&embedder, &args.data, &train_pictures, &cache, &|n| bar.inc(n as u64))?;
+    let dev_images = image_features(&embedder, &args.data, &dev.gallery, &cache, &|n| bar.inc(n as u64))?;
+    bar.finish();
+    let texts: Vec<&str> = table.texts.iter().map(String::as_str).collect();
+    let (captioned, captions) = captions(&train_pictures);
+    let dev_texts: Vec<&str> = dev.texts();
+    let bar = self::bar(texts.len() + captions.len() + dev_texts.len(), "texts through the frozen tower");
+    let advance = |count: usize| bar.inc(count as u64);
+    let text_rows = text_features(&embedder, &texts, &cache, &advance)?;
+    let caption_rows = text_features(&embedder, &captions, &cache, &advance)?;
+    let dev_text_rows = text_features(&embedder, &dev_texts, &cache, &advance)?;
+    bar.finish();
+
+    let data = TrainingData {
+        triplets: &table,
+        frozen: Frozen { images: &images, texts: &text_rows, captions: &caption_rows },
+        captioned: &captioned,
+        digest: digest(&args.start, &train_file)?,
+    };
+    let mut watch = Watch {
+        bar: self::bar(config.steps, "steps"),
+        embedder: &embedder,
+        tokenizer: folder.join("tokenizer.json"),
+        dev: &dev,
+        images: dev_images,
+        text_rows: dev_text_rows,
+    };
+    let head = train(&config, embedder.model(), &data, &args.out, &mut watch)?;
+    watch.bar.finish();
+    write_weights(&args.weights, &embedder, head, &towers)?;
+    tell(&format!("wrote `{}`", args.weights.display()));
+    Ok(())
+}
+
+/// Names the start weights and the triplets.
+fn digest(start: &Path, triplets: &Path) -> anyhow::Result<String> {
+    let name = |path: &Path| anyhow::Ok(magiclens_data::ImageId::of_bytes(&fs_err::read(path)?).to_string());
+    Ok(format!("start {} triplets {}", name(start)?, name(triplets)?))
+}
+
+fn write_weights(path: &Path, embedder: &Embedder, head: Head, towers: &[TowerFile]) -> anyhow::Result<()> {
+    let model = head.into_model(embedder.model().clone());
+    let mut tensors = tensors_of(&model);
+    if !towers.is_empty() {
+        tensors.retain(|name, _| !name.contains(".trunk."));
+    }
+    Ok(write_checkpoint(path, embedder.config(), &tensors, Precision::F16, towers)?)
+}
+
+/// Each picture and its caption's row; each different caption once.
+fn captions(pictures: &[Picture]) -> (CaptionRows, Vec<&str>) {
+    let mut texts: Vec<&str> = pictures.iter().map(|picture| picture.caption.as_str()).filter(|c| !c.is_empty()).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    let mut rows = CaptionRows { pictures: Vec::new(), captions: Vec::new() };
+    for (row, picture) in pictures.iter().enumerate() {
+        if let Ok(caption) = texts.binary_search(&picture.caption.as_str()) {
+            rows.pictures.push(row);
+            rows.captions.push(caption);
+        }
+    }
+    (rows, texts)
+}
+
+/// The dev split: its pictures are the gallery.
+struct Dev {
+    gallery: Vec<Picture>,
+    triplets: Vec<Triplet>,
+}
+
+impl Dev {
+    fn read(collection: &Path, pictures: &[Picture]) -> anyhow::Result<Self> {
+        let gallery = pictures.iter().filter(|picture| picture.split == Split::Dev).cloned().collect();
+        Ok(Self { gallery, triplets: read_triplets(&collection.join("triplets-dev.parquet"))? })
+    }
+
+    fn texts(&self) -> Vec<&str> {
+        let mut texts: Vec<&str> = self.triplets.iter().map(|triplet| triplet.instruction.as_str()).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        texts
+    }
+}
+
+/// Shows the run, and measures it on the dev split.
+struct Watch<'a> {
+    bar: ProgressBar,
+    embedder: &'a Embedder,
+    tokenizer: PathBuf,
+    dev: &'a Dev,
+    images: FeatureTable,
+    text_rows: FeatureTable,
+}
+
+impl Observer for Watch<'_> {
+    fn step(&mut self, metrics: &StepMetrics, _steps: usize) {
+        self.bar.set_position(metrics.step as u64);
+        self.bar.set_message(format!(
+            "steps, loss {:.3}, in-batch accuracy {:.2}, {:.2} s a step",
+            metrics.loss, metrics.batch_accuracy, metrics.seconds
+        ));
+    }
+
+    fn measure(&mut self, step: usize, head: &Head) -> Result<serde_json::Value, TrainError> {
+        let model = head.clone().into_model(self.embedder.model().clone());
+        let config = self.embedder.config().clone();
+        let embedder = Embedder::from_parts(config, model, &self.tokenizer, "in training".into(), Default::default())?;
+        let outputs = TowerOutputs::from_features(head, &self.images, &self.dev.texts(), &self.text_rows);
+        let report = report(&embedder, &self.dev.gallery, &self.dev.triplets, &outputs, &[Method::MagicLens])?;
+        let mut figures = serde_json::Map::new();
+        let mut shown = Vec::new();
+        for (relation, methods) in &report.relations {
+            for scores in methods.values() {
+                let (first, ten) = (scores.recall_at_1.mean, scores.recall_at_10.mean);
+                shown.push(format!("{relation} {:.1} / {:.1}", 100.0 * first, 100.0 * ten));
+                figures.insert(relation.clone(), serde_json::json!({ "recall_at_1": first, "recall_at_10": ten, "map_at_10": scores.map_at_10.mean }));
+            }
+        }
+        self.bar.suspend(|| tell(&format!("step {step}, dev R@1 / R@10: {}", shown.join(", "))));
+        Ok(figures.into())
+    }
+}
+
+/// A bar that shows something even where output is a file.
+pub(crate) fn bar(length: usize, what: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}  {elapsed} gone, {eta} left")
+        .expect("the template is well-formed");
+    let bar = ProgressBar::new(length as u64).with_style(style).with_message(what.to_string());
+    bar.enable_steady_tick(Duration::from_millis(500));
+    bar
+}
+
+#[expect(clippy::print_stderr, reason = "people watch the run; standard output is for data")]
+pub(crate) fn tell(line: &str) {
+    eprintln!("{line}");
+}
+
+/// Reads a collection's split, for `evaluate`.
+pub(crate) fn read_split(collection: &Path, split: Split) -> anyhow::Result<(Vec<Picture>, Vec<Triplet>)> {
+    let name = match split {
+        Split::Train => "train",
+        Split::Dev => "dev",
+        Split::Test => "test",
+    };
+    let pictures = read_pictures(&collection.join("pictures.parquet"))
+        .with_context(|| format!("`{}` is no collection\nhint: make one with `magiclens collection build`", collection.display()))?;
+    let gallery = pictures.into_iter().filter(|picture| picture.split == split).collect();
+    Ok((gallery, read_triplets(&collection.join(format!("triplets-{name}.parquet")))?))
+}

@@ -1,0 +1,275 @@
+//! A headless Chromium, driven over WebDriver: JSON over HTTP, so a socket is all it takes.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// How long the page may take to get somewhere. Generous: the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+const FLAGS: [&str; 8] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+];
+
+pub const TAB: char = '\u{E004}';
+pub const ENTER: char = '\u{E007}';
+pub const ESCAPE: char = '\u{E00C}';
+pub const RIGHT: char = '\u{E014}';
+pub const DOWN: char = '\u{E015}';
+
+/// A program that ends with this value, by its own id.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+/// Starts `command` and returns what follows `mark` on its standard output.
+pub fn start(command: &mut Command, mark: &str) -> (Running, String) {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let mut running = Running(spawned.unwrap_or_else(|error| {
+        panic!("cannot start `{name}`: {error}\nhint: install it, on Debian with `apt-get install chromium chromium-driver`")
+    }));
+    let mut lines = BufReader::new(running.0.stdout.take().unwrap()).lines();
+    let found = lines
+        .by_ref()
+        .map_while(Result::ok)
+        .find_map(|line| line.split_once(mark).map(|(_, rest)| rest.to_owned()));
+    let found = found.unwrap_or_else(|| panic!("`{name}` ended without printing `{mark}`"));
+    // Someone has to read on, or the program stops at a full pipe.
+    std::thread::spawn(move || lines.for_each(drop));
+    (running, found)
+}
+
+/// One window with a fresh profile. Closed with this value.
+pub struct Browser {
+    port: u16,
+    session: String,
+    _driver: Running,
+    _profile: TempDir,
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Ends Chromium, too; without an answer the driver's end does it.
+        _ = request(self.port, "DELETE", &format!("/session/{}", self.session), &Value::Null);
+    }
+}
+
+impl Browser {
+    pub fn open() -> Self {
+        let (driver, port) = start(
+            Command::new("chromedriver").arg("--port=0"),
+            "started successfully on port ",
+        );
+        let port = port
+            .trim_end_matches('.')
+            .parse()
+            .expect("chromedriver prints its port");
+        let profile = TempDir::new().unwrap();
+        let mut flags: Vec<String> = FLAGS.map(str::to_owned).to_vec();
+        flags.push(format!("--user-data-dir={}", profile.path().display()));
+        flags.push("--window-size=1280,900".to_owned());
+        let options = json!({
+            "goog:chromeOptions": { "args": flags },
+            "goog:loggingPrefs": { "browser": "ALL" },
+        });
+        let answer = request(
+            port,
+            "POST",
+            "/session",
+            &json!({ "capabilities": { "alwaysMatch": options } }),
+        );
+        let answer = answer.unwrap_or_else(|error| {
+            panic!("Chromium did not start: {error}\nhint: on Debian, `apt-get install chromium chromium-driver`")
+        });
+        let session = answer["sessionId"].as_str().unwrap().to_owned();
+        Self {
+            port,
+            session,
+            _driver: driver,
+            _profile: profile,
+        }
+    }
+
+    fn command(&self, method: &str, path: &str, body: &Value) -> Value {
+        let path = format!("/session/{}{path}", self.session);
+        request(self.port, method, &path, body).unwrap_or_else(|error| panic!("{method} {path} {body}: {error}"))
+    }
+
+    /// A command of the DevTools protocol.
+    pub fn devtools(&self, command: &str, params: Value) -> Value {
+        self.command(
+            "POST",
+            "/goog/cdp/execute",
+            &json!({ "cmd": command, "params": params }),
+        )
+    }
+
+    pub fn goto(&self, url: &str) {
+        self.command("POST", "/url", &json!({ "url": url }));
+    }
+
+    pub fn back(&self) {
+        self.command("POST", "/back", &json!({}));
+    }
+
+    pub fn forward(&self) {
+        self.command("POST", "/forward", &json!({}));
+    }
+
+    pub fn reload(&self) {
+        self.command("POST", "/refresh", &json!({}));
+    }
+
+    /// The value of a JavaScript expression.
+    pub fn eval(&self, expression: &str) -> Value {
+        self.run(&format!("return {expression}"))
+    }
+
+    pub fn run(&self, script: &str) -> Value {
+        self.command("POST", "/execute/sync", &json!({ "script": script, "args": [] }))
+    }
+
+    /// Waits until a JavaScript expression is true.
+    #[track_caller]
+    pub fn until(&self, expression: &str) {
+        let started = Instant::now();
+        while self.eval(&format!("Boolean({expression})")) != json!(true) {
+            if PATIENCE < started.elapsed() {
+                panic!(
+                    "the page did not get to `{expression}`\naddress: {}\ntext: {}\nconsole: {:?}",
+                    self.eval("location.href"),
+                    self.eval("document.body.innerText.slice(0, 1500)"),
+                    self.console(),
+                );
+            }
+            std::thread::sleep(Duration::from_millis(40));
+        }
+    }
+
+    fn element(&self, selector: &str) -> String {
+        let found = self.command(
+            "POST",
+            "/element",
+            &json!({ "using": "css selector", "value": selector }),
+        );
+        let found = found.as_object().unwrap().values().next().unwrap();
+        found.as_str().unwrap().to_owned()
+    }
+
+    /// A real click of the mouse.
+    pub fn click(&self, selector: &str) {
+        let element = self.element(selector);
+        self.command("POST", &format!("/element/{element}/click"), &json!({}));
+    }
+
+    /// Real key strokes into an element; a path, into a file input.
+    pub fn type_into(&self, selector: &str, text: &str) {
+        let element = self.element(selector);
+        self.command("POST", &format!("/element/{element}/value"), &json!({ "text": text }));
+    }
+
+    pub fn choose_file(&self, path: &Path) {
+        self.type_into("#file", path.to_str().unwrap());
+    }
+
+    /// Real key strokes, wherever the focus is.
+    pub fn press(&self, keys: &[char]) {
+        let strokes: Vec<Value> = keys
+            .iter()
+            .flat_map(|key| ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key.to_string() })))
+            .collect();
+        self.command(
+            "POST",
+            "/actions",
+            &json!({ "actions": [{ "type": "key", "id": "keys", "actions": strokes }] }),
+        );
+    }
+
+    /// What the console said since the last call: messages of level "severe" only.
+    pub fn console(&self) -> Vec<String> {
+        let entries = self.command("POST", "/se/log", &json!({ "type": "browser" }));
+        let severe = entries
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|entry| entry["level"] == "SEVERE");
+        severe
+            .map(|entry| entry["message"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// The size of the page's viewport, as on another device.
+    pub fn resize(&self, width: u32, height: u32) {
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics);
+    }
+
+    /// What the system prefers, for example `prefers-color-scheme`, `dark`.
+    pub fn prefer(&self, feature: &str, value: &str) {
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": [{ "name": feature, "value": value }] }),
+        );
+    }
+}
+
+/// One exchange with the driver: its `value`, or its error.
+fn request(port: u16, method: &str, path: &str, body: &Value) -> Result<Value, String> {
+    let body = if body.is_null() {
+        String::new()
+    } else {
+        body.to_string()
+    };
+    let exchange = || -> std::io::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(120)))?;
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Length: {length}\r\n"
+        )?;
+        write!(
+            stream,
+            "Content-Type: application/json\r\nConnection: close\r\n\r\n{body}"
+        )?;
+        let mut reader = BufReader::new(stream);
+        let mut length = 0;
+        let mut line = String::new();
+        while reader.read_line(&mut line)? > 2 {
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap_or(0);
+            }
+            line.clear();
+        }
+        let mut answer = vec![0; length];
+        reader.read_exact(&mut answer)?;
+        Ok(answer)
+    };
+    let answer = exchange().map_err(|error| format!("no answer from chromedriver: {error}"))?;
+    let answer: Value = serde_json::from_slice(&answer).map_err(|error| error.to_string())?;
+    match answer["value"]["error"].as_str() {
+        Some(error) => Err(format!(
+            "{error}: {}",
+            answer["value"]["message"].as_str().unwrap_or_default()
+        )),
+        None => Ok(answer["value"].clone()),
+    }
+}
