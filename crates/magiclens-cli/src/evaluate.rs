@@ -56,7 +56,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         return Ok(());
     }
     let rivals: Vec<(&str, &Report)> = rivals.iter().map(|(name, report)| (*name, report)).collect();
-    println!("gallery: {} pictures; figures in %, ± half the 95 % interval\n", own.gallery);
+    println!(
+        "gallery: {} pictures; figures in %, ± half the 95 % interval\n",
+        own.gallery
+    );
     print!("{}", own.to_markdown(&rivals));
     Ok(())
 }
@@ -66,9 +69,10 @@ fn measure(args: &Args, model: &std::path::Path, methods: &[Method]) -> anyhow::
     let (gallery, triplets) = read_split(&args.data, if args.dev { Split::Dev } else { Split::Test })?;
     let cache = args.cache.clone().unwrap_or_else(|| args.data.join("features"));
     let bar = bar(gallery.len(), "gallery pictures");
-    let outputs =
-        TowerOutputs::compute(&embedder, &args.data, &gallery, &triplets, &cache, &|count| bar.inc(count as u64))
-            .with_context(|| format!("cannot measure `{}`", model.display()))?;
+    let outputs = TowerOutputs::compute(&embedder, &args.data, &gallery, &triplets, &cache, &|count| {
+        bar.inc(count as u64)
+    })
+    .with_context(|| format!("cannot measure `{}`", model.display()))?;
     bar.finish_and_clear();
     Ok(report(&embedder, &gallery, &triplets, &outputs, methods)?)
 }

@@ -72,14 +72,23 @@ fn import_official(args: &Official) -> anyhow::Result<()> {
     };
     let precision = if args.f16 { Precision::F16 } else { Precision::F32 };
     write_checkpoint(&args.output, &config, &tensors, precision, &[])?;
-    tell(&format!("wrote `{}`: {}, {} tensors", args.output.display(), config.name, tensors.len()));
+    tell(&format!(
+        "wrote `{}`: {}, {} tensors",
+        args.output.display(),
+        config.name,
+        tensors.len()
+    ));
     Ok(())
 }
 
 /// The two published sizes differ in the file's length by a factor of nearly 3.
 fn read_base_or_large(file: &Path) -> anyhow::Result<(ModelConfig, NamedWeights)> {
     const BETWEEN: u64 = 1_200_000_000;
-    let config = if fs_err::metadata(file)?.len() < BETWEEN { OfficialConfig::base() } else { OfficialConfig::large() };
+    let config = if fs_err::metadata(file)?.len() < BETWEEN {
+        OfficialConfig::base()
+    } else {
+        OfficialConfig::large()
+    };
     read_official(file, &config).with_context(|| {
         format!(
             "`{}` is not the official `{}` checkpoint\nhint: for other sizes name them with `--config FILE.json`",
@@ -91,21 +100,34 @@ fn read_base_or_large(file: &Path) -> anyhow::Result<(ModelConfig, NamedWeights)
 
 fn read_config(path: &Path) -> anyhow::Result<OfficialConfig> {
     let text = fs_err::read_to_string(path)?;
-    serde_json::from_str(&text).with_context(|| format!("`{}` is not a configuration in the official words", path.display()))
+    serde_json::from_str(&text)
+        .with_context(|| format!("`{}` is not a configuration in the official words", path.display()))
 }
 
 fn import_towers(args: &Towers) -> anyhow::Result<()> {
     let lite0 = read_efficientnet_lite0(&args.lite0)?;
     let minilm = read_minilm_l6(&args.minilm)?;
     let prefixed = |prefix: &str, tensors: NamedWeights| -> NamedWeights {
-        tensors.into_iter().map(|(name, weights)| (format!("{prefix}.trunk.{name}"), weights)).collect()
+        tensors
+            .into_iter()
+            .map(|(name, weights)| (format!("{prefix}.trunk.{name}"), weights))
+            .collect()
     };
     fs_err::create_dir_all(&args.output)?;
     fs_err::copy(&args.tokenizer, args.output.join("tokenizer.json"))?;
-    let towers = [("efficientnet-lite0", prefixed("vision", lite0)), ("minilm-l6", prefixed("text", minilm))];
+    let towers = [
+        ("efficientnet-lite0", prefixed("vision", lite0)),
+        ("minilm-l6", prefixed("text", minilm)),
+    ];
     let files = towers
         .iter()
-        .map(|(name, tensors)| write_tower(&args.output.join(format!("{name}.safetensors")), tensors, Precision::F16))
+        .map(|(name, tensors)| {
+            write_tower(
+                &args.output.join(format!("{name}.safetensors")),
+                tensors,
+                Precision::F16,
+            )
+        })
         .collect::<Result<Vec<_>, _>>()?;
 
     let config = ModelConfig::small();
@@ -114,7 +136,11 @@ fn import_towers(args: &Towers) -> anyhow::Result<()> {
         for (name, weights) in tower {
             match tensors.remove(name) {
                 Some(expected) if expected.shape == weights.shape => {}
-                Some(expected) => bail!("tensor `{name}` has shape {:?}, not {:?}", weights.shape, expected.shape),
+                Some(expected) => bail!(
+                    "tensor `{name}` has shape {:?}, not {:?}",
+                    weights.shape,
+                    expected.shape
+                ),
                 None => bail!("tensor `{name}` has no place in `small`"),
             }
         }
@@ -128,7 +154,10 @@ fn import_towers(args: &Towers) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[expect(clippy::print_stderr, reason = "a person waits for this line; standard output is for data")]
+#[expect(
+    clippy::print_stderr,
+    reason = "a person waits for this line; standard output is for data"
+)]
 fn tell(line: &str) {
     eprintln!("{line}");
 }

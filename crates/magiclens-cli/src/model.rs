@@ -32,18 +32,27 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let checkpoint = Checkpoint::read(&file)?;
     let mut parts: BTreeMap<String, usize> = BTreeMap::new();
     for (name, weights) in &checkpoint.tensors {
-        *parts.entry(name.split('.').next().unwrap_or(name).to_string()).or_default() += weights.values.len();
+        *parts
+            .entry(name.split('.').next().unwrap_or(name).to_string())
+            .or_default() += weights.values.len();
     }
     let parameters: usize = parts.values().sum();
     let tensors = checkpoint.tensors.len();
-    let (config, id, towers) = (checkpoint.config.clone(), checkpoint.digest.clone(), checkpoint.towers.clone());
+    let (config, id, towers) = (
+        checkpoint.config.clone(),
+        checkpoint.digest.clone(),
+        checkpoint.towers.clone(),
+    );
     checkpoint.into_model(&Default::default())?;
     if json {
         let value = json!({ "model_id": id, "config": config, "tensors": tensors, "parameters": parameters, "parts": parts, "towers": towers });
         println!("{value}");
         return Ok(());
     }
-    println!("{}, embeddings of {} numbers, {parameters} parameters in {tensors} tensors", config.name, config.dim);
+    println!(
+        "{}, embeddings of {} numbers, {parameters} parameters in {tensors} tensors",
+        config.name, config.dim
+    );
     for (part, count) in parts {
         println!("  {part:<12} {count:>12}");
     }

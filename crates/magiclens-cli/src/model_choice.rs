@@ -22,7 +22,11 @@ pub(crate) fn resolve(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe().unwrap_or_default();
     let built = Path::new(env!("CARGO_MANIFEST_DIR"));
     for start in [here.as_path(), program.as_path(), built] {
-        if let Some(found) = start.ancestors().map(|folder| folder.join(COMMITTED)).find(|path| path.is_file()) {
+        if let Some(found) = start
+            .ancestors()
+            .map(|folder| folder.join(COMMITTED))
+            .find(|path| path.is_file())
+        {
             return Ok(found);
         }
     }

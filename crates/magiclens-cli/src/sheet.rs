@@ -40,7 +40,7 @@ pub(crate) fn html(sheet: &Sheet<'_>) -> String {
     let text = match (sheet.text, &sheet.query_jpeg) {
         ("", _) => "like this picture".to_owned(),
         (text, None) => format!("<q>{}</q>", escape(text)),
-        (text, Some(_)) => format!("this picture, but <q>{}</q>", escape(text)),
+        (text, Some(_)) => format!("this picture and <q>{}</q>", escape(text)),
     };
     let count = match sheet.cards.len() {
         1 => "1 result".to_owned(),
@@ -177,7 +177,7 @@ mod tests {
             "src=\"data:image/jpeg;base64,cXVlcnk=\"",
             "/p/&lt;b&gt;\\n&amp;.png",
             "&quot;&gt;&lt;script&gt;alert(&#39;x&#39;)",
-            "this picture, but <q>&lt;/title&gt;&lt;i&gt;</q>",
+            "this picture and <q>&lt;/title&gt;&lt;i&gt;</q>",
             "<b>0.500</b>",
             "the file is gone",
             "2 results",

@@ -61,14 +61,20 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let table = TripletTable::new(&triplets, &train_pictures, &train_file)?;
 
     let cache = args.cache.clone().unwrap_or_else(|| args.data.join("features"));
-    let bar = bar(train_pictures.len() + dev.gallery.len(), "pictures through the frozen tower");
+    let bar = bar(
+        train_pictures.len() + dev.gallery.len(),
+        "pictures through the frozen tower",
+    );
     let images = image_features(&embedder, &args.data, &train_pictures, &cache, &|n| bar.inc(n as u64))?;
     let dev_images = image_features(&embedder, &args.data, &dev.gallery, &cache, &|n| bar.inc(n as u64))?;
     bar.finish();
     let texts: Vec<&str> = table.texts.iter().map(String::as_str).collect();
     let (captioned, captions) = captions(&train_pictures);
     let dev_texts: Vec<&str> = dev.texts();
-    let bar = self::bar(texts.len() + captions.len() + dev_texts.len(), "texts through the frozen tower");
+    let bar = self::bar(
+        texts.len() + captions.len() + dev_texts.len(),
+        "texts through the frozen tower",
+    );
     let advance = |count: usize| bar.inc(count as u64);
     let text_rows = text_features(&embedder, &texts, &cache, &advance)?;
     let caption_rows = text_features(&embedder, &captions, &cache, &advance)?;
@@ -77,7 +83,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 
     let data = TrainingData {
         triplets: &table,
-        frozen: Frozen { images: &images, texts: &text_rows, captions: &caption_rows },
+        frozen: Frozen {
+            images: &images,
+            texts: &text_rows,
+            captions: &caption_rows,
+        },
         captioned: &captioned,
         digest: digest(&args.start, &train_file)?,
     };
@@ -108,15 +118,28 @@ fn write_weights(path: &Path, embedder: &Embedder, head: Head, towers: &[TowerFi
     if !towers.is_empty() {
         tensors.retain(|name, _| !name.contains(".trunk."));
     }
-    Ok(write_checkpoint(path, embedder.config(), &tensors, Precision::F16, towers)?)
+    Ok(write_checkpoint(
+        path,
+        embedder.config(),
+        &tensors,
+        Precision::F16,
+        towers,
+    )?)
 }
 
 /// Each picture and its caption's row; each different caption once.
 fn captions(pictures: &[Picture]) -> (CaptionRows, Vec<&str>) {
-    let mut texts: Vec<&str> = pictures.iter().map(|picture| picture.caption.as_str()).filter(|c| !c.is_empty()).collect();
+    let mut texts: Vec<&str> = pictures
+        .iter()
+        .map(|picture| picture.caption.as_str())
+        .filter(|c| !c.is_empty())
+        .collect();
     texts.sort_unstable();
     texts.dedup();
-    let mut rows = CaptionRows { pictures: Vec::new(), captions: Vec::new() };
+    let mut rows = CaptionRows {
+        pictures: Vec::new(),
+        captions: Vec::new(),
+    };
     for (row, picture) in pictures.iter().enumerate() {
         if let Ok(caption) = texts.binary_search(&picture.caption.as_str()) {
             rows.pictures.push(row);
@@ -134,12 +157,23 @@ struct Dev {
 
 impl Dev {
     fn read(collection: &Path, pictures: &[Picture]) -> anyhow::Result<Self> {
-        let gallery = pictures.iter().filter(|picture| picture.split == Split::Dev).cloned().collect();
-        Ok(Self { gallery, triplets: read_triplets(&collection.join("triplets-dev.parquet"))? })
+        let gallery = pictures
+            .iter()
+            .filter(|picture| picture.split == Split::Dev)
+            .cloned()
+            .collect();
+        Ok(Self {
+            gallery,
+            triplets: read_triplets(&collection.join("triplets-dev.parquet"))?,
+        })
     }
 
     fn texts(&self) -> Vec<&str> {
-        let mut texts: Vec<&str> = self.triplets.iter().map(|triplet| triplet.instruction.as_str()).collect();
+        let mut texts: Vec<&str> = self
+            .triplets
+            .iter()
+            .map(|triplet| triplet.instruction.as_str())
+            .collect();
         texts.sort_unstable();
         texts.dedup();
         texts
@@ -170,7 +204,13 @@ impl Observer for Watch<'_> {
         let config = self.embedder.config().clone();
         let embedder = Embedder::from_parts(config, model, &self.tokenizer, "in training".into(), Default::default())?;
         let outputs = TowerOutputs::from_features(head, &self.images, &self.dev.texts(), &self.text_rows);
-        let report = report(&embedder, &self.dev.gallery, &self.dev.triplets, &outputs, &[Method::MagicLens])?;
+        let report = report(
+            &embedder,
+            &self.dev.gallery,
+            &self.dev.triplets,
+            &outputs,
+            &[Method::MagicLens],
+        )?;
         let mut figures = serde_json::Map::new();
         let mut shown = Vec::new();
         for (relation, methods) in &report.relations {
@@ -180,7 +220,8 @@ impl Observer for Watch<'_> {
                 figures.insert(relation.clone(), serde_json::json!({ "recall_at_1": first, "recall_at_10": ten, "map_at_10": scores.map_at_10.mean }));
             }
         }
-        self.bar.suspend(|| tell(&format!("step {step}, dev R@1 / R@10: {}", shown.join(", "))));
+        self.bar
+            .suspend(|| tell(&format!("step {step}, dev R@1 / R@10: {}", shown.join(", "))));
         Ok(figures.into())
     }
 }
@@ -189,7 +230,9 @@ impl Observer for Watch<'_> {
 pub(crate) fn bar(length: usize, what: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}  {elapsed} gone, {eta} left")
         .expect("the template is well-formed");
-    let bar = ProgressBar::new(length as u64).with_style(style).with_message(what.to_string());
+    let bar = ProgressBar::new(length as u64)
+        .with_style(style)
+        .with_message(what.to_string());
     bar.enable_steady_tick(Duration::from_millis(500));
     bar
 }
@@ -206,8 +249,15 @@ pub(crate) fn read_split(collection: &Path, split: Split) -> anyhow::Result<(Vec
         Split::Dev => "dev",
         Split::Test => "test",
     };
-    let pictures = read_pictures(&collection.join("pictures.parquet"))
-        .with_context(|| format!("`{}` is no collection\nhint: make one with `magiclens collection build`", collection.display()))?;
+    let pictures = read_pictures(&collection.join("pictures.parquet")).with_context(|| {
+        format!(
+            "`{}` is no collection\nhint: make one with `magiclens collection build`",
+            collection.display()
+        )
+    })?;
     let gallery = pictures.into_iter().filter(|picture| picture.split == split).collect();
-    Ok((gallery, read_triplets(&collection.join(format!("triplets-{name}.parquet")))?))
+    Ok((
+        gallery,
+        read_triplets(&collection.join(format!("triplets-{name}.parquet")))?,
+    ))
 }

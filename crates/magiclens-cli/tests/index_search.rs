@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use image::{Rgb, RgbImage};
 use magiclens_data::ImageId;
-use magiclens_index::{Index, ModelStamp};
+use magiclens_index::{Index, IndexError, ModelStamp};
 use serde_json::Value;
 
 /// A temporary folder with `pictures/`, for an index in `index/`.
@@ -391,8 +391,14 @@ fn a_killed_run_is_taken_up_again() {
         // Files that vanish while the run goes on, and a second run beside it.
         if before == 0 {
             fs_err::remove_file(place.path("079.png")).unwrap();
-            let second = output(&mut place.indexing(&[]));
-            check_error(&second, &["another `magiclens index` is writing to"]);
+            let second = Index::create_or_open(
+                &place.dir(),
+                &ModelStamp {
+                    model_id: String::new(),
+                    dim: 1,
+                },
+            );
+            assert!(matches!(second, Err(IndexError::Busy { .. })));
         }
         let seen = Index::open(&place.dir()).unwrap().len().unwrap();
         child.kill().unwrap();

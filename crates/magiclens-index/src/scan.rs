@@ -205,7 +205,7 @@ impl Skipped {
             DecodeError::Io(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Self::now(path, SkipReason::Vanished, "the file is gone");
             }
-            DecodeError::Io(_) | DecodeError::NotAFile => return Self::now(path, SkipReason::Unreadable, detail),
+            DecodeError::Io(_) => return Self::now(path, SkipReason::Unreadable, detail),
             DecodeError::Empty => SkipReason::Empty,
             DecodeError::TooManyBytes { .. } | DecodeError::TooManyPixels { .. } => SkipReason::TooLarge,
             DecodeError::UnknownFormat | DecodeError::NotAFile => SkipReason::NotAPicture,

@@ -23,7 +23,13 @@ pub struct AttentionConfig {
 impl AttentionConfig {
     /// Plain attention: inner width equals the token width, no cap.
     pub fn plain(dim: usize, heads: usize) -> Self {
-        Self { dim, inner_dim: dim, heads, logit_cap: None, per_dim_scale: false }
+        Self {
+            dim,
+            inner_dim: dim,
+            heads,
+            logit_cap: None,
+            per_dim_scale: false,
+        }
     }
 
     /// Builds the layer with random weights.
@@ -35,7 +41,9 @@ impl AttentionConfig {
             value: project(),
             output: LinearConfig::new(self.inner_dim, self.dim).init(device),
             // softplus(0) * 1 / ln 2 = 1: the start is the usual 1 / sqrt(head_dim).
-            per_dim_scale: self.per_dim_scale.then(|| Param::from_tensor(Tensor::zeros([self.inner_dim / self.heads], device))),
+            per_dim_scale: self
+                .per_dim_scale
+                .then(|| Param::from_tensor(Tensor::zeros([self.inner_dim / self.heads], device))),
             heads: self.heads,
             logit_cap: self.logit_cap.unwrap_or(0.0),
         }
@@ -90,7 +98,10 @@ impl Attention {
         let mixed = probabilities.clone().matmul(value); // [batch, heads, queries, head_dim]
         let [_, heads, _, head_dim] = mixed.dims();
         let joined = mixed.swap_dims(1, 2).reshape([batch, query_count, heads * head_dim]);
-        Attended { tokens: self.output.forward(joined), probabilities }
+        Attended {
+            tokens: self.output.forward(joined),
+            probabilities,
+        }
     }
 
     /// `[batch, heads, queries, head_dim]` -> the same, scaled for the dot product.
@@ -110,6 +121,8 @@ impl Attention {
     /// `[batch, tokens, inner_dim]` -> `[batch, heads, tokens, head_dim]`.
     fn split_heads(&self, tokens: Tensor<3>) -> Tensor<4> {
         let [batch, count, inner_dim] = tokens.dims();
-        tokens.reshape([batch, count, self.heads, inner_dim / self.heads]).swap_dims(1, 2)
+        tokens
+            .reshape([batch, count, self.heads, inner_dim / self.heads])
+            .swap_dims(1, 2)
     }
 }

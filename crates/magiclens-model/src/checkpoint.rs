@@ -78,9 +78,13 @@ impl Checkpoint {
     pub fn read(path: &Path) -> Result<Self, ModelError> {
         let bytes = fs_err::read(path)?;
         let metadata = read_metadata(path, &bytes)?;
-        let header = metadata.get(HEADER_KEY).ok_or_else(|| ModelError::NoConfig { path: path.into() })?;
-        let Header { config, towers } = serde_json::from_str(header)
-            .map_err(|error| ModelError::BadConfig { path: path.into(), reason: error.to_string() })?;
+        let header = metadata
+            .get(HEADER_KEY)
+            .ok_or_else(|| ModelError::NoConfig { path: path.into() })?;
+        let Header { config, towers } = serde_json::from_str(header).map_err(|error| ModelError::BadConfig {
+            path: path.into(),
+            reason: error.to_string(),
+        })?;
         config.check()?;
         let mut digest = blake3::Hasher::new();
         digest.update(blake3::hash(&bytes).as_bytes());
@@ -92,13 +96,22 @@ impl Checkpoint {
             let found = blake3::hash(&bytes);
             if found.to_hex().as_str() != tower.blake3 {
                 let (found, expected) = (found.to_hex().to_string(), tower.blake3.clone());
-                return Err(ModelError::WrongTower { path: tower_path, found, expected });
+                return Err(ModelError::WrongTower {
+                    path: tower_path,
+                    found,
+                    expected,
+                });
             }
             digest.update(found.as_bytes());
             tensors.extend(read_tensors(&tower_path, &bytes, &[])?);
         }
         let digest = digest.finalize().to_hex()[..32].to_string();
-        Ok(Self { config, tensors, towers, digest })
+        Ok(Self {
+            config,
+            tensors,
+            towers,
+            digest,
+        })
     }
 
     /// Builds the model on a device; every tensor must be there, with the right shape, and none may be left over.
@@ -122,7 +135,10 @@ pub fn write_checkpoint(
     precision: Precision,
     towers: &[TowerFile],
 ) -> Result<(), ModelError> {
-    let header = Header { config: config.clone(), towers: towers.to_vec() };
+    let header = Header {
+        config: config.clone(),
+        towers: towers.to_vec(),
+    };
     let header = serde_json::to_string(&header).expect("plain structs of strings and numbers always serialize");
     write_tensors(path, tensors, precision, Some((HEADER_KEY.to_string(), header)))
 }
@@ -134,7 +150,10 @@ pub fn write_checkpoint(
 pub fn write_tower(path: &Path, tensors: &NamedWeights, precision: Precision) -> Result<TowerFile, ModelError> {
     write_tensors(path, tensors, precision, None)?;
     let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(TowerFile { file, blake3: blake3::hash(&fs_err::read(path)?).to_hex().to_string() })
+    Ok(TowerFile {
+        file,
+        blake3: blake3::hash(&fs_err::read(path)?).to_hex().to_string(),
+    })
 }
 
 /// The tensors of any safetensors file of floats, as f32, but for those named in `left_out`.
@@ -157,18 +176,32 @@ pub fn tensors_of<M: Module>(module: &M) -> NamedWeights {
 /// # Errors
 /// The first missing, extra or misshapen tensor; `model` is named in the message.
 pub fn fill<M: Module>(module: M, tensors: NamedWeights, model: &str) -> Result<M, ModelError> {
-    let mut filler = Filler { path: ModulePath::default(), tensors, missing: Vec::new(), wrong: None, model };
+    let mut filler = Filler {
+        path: ModulePath::default(),
+        tensors,
+        missing: Vec::new(),
+        wrong: None,
+        model,
+    };
     let module = module.map(&mut filler);
     if let Some(error) = filler.wrong {
         return Err(error);
     }
     if let Some(name) = filler.missing.first() {
         let (name, missing) = (name.clone(), filler.missing.len());
-        return Err(ModelError::MissingTensor { name, missing, model: model.into() });
+        return Err(ModelError::MissingTensor {
+            name,
+            missing,
+            model: model.into(),
+        });
     }
     if let Some(name) = filler.tensors.keys().next() {
         let (name, extra) = (name.clone(), filler.tensors.len());
-        return Err(ModelError::ExtraTensor { name, extra, model: model.into() });
+        return Err(ModelError::ExtraTensor {
+            name,
+            extra,
+            model: model.into(),
+        });
     }
     Ok(module)
 }
@@ -179,7 +212,8 @@ struct ModulePath(Vec<Option<String>>);
 
 impl ModulePath {
     fn enter(&mut self, name: &str, container_type: &str) {
-        self.0.push((!container_type.starts_with("Enum:")).then(|| name.to_string()));
+        self.0
+            .push((!container_type.starts_with("Enum:")).then(|| name.to_string()));
     }
 
     fn exit(&mut self) {
@@ -187,7 +221,12 @@ impl ModulePath {
     }
 
     fn name(&self) -> String {
-        self.0.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(".")
+        self.0
+            .iter()
+            .flatten()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(".")
     }
 }
 
@@ -241,7 +280,12 @@ impl ModuleMapper for Filler<'_> {
         let expected: Vec<usize> = param.lazy_shape().iter().copied().collect();
         if weights.shape != expected {
             let (found, model) = (weights.shape, self.model.into());
-            self.wrong.get_or_insert(ModelError::WrongShape { name, found, expected, model });
+            self.wrong.get_or_insert(ModelError::WrongShape {
+                name,
+                found,
+                expected,
+                model,
+            });
             return param;
         }
         let data = TensorData::new(weights.values, weights.shape);
@@ -264,7 +308,10 @@ fn sibling(path: &Path, file: &str) -> PathBuf {
 }
 
 fn not_safetensors(path: &Path, error: impl std::fmt::Display) -> ModelError {
-    ModelError::NotSafetensors { path: path.into(), reason: error.to_string() }
+    ModelError::NotSafetensors {
+        path: path.into(),
+        reason: error.to_string(),
+    }
 }
 
 fn read_metadata(path: &Path, bytes: &[u8]) -> Result<HashMap<String, String>, ModelError> {
@@ -275,19 +322,32 @@ fn read_metadata(path: &Path, bytes: &[u8]) -> Result<HashMap<String, String>, M
 fn read_tensors(path: &Path, bytes: &[u8], left_out: &[&str]) -> Result<NamedWeights, ModelError> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| not_safetensors(path, error))?;
     let wanted = file.iter().filter(|(name, _)| !left_out.contains(name));
-    wanted.map(|(name, view)| Ok((name.to_string(), to_weights(name, &view)?))).collect()
+    wanted
+        .map(|(name, view)| Ok((name.to_string(), to_weights(name, &view)?)))
+        .collect()
 }
 
 fn to_weights(name: &str, view: &TensorView) -> Result<Weights, ModelError> {
     let bytes = view.data();
     let pairs = || bytes.chunks_exact(2).map(|b| [b[0], b[1]]);
     let values = match view.dtype() {
-        Dtype::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+        Dtype::F32 => bytes
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect(),
         Dtype::F16 => pairs().map(|b| f16::from_le_bytes(b).to_f32()).collect(),
         Dtype::BF16 => pairs().map(|b| bf16::from_le_bytes(b).to_f32()).collect(),
-        other => return Err(ModelError::WrongDtype { name: name.into(), dtype: format!("{other:?}") }),
+        other => {
+            return Err(ModelError::WrongDtype {
+                name: name.into(),
+                dtype: format!("{other:?}"),
+            });
+        }
     };
-    Ok(Weights { shape: view.shape().to_vec(), values })
+    Ok(Weights {
+        shape: view.shape().to_vec(),
+        values,
+    })
 }
 
 fn write_tensors(
@@ -297,11 +357,17 @@ fn write_tensors(
     header: Option<(String, String)>,
 ) -> Result<(), ModelError> {
     let (dtype, encode): (Dtype, fn(&[f32]) -> Vec<u8>) = match precision {
-        Precision::F32 => (Dtype::F32, |values| values.iter().flat_map(|v| v.to_le_bytes()).collect()),
-        Precision::F16 => (Dtype::F16, |values| values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect()),
+        Precision::F32 => (Dtype::F32, |values| {
+            values.iter().flat_map(|v| v.to_le_bytes()).collect()
+        }),
+        Precision::F16 => (Dtype::F16, |values| {
+            values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect()
+        }),
     };
-    let encoded: Vec<(&String, &Vec<usize>, Vec<u8>)> =
-        tensors.iter().map(|(name, weights)| (name, &weights.shape, encode(&weights.values))).collect();
+    let encoded: Vec<(&String, &Vec<usize>, Vec<u8>)> = tensors
+        .iter()
+        .map(|(name, weights)| (name, &weights.shape, encode(&weights.values)))
+        .collect();
     let views = encoded.iter().map(|(name, shape, bytes)| {
         TensorView::new(dtype, (*shape).clone(), bytes)
             .map(|view| (name.as_str(), view))
@@ -310,7 +376,8 @@ fn write_tensors(
     let views = views.collect::<Result<Vec<_>, _>>()?;
     let aside = path.with_extension("safetensors.partial");
     // The metadata is a hash map: with one key at most, the same model always gives the same bytes.
-    let bytes = safetensors::serialize(views, header.map(|header| HashMap::from([header]))).map_err(|error| not_safetensors(path, error))?;
+    let bytes = safetensors::serialize(views, header.map(|header| HashMap::from([header])))
+        .map_err(|error| not_safetensors(path, error))?;
     fs_err::write(&aside, bytes)?;
     fs_err::File::open(&aside)?.sync_all()?;
     fs_err::rename(&aside, path)?;

@@ -39,9 +39,9 @@ impl ModelConfig {
         OfficialConfig::large().to_model()
     }
 
-    /// Our own `small`: EfficientNet-Lite0 at 128 px, MiniLM-L6, fusion width 384.
+    /// Our own `small`: EfficientNet-Lite0 at 128 px, MiniLM-L6, fusion width 256.
     pub fn small() -> Self {
-        let dim = 384;
+        let dim = 256;
         let image_px = 128;
         Self {
             name: "small".into(),
@@ -52,9 +52,12 @@ impl ModelConfig {
                 std: [128.0; 3],
                 background: [255; 3],
             },
-            vision: VisionConfig::EfficientNetLite(EfficientNetLiteConfig { image_px, taps: vec![2, 4, 7, 10] }),
+            vision: VisionConfig::EfficientNetLite(EfficientNetLiteConfig {
+                image_px,
+                taps: vec![2, 4, 7, 10],
+            }),
             text: TextConfig::MiniLm(MiniLmConfig::L6),
-            fusion: FusionConfig::Attention(AttentionFusionConfig::reference(dim, 6)),
+            fusion: FusionConfig::Attention(AttentionFusionConfig::reference(dim, 4)),
         }
     }
 
@@ -73,7 +76,12 @@ impl ModelConfig {
     /// # Errors
     /// [`ModelError::Contradiction`] names the fields.
     pub fn check(&self) -> Result<(), ModelError> {
-        let refuse = |reason: String| Err(ModelError::Contradiction { name: self.name.clone(), reason });
+        let refuse = |reason: String| {
+            Err(ModelError::Contradiction {
+                name: self.name.clone(),
+                reason,
+            })
+        };
         let divides = |width: usize, heads: usize| heads > 0 && width > 0 && width.is_multiple_of(heads);
         if self.dim == 0 {
             return refuse("`dim` is 0".into());
@@ -81,15 +89,24 @@ impl ModelConfig {
         match &self.vision {
             VisionConfig::ClipVit(vit) => {
                 if !divides(vit.width, vit.heads) {
-                    return refuse(format!("vision `heads` {} do not divide `width` {}", vit.heads, vit.width));
+                    return refuse(format!(
+                        "vision `heads` {} do not divide `width` {}",
+                        vit.heads, vit.width
+                    ));
                 }
                 if vit.patch_px == 0 || vit.image_px < vit.patch_px || !vit.image_px.is_multiple_of(vit.patch_px) {
-                    return refuse(format!("`patch_px` {} does not divide `image_px` {}", vit.patch_px, vit.image_px));
+                    return refuse(format!(
+                        "`patch_px` {} does not divide `image_px` {}",
+                        vit.patch_px, vit.image_px
+                    ));
                 }
             }
             VisionConfig::EfficientNetLite(lite) => {
                 if let Some(tap) = lite.taps.iter().find(|tap| **tap >= lite.block_count()) {
-                    return refuse(format!("`taps` names block {tap}, but there are {}", lite.block_count()));
+                    return refuse(format!(
+                        "`taps` names block {tap}, but there are {}",
+                        lite.block_count()
+                    ));
                 }
             }
         }
@@ -103,14 +120,19 @@ impl ModelConfig {
         if let FusionConfig::Attention(fusion) = &self.fusion
             && !(divides(self.dim, fusion.heads) && divides(fusion.pooler_inner, fusion.heads))
         {
-            return refuse(format!("fusion `heads` {} do not divide `dim` {} and `pooler_inner`", fusion.heads, self.dim));
+            return refuse(format!(
+                "fusion `heads` {} do not divide `dim` {} and `pooler_inner`",
+                fusion.heads, self.dim
+            ));
         }
         if let Err(error) = self.preprocess.check() {
             return refuse(error.to_string());
         }
         if self.preprocess.size_px() as usize != self.vision.image_px() {
             let (given, needed) = (self.preprocess.size_px(), self.vision.image_px());
-            return refuse(format!("preprocessing makes {given} px, but the image tower needs {needed} px"));
+            return refuse(format!(
+                "preprocessing makes {given} px, but the image tower needs {needed} px"
+            ));
         }
         Ok(())
     }
@@ -230,7 +252,9 @@ impl OfficialConfig {
         ModelConfig {
             name: self.name.clone(),
             dim: magiclens.embed_dim,
-            preprocess: PreprocessConfig::Official { size_px: clip.image_resolution as u32 },
+            preprocess: PreprocessConfig::Official {
+                size_px: clip.image_resolution as u32,
+            },
             vision: VisionConfig::ClipVit(ClipVitConfig {
                 width: clip.vision_features,
                 layers: clip.vision_num_layers,
@@ -258,16 +282,29 @@ impl OfficialConfig {
     /// # Errors
     /// [`ModelError::Contradiction`] names the fields.
     pub fn check(&self) -> Result<(), ModelError> {
-        let refuse = |reason: String| Err(ModelError::Contradiction { name: self.name.clone(), reason });
+        let refuse = |reason: String| {
+            Err(ModelError::Contradiction {
+                name: self.name.clone(),
+                reason,
+            })
+        };
         if self.clip.embed_dim != self.magiclens.embed_dim {
             let (clip, fusion) = (self.clip.embed_dim, self.magiclens.embed_dim);
-            return refuse(format!("`clip.embed_dim` is {clip}, but `magiclens.embed_dim` is {fusion}"));
+            return refuse(format!(
+                "`clip.embed_dim` is {clip}, but `magiclens.embed_dim` is {fusion}"
+            ));
         }
         if self.magiclens.num_query_token != 1 {
-            return refuse(format!("`magiclens.num_query_token` is {}, but only 1 is known", self.magiclens.num_query_token));
+            return refuse(format!(
+                "`magiclens.num_query_token` is {}, but only 1 is known",
+                self.magiclens.num_query_token
+            ));
         }
         if self.clip.max_text_length != crate::tokenizer::clip::CONTEXT_LENGTH {
-            return refuse(format!("`clip.max_text_length` is {}, but the tokenizer makes 77", self.clip.max_text_length));
+            return refuse(format!(
+                "`clip.max_text_length` is {}, but the tokenizer makes 77",
+                self.clip.max_text_length
+            ));
         }
         if self.image_mean != CLIP_MEAN || self.image_std != CLIP_STD {
             return refuse("`image_mean` or `image_std` differ from CLIP's".into());

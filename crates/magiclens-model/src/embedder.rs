@@ -41,7 +41,10 @@ enum Tokenizer {
 
 impl std::fmt::Debug for Embedder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Embedder").field("config", &self.config).field("model_id", &self.model_id).finish_non_exhaustive()
+        f.debug_struct("Embedder")
+            .field("config", &self.config)
+            .field("model_id", &self.model_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -84,7 +87,14 @@ impl Embedder {
                 Tokenizer::MiniLm(made.map_err(|error| ModelError::Tokenizer(error.to_string()))?)
             }
         };
-        Ok(Self { config, model, tokenizer, model_id, device, empty_text: OnceLock::new() })
+        Ok(Self {
+            config,
+            model,
+            tokenizer,
+            model_id,
+            device,
+            empty_text: OnceLock::new(),
+        })
     }
 
     /// Hex digest of configuration and weights: an index belongs to one.
@@ -162,7 +172,10 @@ impl Embedder {
     /// Lists of different lengths, or a row without direction.
     pub fn fuse(&self, images: &[Vec<f32>], texts: &[Vec<f32>]) -> Result<Vec<Embedding>, ModelError> {
         if images.len() != texts.len() {
-            return Err(ModelError::RowMismatch { images: images.len(), texts: texts.len() });
+            return Err(ModelError::RowMismatch {
+                images: images.len(),
+                texts: texts.len(),
+            });
         }
         let pieces: Vec<Vec<Vec<f32>>> = images
             .par_chunks(ROWS)
@@ -207,9 +220,9 @@ impl Embedder {
                 let pieces: Vec<_> = ids.par_chunks(PIECE).map(|ids| to_rows(tower.forward(ids))).collect();
                 Ok(pieces.into_iter().flatten().collect())
             }
-            (TextTower::MiniLm(tower), Tokenizer::MiniLm(tokenizer)) => {
-                minilm_rows(tokenizer, texts, |ids| tower.projection.forward(tower.trunk.forward(ids)))
-            }
+            (TextTower::MiniLm(tower), Tokenizer::MiniLm(tokenizer)) => minilm_rows(tokenizer, texts, |ids| {
+                tower.projection.forward(tower.trunk.forward(ids))
+            }),
             _ => unreachable!("`from_parts` chooses the tokenizer by the tower"),
         }
     }
@@ -222,7 +235,10 @@ impl Embedder {
         let pieces: Vec<Vec<Vec<f32>>> = images
             .par_chunks(piece)
             .map(|images| {
-                let pixels: Vec<f32> = images.iter().flat_map(|image| self.config.preprocess.apply(image)).collect();
+                let pixels: Vec<f32> = images
+                    .iter()
+                    .flat_map(|image| self.config.preprocess.apply(image))
+                    .collect();
                 let data = TensorData::new(pixels, [images.len(), 3, size, size]);
                 to_rows(network(Tensor::from_data(data, &self.device)))
             })
@@ -242,7 +258,10 @@ impl Embedder {
 /// The first row without direction.
 pub fn normalize_all(rows: impl IntoIterator<Item = Vec<f32>>) -> Result<Vec<Embedding>, ModelError> {
     let normalize = |(row, values)| {
-        Embedding::normalize(values).map_err(|error| ModelError::NoEmbedding { row, reason: error.to_string() })
+        Embedding::normalize(values).map_err(|error| ModelError::NoEmbedding {
+            row,
+            reason: error.to_string(),
+        })
     };
     rows.into_iter().enumerate().map(normalize).collect()
 }
@@ -257,7 +276,6 @@ pub fn to_rows(tensor: Tensor<2>) -> Vec<Vec<f32>> {
     values.chunks_exact(width.max(1)).map(<[f32]>::to_vec).collect()
 }
 
-
 fn tokenizer_path(folder: &Path) -> PathBuf {
     folder.join("tokenizer.json")
 }
@@ -268,14 +286,22 @@ fn minilm_rows(
     texts: &[&str],
     network: impl Fn(&[&[u32]]) -> Tensor<2> + Sync,
 ) -> Result<Vec<Vec<f32>>, ModelError> {
-    let ids = tokenizer.encode_batch(texts).map_err(|error| ModelError::Tokenizer(error.to_string()))?;
+    let ids = tokenizer
+        .encode_batch(texts)
+        .map_err(|error| ModelError::Tokenizer(error.to_string()))?;
     let mut order: Vec<usize> = (0..ids.len()).collect();
     order.sort_by_key(|row| ids[*row].len());
-    let groups: Vec<&[usize]> =
-        order.chunk_by(|a, b| ids[*a].len() == ids[*b].len()).flat_map(|group| group.chunks(ROWS)).collect();
+    let groups: Vec<&[usize]> = order
+        .chunk_by(|a, b| ids[*a].len() == ids[*b].len())
+        .flat_map(|group| group.chunks(ROWS))
+        .collect();
     let done: Vec<Vec<Vec<f32>>> = groups
         .par_iter()
-        .map(|group| to_rows(network(&group.iter().map(|row| ids[*row].as_slice()).collect::<Vec<_>>())))
+        .map(|group| {
+            to_rows(network(
+                &group.iter().map(|row| ids[*row].as_slice()).collect::<Vec<_>>(),
+            ))
+        })
         .collect();
     let mut rows = vec![Vec::new(); ids.len()];
     for (row, values) in order.iter().zip(done.into_iter().flatten()) {

@@ -9,7 +9,9 @@ pub enum ModelError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// The file is no safetensors file, or is cut off.
-    #[error("`{path}` is not a readable safetensors file: {reason}\nhint: write one with `magiclens import official FILE.pkl -o FILE.safetensors`, or use `weights/small.safetensors`")]
+    #[error(
+        "`{path}` is not a readable safetensors file: {reason}\nhint: write one with `magiclens import official FILE.pkl -o FILE.safetensors`, or use `weights/small.safetensors`"
+    )]
     NotSafetensors {
         /// The file.
         path: PathBuf,
@@ -17,7 +19,9 @@ pub enum ModelError {
         reason: String,
     },
     /// A safetensors file without our configuration in its metadata.
-    #[error("`{path}` carries no `magiclens` configuration in its metadata\nhint: only checkpoints written by magiclens can be loaded; convert others with `magiclens import`")]
+    #[error(
+        "`{path}` carries no `magiclens` configuration in its metadata\nhint: only checkpoints written by magiclens can be loaded; convert others with `magiclens import`"
+    )]
     NoConfig {
         /// The file.
         path: PathBuf,
@@ -39,7 +43,9 @@ pub enum ModelError {
         reason: String,
     },
     /// A tensor that the model needs is not in the checkpoint.
-    #[error("tensor `{name}` is missing in the checkpoint ({missing} missing in all), but the `{model}` configuration needs it")]
+    #[error(
+        "tensor `{name}` is missing in the checkpoint ({missing} missing in all), but the `{model}` configuration needs it"
+    )]
     MissingTensor {
         /// The first missing tensor.
         name: String,
@@ -49,7 +55,9 @@ pub enum ModelError {
         model: String,
     },
     /// The checkpoint holds a tensor that the model does not have.
-    #[error("tensor `{name}` is in the checkpoint ({extra} such in all), but the `{model}` configuration has no place for it")]
+    #[error(
+        "tensor `{name}` is in the checkpoint ({extra} such in all), but the `{model}` configuration has no place for it"
+    )]
     ExtraTensor {
         /// The first extra tensor.
         name: String,
@@ -79,7 +87,9 @@ pub enum ModelError {
         dtype: String,
     },
     /// A checkpoint refers to a tower file that is not the one it was made with.
-    #[error("tower file `{path}` is not the one that the checkpoint was trained with (blake3 `{found}`, expected `{expected}`)\nhint: take both files from the same release")]
+    #[error(
+        "tower file `{path}` is not the one that the checkpoint was trained with (blake3 `{found}`, expected `{expected}`)\nhint: take both files from the same release"
+    )]
     WrongTower {
         /// The tower file.
         path: PathBuf,

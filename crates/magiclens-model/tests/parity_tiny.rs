@@ -16,7 +16,10 @@ use magiclens_model::{Embedder, ModelError, OfficialConfig};
 use official::{Limits, check_model};
 
 /// Suggested by the golden README; measured float32 against float64 of the reference: 1.8e-6 and 2.6e-5.
-const TINY: Limits = Limits { result: 1e-5, other: 1e-4 };
+const TINY: Limits = Limits {
+    result: 1e-5,
+    other: 1e-4,
+};
 
 fn config(name: &str) -> OfficialConfig {
     serde_json::from_value(json(&format!("{name}/config.json"))).unwrap()
@@ -31,7 +34,10 @@ fn checkpoint(name: &str, folder: &std::path::Path) -> std::path::PathBuf {
 
 fn check(name: &str, size: usize) {
     let folder = tempfile::tempdir().unwrap();
-    let model = Checkpoint::read(&checkpoint(name, folder.path())).unwrap().into_model(&Device::flex()).unwrap();
+    let model = Checkpoint::read(&checkpoint(name, folder.path()))
+        .unwrap()
+        .into_model(&Device::flex())
+        .unwrap();
     check_model(&model, &Golden::read(&format!("{name}/io.safetensors")), size, &TINY);
 }
 
@@ -72,7 +78,10 @@ fn every_parameter_is_read() {
             let path = tensor["path"].as_str().unwrap();
             let values = arrays[path].to_f32();
             let sum: f64 = values.iter().map(|value| f64::from(*value)).sum();
-            assert!((sum - tensor["sum_f64"].as_f64().unwrap()).abs() < 1e-9 * values.len() as f64, "{path}");
+            assert!(
+                (sum - tensor["sum_f64"].as_f64().unwrap()).abs() < 1e-9 * values.len() as f64,
+                "{path}"
+            );
             for (found, expected) in values.iter().zip(tensor["first"].as_array().unwrap()) {
                 assert_eq!(*found, expected.as_f64().unwrap() as f32, "{path}");
             }
@@ -90,13 +99,21 @@ fn files_and_texts_give_the_official_embeddings_and_ranking() {
     let limit = |file: &str| if file.ends_with(".jpg") { 2e-2 } else { 2e-4 };
     let read = |file: &str| read_rgb(&fixture(&format!("preprocess/{file}")), &DecodeLimits::default()).unwrap();
     let floats = |value: &serde_json::Value| -> Vec<f32> {
-        value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap() as f32).collect()
+        value
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|number| number.as_f64().unwrap() as f32)
+            .collect()
     };
 
     let mut targets = Vec::new();
     for entry in recorded["index"].as_array().unwrap() {
         let file = entry["image"].as_str().unwrap();
-        let target = embedder.embed_targets(&embedder.encode_images(&[read(file)]).unwrap()).unwrap().remove(0);
+        let target = embedder
+            .embed_targets(&embedder.encode_images(&[read(file)]).unwrap())
+            .unwrap()
+            .remove(0);
         assert_close(file, target.as_slice(), &floats(&entry["embedding"]), limit(file));
         targets.push((file, target));
     }
@@ -104,7 +121,12 @@ fn files_and_texts_give_the_official_embeddings_and_ranking() {
         let (file, text) = (entry["image"].as_str().unwrap(), entry["text"].as_str().unwrap());
         let image = embedder.encode_images(&[read(file)]).unwrap().remove(0);
         let query = embedder.embed_query(&image, text).unwrap();
-        assert_close(&format!("{file} + {text}"), query.as_slice(), &floats(&entry["embedding"]), limit(file));
+        assert_close(
+            &format!("{file} + {text}"),
+            query.as_slice(),
+            &floats(&entry["embedding"]),
+            limit(file),
+        );
     }
 }
 
@@ -132,18 +154,36 @@ fn every_sub_module_of_tiny_b_follows_from_our_tensors() {
     };
     for (tower, ours, layers) in [("clip/visual", "vision", 2), ("clip/text", "text", 3)] {
         for layer in 0..layers {
-            let (from, to) = (format!("{tower}/transformer/resblocks_{layer}"), format!("{ours}.blocks.{layer}"));
+            let (from, to) = (
+                format!("{tower}/transformer/resblocks_{layer}"),
+                format!("{ours}.blocks.{layer}"),
+            );
             for part in ["query", "key", "value"] {
-                dense(&format!("{from}/ln_1"), &format!("{to}.attention.{part}"), &format!("{from}/attn/{part}"));
+                dense(
+                    &format!("{from}/ln_1"),
+                    &format!("{to}.attention.{part}"),
+                    &format!("{from}/attn/{part}"),
+                );
             }
-            dense(&format!("{from}/ln_2"), &format!("{to}.feed_forward_in"), &format!("{from}/mlp/c_fc"));
+            dense(
+                &format!("{from}/ln_2"),
+                &format!("{to}.feed_forward_in"),
+                &format!("{from}/mlp/c_fc"),
+            );
         }
     }
     for layer in 0..4 {
-        let (from, to) = (format!("multimodal_encoder/x_layers_{layer}"), format!("fusion.layers.{layer}"));
+        let (from, to) = (
+            format!("multimodal_encoder/x_layers_{layer}"),
+            format!("fusion.layers.{layer}"),
+        );
         for part in ["query", "key", "value"] {
             let input = format!("{from}/layer_norm");
-            dense(&input, &format!("{to}.attention.{part}"), &format!("{from}/self_attention/{part}"));
+            dense(
+                &input,
+                &format!("{to}.attention.{part}"),
+                &format!("{from}/self_attention/{part}"),
+            );
         }
     }
     dense("clip/visual/ln_post", "vision.projection", "clip/visual/proj");
@@ -156,26 +196,58 @@ fn every_sub_module_of_tiny_b_follows_from_our_tensors() {
         norms += 1;
     };
     let block = "clip/visual/transformer/resblocks_0";
-    norm("clip/visual/ln_pre", "vision.blocks.0.attention_norm", 1e-5, &format!("{block}/ln_1"));
-    norm(block, "vision.blocks.1.attention_norm", 1e-5, "clip/visual/transformer/resblocks_1/ln_1");
-    norm("clip/text/transformer/resblocks_2", "text.final_norm", 1e-5, "clip/text/ln_final");
+    norm(
+        "clip/visual/ln_pre",
+        "vision.blocks.0.attention_norm",
+        1e-5,
+        &format!("{block}/ln_1"),
+    );
+    norm(
+        block,
+        "vision.blocks.1.attention_norm",
+        1e-5,
+        "clip/visual/transformer/resblocks_1/ln_1",
+    );
+    norm(
+        "clip/text/transformer/resblocks_2",
+        "text.final_norm",
+        1e-5,
+        "clip/text/ln_final",
+    );
     for layer in 1..4 {
-        let (before, this) = (format!("multimodal_encoder/x_layers_{}#0", layer - 1), format!("multimodal_encoder/x_layers_{layer}"));
-        norm(&before, &format!("fusion.layers.{layer}.attention_norm"), 1e-6, &format!("{this}/layer_norm"));
+        let (before, this) = (
+            format!("multimodal_encoder/x_layers_{}#0", layer - 1),
+            format!("multimodal_encoder/x_layers_{layer}"),
+        );
+        norm(
+            &before,
+            &format!("fusion.layers.{layer}.attention_norm"),
+            1e-6,
+            &format!("{this}/layer_norm"),
+        );
     }
-    norm("contrastive_multimodal_pooler/pool_attn#0", "fusion.pooler.norm", 1e-6, "contrastive_multimodal_pooler/pool_attn_ln");
+    norm(
+        "contrastive_multimodal_pooler/pool_attn#0",
+        "fusion.pooler.norm",
+        1e-6,
+        "contrastive_multimodal_pooler/pool_attn_ln",
+    );
     assert_eq!(norms, 7);
 }
 
 fn linear(input: &Weights, tensors: &NamedWeights, name: &str) -> Vec<f32> {
     let weight = named(tensors, &format!("{name}.weight"));
     let bias = tensors.get(&format!("{name}.bias"));
-    let &[inner, outer] = weight.shape.as_slice() else { panic!("`{name}` is no matrix") };
+    let &[inner, outer] = weight.shape.as_slice() else {
+        panic!("`{name}` is no matrix")
+    };
     let mut out = Vec::new();
     for at in 0..input.values.len() / inner {
         let x = row(input, at);
         for column in 0..outer {
-            let sum: f64 = (0..inner).map(|k| f64::from(x[k]) * f64::from(weight.values[k * outer + column])).sum();
+            let sum: f64 = (0..inner)
+                .map(|k| f64::from(x[k]) * f64::from(weight.values[k * outer + column]))
+                .sum();
             out.push((sum + bias.map_or(0.0, |bias| f64::from(bias.values[column]))) as f32);
         }
     }
@@ -183,7 +255,10 @@ fn linear(input: &Weights, tensors: &NamedWeights, name: &str) -> Vec<f32> {
 }
 
 fn layer_norm(input: &Weights, tensors: &NamedWeights, name: &str, eps: f64) -> Vec<f32> {
-    let (gamma, beta) = (named(tensors, &format!("{name}.gamma")), named(tensors, &format!("{name}.beta")));
+    let (gamma, beta) = (
+        named(tensors, &format!("{name}.gamma")),
+        named(tensors, &format!("{name}.beta")),
+    );
     let width = gamma.values.len();
     let mut out = Vec::new();
     for at in 0..input.values.len() / width {
@@ -191,7 +266,11 @@ fn layer_norm(input: &Weights, tensors: &NamedWeights, name: &str, eps: f64) -> 
         let mean = x.iter().sum::<f64>() / width as f64;
         let variance = x.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / width as f64;
         let normed = x.iter().map(|value| (value - mean) / (variance + eps).sqrt());
-        out.extend(normed.zip(gamma.values.iter().zip(&beta.values)).map(|(x, (g, b))| (x * f64::from(*g) + f64::from(*b)) as f32));
+        out.extend(
+            normed
+                .zip(gamma.values.iter().zip(&beta.values))
+                .map(|(x, (g, b))| (x * f64::from(*g) + f64::from(*b)) as f32),
+        );
     }
     out
 }
@@ -203,7 +282,10 @@ fn wrong_sizes_are_refused_by_the_tensors_name() {
     wide.magiclens.ff_hidden_size = 41;
     let error = read_official(&file, &wide).unwrap_err();
     let told = error.to_string();
-    assert!(matches!(&error, ModelError::WrongShape { .. }) && told.contains("ffn_layer1"), "{told}");
+    assert!(
+        matches!(&error, ModelError::WrongShape { .. }) && told.contains("ffn_layer1"),
+        "{told}"
+    );
 
     let mut deep = config("tiny_b");
     deep.clip.text_num_layers = 4;
@@ -230,7 +312,10 @@ fn a_checkpoint_is_written_and_read_back_the_same() {
     assert_eq!((back.config, back.tensors), (config.clone(), tensors.clone()));
     let first = std::fs::read(&path).unwrap();
     write_checkpoint(&path, &config, &tensors, Precision::F32, &[]).unwrap();
-    assert!(first == std::fs::read(&path).unwrap(), "the same model gave other bytes");
+    assert!(
+        first == std::fs::read(&path).unwrap(),
+        "the same model gave other bytes"
+    );
 
     // Cut off anywhere, it is refused with the file's name.
     for length in [0, 7, 100, first.len() / 2, first.len() - 1] {

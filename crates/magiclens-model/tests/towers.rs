@@ -18,13 +18,19 @@ const LEAST_COSINE: f64 = 0.9999;
 fn weights(file: &str, prefix: &str) -> NamedWeights {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../weights").join(file);
     let tensors = read_weights(&path, &[]).unwrap();
-    tensors.into_iter().map(|(name, tensor)| (name.strip_prefix(prefix).unwrap().to_string(), tensor)).collect()
+    tensors
+        .into_iter()
+        .map(|(name, tensor)| (name.strip_prefix(prefix).unwrap().to_string(), tensor))
+        .collect()
 }
 
 #[test]
 fn efficientnet_lite0_gives_torchs_features() {
     let device = Device::flex();
-    let config = EfficientNetLiteConfig { image_px: 128, taps: Vec::new() };
+    let config = EfficientNetLiteConfig {
+        image_px: 128,
+        taps: Vec::new(),
+    };
     let tensors = weights("efficientnet-lite0.safetensors", "vision.trunk.");
     let network = fill(config.init(&device), tensors, "efficientnet-lite0").unwrap();
     let golden = Golden::read("towers/efficientnet_lite0.safetensors");
@@ -38,7 +44,10 @@ fn efficientnet_lite0_gives_torchs_features() {
                 (f32::from(pictures[(image * size * size + place) * 3 + colour]) - 127.0) / 128.0
             })
             .collect();
-        let trace = network.trace(Tensor::from_data(TensorData::new(pixels, [count, 3, size, size]), &device));
+        let trace = network.trace(Tensor::from_data(
+            TensorData::new(pixels, [count, 3, size, size]),
+            &device,
+        ));
         let check = |name: String, found: Tensor<2>| {
             let (found, expected) = (found.into_data().try_to_vec::<f32>().unwrap(), golden.tensor(&name));
             let width = expected.shape[1];
@@ -57,7 +66,11 @@ fn efficientnet_lite0_gives_torchs_features() {
 
 #[test]
 fn minilm_l6_gives_the_ids_and_sentences_of_transformers() {
-    let network = fill(MiniLmConfig::L6.init(&Device::flex()), weights("minilm-l6.safetensors", "text.trunk."), "minilm-l6");
+    let network = fill(
+        MiniLmConfig::L6.init(&Device::flex()),
+        weights("minilm-l6.safetensors", "text.trunk."),
+        "minilm-l6",
+    );
     let network = network.unwrap();
     let tokenizer = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../weights/tokenizer.json")).unwrap();
     let tokenizer = MiniLmTokenizer::from_bytes(&tokenizer).unwrap();
@@ -87,7 +100,16 @@ fn the_committed_weights_are_whole_and_name_their_towers() {
     for file in ["small.safetensors", "minilm-l6.safetensors"] {
         std::fs::copy(weights.join(file), folder.path().join(file)).unwrap();
     }
-    std::fs::copy(fixture("towers/minilm_l6.safetensors"), folder.path().join("efficientnet-lite0.safetensors")).unwrap();
-    let told = Checkpoint::read(&folder.path().join("small.safetensors")).unwrap_err().to_string();
-    assert!(told.contains("efficientnet-lite0.safetensors") && told.contains("hint"), "{told}");
+    std::fs::copy(
+        fixture("towers/minilm_l6.safetensors"),
+        folder.path().join("efficientnet-lite0.safetensors"),
+    )
+    .unwrap();
+    let told = Checkpoint::read(&folder.path().join("small.safetensors"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        told.contains("efficientnet-lite0.safetensors") && told.contains("hint"),
+        "{told}"
+    );
 }

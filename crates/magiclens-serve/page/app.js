@@ -85,21 +85,22 @@ async function show() {
 async function run(ask, retry) {
   running?.abort();
   const mine = (running = new AbortController());
+  results.begin();
   const patience = setTimeout(results.wait, grid.childElementCount ? 120 : 0);
   try {
     const found = await ask(mine.signal);
     if (mine !== running) return;
-    clearTimeout(patience);
     notice.clear();
     showResults(steps.current(), found);
   } catch (error) {
     if (mine !== running || error.name === "AbortError") return;
-    clearTimeout(patience);
     results.stopWaiting();
     if (!(error instanceof api.Failure)) throw error;
     const final = [400, 403, 404, 410, 413, 415, 422].includes(error.status);
     notice.show(error, final ? undefined : retry);
     showPicture(steps.current().id);
+  } finally {
+    clearTimeout(patience);
   }
 }
 

@@ -49,9 +49,13 @@ export function show(hits) {
   if (hadFocus) focusFirst();
 }
 
-/** While the answer is on its way: grey tiles on an empty page, else what is there, dimmed. */
-export function wait() {
+/** An answer is on its way: what is there is not the latest any more. */
+export function begin() {
   grid.setAttribute("aria-busy", "true");
+}
+
+/** It takes a while: grey tiles on an empty page, else what is there, dimmed. */
+export function wait() {
   if (grid.querySelector(".card")) return grid.classList.add("waiting");
   grid.replaceChildren(...Array.from({ length: 18 }, () => {
     const item = element("li", "ghost");

@@ -41,7 +41,10 @@ impl TripletTable {
         }
         let picture_rows: HashMap<ImageId, usize> = pictures.iter().enumerate().map(|(row, p)| (p.id, row)).collect();
         let row_of = |id: &ImageId| {
-            let unknown = || TrainError::UnknownPicture { file: file.into(), id: id.to_string() };
+            let unknown = || TrainError::UnknownPicture {
+                file: file.into(),
+                id: id.to_string(),
+            };
             picture_rows.get(id).copied().ok_or_else(unknown)
         };
         let mut texts = vec![String::new()];
@@ -53,7 +56,11 @@ impl TripletTable {
                 texts.len() - 1
             });
             let targets = triplet.targets.iter().map(row_of).collect::<Result<_, _>>()?;
-            rows.push(Row { query: row_of(&triplet.query)?, instruction, targets });
+            rows.push(Row {
+                query: row_of(&triplet.query)?,
+                instruction,
+                targets,
+            });
         }
         Ok(Self { rows, texts })
     }
@@ -80,7 +87,10 @@ pub fn batch(table: &TripletTable, seed: u64, step: usize, batch_size: usize, qu
     let start = (step % per_epoch) * batch_size;
     let mut rng = StdRng::seed_from_u64(mix(seed, step as u64));
     let chosen: Vec<&Row> = order[start..].iter().take(batch_size).map(|at| &rows[*at]).collect();
-    let targets: Vec<usize> = chosen.iter().map(|row| row.targets[rng.random_range(0..row.targets.len())]).collect();
+    let targets: Vec<usize> = chosen
+        .iter()
+        .map(|row| row.targets[rng.random_range(0..row.targets.len())])
+        .collect();
     let mut candidates = targets;
     if query_negatives {
         candidates.extend(chosen.iter().map(|row| row.query));
@@ -98,10 +108,20 @@ pub fn batch(table: &TripletTable, seed: u64, step: usize, batch_size: usize, qu
     let mut also_right = Vec::with_capacity(chosen.len() * candidates.len());
     for (own, row) in chosen.iter().enumerate() {
         let right: HashSet<usize> = row.targets.iter().copied().collect();
-        also_right.extend(candidates.iter().enumerate().map(|(column, picture)| column != own && right.contains(picture)));
+        also_right.extend(
+            candidates
+                .iter()
+                .enumerate()
+                .map(|(column, picture)| column != own && right.contains(picture)),
+        );
     }
     let queries = chosen.iter().map(|row| (row.query, row.instruction)).collect();
-    Batch { queries, pictures, columns, also_right }
+    Batch {
+        queries,
+        pictures,
+        columns,
+        also_right,
+    }
 }
 
 /// `count` different numbers below `below`, for the caption loss of a step.
@@ -130,14 +150,26 @@ mod tests {
     fn table() -> TripletTable {
         // Query picture, instruction, right pictures.
         let rows = [(0, 1, vec![1, 2]), (3, 2, vec![2]), (1, 1, vec![0]), (4, 2, vec![5])];
-        let rows = rows.into_iter().map(|(query, instruction, targets)| Row { query, instruction, targets }).collect();
-        TripletTable { rows, texts: vec![String::new(), "a".into(), "b".into()] }
+        let rows = rows
+            .into_iter()
+            .map(|(query, instruction, targets)| Row {
+                query,
+                instruction,
+                targets,
+            })
+            .collect();
+        TripletTable {
+            rows,
+            texts: vec![String::new(), "a".into(), "b".into()],
+        }
     }
 
     #[test]
     fn every_triplet_comes_once_an_epoch() {
         let table = table();
-        let mut seen: Vec<_> = (0..2).flat_map(|step| batch(&table, 7, step, 2, true).queries).collect();
+        let mut seen: Vec<_> = (0..2)
+            .flat_map(|step| batch(&table, 7, step, 2, true).queries)
+            .collect();
         seen.sort_unstable();
         assert_eq!(seen, [(0, 1), (1, 1), (3, 2), (4, 2)]);
     }

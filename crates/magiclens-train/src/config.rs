@@ -44,7 +44,10 @@ impl TrainConfig {
     /// # Errors
     /// A missing file, an unknown or missing field, or a number that makes no sense.
     pub fn read(path: &Path) -> Result<Self, TrainError> {
-        let refuse = |reason: String| TrainError::Config { path: path.into(), reason };
+        let refuse = |reason: String| TrainError::Config {
+            path: path.into(),
+            reason,
+        };
         let config: Self =
             toml::from_str(&fs_err::read_to_string(path)?).map_err(|error| refuse(error.message().to_string()))?;
         config.check().map_err(refuse)?;
@@ -67,12 +70,21 @@ impl TrainConfig {
             return Err("`batch_size` must be at least 2: the other triplets are the negatives".into());
         }
         if self.warmup_steps >= self.steps {
-            return Err(format!("`warmup_steps` {} must be below `steps` {}", self.warmup_steps, self.steps));
+            return Err(format!(
+                "`warmup_steps` {} must be below `steps` {}",
+                self.warmup_steps, self.steps
+            ));
         }
         if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0) {
-            return Err(format!("`learning_rate` is {}, but must be above 0 and at most 1", self.learning_rate));
+            return Err(format!(
+                "`learning_rate` is {}, but must be above 0 and at most 1",
+                self.learning_rate
+            ));
         }
-        for (name, value) in [("caption_weight", self.caption_weight), ("feature_noise", self.feature_noise)] {
+        for (name, value) in [
+            ("caption_weight", self.caption_weight),
+            ("feature_noise", self.feature_noise),
+        ] {
             if !(value.is_finite() && value >= 0.0) {
                 return Err(format!("`{name}` is {value}, but must be 0 or above"));
             }

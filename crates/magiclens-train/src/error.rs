@@ -23,19 +23,25 @@ pub enum TrainError {
         reason: String,
     },
     /// The run directory belongs to another configuration.
-    #[error("`{path}` holds a run with another configuration or other data\nhint: continue it with its own `{path}/config.toml`, or choose a new directory")]
+    #[error(
+        "`{path}` holds a run with another configuration or other data\nhint: continue it with its own `{path}/config.toml`, or choose a new directory"
+    )]
     OtherRun {
         /// The run directory.
         path: PathBuf,
     },
     /// The model's image tower has no trunk to freeze.
-    #[error("the `{model}` model has no frozen trunk with a learned projection; training starts from `small`\nhint: make its start with `magiclens import towers`")]
+    #[error(
+        "the `{model}` model has no frozen trunk with a learned projection; training starts from `small`\nhint: make its start with `magiclens import towers`"
+    )]
     NoTrunk {
         /// Name of the configuration.
         model: String,
     },
     /// A picture of the collection cannot be read.
-    #[error("picture `{path}` cannot be read: {reason}\nhint: build the collection again with `magiclens collection build`")]
+    #[error(
+        "picture `{path}` cannot be read: {reason}\nhint: build the collection again with `magiclens collection build`"
+    )]
     Picture {
         /// The file.
         path: PathBuf,
@@ -43,7 +49,9 @@ pub enum TrainError {
         reason: String,
     },
     /// A triplet names a picture that the collection lacks.
-    #[error("a triplet of `{file}` names picture `{id}`, which `pictures.parquet` lacks\nhint: build the collection again with `magiclens collection build`")]
+    #[error(
+        "a triplet of `{file}` names picture `{id}`, which `pictures.parquet` lacks\nhint: build the collection again with `magiclens collection build`"
+    )]
     UnknownPicture {
         /// The triplet file.
         file: PathBuf,
@@ -57,7 +65,9 @@ pub enum TrainError {
         file: PathBuf,
     },
     /// A saved state cannot be read back.
-    #[error("the saved state `{path}` cannot be read: {reason}\nhint: delete that folder; the run goes on from the one before")]
+    #[error(
+        "the saved state `{path}` cannot be read: {reason}\nhint: delete that folder; the run goes on from the one before"
+    )]
     State {
         /// The file.
         path: PathBuf,

@@ -32,9 +32,17 @@ pub fn image_features(
     progress: &dyn Fn(usize),
 ) -> Result<FeatureTable, TrainError> {
     fs_err::create_dir_all(cache)?;
-    let VisionTower::EfficientNetLite(tower) = &embedder.model().vision else { return Err(no_trunk(embedder)) };
-    let trunk = digest(&format!("{:?}{:?}", embedder.config().preprocess, embedder.config().vision), &tower.trunk);
-    let mut table = FeatureTable { width: 0, values: Vec::new() };
+    let VisionTower::EfficientNetLite(tower) = &embedder.model().vision else {
+        return Err(no_trunk(embedder));
+    };
+    let trunk = digest(
+        &format!("{:?}{:?}", embedder.config().preprocess, embedder.config().vision),
+        &tower.trunk,
+    );
+    let mut table = FeatureTable {
+        width: 0,
+        values: Vec::new(),
+    };
     for shard in pictures.chunks(SHARD) {
         let ids: Vec<[u8; 16]> = shard.iter().map(|picture| picture.id.to_bytes()).collect();
         let path = shard_path(cache, &trunk, ids.iter().map(|id| id.as_slice()));
@@ -60,9 +68,14 @@ pub fn text_features(
     progress: &dyn Fn(usize),
 ) -> Result<FeatureTable, TrainError> {
     fs_err::create_dir_all(cache)?;
-    let TextTower::MiniLm(tower) = &embedder.model().text else { return Err(no_trunk(embedder)) };
+    let TextTower::MiniLm(tower) = &embedder.model().text else {
+        return Err(no_trunk(embedder));
+    };
     let trunk = digest(&format!("{:?}", embedder.config().text), &tower.trunk);
-    let mut table = FeatureTable { width: 0, values: Vec::new() };
+    let mut table = FeatureTable {
+        width: 0,
+        values: Vec::new(),
+    };
     for shard in texts.chunks(TEXT_SHARD) {
         let path = shard_path(cache, &trunk, shard.iter().flat_map(|text| [text.as_bytes(), b"\0"]));
         let rows = match read_shard(&path) {
@@ -86,14 +99,20 @@ pub fn text_features(
 pub fn read_pictures(collection: &Path, pictures: &[Picture]) -> Result<Vec<RgbImage>, TrainError> {
     let read = |picture: &Picture| {
         let path = collection.join(&picture.path);
-        read_rgb(&path, &Limits::default()).map_err(|error| TrainError::Picture { path, reason: error.to_string() })
+        read_rgb(&path, &Limits::default()).map_err(|error| TrainError::Picture {
+            path,
+            reason: error.to_string(),
+        })
     };
     pictures.par_iter().map(read).collect()
 }
 
 /// A shard that is whole, or nothing.
 fn read_shard(path: &Path) -> Option<Weights> {
-    read_weights(path, &[]).ok()?.remove("features").filter(|weights| weights.shape.len() == 2)
+    read_weights(path, &[])
+        .ok()?
+        .remove("features")
+        .filter(|weights| weights.shape.len() == 2)
 }
 
 fn write_shard(embedder: &Embedder, collection: &Path, shard: &[Picture], path: &Path) -> Result<Weights, TrainError> {
@@ -103,8 +122,15 @@ fn write_shard(embedder: &Embedder, collection: &Path, shard: &[Picture], path: 
 }
 
 fn write_rows(path: &Path, rows: Vec<Vec<f32>>) -> Result<Weights, TrainError> {
-    let weights = Weights { shape: vec![rows.len(), rows.first().map_or(0, Vec::len)], values: rows.concat() };
-    write_tower(path, &NamedWeights::from([("features".to_string(), weights.clone())]), Precision::F32)?;
+    let weights = Weights {
+        shape: vec![rows.len(), rows.first().map_or(0, Vec::len)],
+        values: rows.concat(),
+    };
+    write_tower(
+        path,
+        &NamedWeights::from([("features".to_string(), weights.clone())]),
+        Precision::F32,
+    )?;
     Ok(weights)
 }
 
@@ -131,5 +157,7 @@ fn digest<M: Module>(settings: &str, trunk: &M) -> String {
 }
 
 fn no_trunk(embedder: &Embedder) -> TrainError {
-    TrainError::NoTrunk { model: embedder.config().name.clone() }
+    TrainError::NoTrunk {
+        model: embedder.config().name.clone(),
+    }
 }

@@ -44,14 +44,17 @@ impl FeatureTable {
         let [count, width] = clean.dims();
         let mut rng = StdRng::seed_from_u64(seed);
         let reach = (noise * 3f64.sqrt()) as f32;
-        let factors: Vec<f32> = (0..count * width).map(|_| 1.0 + reach * rng.random_range(-1.0f32..1.0)).collect();
+        let factors: Vec<f32> = (0..count * width)
+            .map(|_| 1.0 + reach * rng.random_range(-1.0f32..1.0))
+            .collect();
         clean * Tensor::from_data(TensorData::new(factors, [count, width]), device)
     }
 
     /// The rows chosen, as `[rows, width]` on a device.
     pub fn tensor(&self, rows: impl Iterator<Item = usize>, device: &Device) -> Tensor<2> {
-        let values: Vec<f32> =
-            rows.flat_map(|row| self.values[row * self.width..(row + 1) * self.width].iter().copied()).collect();
+        let values: Vec<f32> = rows
+            .flat_map(|row| self.values[row * self.width..(row + 1) * self.width].iter().copied())
+            .collect();
         let count = values.len() / self.width;
         Tensor::from_data(TensorData::new(values, [count, self.width]), device)
     }
@@ -105,6 +108,12 @@ pub struct CaptionRows {
     pub captions: Vec<usize>,
 }
 
+/// Rows that were embedded by a copy of the head.
+struct Piece {
+    head: Head,
+    embeddings: Tensor<2>,
+}
+
 /// The loss of a batch and its gradient. `device` has autodiff.
 pub fn gradients(
     head: &Head,
@@ -114,23 +123,34 @@ pub fn gradients(
     settings: StepSettings,
     device: &Device,
 ) -> StepGradients {
-    let rows: Vec<(usize, usize)> =
-        batch.queries.iter().copied().chain(batch.pictures.iter().map(|picture| (*picture, 0))).collect();
+    let rows: Vec<(usize, usize)> = batch
+        .queries
+        .iter()
+        .copied()
+        .chain(batch.pictures.iter().map(|picture| (*picture, 0)))
+        .collect();
     let piece = rows.len().div_ceil(settings.pieces).max(1);
-    let pieces: Vec<Tensor<2>> = rows
+    let pieces: Vec<Piece> = rows
         .par_chunks(piece)
         .enumerate()
         .map(|(at, rows)| {
+            // Leaves of its own: backward passes side by side must not share a graph.
+            let head = head.clone().fork(device);
             let seed = settings.noise_seed.wrapping_add(at as u64);
             let images = rows.iter().map(|row| row.0);
             let images = frozen.images.noisy_tensor(images, settings.feature_noise, seed, device);
             let texts = frozen.texts.tensor(rows.iter().map(|row| row.1), device);
-            head.embed(images, texts) // [rows, dim]
+            let embeddings = head.embed(images, texts); // [rows, dim]
+            Piece { head, embeddings }
         })
         .collect();
 
     // The loss at the embeddings, cut off from how they came about.
-    let embeddings = Tensor::cat(pieces.iter().map(|piece| piece.clone().detach()).collect(), 0).require_grad();
+    let embeddings = Tensor::cat(
+        pieces.iter().map(|piece| piece.embeddings.clone().detach()).collect(),
+        0,
+    )
+    .require_grad();
     let queries = batch.queries.len();
     let columns: Vec<i64> = batch.columns.iter().map(|place| (queries + place) as i64).collect();
     let columns: Tensor<1, Int> = Tensor::from_data(TensorData::new(columns, [batch.columns.len()]), device);
@@ -151,48 +171,78 @@ pub fn gradients(
         total = total + captions.mul_scalar(settings.caption_weight);
     }
     let mut tape = total.backward();
-    let slopes = embeddings.grad_remove(&mut tape).expect("the loss depends on every embedding");
+    let slopes = embeddings
+        .grad_remove(&mut tape)
+        .expect("the loss depends on every embedding");
     let mut sum = GradientsAccumulator::new();
     sum.accumulate(head, GradientsParams::from_grads(tape, head));
 
     // d loss / d parameter = sum over rows of (d loss / d embedding) * (d embedding / d parameter).
     let starts = pieces.iter().scan(0, |at, piece| {
         let start = *at;
-        *at += piece.dims()[0];
+        *at += piece.embeddings.dims()[0];
         Some(start)
     });
-    let work: Vec<(usize, Tensor<2>)> = starts.zip(pieces.iter().cloned()).collect();
-    let parts: Vec<GradientsParams> = work
+    let starts: Vec<usize> = starts.collect();
+    let parts: Vec<GradientsParams> = starts
         .into_par_iter()
-        .map(|(start, piece)| {
-            let [count, _dim] = piece.dims();
+        .zip(pieces)
+        .map(|(start, Piece { head, embeddings })| {
+            let [count, _dim] = embeddings.dims();
             let slope = Tensor::from_data(slopes.clone().narrow(0, start, count).into_data(), device);
-            GradientsParams::from_grads((piece * slope).sum().backward(), head)
+            GradientsParams::from_grads((embeddings * slope).sum().backward(), &head)
         })
         .collect();
     for part in parts {
         sum.accumulate(head, part);
     }
-    StepGradients { gradients: sum.grads(), loss: loss_value, caption_loss, temperature: temperature_value, batch_accuracy }
+    StepGradients {
+        gradients: sum.grads(),
+        loss: loss_value,
+        caption_loss,
+        temperature: temperature_value,
+        batch_accuracy,
+    }
 }
 
 /// CLIP's loss between tower outputs of pictures and of their captions.
-fn caption_part(head: &Head, frozen: &Frozen, rows: &CaptionRows, settings: StepSettings, device: &Device) -> Tensor<1> {
+fn caption_part(
+    head: &Head,
+    frozen: &Frozen,
+    rows: &CaptionRows,
+    settings: StepSettings,
+    device: &Device,
+) -> Tensor<1> {
     let pictures = rows.pictures.iter().copied();
-    let images = frozen.images.noisy_tensor(pictures, settings.feature_noise, !settings.noise_seed, device);
+    let images = frozen
+        .images
+        .noisy_tensor(pictures, settings.feature_noise, !settings.noise_seed, device);
     let images = unit(head.project_images(images));
     let texts = unit(head.project_texts(frozen.captions.tensor(rows.captions.iter().copied(), device)));
     let count = rows.captions.len();
     let same = |at: usize| at / count != at % count && rows.captions[at / count] == rows.captions[at % count];
     let also_right: Vec<bool> = (0..count * count).map(same).collect();
-    loss::captions(images, texts, head.temperature(), Tensor::from_data(TensorData::new(also_right, [count, count]), device))
+    loss::captions(
+        images,
+        texts,
+        head.temperature(),
+        Tensor::from_data(TensorData::new(also_right, [count, count]), device),
+    )
 }
 
 fn accuracy(queries: Tensor<2>, candidates: Tensor<2>) -> f32 {
     let [count, _dim] = queries.dims();
-    let best = queries.matmul(candidates.transpose()).argmax(1).into_data().convert::<i64>();
+    let best = queries
+        .matmul(candidates.transpose())
+        .argmax(1)
+        .into_data()
+        .convert::<i64>();
     let best = best.try_to_vec::<i64>().expect("converted to i64");
-    best.iter().enumerate().filter(|(row, best)| *row as i64 == **best).count() as f32 / count as f32
+    best.iter()
+        .enumerate()
+        .filter(|(row, best)| *row as i64 == **best)
+        .count() as f32
+        / count as f32
 }
 
 fn scalar(tensor: Tensor<1>) -> f32 {

@@ -35,12 +35,17 @@ impl Head {
             vision.projection = self.vision;
             text.projection = self.text;
         }
-        MagicLens { fusion: self.fusion, logit_scale: self.logit_scale, ..model }
+        MagicLens {
+            fusion: self.fusion,
+            logit_scale: self.logit_scale,
+            ..model
+        }
     }
 
     /// Trunk features `[batch, image features]`, `[batch, text features]` -> embeddings `[batch, dim]`, unit length.
     pub fn embed(&self, images: Tensor<2>, texts: Tensor<2>) -> Tensor<2> {
-        self.fusion.forward(self.vision.forward(images), self.text.forward(texts))
+        self.fusion
+            .forward(self.vision.forward(images), self.text.forward(texts))
     }
 
     /// Image trunk features `[batch, image features]` -> tower outputs `[batch, dim]`, not normalised.

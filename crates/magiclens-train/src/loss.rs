@@ -31,8 +31,18 @@ pub fn contrastive(
 ///
 /// `images`, `captions`: `[batch, dim]`, of unit length, row by row; `temperature`: `[1]`; `also_right`:
 /// `[batch, batch]`, true where another row says the same -> `[1]`.
-pub fn captions(images: Tensor<2>, captions: Tensor<2>, temperature: Tensor<1>, also_right: Tensor<2, Bool>) -> Tensor<1> {
-    let forth = contrastive(images.clone(), captions.clone(), temperature.clone(), also_right.clone());
+pub fn captions(
+    images: Tensor<2>,
+    captions: Tensor<2>,
+    temperature: Tensor<1>,
+    also_right: Tensor<2, Bool>,
+) -> Tensor<1> {
+    let forth = contrastive(
+        images.clone(),
+        captions.clone(),
+        temperature.clone(),
+        also_right.clone(),
+    );
     let back = contrastive(captions, images, temperature, also_right.transpose());
     (forth + back) / 2.0
 }

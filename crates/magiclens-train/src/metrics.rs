@@ -36,7 +36,11 @@ pub fn mean_with_interval(values: &[(f64, usize)]) -> (f64, f64) {
     }
     let groups = clusters.len() as f64;
     let variance = clusters.values().map(|sum| sum * sum).sum::<f64>() / (count * count);
-    let variance = if groups > 1.0 { variance * groups / (groups - 1.0) } else { variance };
+    let variance = if groups > 1.0 {
+        variance * groups / (groups - 1.0)
+    } else {
+        variance
+    };
     (mean, 1.96 * variance.sqrt())
 }
 
@@ -46,7 +50,12 @@ mod tests {
 
     #[test]
     fn recall_looks_at_the_first_k() {
-        for (ranked, k, expected) in [(vec![5, 1], 1, 0.0), (vec![5, 1], 2, 1.0), (vec![1, 5], 1, 1.0), (vec![], 3, 0.0)] {
+        for (ranked, k, expected) in [
+            (vec![5, 1], 1, 0.0),
+            (vec![5, 1], 2, 1.0),
+            (vec![1, 5], 1, 1.0),
+            (vec![], 3, 0.0),
+        ] {
             assert_eq!(recall_at_k(&ranked, |item| item == 1, k), expected);
         }
     }
@@ -67,7 +76,9 @@ mod tests {
     #[test]
     fn intervals_widen_when_values_move_together() {
         let alone: Vec<(f64, usize)> = (0..100).map(|i| (f64::from(i % 2), i as usize)).collect();
-        let together: Vec<(f64, usize)> = (0..100).map(|i| (f64::from(i % 2), (i % 2) as usize + (i / 20 * 2) as usize)).collect();
+        let together: Vec<(f64, usize)> = (0..100)
+            .map(|i| (f64::from(i % 2), (i % 2) as usize + (i / 20 * 2) as usize))
+            .collect();
         let (mean, half) = mean_with_interval(&alone);
         assert!((mean - 0.5).abs() < 1e-12);
         // The textbook interval of a mean: 1.96 * sd / sqrt(n), sd with n - 1.

@@ -97,8 +97,12 @@ impl TowerOutputs {
     /// Tower outputs of trunk features that are already there.
     pub fn from_features(head: &Head, images: &FeatureTable, texts: &[&str], text_features: &FeatureTable) -> Self {
         let device = Device::flex();
-        let images = in_chunks(images.len(), |rows| to_rows(head.project_images(images.tensor(rows, &device))));
-        let rows = in_chunks(text_features.len(), |rows| to_rows(head.project_texts(text_features.tensor(rows, &device))));
+        let images = in_chunks(images.len(), |rows| {
+            to_rows(head.project_images(images.tensor(rows, &device)))
+        });
+        let rows = in_chunks(text_features.len(), |rows| {
+            to_rows(head.project_texts(text_features.tensor(rows, &device)))
+        });
         let texts = texts.iter().map(|text| text.to_string()).zip(rows).collect();
         Self { images, texts }
     }
@@ -119,7 +123,12 @@ impl TowerOutputs {
         let texts: Vec<&str> = texts.into_iter().collect();
         if let Some(head) = Head::of(embedder.model()) {
             let images = image_features(embedder, collection, gallery, cache, progress)?;
-            return Ok(Self::from_features(&head, &images, &texts, &text_features(embedder, &texts, cache, &|_| ())?));
+            return Ok(Self::from_features(
+                &head,
+                &images,
+                &texts,
+                &text_features(embedder, &texts, cache, &|_| ())?,
+            ));
         }
         let mut images = Vec::with_capacity(gallery.len());
         for pictures in gallery.chunks(CHUNK) {
@@ -127,12 +136,18 @@ impl TowerOutputs {
             progress(pictures.len());
         }
         let rows = embedder.encode_texts(&texts)?;
-        Ok(Self { images, texts: texts.iter().map(|text| text.to_string()).zip(rows).collect() })
+        Ok(Self {
+            images,
+            texts: texts.iter().map(|text| text.to_string()).zip(rows).collect(),
+        })
     }
 }
 
 fn in_chunks(count: usize, rows: impl Fn(std::ops::Range<usize>) -> Vec<Vec<f32>>) -> Vec<Vec<f32>> {
-    (0..count).step_by(CHUNK).flat_map(|start| rows(start..(start + CHUNK).min(count))).collect()
+    (0..count)
+        .step_by(CHUNK)
+        .flat_map(|start| rows(start..(start + CHUNK).min(count)))
+        .collect()
 }
 
 /// Runs every query against the gallery by every method. The query picture itself is left out of its ranking, ties go
@@ -147,10 +162,16 @@ pub fn report(
     outputs: &TowerOutputs,
     methods: &[Method],
 ) -> Result<Report, ModelError> {
-    let rows: HashMap<ImageId, usize> = gallery.iter().enumerate().map(|(row, picture)| (picture.id, row)).collect();
+    let rows: HashMap<ImageId, usize> = gallery
+        .iter()
+        .enumerate()
+        .map(|(row, picture)| (picture.id, row))
+        .collect();
     let roots = cluster_numbers(gallery);
-    let asked: Vec<(&Triplet, usize)> =
-        triplets.iter().filter_map(|triplet| rows.get(&triplet.query).map(|row| (triplet, *row))).collect();
+    let asked: Vec<(&Triplet, usize)> = triplets
+        .iter()
+        .filter_map(|triplet| rows.get(&triplet.query).map(|row| (triplet, *row)))
+        .collect();
     let targets = embedder.embed_targets(&outputs.images)?;
     let images = normalize_all(outputs.images.iter().cloned())?;
 
@@ -184,10 +205,16 @@ pub fn report(
             by_relation.entry(result.relation).or_default().push(result);
         }
         for (relation, results) in by_relation {
-            relations.entry(relation.to_string()).or_default().insert(*method, scores(&results));
+            relations
+                .entry(relation.to_string())
+                .or_default()
+                .insert(*method, scores(&results));
         }
     }
-    Ok(Report { gallery: gallery.len(), relations })
+    Ok(Report {
+        gallery: gallery.len(),
+        relations,
+    })
 }
 
 struct QueryResult<'a> {
@@ -234,7 +261,12 @@ fn query_vectors(
         Method::Sum => {
             let texts = normalize_all(asked.iter().map(|(triplet, _)| text(triplet)))?;
             let sums = asked.iter().zip(&texts).map(|((_, row), text)| {
-                images[*row].as_slice().iter().zip(text.as_slice()).map(|(image, text)| image + text).collect()
+                images[*row]
+                    .as_slice()
+                    .iter()
+                    .zip(text.as_slice())
+                    .map(|(image, text)| image + text)
+                    .collect()
             });
             normalize_all(sums)
         }
@@ -291,7 +323,11 @@ impl Report {
                 line(method.label(), scores);
             }
             for (label, report) in extra {
-                if let Some(scores) = report.relations.get(relation).and_then(|methods| methods.get(&Method::MagicLens)) {
+                if let Some(scores) = report
+                    .relations
+                    .get(relation)
+                    .and_then(|methods| methods.get(&Method::MagicLens))
+                {
                     line(label, scores);
                 }
             }

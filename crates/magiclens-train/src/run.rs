@@ -99,7 +99,10 @@ pub fn train(
         metrics.write(&line)?;
         observer.step(&line, config.steps);
         if !line.loss.is_finite() {
-            return Err(TrainError::Diverged { step: line.step, loss: line.loss });
+            return Err(TrainError::Diverged {
+                step: line.step,
+                loss: line.loss,
+            });
         }
         let done = state.step == config.steps;
         if done || state.step.is_multiple_of(config.save_every) {
@@ -124,13 +127,24 @@ struct State {
 impl State {
     /// The newest saved state, or the start.
     fn start(config: &TrainConfig, head: Head, dir: &Path) -> Result<Self, TrainError> {
-        let mut state = Self { step: 0, head: head.train(), optimizer: optimizer(config), schedule: schedule(config)? };
+        let mut state = Self {
+            step: 0,
+            head: head.train(),
+            optimizer: optimizer(config),
+            schedule: schedule(config)?,
+        };
         if let Some((step, path)) = saved_states(dir)?.pop() {
-            let unreadable = |reason: String| TrainError::State { path: path.clone(), reason };
+            let unreadable = |reason: String| TrainError::State {
+                path: path.clone(),
+                reason,
+            };
             let weights = read_weights(&path.join(WEIGHTS_FILE), &[]).map_err(|error| unreadable(error.to_string()))?;
             state.head = fill(state.head, weights, "saved state").map_err(|error| unreadable(error.to_string()))?;
             let moments = Bytes::from_bytes_vec(fs_err::read(path.join(OPTIMIZER_FILE))?);
-            state.optimizer = state.optimizer.from_bytes(moments).map_err(|error| unreadable(error.to_string()))?;
+            state.optimizer = state
+                .optimizer
+                .from_bytes(moments)
+                .map_err(|error| unreadable(error.to_string()))?;
             for _ in 0..step {
                 state.schedule.step();
             }
@@ -139,12 +153,32 @@ impl State {
         Ok(state)
     }
 
-    fn advance(&mut self, config: &TrainConfig, data: &TrainingData, device: &Device) -> Result<StepMetrics, TrainError> {
+    fn advance(
+        &mut self,
+        config: &TrainConfig,
+        data: &TrainingData,
+        device: &Device,
+    ) -> Result<StepMetrics, TrainError> {
         let started = std::time::Instant::now();
-        let batch = batch(data.triplets, config.seed, self.step, config.batch_size, config.query_negatives);
+        let batch = batch(
+            data.triplets,
+            config.seed,
+            self.step,
+            config.batch_size,
+            config.query_negatives,
+        );
         let captioned = data.captioned;
-        let chosen = sample(captioned.pictures.len().max(1), config.batch_size, config.seed, self.step);
-        let chosen = if captioned.pictures.is_empty() { Vec::new() } else { chosen };
+        let chosen = sample(
+            captioned.pictures.len().max(1),
+            config.batch_size,
+            config.seed,
+            self.step,
+        );
+        let chosen = if captioned.pictures.is_empty() {
+            Vec::new()
+        } else {
+            chosen
+        };
         let captions = CaptionRows {
             pictures: chosen.iter().map(|row| captioned.pictures[*row]).collect(),
             captions: chosen.iter().map(|row| captioned.captions[*row]).collect(),
@@ -181,7 +215,10 @@ impl State {
         write_tower(&aside.join(WEIGHTS_FILE), &tensors_of(&self.head), Precision::F32)?;
         let path = aside.join(OPTIMIZER_FILE);
         let moments = self.optimizer.into_bytes();
-        let moments = moments.map_err(|error| TrainError::State { path: path.clone(), reason: error.to_string() })?;
+        let moments = moments.map_err(|error| TrainError::State {
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
         fs_err::write(&path, &moments[..])?;
         fs_err::File::open(&path)?.sync_all()?;
         let final_path = dir.join("states").join(format!("{:06}", self.step));
@@ -210,18 +247,25 @@ fn optimizer(config: &TrainConfig) -> ModuleOptimizer {
 fn schedule(config: &TrainConfig) -> Result<ModuleLrScheduler, TrainError> {
     let peak = config.learning_rate;
     let warmup = LinearLrSchedulerConfig::new(peak / config.warmup_steps as f64, peak, config.warmup_steps);
-    let fall = CosineAnnealingLrSchedulerConfig::new(peak, config.steps - config.warmup_steps).with_min_lr(peak / 100.0);
+    let fall =
+        CosineAnnealingLrSchedulerConfig::new(peak, config.steps - config.warmup_steps).with_min_lr(peak / 100.0);
     let parts = vec![LrSchedulerConfig::Linear(warmup), LrSchedulerConfig::Cosine(fall)];
     SequentialLrSchedulerConfig::new(parts, vec![config.warmup_steps])
         .init()
-        .map_err(|reason| TrainError::Config { path: PathBuf::from("learning rate schedule"), reason })
+        .map_err(|reason| TrainError::Config {
+            path: PathBuf::from("learning rate schedule"),
+            reason,
+        })
 }
 
 /// Makes the directory this run's, or refuses it.
 fn claim(dir: &Path, config: &TrainConfig, digest: &str) -> Result<(), TrainError> {
     fs_err::create_dir_all(dir.join("states"))?;
     let path = dir.join("config.toml");
-    let text = toml::to_string(config).map_err(|error| TrainError::Config { path: path.clone(), reason: error.to_string() })?;
+    let text = toml::to_string(config).map_err(|error| TrainError::Config {
+        path: path.clone(),
+        reason: error.to_string(),
+    })?;
     let text = format!("# data: {digest}\n{text}");
     match fs_err::read_to_string(&path) {
         Ok(found) if found == text => Ok(()),
@@ -251,7 +295,11 @@ impl MetricsFile {
     fn open(dir: &Path, step: usize) -> Result<Self, TrainError> {
         let path = dir.join("metrics.jsonl");
         let kept: String = match fs_err::read_to_string(&path) {
-            Ok(text) => text.lines().filter(|line| line_step(line).is_some_and(|at| at <= step)).flat_map(|l| [l, "\n"]).collect(),
+            Ok(text) => text
+                .lines()
+                .filter(|line| line_step(line).is_some_and(|at| at <= step))
+                .flat_map(|l| [l, "\n"])
+                .collect(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error.into()),
         };
@@ -268,5 +316,9 @@ impl MetricsFile {
 }
 
 fn line_step(line: &str) -> Option<usize> {
-    serde_json::from_str::<serde_json::Value>(line).ok()?.get("step")?.as_u64().map(|step| step as usize)
+    serde_json::from_str::<serde_json::Value>(line)
+        .ok()?
+        .get("step")?
+        .as_u64()
+        .map(|step| step as usize)
 }

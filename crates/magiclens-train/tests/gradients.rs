@@ -20,9 +20,24 @@ const CAPTION_WEIGHT: f64 = 0.3;
 
 fn step(head: &Head, toy: &Toy, pieces: usize) -> StepGradients {
     let batch = batch(&toy.triplets, 1, 0, 10, true);
-    let captions = CaptionRows { pictures: (0..8).collect(), captions: (0..8).map(|at| at % 6).collect() };
-    let settings = StepSettings { pieces, caption_weight: CAPTION_WEIGHT, feature_noise: 0.0, noise_seed: 0 };
-    gradients(head, &toy.frozen(), &batch, &captions, settings, &Device::flex().autodiff())
+    let captions = CaptionRows {
+        pictures: (0..8).collect(),
+        captions: (0..8).map(|at| at % 6).collect(),
+    };
+    let settings = StepSettings {
+        pieces,
+        caption_weight: CAPTION_WEIGHT,
+        feature_noise: 0.0,
+        noise_seed: 0,
+    };
+    gradients(
+        head,
+        &toy.frozen(),
+        &batch,
+        &captions,
+        settings,
+        &Device::flex().autodiff(),
+    )
 }
 
 fn head() -> Head {
@@ -39,7 +54,11 @@ struct Collector<'a> {
 impl ModuleVisitor for Collector<'_> {
     fn enter_module(&mut self, name: &str, container_type: &str) {
         // Variants of an enum are no part of a path, as in a checkpoint.
-        self.path.push(if container_type.starts_with("Enum:") { String::new() } else { name.to_string() });
+        self.path.push(if container_type.starts_with("Enum:") {
+            String::new()
+        } else {
+            name.to_string()
+        });
     }
 
     fn exit_module(&mut self, _name: &str, _container_type: &str) {
@@ -47,15 +66,25 @@ impl ModuleVisitor for Collector<'_> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let path: Vec<&str> = self.path.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+        let path: Vec<&str> = self
+            .path
+            .iter()
+            .map(String::as_str)
+            .filter(|part| !part.is_empty())
+            .collect();
         if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            self.found.insert(path.join("."), gradient.into_data().try_to_vec().unwrap());
+            self.found
+                .insert(path.join("."), gradient.into_data().try_to_vec().unwrap());
         }
     }
 }
 
 fn by_path(head: &Head, gradients: &GradientsParams) -> BTreeMap<String, Vec<f32>> {
-    let mut collector = Collector { path: Vec::new(), gradients, found: BTreeMap::new() };
+    let mut collector = Collector {
+        path: Vec::new(),
+        gradients,
+        found: BTreeMap::new(),
+    };
     head.visit(&mut collector);
     collector.found
 }
@@ -76,19 +105,30 @@ fn finite_differences_agree_for_every_parameter() {
     let (head, toy) = (head(), Toy::new());
     let gradients = by_path(&head, &step(&head, &toy, 1).gradients);
     let tensors = tensors_of(&head);
-    assert_eq!(gradients.keys().collect::<Vec<_>>(), tensors.keys().collect::<Vec<_>>(), "a parameter got no gradient");
+    assert_eq!(
+        gradients.keys().collect::<Vec<_>>(),
+        tensors.keys().collect::<Vec<_>>(),
+        "a parameter got no gradient"
+    );
     let mut rng = StdRng::seed_from_u64(9);
     for (name, gradient) in &gradients {
         let size = norm(gradient);
         assert!(size > 1e-6, "`{name}` has a gradient of {size:e}");
         let random: Vec<f32> = gradient.iter().map(|_| rng.random_range(-1.0f32..1.0)).collect();
         let random_size = norm(&random);
-        let mut direction: Vec<f32> =
-            gradient.iter().zip(&random).map(|(g, r)| (f64::from(*g) / size + 0.5 * f64::from(*r) / random_size) as f32).collect();
+        let mut direction: Vec<f32> = gradient
+            .iter()
+            .zip(&random)
+            .map(|(g, r)| (f64::from(*g) / size + 0.5 * f64::from(*r) / random_size) as f32)
+            .collect();
         let length = norm(&direction);
         direction.iter_mut().for_each(|value| *value /= length as f32);
 
-        let slope: f64 = gradient.iter().zip(&direction).map(|(g, d)| f64::from(*g) * f64::from(*d)).sum();
+        let slope: f64 = gradient
+            .iter()
+            .zip(&direction)
+            .map(|(g, d)| f64::from(*g) * f64::from(*d))
+            .sum();
         let step = (2e-3 / size).clamp(1e-3, 3e-2);
         let moved = |sign: f64| {
             let mut tensors = tensors.clone();
@@ -99,7 +139,10 @@ fn finite_differences_agree_for_every_parameter() {
         };
         let measured = (moved(1.0) - moved(-1.0)) / (2.0 * step);
         let limit = 0.03 * slope.abs() + 4e-7 / step;
-        assert!((measured - slope).abs() <= limit, "`{name}`: measured {measured:e}, gradient says {slope:e}");
+        assert!(
+            (measured - slope).abs() <= limit,
+            "`{name}`: measured {measured:e}, gradient says {slope:e}"
+        );
     }
 }
 
@@ -113,7 +156,10 @@ fn pieces_side_by_side_give_the_gradient_of_the_plain_batch() {
         assert!((pieced.loss - plain.loss).abs() < 1e-5);
         for (name, found) in by_path(&head, &pieced.gradients) {
             let difference: Vec<f32> = found.iter().zip(&expected[&name]).map(|(a, b)| a - b).collect();
-            assert!(norm(&difference) <= 1e-4 * norm(&expected[&name]) + 1e-7, "`{name}` in {pieces} pieces");
+            assert!(
+                norm(&difference) <= 1e-4 * norm(&expected[&name]) + 1e-7,
+                "`{name}` in {pieces} pieces"
+            );
         }
     }
 }

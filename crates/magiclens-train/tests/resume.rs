@@ -53,15 +53,30 @@ impl Observer for StopAfter {
 
 fn run(dir: &Path, config: &TrainConfig, stop_after: Option<usize>) -> Result<NamedWeights, TrainError> {
     let toy = Toy::new();
-    let data =
-        TrainingData { triplets: &toy.triplets, frozen: toy.frozen(), captioned: &toy.captioned, digest: "toy".into() };
-    Ok(tensors_of(&train(config, &toy::model(), &data, dir, &mut StopAfter(stop_after))?))
+    let data = TrainingData {
+        triplets: &toy.triplets,
+        frozen: toy.frozen(),
+        captioned: &toy.captioned,
+        digest: "toy".into(),
+    };
+    Ok(tensors_of(&train(
+        config,
+        &toy::model(),
+        &data,
+        dir,
+        &mut StopAfter(stop_after),
+    )?))
 }
 
 fn steps_of(dir: &Path) -> Vec<u64> {
     let text = std::fs::read_to_string(dir.join("metrics.jsonl")).unwrap_or_default();
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    lines.filter(|line| line.get("loss").is_some()).map(|line| line["step"].as_u64().unwrap()).collect()
+    let lines = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    lines
+        .filter(|line| line.get("loss").is_some())
+        .map(|line| line["step"].as_u64().unwrap())
+        .collect()
 }
 
 /// Not a test by itself: what the killed process runs.
@@ -88,8 +103,14 @@ fn a_killed_run_ends_with_the_same_weights() {
             .unwrap();
         let started = Instant::now();
         while steps_of(killed.path()).last().is_none_or(|step| *step < reached) {
-            assert!(started.elapsed() < Duration::from_secs(120), "the run never reached step {reached}");
-            assert!(child.try_wait().unwrap().is_none(), "the run ended before it could be killed");
+            assert!(
+                started.elapsed() < Duration::from_secs(120),
+                "the run never reached step {reached}"
+            );
+            assert!(
+                child.try_wait().unwrap().is_none(),
+                "the run ended before it could be killed"
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
         child.kill().unwrap();
@@ -107,20 +128,36 @@ fn a_directory_of_another_run_is_refused() {
     let short = TrainConfig { steps: 5, ..config() };
     run(dir.path(), &short, None).unwrap();
     let told = run(dir.path(), &config(), None).unwrap_err().to_string();
-    assert!(told.contains("another configuration") && told.contains("hint"), "{told}");
+    assert!(
+        told.contains("another configuration") && told.contains("hint"),
+        "{told}"
+    );
 }
 
 #[test]
 fn training_lowers_the_loss() {
     let dir = tempfile::tempdir().unwrap();
-    run(dir.path(), &TrainConfig { steps: 120, feature_noise: 0.0, ..config() }, None).unwrap();
+    run(
+        dir.path(),
+        &TrainConfig {
+            steps: 120,
+            feature_noise: 0.0,
+            ..config()
+        },
+        None,
+    )
+    .unwrap();
     let text = std::fs::read_to_string(dir.path().join("metrics.jsonl")).unwrap();
     let losses: Vec<f64> = text
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["loss"].as_f64())
         .collect();
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
-    assert!(mean(&losses[110..]) < 0.7 * mean(&losses[..10]), "{:?}", (mean(&losses[..10]), mean(&losses[110..])));
+    assert!(
+        mean(&losses[110..]) < 0.7 * mean(&losses[..10]),
+        "{:?}",
+        (mean(&losses[..10]), mean(&losses[110..]))
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod browser;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use image::{Rgb, RgbImage};
 use serde_json::{Value, json};
@@ -157,7 +158,7 @@ fn serve(folder: &Path) -> (Running, String) {
                 .unwrap();
         }
     }
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../weights/small-start.safetensors");
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../weights/small.safetensors");
     let index = folder.join("index");
     let program = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_magiclens"));
@@ -299,6 +300,16 @@ fn walks_and_returns(page: &Page) {
         .until("location.hash === '' && document.querySelector('#heading').textContent !== 'Results'");
     page.browser.forward();
     page.until_results(&[&first]);
+
+    // A search that is given up for a faster one leaves nothing behind.
+    page.browser.run(
+        "const real = window.fetch; window.fetch = (address, { signal }) => new Promise((_, refuse) => \
+         signal.addEventListener('abort', () => refuse(signal.reason))); \
+         document.querySelectorAll('.chip')[1].click(); history.back(); setTimeout(() => window.fetch = real, 300)",
+    );
+    std::thread::sleep(Duration::from_millis(500));
+    page.until_results(&[&first]);
+    assert_eq!(page.value("document.querySelector('.waiting')"), Value::Null);
 
     // The picture itself comes first when it is wanted.
     page.browser.click("#include");

@@ -32,7 +32,14 @@ pub struct AttentionFusionConfig {
 impl AttentionFusionConfig {
     /// The reference's proportions for a width: 4 layers, feed-forward and pooler 4 times as wide.
     pub fn reference(dim: usize, heads: usize) -> Self {
-        Self { layers: 4, heads, feed_forward: 4 * dim, pooler_inner: 4 * dim, logit_cap: 50.0, norm_eps: 1e-6 }
+        Self {
+            layers: 4,
+            heads,
+            feed_forward: 4 * dim,
+            pooler_inner: 4 * dim,
+            logit_cap: 50.0,
+            norm_eps: 1e-6,
+        }
     }
 
     /// Builds the fusion with random weights.
@@ -83,7 +90,11 @@ impl AttentionFusion {
         }
         let pooled = self.pooler.attend(tokens);
         let embedding = self.pooler.read_out(pooled.tokens.clone());
-        FusionTrace { layers, pooled, embedding }
+        FusionTrace {
+            layers,
+            pooled,
+            embedding,
+        }
     }
 }
 
@@ -99,7 +110,10 @@ pub struct FusionLayer {
 
 impl FusionLayer {
     fn init(config: &AttentionFusionConfig, dim: usize, device: &Device) -> Self {
-        let attention = AttentionConfig { logit_cap: Some(config.logit_cap), ..AttentionConfig::plain(dim, config.heads) };
+        let attention = AttentionConfig {
+            logit_cap: Some(config.logit_cap),
+            ..AttentionConfig::plain(dim, config.heads)
+        };
         Self {
             attention_norm: config.norm(dim, device),
             attention: attention.init(device),
@@ -114,7 +128,13 @@ impl FusionLayer {
         let normed = self.attention_norm.forward(tokens.clone());
         let attended = self.attention.attend(normed.clone(), normed, None);
         let tokens = tokens + attended.tokens;
-        let hidden = relu(self.feed_forward_in.forward(self.feed_forward_norm.forward(tokens.clone())));
-        Attended { tokens: tokens + self.feed_forward_out.forward(hidden), probabilities: attended.probabilities }
+        let hidden = relu(
+            self.feed_forward_in
+                .forward(self.feed_forward_norm.forward(tokens.clone())),
+        );
+        Attended {
+            tokens: tokens + self.feed_forward_out.forward(hidden),
+            probabilities: attended.probabilities,
+        }
     }
 }

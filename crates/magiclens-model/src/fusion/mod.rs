@@ -31,7 +31,10 @@ impl FusionConfig {
 
 /// A fusion.
 #[derive(Module, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a model has one fusion; boxing would only hide it from burn's derive")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a model has one fusion; boxing would only hide it from burn's derive"
+)]
 pub enum Fusion {
     /// MagicLens.
     Attention(AttentionFusion),

@@ -29,20 +29,35 @@ pub fn convert(mut arrays: BTreeMap<String, Array>, config: &OfficialConfig) -> 
     let missing = places.iter().filter(|place| !arrays.contains_key(&place.official));
     let count = missing.clone().count();
     if let Some(place) = missing.clone().next() {
-        return Err(ModelError::MissingTensor { name: place.official.clone(), missing: count, model: model() });
+        return Err(ModelError::MissingTensor {
+            name: place.official.clone(),
+            missing: count,
+            model: model(),
+        });
     }
     let mut tensors = NamedWeights::new();
     for place in places {
-        let Some(array) = arrays.remove(&place.official) else { continue };
+        let Some(array) = arrays.remove(&place.official) else {
+            continue;
+        };
         if array.shape() != place.shape {
             let (found, expected) = (array.shape().to_vec(), place.shape);
-            return Err(ModelError::WrongShape { name: place.official, found, expected, model: model() });
+            return Err(ModelError::WrongShape {
+                name: place.official,
+                found,
+                expected,
+                model: model(),
+            });
         }
         let values = array.to_f32();
         tensors.insert(place.ours, place.change.apply(&place.shape, values));
     }
     if let Some(name) = arrays.keys().next() {
-        return Err(ModelError::ExtraTensor { name: name.clone(), extra: arrays.len(), model: model() });
+        return Err(ModelError::ExtraTensor {
+            name: name.clone(),
+            extra: arrays.len(),
+            model: model(),
+        });
     }
     Ok(tensors)
 }
@@ -77,15 +92,33 @@ impl Change {
         let count = values.len();
         let (first, last) = (shape.first().copied().unwrap_or(1), shape.last().copied().unwrap_or(1));
         match self {
-            Self::Same => Weights { shape: shape.to_vec(), values },
-            Self::Flat => Weights { shape: vec![count], values },
-            Self::JoinLeading => Weights { shape: vec![count / last, last], values },
-            Self::JoinTrailing => Weights { shape: vec![first, count / first], values },
-            Self::OnePlus => Weights { shape: vec![count], values: values.into_iter().map(|v| 1.0 + v).collect() },
+            Self::Same => Weights {
+                shape: shape.to_vec(),
+                values,
+            },
+            Self::Flat => Weights {
+                shape: vec![count],
+                values,
+            },
+            Self::JoinLeading => Weights {
+                shape: vec![count / last, last],
+                values,
+            },
+            Self::JoinTrailing => Weights {
+                shape: vec![first, count / first],
+                values,
+            },
+            Self::OnePlus => Weights {
+                shape: vec![count],
+                values: values.into_iter().map(|v| 1.0 + v).collect(),
+            },
             Self::Transpose => {
                 let inner = count / first;
                 let values = (0..count).map(|at| values[(at % first) * inner + at / first]).collect();
-                Weights { shape: vec![inner, first], values }
+                Weights {
+                    shape: vec![inner, first],
+                    values,
+                }
             }
         }
     }
@@ -101,12 +134,32 @@ fn places(config: &OfficialConfig) -> Vec<Place> {
     let patches = (clip.image_resolution / clip.vision_patch_size.max(1)).pow(2);
     let (width, patch) = (clip.vision_features, clip.vision_patch_size);
     let heads = width / clip.vision_head_dim.max(1);
-    places.add("clip/visual/class_embedding", &[width], "vision.class_embedding", Change::Same);
-    places.add("clip/visual/conv1/kernel", &[patch, patch, 3, width], "vision.patch_embedding.weight", Change::JoinLeading);
+    places.add(
+        "clip/visual/class_embedding",
+        &[width],
+        "vision.class_embedding",
+        Change::Same,
+    );
+    places.add(
+        "clip/visual/conv1/kernel",
+        &[patch, patch, 3, width],
+        "vision.patch_embedding.weight",
+        Change::JoinLeading,
+    );
     places.norm("clip/visual/ln_pre", width, "vision.pre_norm", Change::Same);
     places.norm("clip/visual/ln_post", width, "vision.post_norm", Change::Same);
-    places.add("clip/visual/positional_embedding", &[patches + 1, width], "vision.position_embedding", Change::Same);
-    places.add("clip/visual/proj/kernel", &[width, dim], "vision.projection.weight", Change::Same);
+    places.add(
+        "clip/visual/positional_embedding",
+        &[patches + 1, width],
+        "vision.position_embedding",
+        Change::Same,
+    );
+    places.add(
+        "clip/visual/proj/kernel",
+        &[width, dim],
+        "vision.projection.weight",
+        Change::Same,
+    );
     for layer in 0..clip.vision_num_layers {
         let official = format!("clip/visual/transformer/resblocks_{layer}");
         places.clip_block(&official, width, heads, &format!("vision.blocks.{layer}"));
@@ -114,11 +167,26 @@ fn places(config: &OfficialConfig) -> Vec<Place> {
 
     let (width, heads) = (clip.text_features, clip.text_num_heads);
     let tokens = [clip.vocab_size, width];
-    places.add("clip/text/token_embedding/embedding", &tokens, "text.token_embedding.weight", Change::Same);
+    places.add(
+        "clip/text/token_embedding/embedding",
+        &tokens,
+        "text.token_embedding.weight",
+        Change::Same,
+    );
     let positions = [clip.max_text_length, width];
-    places.add("clip/text/positional_embedding", &positions, "text.position_embedding", Change::Same);
+    places.add(
+        "clip/text/positional_embedding",
+        &positions,
+        "text.position_embedding",
+        Change::Same,
+    );
     places.norm("clip/text/ln_final", width, "text.final_norm", Change::Same);
-    places.add("clip/text/text_projection/kernel", &[width, dim], "text.projection.weight", Change::Same);
+    places.add(
+        "clip/text/text_projection/kernel",
+        &[width, dim],
+        "text.projection.weight",
+        Change::Same,
+    );
     for layer in 0..clip.text_num_layers {
         let official = format!("clip/text/transformer/resblocks_{layer}");
         places.clip_block(&official, width, heads, &format!("text.blocks.{layer}"));
@@ -127,15 +195,42 @@ fn places(config: &OfficialConfig) -> Vec<Place> {
     let heads = magiclens.num_heads;
     for layer in 0..magiclens.num_layers {
         let official = format!("multimodal_encoder/x_layers_{layer}");
-        places.fusion_layer(&official, dim, heads, magiclens.ff_hidden_size, &format!("fusion.layers.{layer}"));
+        places.fusion_layer(
+            &official,
+            dim,
+            heads,
+            magiclens.ff_hidden_size,
+            &format!("fusion.layers.{layer}"),
+        );
     }
     let pooler = "contrastive_multimodal_pooler";
     let head_dim = 4 * dim / heads;
-    places.add(&format!("{pooler}/pooling_attn_query"), &[1, dim], "fusion.pooler.query", Change::Same);
-    places.fusion_attention(&format!("{pooler}/pool_attn"), dim, heads, head_dim, "fusion.pooler.attention");
+    places.add(
+        &format!("{pooler}/pooling_attn_query"),
+        &[1, dim],
+        "fusion.pooler.query",
+        Change::Same,
+    );
+    places.fusion_attention(
+        &format!("{pooler}/pool_attn"),
+        dim,
+        heads,
+        head_dim,
+        "fusion.pooler.attention",
+    );
     let scale = format!("{pooler}/pool_attn/per_dim_scale/per_dim_scale");
-    places.add(&scale, &[head_dim], "fusion.pooler.attention.per_dim_scale", Change::Same);
-    places.norm(&format!("{pooler}/pool_attn_ln"), dim, "fusion.pooler.norm", Change::OnePlus);
+    places.add(
+        &scale,
+        &[head_dim],
+        "fusion.pooler.attention.per_dim_scale",
+        Change::Same,
+    );
+    places.norm(
+        &format!("{pooler}/pool_attn_ln"),
+        dim,
+        "fusion.pooler.norm",
+        Change::OnePlus,
+    );
     places.0
 }
 
@@ -143,57 +238,153 @@ struct Places(Vec<Place>);
 
 impl Places {
     fn add(&mut self, official: &str, shape: &[usize], ours: &str, change: Change) {
-        self.0.push(Place { official: format!("params/{official}"), shape: shape.to_vec(), ours: ours.into(), change });
+        self.0.push(Place {
+            official: format!("params/{official}"),
+            shape: shape.to_vec(),
+            ours: ours.into(),
+            change,
+        });
     }
 
     fn norm(&mut self, official: &str, width: usize, ours: &str, scale: Change) {
         self.add(&format!("{official}/scale"), &[width], &format!("{ours}.gamma"), scale);
-        self.add(&format!("{official}/bias"), &[width], &format!("{ours}.beta"), Change::Same);
+        self.add(
+            &format!("{official}/bias"),
+            &[width],
+            &format!("{ours}.beta"),
+            Change::Same,
+        );
     }
 
     fn clip_block(&mut self, official: &str, width: usize, heads: usize, ours: &str) {
         let head_dim = width / heads.max(1);
-        self.norm(&format!("{official}/ln_1"), width, &format!("{ours}.attention_norm"), Change::Same);
-        self.norm(&format!("{official}/ln_2"), width, &format!("{ours}.feed_forward_norm"), Change::Same);
+        self.norm(
+            &format!("{official}/ln_1"),
+            width,
+            &format!("{ours}.attention_norm"),
+            Change::Same,
+        );
+        self.norm(
+            &format!("{official}/ln_2"),
+            width,
+            &format!("{ours}.feed_forward_norm"),
+            Change::Same,
+        );
         for part in ["query", "key", "value"] {
             let (official, ours) = (format!("{official}/attn/{part}"), format!("{ours}.attention.{part}"));
-            self.add(&format!("{official}/kernel"), &[width, heads, head_dim], &format!("{ours}.weight"), Change::JoinTrailing);
-            self.add(&format!("{official}/bias"), &[heads, head_dim], &format!("{ours}.bias"), Change::Flat);
+            self.add(
+                &format!("{official}/kernel"),
+                &[width, heads, head_dim],
+                &format!("{ours}.weight"),
+                Change::JoinTrailing,
+            );
+            self.add(
+                &format!("{official}/bias"),
+                &[heads, head_dim],
+                &format!("{ours}.bias"),
+                Change::Flat,
+            );
         }
         let out = format!("{ours}.attention.output");
-        self.add(&format!("{official}/attn/out/kernel"), &[heads, head_dim, width], &format!("{out}.weight"), Change::JoinLeading);
-        self.add(&format!("{official}/attn/out/bias"), &[width], &format!("{out}.bias"), Change::Same);
+        self.add(
+            &format!("{official}/attn/out/kernel"),
+            &[heads, head_dim, width],
+            &format!("{out}.weight"),
+            Change::JoinLeading,
+        );
+        self.add(
+            &format!("{official}/attn/out/bias"),
+            &[width],
+            &format!("{out}.bias"),
+            Change::Same,
+        );
         for (part, sizes, ours) in [
             ("c_fc", [width, 4 * width], format!("{ours}.feed_forward_in")),
             ("c_proj", [4 * width, width], format!("{ours}.feed_forward_out")),
         ] {
-            self.add(&format!("{official}/mlp/{part}/kernel"), &sizes, &format!("{ours}.weight"), Change::Same);
-            self.add(&format!("{official}/mlp/{part}/bias"), &sizes[1..], &format!("{ours}.bias"), Change::Same);
+            self.add(
+                &format!("{official}/mlp/{part}/kernel"),
+                &sizes,
+                &format!("{ours}.weight"),
+                Change::Same,
+            );
+            self.add(
+                &format!("{official}/mlp/{part}/bias"),
+                &sizes[1..],
+                &format!("{ours}.bias"),
+                Change::Same,
+            );
         }
     }
 
     fn fusion_layer(&mut self, official: &str, dim: usize, heads: usize, hidden: usize, ours: &str) {
-        self.norm(&format!("{official}/layer_norm"), dim, &format!("{ours}.attention_norm"), Change::OnePlus);
+        self.norm(
+            &format!("{official}/layer_norm"),
+            dim,
+            &format!("{ours}.attention_norm"),
+            Change::OnePlus,
+        );
         let head_dim = dim / heads.max(1);
-        self.fusion_attention(&format!("{official}/self_attention"), dim, heads, head_dim, &format!("{ours}.attention"));
+        self.fusion_attention(
+            &format!("{official}/self_attention"),
+            dim,
+            heads,
+            head_dim,
+            &format!("{ours}.attention"),
+        );
         let official = format!("{official}/ff_layer");
-        self.norm(&format!("{official}/layer_norm"), dim, &format!("{ours}.feed_forward_norm"), Change::OnePlus);
+        self.norm(
+            &format!("{official}/layer_norm"),
+            dim,
+            &format!("{ours}.feed_forward_norm"),
+            Change::OnePlus,
+        );
         for (part, sizes, ours) in [
             ("ffn_layer1", [dim, hidden], format!("{ours}.feed_forward_in")),
             ("ffn_layer2", [hidden, dim], format!("{ours}.feed_forward_out")),
         ] {
-            self.add(&format!("{official}/{part}/linear/w"), &sizes, &format!("{ours}.weight"), Change::Same);
-            self.add(&format!("{official}/{part}/bias/b"), &sizes[1..], &format!("{ours}.bias"), Change::Same);
+            self.add(
+                &format!("{official}/{part}/linear/w"),
+                &sizes,
+                &format!("{ours}.weight"),
+                Change::Same,
+            );
+            self.add(
+                &format!("{official}/{part}/bias/b"),
+                &sizes[1..],
+                &format!("{ours}.bias"),
+                Change::Same,
+            );
         }
     }
 
     fn fusion_attention(&mut self, official: &str, dim: usize, heads: usize, head_dim: usize, ours: &str) {
         for part in ["query", "key", "value"] {
             let (official, ours) = (format!("{official}/{part}"), format!("{ours}.{part}"));
-            self.add(&format!("{official}/w"), &[dim, heads, head_dim], &format!("{ours}.weight"), Change::JoinTrailing);
-            self.add(&format!("{official}/b"), &[heads, head_dim], &format!("{ours}.bias"), Change::Flat);
+            self.add(
+                &format!("{official}/w"),
+                &[dim, heads, head_dim],
+                &format!("{ours}.weight"),
+                Change::JoinTrailing,
+            );
+            self.add(
+                &format!("{official}/b"),
+                &[heads, head_dim],
+                &format!("{ours}.bias"),
+                Change::Flat,
+            );
         }
-        self.add(&format!("{official}/post/w"), &[dim, heads, head_dim], &format!("{ours}.output.weight"), Change::Transpose);
-        self.add(&format!("{official}/post/b"), &[dim], &format!("{ours}.output.bias"), Change::Same);
+        self.add(
+            &format!("{official}/post/w"),
+            &[dim, heads, head_dim],
+            &format!("{ours}.output.weight"),
+            Change::Transpose,
+        );
+        self.add(
+            &format!("{official}/post/b"),
+            &[dim],
+            &format!("{ours}.output.bias"),
+            Change::Same,
+        );
     }
 }

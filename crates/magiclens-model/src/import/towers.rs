@@ -18,18 +18,40 @@ const BATCH_NORM_EPS: f64 = 1e-3;
 /// # Errors
 /// A file that is no legacy torch pickle of this network.
 pub fn read_efficientnet_lite0(path: &Path) -> Result<NamedWeights, ModelError> {
-    let mut source = Source { arrays: super::torch::read_torch_legacy(path)?, model: "efficientnet-lite0" };
-    let blocks = EfficientNetLiteConfig { image_px: 224, taps: Vec::new() }.block_count();
+    let mut source = Source {
+        arrays: super::torch::read_torch_legacy(path)?,
+        model: "efficientnet-lite0",
+    };
+    let blocks = EfficientNetLiteConfig {
+        image_px: 224,
+        taps: Vec::new(),
+    }
+    .block_count();
     let mut tensors = NamedWeights::new();
     source.fold("_conv_stem", "_bn0", "stem", &mut tensors)?;
     for block in 0..blocks {
         let (from, to) = (format!("_blocks.{block}"), format!("blocks.{block}"));
         // The first block does not widen its input.
         if block > 0 {
-            source.fold(&format!("{from}._expand_conv"), &format!("{from}._bn0"), &format!("{to}.expand"), &mut tensors)?;
+            source.fold(
+                &format!("{from}._expand_conv"),
+                &format!("{from}._bn0"),
+                &format!("{to}.expand"),
+                &mut tensors,
+            )?;
         }
-        source.fold(&format!("{from}._depthwise_conv"), &format!("{from}._bn1"), &format!("{to}.depthwise"), &mut tensors)?;
-        source.fold(&format!("{from}._project_conv"), &format!("{from}._bn2"), &format!("{to}.project"), &mut tensors)?;
+        source.fold(
+            &format!("{from}._depthwise_conv"),
+            &format!("{from}._bn1"),
+            &format!("{to}.depthwise"),
+            &mut tensors,
+        )?;
+        source.fold(
+            &format!("{from}._project_conv"),
+            &format!("{from}._bn2"),
+            &format!("{to}.project"),
+            &mut tensors,
+        )?;
     }
     source.fold("_conv_head", "_bn1", "head", &mut tensors)?;
     source.finish(&["_fc.weight", "_fc.bias"])?;
@@ -67,14 +89,31 @@ pub fn read_minilm_l6(path: &Path) -> Result<NamedWeights, ModelError> {
             ("intermediate.dense", "feed_forward_in"),
             ("output.dense", "feed_forward_out"),
         ] {
-            take(&format!("{from}.{from_part}.weight"), format!("{to}.{to_part}.weight"), true)?;
-            take(&format!("{from}.{from_part}.bias"), format!("{to}.{to_part}.bias"), false)?;
+            take(
+                &format!("{from}.{from_part}.weight"),
+                format!("{to}.{to_part}.weight"),
+                true,
+            )?;
+            take(
+                &format!("{from}.{from_part}.bias"),
+                format!("{to}.{to_part}.bias"),
+                false,
+            )?;
         }
-        for (from_part, to_part) in
-            [("attention.output.LayerNorm", "attention_norm"), ("output.LayerNorm", "feed_forward_norm")]
-        {
-            take(&format!("{from}.{from_part}.weight"), format!("{to}.{to_part}.gamma"), false)?;
-            take(&format!("{from}.{from_part}.bias"), format!("{to}.{to_part}.beta"), false)?;
+        for (from_part, to_part) in [
+            ("attention.output.LayerNorm", "attention_norm"),
+            ("output.LayerNorm", "feed_forward_norm"),
+        ] {
+            take(
+                &format!("{from}.{from_part}.weight"),
+                format!("{to}.{to_part}.gamma"),
+                false,
+            )?;
+            take(
+                &format!("{from}.{from_part}.bias"),
+                format!("{to}.{to_part}.beta"),
+                false,
+            )?;
         }
     }
     match source.keys().find(|name| !name.starts_with("pooler.")) {
@@ -97,7 +136,10 @@ impl Source {
     fn take(&mut self, name: &str) -> Result<Weights, ModelError> {
         let array = self.arrays.remove(name).ok_or_else(|| missing(name, self.model))?;
         let values = array.to_f32();
-        Ok(Weights { shape: array.shape().to_vec(), values })
+        Ok(Weights {
+            shape: array.shape().to_vec(),
+            values,
+        })
     }
 
     /// A convolution and the batch norm behind it as one convolution with a bias.
@@ -110,7 +152,12 @@ impl Source {
             if weights.shape == [out] {
                 return Ok(weights.values);
             }
-            Err(ModelError::WrongShape { name, found: weights.shape, expected: vec![out], model: source.model.into() })
+            Err(ModelError::WrongShape {
+                name,
+                found: weights.shape,
+                expected: vec![out],
+                model: source.model.into(),
+            })
         };
         let (gamma, beta) = (part(self, "weight")?, part(self, "bias")?);
         let (mean, variance) = (part(self, "running_mean")?, part(self, "running_var")?);
@@ -125,7 +172,13 @@ impl Source {
             bias.push((f64::from(beta[channel]) - f64::from(mean[channel]) * factor) as f32);
         }
         tensors.insert(format!("{ours}.weight"), kernel);
-        tensors.insert(format!("{ours}.bias"), Weights { shape: vec![out], values: bias });
+        tensors.insert(
+            format!("{ours}.bias"),
+            Weights {
+                shape: vec![out],
+                values: bias,
+            },
+        );
         Ok(())
     }
 
@@ -139,15 +192,30 @@ impl Source {
 
 /// torch's linear layers hold `[out, in]`, ours `[in, out]`.
 fn transposed(weights: Weights) -> Weights {
-    let &[rows, columns] = weights.shape.as_slice() else { return weights };
-    let values = (0..rows * columns).map(|at| weights.values[(at % rows) * columns + at / rows]).collect();
-    Weights { shape: vec![columns, rows], values }
+    let &[rows, columns] = weights.shape.as_slice() else {
+        return weights;
+    };
+    let values = (0..rows * columns)
+        .map(|at| weights.values[(at % rows) * columns + at / rows])
+        .collect();
+    Weights {
+        shape: vec![columns, rows],
+        values,
+    }
 }
 
 fn missing(name: &str, model: &str) -> ModelError {
-    ModelError::MissingTensor { name: name.into(), missing: 1, model: model.into() }
+    ModelError::MissingTensor {
+        name: name.into(),
+        missing: 1,
+        model: model.into(),
+    }
 }
 
 fn extra(name: &str, extra: usize, model: &str) -> ModelError {
-    ModelError::ExtraTensor { name: name.into(), extra, model: model.into() }
+    ModelError::ExtraTensor {
+        name: name.into(),
+        extra,
+        model: model.into(),
+    }
 }

@@ -36,7 +36,9 @@ impl ClipBlock {
     pub fn forward(&self, tokens: Tensor<3>, allowed: Option<Tensor<4, Bool>>) -> Tensor<3> {
         let normed = self.attention_norm.forward(tokens.clone());
         let tokens = tokens + self.attention.forward(normed.clone(), normed, allowed);
-        let hidden = self.feed_forward_in.forward(self.feed_forward_norm.forward(tokens.clone())); // [batch, seq, 4 * width]
+        let hidden = self
+            .feed_forward_in
+            .forward(self.feed_forward_norm.forward(tokens.clone())); // [batch, seq, 4 * width]
         tokens + self.feed_forward_out.forward(quick_gelu(hidden))
     }
 }

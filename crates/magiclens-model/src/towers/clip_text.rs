@@ -28,11 +28,17 @@ pub struct ClipTextConfig {
 impl ClipTextConfig {
     /// Builds the tower with random weights, projecting to `dim`.
     pub fn init(&self, dim: usize, device: &Device) -> ClipText {
-        let positions = Tensor::random([self.context_length, self.width], Distribution::Normal(0.0, 0.01), device);
+        let positions = Tensor::random(
+            [self.context_length, self.width],
+            Distribution::Normal(0.0, 0.01),
+            device,
+        );
         ClipText {
             token_embedding: EmbeddingConfig::new(self.vocabulary, self.width).init(device),
             position_embedding: Param::from_tensor(positions),
-            blocks: (0..self.layers).map(|_| ClipBlock::init(self.width, self.heads, device)).collect(),
+            blocks: (0..self.layers)
+                .map(|_| ClipBlock::init(self.width, self.heads, device))
+                .collect(),
             final_norm: clip_norm(self.width, device),
             projection: LinearConfig::new(self.width, dim).with_bias(false).init(device),
         }
@@ -79,17 +85,27 @@ impl ClipText {
         }
         let final_norm = self.final_norm.forward(tokens); // [batch, seq, width]
         let ends = ids.iter().enumerate().map(|(row, ids)| {
-            final_norm.clone().slice([row..row + 1, end_position(ids)..end_position(ids) + 1]).squeeze_dim::<2>(1)
+            final_norm
+                .clone()
+                .slice([row..row + 1, end_position(ids)..end_position(ids) + 1])
+                .squeeze_dim::<2>(1)
         });
         let embedding = self.projection.forward(Tensor::cat(ends.collect(), 0)); // [batch, dim]
-        ClipTextTrace { blocks, final_norm, embedding }
+        ClipTextTrace {
+            blocks,
+            final_norm,
+            embedding,
+        }
     }
 }
 
 /// `[batch, context_length]`
 fn id_tensor(ids: &[TokenIds], device: &Device) -> Tensor<2, Int> {
     let flat: Vec<i64> = ids.iter().flatten().map(|id| i64::from(*id)).collect();
-    Tensor::from_data(TensorData::new(flat, [ids.len(), ids.first().map_or(0, |row| row.len())]), device)
+    Tensor::from_data(
+        TensorData::new(flat, [ids.len(), ids.first().map_or(0, |row| row.len())]),
+        device,
+    )
 }
 
 /// The first position of the largest id: the end-of-text token has the largest id of the vocabulary, and a truncated

@@ -35,11 +35,15 @@ impl ClipVitConfig {
         let std = (self.width as f64).sqrt().recip();
         let random = |shape: [usize; 2]| Tensor::random(shape, Distribution::Normal(0.0, std), device);
         ClipVit {
-            patch_embedding: LinearConfig::new(3 * self.patch_px * self.patch_px, self.width).with_bias(false).init(device),
+            patch_embedding: LinearConfig::new(3 * self.patch_px * self.patch_px, self.width)
+                .with_bias(false)
+                .init(device),
             class_embedding: Param::from_tensor(random([1, self.width]).reshape([self.width])),
             position_embedding: Param::from_tensor(random([self.tokens(), self.width])),
             pre_norm: clip_norm(self.width, device),
-            blocks: (0..self.layers).map(|_| ClipBlock::init(self.width, self.heads, device)).collect(),
+            blocks: (0..self.layers)
+                .map(|_| ClipBlock::init(self.width, self.heads, device))
+                .collect(),
             post_norm: clip_norm(self.width, device),
             projection: LinearConfig::new(self.width, dim).with_bias(false).init(device),
             patch_px: self.patch_px,
@@ -75,7 +79,10 @@ pub struct ClipVitTrace {
 impl ClipVit {
     /// `images`: `[batch, 3, image_px, image_px]`, normalised -> `[batch, dim]`, not normalised.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let tokens = self.blocks.iter().fold(self.embed(images), |tokens, block| block.forward(tokens, None));
+        let tokens = self
+            .blocks
+            .iter()
+            .fold(self.embed(images), |tokens, block| block.forward(tokens, None));
         self.read_out(tokens)
     }
 
@@ -88,7 +95,11 @@ impl ClipVit {
             tokens = block.forward(tokens, None);
             blocks.push(tokens.clone());
         }
-        ClipVitTrace { pre_norm, blocks, embedding: self.read_out(tokens) }
+        ClipVitTrace {
+            pre_norm,
+            blocks,
+            embedding: self.read_out(tokens),
+        }
     }
 
     /// `[batch, 3, image_px, image_px]` -> `[batch, tokens, width]`, class token first.
@@ -101,9 +112,14 @@ impl ClipVit {
             .reshape([batch, rows * columns, 3 * self.patch_px * self.patch_px]);
         let patches = self.patch_embedding.forward(patches); // [batch, patches, width]
         let [_, _, width] = patches.dims();
-        let class = self.class_embedding.val().reshape([1, 1, width]).expand([batch, 1, width]);
+        let class = self
+            .class_embedding
+            .val()
+            .reshape([1, 1, width])
+            .expand([batch, 1, width]);
         let tokens = Tensor::cat(vec![class, patches], 1); // [batch, tokens, width]
-        self.pre_norm.forward(tokens + self.position_embedding.val().unsqueeze())
+        self.pre_norm
+            .forward(tokens + self.position_embedding.val().unsqueeze())
     }
 
     /// `[batch, tokens, width]` -> `[batch, dim]`.

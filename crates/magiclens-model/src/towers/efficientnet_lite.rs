@@ -45,7 +45,12 @@ impl EfficientNetLiteConfig {
 
     fn blocks() -> Vec<BlockSpec> {
         let repeat = |(repeats, kernel, stride, expand, out)| {
-            (0..repeats).map(move |i| BlockSpec { kernel, stride: if i == 0 { stride } else { 1 }, expand, out })
+            (0..repeats).map(move |i| BlockSpec {
+                kernel,
+                stride: if i == 0 { stride } else { 1 },
+                expand,
+                out,
+            })
         };
         Self::STAGES.into_iter().flat_map(repeat).collect()
     }
@@ -105,7 +110,10 @@ impl EfficientNetLite {
         let head = average(relu6(self.head.forward(maps))); // [batch, 1280]
         let mut parts = vec![head];
         parts.extend(self.taps.iter().map(|tap| pooled[*tap].clone()));
-        LiteTrace { features: Tensor::cat(parts, 1), blocks: pooled }
+        LiteTrace {
+            features: Tensor::cat(parts, 1),
+            blocks: pooled,
+        }
     }
 }
 
@@ -194,5 +202,7 @@ fn relu6(maps: Tensor<4>) -> Tensor<4> {
 /// `[batch, channels, h, w]` -> `[batch, channels]`.
 fn average(maps: Tensor<4>) -> Tensor<2> {
     let [batch, channels, height, width] = maps.dims();
-    maps.reshape([batch, channels, height * width]).mean_dim(2).squeeze_dim(2)
+    maps.reshape([batch, channels, height * width])
+        .mean_dim(2)
+        .squeeze_dim(2)
 }

@@ -29,8 +29,14 @@ pub struct MiniLmConfig {
 
 impl MiniLmConfig {
     /// all-MiniLM-L6-v2.
-    pub const L6: Self =
-        Self { width: 384, layers: 6, heads: 12, feed_forward: 1536, vocabulary: 30522, max_positions: 512 };
+    pub const L6: Self = Self {
+        width: 384,
+        layers: 6,
+        heads: 12,
+        feed_forward: 1536,
+        vocabulary: 30522,
+        max_positions: 512,
+    };
 
     /// Builds the encoder with random weights.
     pub fn init(&self, device: &Device) -> MiniLm {
@@ -82,7 +88,11 @@ impl MiniLm {
         let tokens = self.token_embedding.forward(ids) // [batch, seq, width]
             + self.position_embedding.forward(positions)
             + self.segment_embedding.forward(segments);
-        self.blocks.iter().fold(self.embedding_norm.forward(tokens), |tokens, block| block.forward(tokens))
+        self.blocks
+            .iter()
+            .fold(self.embedding_norm.forward(tokens), |tokens, block| {
+                block.forward(tokens)
+            })
     }
 }
 
@@ -102,7 +112,8 @@ impl BertBlock {
         let attended = self.attention.forward(tokens.clone(), tokens.clone(), None);
         let tokens = self.attention_norm.forward(tokens + attended);
         let hidden = gelu(self.feed_forward_in.forward(tokens.clone())); // [batch, seq, feed_forward]
-        self.feed_forward_norm.forward(tokens + self.feed_forward_out.forward(hidden))
+        self.feed_forward_norm
+            .forward(tokens + self.feed_forward_out.forward(hidden))
     }
 }
 

@@ -38,7 +38,10 @@ pub enum TextConfig {
 
 /// An image tower.
 #[derive(Module, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a model has one image tower; boxing would only hide it from burn's derive")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a model has one image tower; boxing would only hide it from burn's derive"
+)]
 pub enum VisionTower {
     /// CLIP's vision transformer.
     ClipVit(ClipVit),
@@ -48,7 +51,10 @@ pub enum VisionTower {
 
 /// A text tower.
 #[derive(Module, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a model has one text tower; boxing would only hide it from burn's derive")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a model has one text tower; boxing would only hide it from burn's derive"
+)]
 pub enum TextTower {
     /// CLIP's text transformer.
     ClipText(ClipText),

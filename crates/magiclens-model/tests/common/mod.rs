@@ -10,7 +10,9 @@ use safetensors::{Dtype, SafeTensors};
 
 /// A file of the repository's `fixtures`.
 pub(crate) fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../fixtures")
+        .join(name)
 }
 
 /// A fixture as JSON.
@@ -41,8 +43,15 @@ impl Golden {
         let file = self.file();
         let view = file.tensor(name).unwrap_or_else(|error| panic!("`{name}`: {error}"));
         assert_eq!(view.dtype(), Dtype::F32, "`{name}`");
-        let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
-        Weights { shape: view.shape().to_vec(), values }
+        let values = view
+            .data()
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+            .collect();
+        Weights {
+            shape: view.shape().to_vec(),
+            values,
+        }
     }
 
     /// The recorded token ids, a row a text.
@@ -50,8 +59,14 @@ impl Golden {
         let file = self.file();
         let view = file.tensor("ids").unwrap();
         assert_eq!((view.dtype(), view.shape()[1]), (Dtype::I32, CONTEXT_LENGTH));
-        let flat: Vec<u32> = view.data().chunks_exact(4).map(|b| i32::from_le_bytes(b.try_into().unwrap()) as u32).collect();
-        flat.chunks_exact(CONTEXT_LENGTH).map(|row| row.try_into().unwrap()).collect()
+        let flat: Vec<u32> = view
+            .data()
+            .chunks_exact(4)
+            .map(|b| i32::from_le_bytes(b.try_into().unwrap()) as u32)
+            .collect();
+        flat.chunks_exact(CONTEXT_LENGTH)
+            .map(|row| row.try_into().unwrap())
+            .collect()
     }
 
     /// The bytes of a recorded u8 tensor.
@@ -67,7 +82,10 @@ impl Golden {
         let file = self.file();
         let view = file.tensor(name).unwrap_or_else(|error| panic!("`{name}`: {error}"));
         assert_eq!(view.dtype(), Dtype::I32);
-        view.data().chunks_exact(4).map(|b| i32::from_le_bytes(b.try_into().unwrap()) as u32).collect()
+        view.data()
+            .chunks_exact(4)
+            .map(|b| i32::from_le_bytes(b.try_into().unwrap()) as u32)
+            .collect()
     }
 
     /// An entry of the file's metadata.
@@ -81,7 +99,9 @@ impl Golden {
         let file = self.file();
         let view = file.tensor(name).unwrap_or_else(|error| panic!("`{name}`: {error}"));
         assert_eq!(view.dtype(), Dtype::U8);
-        let &[height, width, 3] = view.shape() else { panic!("`{name}` is no picture") };
+        let &[height, width, 3] = view.shape() else {
+            panic!("`{name}` is no picture")
+        };
         RgbImage::from_raw(width as u32, height as u32, view.data().to_vec()).unwrap()
     }
 
@@ -98,7 +118,10 @@ pub(crate) fn max_difference(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len());
     let differences = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
     // A NaN is a difference, not something to skip.
-    differences.fold(0.0, |worst, each| if each > worst || each.is_nan() { each } else { worst })
+    differences.fold(
+        0.0,
+        |worst, each| if each > worst || each.is_nan() { each } else { worst },
+    )
 }
 
 /// Fails where any number is further off than `limit`.

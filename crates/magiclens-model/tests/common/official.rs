@@ -23,8 +23,10 @@ pub(crate) fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 /// Pictures through the model's own preprocessing: `[images, 3, size, size]`.
 pub(crate) fn pixels(golden: &Golden, size: usize, device: &Device) -> Tensor<4> {
     let pictures = golden.pictures("image_u8_");
-    let values: Vec<f32> =
-        pictures.iter().flat_map(|picture| model_preprocess(&FloatImage::from_rgb(picture), size as u32)).collect();
+    let values: Vec<f32> = pictures
+        .iter()
+        .flat_map(|picture| model_preprocess(&FloatImage::from_rgb(picture), size as u32))
+        .collect();
     Tensor::from_data(TensorData::new(values, [pictures.len(), 3, size, size]), device)
 }
 
@@ -47,7 +49,11 @@ pub(crate) fn check_model(model: &MagicLens, golden: &Golden, size: usize, limit
 
     // Recorded for the large sizes only: the class token and the first patch, and the pooled position of each block.
     if golden.names().iter().any(|name| name == "visual_block_cls") {
-        close("visual_ln_pre_cls_and_patch0", numbers(seen.pre_norm.narrow(1, 0, 2)), limits.other);
+        close(
+            "visual_ln_pre_cls_and_patch0",
+            numbers(seen.pre_norm.narrow(1, 0, 2)),
+            limits.other,
+        );
         let classes = seen.blocks.into_iter().map(|block| block.narrow(1, 0, 1)).collect();
         close("visual_block_cls", numbers(Tensor::cat(classes, 1)), limits.other);
         let mut ends = Vec::new();
@@ -63,12 +69,24 @@ pub(crate) fn check_model(model: &MagicLens, golden: &Golden, size: usize, limit
     // Every picture with every text: [images * texts, dim].
     let [_, dim] = seen.embedding.dims();
     let texts = ids.len();
-    let image_rows = seen.embedding.reshape([images, 1, dim]).expand([images, texts, dim]).reshape([images * texts, dim]);
-    let text_rows = read.embedding.reshape([1, texts, dim]).expand([images, texts, dim]).reshape([images * texts, dim]);
+    let image_rows = seen
+        .embedding
+        .reshape([images, 1, dim])
+        .expand([images, texts, dim])
+        .reshape([images * texts, dim]);
+    let text_rows = read
+        .embedding
+        .reshape([1, texts, dim])
+        .expand([images, texts, dim])
+        .reshape([images * texts, dim]);
     let trace = fusion.trace(image_rows.clone(), text_rows.clone());
     for (layer, attended) in trace.layers.into_iter().enumerate() {
         close(&format!("fusion_layer_{layer}"), numbers(attended.tokens), limits.other);
-        close(&format!("fusion_probs_{layer}"), numbers(attended.probabilities), limits.other);
+        close(
+            &format!("fusion_probs_{layer}"),
+            numbers(attended.probabilities),
+            limits.other,
+        );
     }
     close("pool_attn_out", numbers(trace.pooled.tokens), limits.other);
     close("pool_probs", numbers(trace.pooled.probabilities), limits.other);
@@ -78,7 +96,10 @@ pub(crate) fn check_model(model: &MagicLens, golden: &Golden, size: usize, limit
     // The same through the public way, one pair at a time: a batch changes nothing.
     let whole = numbers(model.fusion.forward(image_rows.clone(), text_rows.clone()));
     for row in 0..texts {
-        let single = model.fusion.forward(image_rows.clone().narrow(0, row, 1), text_rows.clone().narrow(0, row, 1));
+        let single = model.fusion.forward(
+            image_rows.clone().narrow(0, row, 1),
+            text_rows.clone().narrow(0, row, 1),
+        );
         let worst = max_difference(&numbers(single), &whole[row * dim..(row + 1) * dim]);
         assert!(worst <= limits.result, "pair {row} alone: {worst:e}");
     }

@@ -17,13 +17,32 @@ pub(crate) const PICTURES: usize = 24;
 /// key biases at all.
 pub(crate) fn config() -> ModelConfig {
     let dim = 8;
-    let fusion = AttentionFusionConfig { layers: 2, feed_forward: 12, logit_cap: 1.5, ..AttentionFusionConfig::reference(dim, 2) };
+    let fusion = AttentionFusionConfig {
+        layers: 2,
+        feed_forward: 12,
+        logit_cap: 1.5,
+        ..AttentionFusionConfig::reference(dim, 2)
+    };
     ModelConfig {
         name: "toy".into(),
         dim,
-        preprocess: PreprocessConfig::Squash { size_px: 32, mean: [127.0; 3], std: [128.0; 3] },
-        vision: VisionConfig::EfficientNetLite(EfficientNetLiteConfig { image_px: 32, taps: Vec::new() }),
-        text: TextConfig::MiniLm(MiniLmConfig { width: 12, layers: 1, heads: 2, feed_forward: 8, vocabulary: 10, max_positions: 8 }),
+        preprocess: PreprocessConfig::Squash {
+            size_px: 32,
+            mean: [127.0; 3],
+            std: [128.0; 3],
+        },
+        vision: VisionConfig::EfficientNetLite(EfficientNetLiteConfig {
+            image_px: 32,
+            taps: Vec::new(),
+        }),
+        text: TextConfig::MiniLm(MiniLmConfig {
+            width: 12,
+            layers: 1,
+            heads: 2,
+            feed_forward: 8,
+            vocabulary: 10,
+            max_positions: 8,
+        }),
         fusion: FusionConfig::Attention(fusion),
     }
 }
@@ -52,14 +71,34 @@ impl Toy {
         let rows = (0..40).map(|at| {
             let query = at % PICTURES;
             let targets = vec![(query + 1 + at % 3) % PICTURES, (query + 7) % PICTURES];
-            Row { query, instruction: 1 + at % 3, targets }
+            Row {
+                query,
+                instruction: 1 + at % 3,
+                targets,
+            }
         });
-        let captioned = CaptionRows { pictures: (0..PICTURES).collect(), captions: (0..PICTURES).map(|at| at % 6).collect() };
+        let captioned = CaptionRows {
+            pictures: (0..PICTURES).collect(),
+            captions: (0..PICTURES).map(|at| at % 6).collect(),
+        };
         let texts_read = ["", "a", "b", "c"].map(String::from).to_vec();
-        Self { images, texts, captions, captioned, triplets: TripletTable { rows: rows.collect(), texts: texts_read } }
+        Self {
+            images,
+            texts,
+            captions,
+            captioned,
+            triplets: TripletTable {
+                rows: rows.collect(),
+                texts: texts_read,
+            },
+        }
     }
 
     pub(crate) fn frozen(&self) -> Frozen<'_> {
-        Frozen { images: &self.images, texts: &self.texts, captions: &self.captions }
+        Frozen {
+            images: &self.images,
+            texts: &self.texts,
+            captions: &self.captions,
+        }
     }
 }
