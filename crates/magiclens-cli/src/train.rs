@@ -53,7 +53,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         args.start.display()
     );
     let embedder = Embedder::new(checkpoint, folder, Default::default())?;
-    let pictures = read_pictures(&args.data.join("pictures.parquet"))?;
+    let pictures = read_pictures(args.data.join("pictures.parquet"))?;
     let train_file = args.data.join("triplets-train.parquet");
     let triplets = read_triplets(&train_file)?;
     let dev = Dev::read(&args.data, &pictures)?;
@@ -164,7 +164,7 @@ impl Dev {
             .collect();
         Ok(Self {
             gallery,
-            triplets: read_triplets(&collection.join("triplets-dev.parquet"))?,
+            triplets: read_triplets(collection.join("triplets-dev.parquet"))?,
         })
     }
 
@@ -249,7 +249,7 @@ pub(crate) fn read_split(collection: &Path, split: Split) -> anyhow::Result<(Vec
         Split::Dev => "dev",
         Split::Test => "test",
     };
-    let pictures = read_pictures(&collection.join("pictures.parquet")).with_context(|| {
+    let pictures = read_pictures(collection.join("pictures.parquet")).with_context(|| {
         format!(
             "`{}` is no collection\nhint: make one with `magiclens collection build`",
             collection.display()
@@ -258,6 +258,6 @@ pub(crate) fn read_split(collection: &Path, split: Split) -> anyhow::Result<(Vec
     let gallery = pictures.into_iter().filter(|picture| picture.split == split).collect();
     Ok((
         gallery,
-        read_triplets(&collection.join(format!("triplets-{name}.parquet")))?,
+        read_triplets(collection.join(format!("triplets-{name}.parquet")))?,
     ))
 }

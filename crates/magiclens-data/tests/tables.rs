@@ -20,7 +20,7 @@ fn pictures(count: usize) -> Vec<Picture> {
             .map(|at| format!("word {at} of {n} – “ü”"))
             .collect::<Vec<_>>()
     };
-    let some = |n: usize, text: &str| (n % 3 != 0).then(|| format!("{text} {n}"));
+    let some = |n: usize, text: &str| (!n.is_multiple_of(3)).then(|| format!("{text} {n}"));
     let picture = |n: usize| Picture {
         id: ImageId::of_bytes(&n.to_le_bytes()),
         path: format!("pictures/{n}.png"),

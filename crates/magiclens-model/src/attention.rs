@@ -112,7 +112,8 @@ impl Attention {
             None => query.mul_scalar(usual),
             // The reference (praxis `PerDimScale`) multiplies by 1 / softplus(0), written as 1.442695041.
             Some(scale) => {
-                let scale = burn::tensor::activation::softplus(scale.val(), 1.0).mul_scalar(1.442695041 * usual);
+                let scale =
+                    burn::tensor::activation::softplus(scale.val(), 1.0).mul_scalar(std::f64::consts::LOG2_E * usual);
                 query * scale.reshape([1, 1, 1, head_dim])
             }
         }

@@ -301,6 +301,9 @@ fn path_id(path: &str) -> u64 {
     u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
 }
 
+/// Numbers to little-endian bytes.
+type Encoder = fn(&[f32]) -> Vec<u8>;
+
 fn sibling(path: &Path, file: &str) -> PathBuf {
     // Only the file name counts: a checkpoint cannot name files elsewhere.
     let name = Path::new(file).file_name().unwrap_or_default();
@@ -356,7 +359,7 @@ fn write_tensors(
     precision: Precision,
     header: Option<(String, String)>,
 ) -> Result<(), ModelError> {
-    let (dtype, encode): (Dtype, fn(&[f32]) -> Vec<u8>) = match precision {
+    let (dtype, encode): (Dtype, Encoder) = match precision {
         Precision::F32 => (Dtype::F32, |values| {
             values.iter().flat_map(|v| v.to_le_bytes()).collect()
         }),

@@ -34,6 +34,7 @@ pub struct Embedder {
     empty_text: OnceLock<Vec<f32>>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one tokenizer a process")]
 enum Tokenizer {
     Clip(ClipTokenizer),
     MiniLm(MiniLmTokenizer),

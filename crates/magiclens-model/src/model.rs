@@ -8,7 +8,7 @@ use crate::fusion::Fusion;
 use crate::towers::{TextTower, VisionTower};
 
 /// The start of the learned temperature: CLIP's `ln(1 / 0.07)`.
-const LOGIT_SCALE_START: f32 = 2.659_260_1;
+const LOGIT_SCALE_START: f32 = 2.659_26;
 
 /// Towers, fusion and the learned temperature of the loss.
 #[derive(Module, Debug)]

@@ -21,7 +21,11 @@ const COUNT: usize = 12;
 const SETTLED: &str = "document.querySelector('#grid').getAttribute('aria-busy') === 'false' \
     && document.querySelector('.card') && !document.querySelector('.notice')";
 
+/// What the page does, and the check of it.
+type Row = (&'static str, fn(&Page));
+
 #[test]
+#[expect(clippy::print_stderr, reason = "says how far the one long test came")]
 fn the_page_in_a_real_browser() {
     let folder = TempDir::new().unwrap();
     let (server, url) = serve(folder.path());
@@ -34,7 +38,7 @@ fn the_page_in_a_real_browser() {
         stranger,
     };
 
-    let rows: [(&str, fn(&Page)); 11] = [
+    let rows: [Row; 11] = [
         ("starts with a sample", starts_with_a_sample),
         (
             "searches from a chosen file, then with an instruction",

@@ -97,7 +97,7 @@ impl IconSet {
 
 impl Shape {
     fn turns(&self) -> bool {
-        self.h_flip || self.v_flip || self.rotate.unwrap_or(0) % 4 != 0
+        self.h_flip || self.v_flip || !self.rotate.unwrap_or(0).is_multiple_of(4)
     }
 
     /// `self` laid over `below`: sizes replace, flips toggle, rotations add up.

@@ -38,10 +38,6 @@ pub enum TextConfig {
 
 /// An image tower.
 #[derive(Module, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a model has one image tower; boxing would only hide it from burn's derive"
-)]
 pub enum VisionTower {
     /// CLIP's vision transformer.
     ClipVit(ClipVit),
