@@ -1,8 +1,11 @@
 //! The dual encoder: shared weights for queries (image + instruction) and targets (image + "").
 
+use std::sync::{Mutex, PoisonError};
+
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
+use crate::checkpoint::tensors_of;
 use crate::config::ModelConfig;
 use crate::fusion::Fusion;
 use crate::towers::{TextTower, VisionTower};
@@ -34,11 +37,15 @@ impl ModelConfig {
         }
     }
 
-    /// Builds the model on the CPU with random weights that follow from `seed` alone. Not for two threads at once: the
-    /// backend has one random generator.
+    /// Builds the model on the CPU with random weights that follow from `seed` alone.
     pub fn init_seeded(&self, seed: u64) -> MagicLens {
+        // The backend has one random generator, and parameters are drawn when they are first looked at.
+        static GENERATOR: Mutex<()> = Mutex::new(());
+        let _turn = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
         let device = Device::flex();
         device.seed(seed);
-        self.init(&device)
+        let model = self.init(&device);
+        tensors_of(&model);
+        model
     }
 }

@@ -127,9 +127,12 @@ struct State {
 impl State {
     /// The newest saved state, or the start.
     fn start(config: &TrainConfig, head: Head, dir: &Path) -> Result<Self, TrainError> {
+        // Filling gives every parameter the id of its path, by which the optimizer's saved state finds it again.
+        let weights = tensors_of(&head);
+        let head = fill(head.train(), weights, "start")?;
         let mut state = Self {
             step: 0,
-            head: head.train(),
+            head,
             optimizer: optimizer(config),
             schedule: schedule(config)?,
         };
