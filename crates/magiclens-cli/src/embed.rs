@@ -28,8 +28,8 @@ pub(crate) struct Args {
     towers: bool,
 }
 
+/// Other fields of a line, such as an id of the caller's, are left alone.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Pair {
     image: PathBuf,
     #[serde(default)]

@@ -248,8 +248,3 @@ fn accuracy(queries: Tensor<2>, candidates: Tensor<2>) -> f32 {
 fn scalar(tensor: Tensor<1>) -> f32 {
     tensor.into_scalar::<f32>()
 }
-
-/// How many parameters a module has.
-pub fn parameter_count(head: &Head) -> usize {
-    head.num_params()
-}
