@@ -99,7 +99,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         images: dev_images,
         text_rows: dev_text_rows,
     };
-    let head = train(&config, embedder.model(), &data, &args.out, &mut watch)?;
+    let no_trunk = || TrainError::NoTrunk {
+        model: embedder.config().name.clone(),
+    };
+    let head = Head::of(embedder.model()).ok_or_else(no_trunk)?;
+    let head = train(&config, head, &data, &args.out, &mut watch)?;
     watch.bar.finish();
     write_weights(&args.weights, &embedder, head, &towers)?;
     tell(&format!("wrote `{}`", args.weights.display()));

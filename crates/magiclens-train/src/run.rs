@@ -19,7 +19,6 @@ use burn::lr_scheduler::sequential::SequentialLrSchedulerConfig;
 use burn::module::Module;
 use burn::optim::{AdamWConfig, ModuleOptimizer};
 use burn::tensor::{Bytes, Device};
-use magiclens_model::MagicLens;
 use magiclens_model::checkpoint::{Precision, fill, read_weights, tensors_of, write_tower};
 use serde::Serialize;
 
@@ -78,20 +77,19 @@ pub trait Observer {
     fn measure(&mut self, step: usize, head: &Head) -> Result<serde_json::Value, TrainError>;
 }
 
-/// Trains the head of `model` on frozen features, from the newest saved state of `dir` if there is one.
+/// Trains a head on frozen features, from the newest saved state of `dir` if there is one.
 ///
 /// # Errors
 /// A directory of another run, a loss that is no number, files that cannot be written, and what the observer returns.
 pub fn train(
     config: &TrainConfig,
-    model: &MagicLens,
+    head: Head,
     data: &TrainingData,
     dir: &Path,
     observer: &mut dyn Observer,
 ) -> Result<Head, TrainError> {
     claim(dir, config, &data.digest)?;
     let device = Device::flex().autodiff();
-    let head = Head::of(model).ok_or_else(|| TrainError::NoTrunk { model: "given".into() })?;
     let mut state = State::start(config, head, dir)?;
     let mut metrics = MetricsFile::open(dir, state.step)?;
     while state.step < config.steps {
