@@ -14,8 +14,9 @@ const USES: &[(&str, &[&str])] = &[
     ("model", &["data"]),
     ("index", &["data"]),
     ("train", &["data", "model", "index"]),
+    ("eval", &["data", "model"]),
     ("serve", &["data", "model", "index"]),
-    ("cli", &["data", "model", "index", "train", "serve"]),
+    ("cli", &["data", "model", "index", "train", "eval", "serve"]),
 ];
 
 /// What a crate must not know, as the crates by which it would.
@@ -24,6 +25,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("model", &["axum", "parquet", "rusqlite", "tokio"]),
     ("index", &["axum", "burn", "tokio"]),
     ("train", &["axum", "rusqlite", "tokio"]),
+    ("eval", &["axum", "burn", "parquet", "tokio"]),
     ("serve", &["burn", "parquet", "rusqlite"]),
     ("cli", &["axum", "burn", "rusqlite"]),
 ];

@@ -1,0 +1,174 @@
+//! CIRCO (Baldrati et al. 2023): a photograph and a change find all photographs that fit, among 123,403 of COCO.
+//!
+//! - Files: `annotations/{val,test}.json`, `COCO2017_unlabeled/annotations/image_info_unlabeled2017.json`,
+//!   `COCO2017_unlabeled/unlabeled2017/`, as miccunifi/CIRCO has them.
+//! - Query text: `find {shared_concept} but {relative_caption}` (google-deepmind/magiclens `data_utils.py`); `megapairs`:
+//!   `Find a picture that also {shared_concept}, but {relative_caption}`; `caption`: the relative caption alone (SEARLE).
+//! - Gallery: all pictures; the query picture stays in it (MagicLens, MegaPairs and the official code agree).
+//! - Figures: mAP@5, 10, 25, 50 over all right pictures, recall@k of the one target, mAP@10 by semantic aspect
+//!   (`src/evaluation.py`). Truth of test is hidden: server file only. Counts: 220 / 800 queries.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{Choice, Entry};
+use crate::EvalError;
+use crate::annotations::{Images, annotation, find, folders, locate, read_json};
+use crate::benchmark::{Benchmark, Column, Count, Measure, Metric, Query, Scope, Task, TaskKind, Truth, Variant};
+use crate::id::Id;
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "circo",
+    title: "CIRCO",
+    folder: "circo",
+    layout: "annotations/{val,test}.json, COCO2017_unlabeled/{annotations/image_info_unlabeled2017.json,unlabeled2017/}",
+    splits: &["val", "test"],
+    templates: &["magiclens", "megapairs", "caption"],
+    load,
+};
+
+/// Pictures of COCO 2017 unlabeled.
+const PICTURES: usize = 123_403;
+const RANKS: [usize; 4] = [5, 10, 25, 50];
+const INFO: &str = "annotations/image_info_unlabeled2017.json";
+
+#[derive(Deserialize)]
+struct Annotation {
+    id: u64,
+    reference_img_id: i64,
+    target_img_id: Option<i64>,
+    gt_img_ids: Option<Vec<i64>>,
+    relative_caption: String,
+    shared_concept: String,
+    #[serde(default)]
+    semantic_aspects: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Info {
+    images: Vec<InfoImage>,
+}
+
+#[derive(Deserialize)]
+struct InfoImage {
+    id: i64,
+    file_name: String,
+}
+
+fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
+    let split = choice.split;
+    let hint = "take `annotations` of github.com/miccunifi/CIRCO";
+    let annotations = find(data, "annotations", &[&format!("annotations/{split}.json")], hint)?;
+    let hint = "unpack COCO's `image_info_unlabeled2017.zip` and `unlabeled2017.zip` into `COCO2017_unlabeled`";
+    let info = find(
+        data,
+        "list of pictures",
+        &[&format!("COCO2017_unlabeled/{INFO}"), INFO],
+        hint,
+    )?;
+    let queries: Vec<Annotation> = read_json(&annotations)?;
+    let info_file: Info = read_json(&info)?;
+    let picture_folders = folders(data, &["COCO2017_unlabeled/unlabeled2017", "unlabeled2017"]);
+
+    let mut images = Images::default();
+    let gallery: Vec<usize> = info_file
+        .images
+        .iter()
+        .map(|image| {
+            images.add(Id::from(image.id), || {
+                locate(&picture_folders, std::slice::from_ref(&image.file_name))
+            })
+        })
+        .collect();
+    let row = |id: i64, query: &Annotation| {
+        images.row(&Id::from(id)).ok_or_else(|| {
+            let reason = format!("picture {id} of query {} is not in `{}`", query.id, info.display());
+            annotation(&annotations, reason)
+        })
+    };
+    let mut list = Vec::with_capacity(queries.len());
+    for query in &queries {
+        let reference = row(query.reference_img_id, query)?;
+        let truth = match &query.gt_img_ids {
+            Some(ids) => Truth::Items(ids.iter().map(|id| row(*id, query)).collect::<Result<_, _>>()?),
+            None => Truth::Hidden,
+        };
+        list.push(Query {
+            id: query.id.to_string(),
+            images: vec![reference],
+            text: text(query, choice.template),
+            caption: query.relative_caption.clone(),
+            truth,
+            target: query.target_img_id.map(|id| row(id, query)).transpose()?,
+            groups: query.semantic_aspects.clone(),
+            cluster: reference,
+            ..Query::default()
+        });
+    }
+    let count = |what: &str, found, published| Count {
+        what: what.to_owned(),
+        found,
+        published,
+    };
+    let counts = vec![
+        count(
+            &format!("{split} queries"),
+            list.len(),
+            if split == "val" { 220 } else { 800 },
+        ),
+        count("pictures", gallery.len(), PICTURES),
+    ];
+    let variants = [
+        ("kept", "query picture kept", false),
+        ("removed", "query picture removed", true),
+    ];
+    let variants = variants.map(|(flag, name, remove)| Variant {
+        name: name.to_owned(),
+        flag: flag.to_owned(),
+        tasks: vec![task(split, &gallery, &list, remove)],
+    });
+    Ok(Benchmark {
+        name: ENTRY.name.to_owned(),
+        images: images.entries,
+        texts: Vec::new(),
+        variants: variants.into(),
+        counts,
+        picture_folders,
+        columns: RANKS
+            .map(|k| Column::of_task(&format!("mAP@{k}"), "kept", split, &format!("mAP@{k}")))
+            .into(),
+        remarks: vec![
+            "Published figures are those of the test server; figures on val are for choosing, not for comparing."
+                .to_owned(),
+        ],
+    })
+}
+
+fn text(query: &Annotation, template: &str) -> String {
+    let (concept, caption) = (&query.shared_concept, &query.relative_caption);
+    match template {
+        "megapairs" => format!("Find a picture that also {concept}, but {caption}"),
+        "caption" => caption.clone(),
+        _ => format!("find {concept} but {caption}"),
+    }
+}
+
+fn task(split: &str, gallery: &[usize], queries: &[Query], remove: bool) -> Task {
+    let precision = RANKS.map(|k| Measure::new(format!("mAP@{k}"), Metric::AveragePrecision(k)));
+    let recall = RANKS.map(|k| Measure::new(format!("target R@{k}"), Metric::Hit(k)).within(Scope::Target));
+    let mut queries = queries.to_vec();
+    if remove {
+        for query in &mut queries {
+            query.exclude = query.images.clone();
+        }
+    }
+    Task {
+        name: split.to_owned(),
+        kind: TaskKind::Composed,
+        gallery: gallery.to_vec(),
+        classes: Vec::new(),
+        queries,
+        measures: precision.into_iter().chain(recall).collect(),
+    }
+}

@@ -1,0 +1,145 @@
+//! CIRR (Liu et al. 2021): a photograph and a change find another photograph.
+//!
+//! - Files: `captions/cap.rc2.{val,test1}.json`, `image_splits/split.rc2.{val,test1}.json` (in the folder or in `cirr/`),
+//!   pictures at the paths of the split file, in `img_raw/` or beside the annotations, as Cuberick-Orion/CIRR has them.
+//! - Query text: the caption as it is.
+//! - Gallery: all pictures of the split, the query picture removed (CIRR's evaluation; SEARLE `validate.py`); the subset is
+//!   the other five members of `img_set`.
+//! - Figures: R@1, 5, 10, 50 and Rs@1, 2, 3 against `target_hard`. Truth of test1 is hidden: server files only.
+//!   Counts: val 4,181 queries (its README), test1 4,148 queries and 2,315 pictures.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{Choice, Entry};
+use crate::EvalError;
+use crate::annotations::{Entries, Images, annotation, find, folders, locate, read_json};
+use crate::benchmark::{Benchmark, Column, Count, Measure, Metric, Query, Scope, Task, TaskKind, Truth, Variant};
+use crate::id::Id;
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "cirr",
+    title: "CIRR",
+    folder: "cirr",
+    layout: "captions/cap.rc2.{val,test1}.json, image_splits/split.rc2.{val,test1}.json, img_raw/{dev,test1}/",
+    splits: &["val", "test1"],
+    templates: &["magiclens"],
+    load,
+};
+
+const HINT: &str = "take the branch `cirr_dataset` of github.com/Cuberick-Orion/CIRR";
+
+#[derive(Deserialize)]
+struct Pair {
+    pairid: u64,
+    reference: String,
+    target_hard: Option<String>,
+    caption: String,
+    img_set: ImageSet,
+}
+
+#[derive(Deserialize)]
+struct ImageSet {
+    members: Vec<String>,
+}
+
+fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
+    let split = choice.split;
+    let places = |file: String| [file.clone(), format!("cirr/{file}")];
+    let captions = places(format!("captions/cap.rc2.{split}.json"));
+    let captions = find(data, "captions", &captions.each_ref().map(String::as_str), HINT)?;
+    let names = places(format!("image_splits/split.rc2.{split}.json"));
+    let names = find(data, "split", &names.each_ref().map(String::as_str), HINT)?;
+    let pairs: Vec<Pair> = read_json(&captions)?;
+    let Entries(pictures) = read_json::<Entries<String>>(&names)?;
+    let roots = folders(data, &["img_raw", "cirr/img_raw", "images", "."]);
+
+    let mut images = Images::default();
+    let gallery: Vec<usize> = pictures
+        .iter()
+        .map(|(name, path)| {
+            let path = path.trim_start_matches("./").to_owned();
+            images.add(Id::text(name), || locate(&roots, &[path]))
+        })
+        .collect();
+    let row = |name: &str, pair: &Pair| {
+        images.row(&Id::text(name)).ok_or_else(|| {
+            let reason = format!("`{name}` of pair {} is not in `{}`", pair.pairid, names.display());
+            annotation(&captions, reason)
+        })
+    };
+    let mut queries = Vec::with_capacity(pairs.len());
+    for pair in &pairs {
+        let reference = row(&pair.reference, pair)?;
+        let members = pair.img_set.members.iter().filter(|name| **name != pair.reference);
+        let truth = match &pair.target_hard {
+            Some(target) => Truth::Items(vec![row(target, pair)?]),
+            None => Truth::Hidden,
+        };
+        queries.push(Query {
+            id: pair.pairid.to_string(),
+            images: vec![reference],
+            text: pair.caption.clone(),
+            caption: pair.caption.clone(),
+            truth,
+            subset: members.map(|name| row(name, pair)).collect::<Result<_, _>>()?,
+            exclude: vec![reference],
+            cluster: reference,
+            ..Query::default()
+        });
+    }
+    let (published_queries, published_pictures) = if split == "val" { (4181, 2297) } else { (4148, 2315) };
+    let count = |what: &str, found, published| Count {
+        what: format!("{split} {what}"),
+        found,
+        published,
+    };
+    let counts = vec![
+        count("queries", queries.len(), published_queries),
+        count("pictures", gallery.len(), published_pictures),
+    ];
+    let variants = [
+        ("removed", "query picture removed", true),
+        ("kept", "query picture kept", false),
+    ];
+    let variants = variants.map(|(flag, name, remove)| Variant {
+        name: name.to_owned(),
+        flag: flag.to_owned(),
+        tasks: vec![task(split, &gallery, &queries, remove)],
+    });
+    Ok(Benchmark {
+        name: ENTRY.name.to_owned(),
+        images: images.entries,
+        texts: Vec::new(),
+        variants: variants.into(),
+        counts,
+        picture_folders: vec![],
+        columns: ["R@1", "R@5", "R@10", "R@50", "Rs@1", "Rs@2", "Rs@3"]
+            .map(|label| Column::of_task(label, "removed", split, label))
+            .into(),
+        remarks: vec![
+            "Published figures are those of the test1 server; figures on val are for choosing, not for comparing."
+                .to_owned(),
+        ],
+    })
+}
+
+fn task(split: &str, gallery: &[usize], queries: &[Query], remove: bool) -> Task {
+    let recall = [1, 5, 10, 50].map(|k| Measure::new(format!("R@{k}"), Metric::Hit(k)));
+    let subset = [1, 2, 3].map(|k| Measure::new(format!("Rs@{k}"), Metric::Hit(k)).within(Scope::Subset));
+    let mut queries = queries.to_vec();
+    if !remove {
+        for query in &mut queries {
+            query.exclude.clear();
+        }
+    }
+    Task {
+        name: split.to_owned(),
+        kind: TaskKind::Composed,
+        gallery: gallery.to_vec(),
+        classes: Vec::new(),
+        queries,
+        measures: recall.into_iter().chain(subset).collect(),
+    }
+}

@@ -1,0 +1,85 @@
+//! Flickr30k (Young et al. 2014), the 1K test pictures of Karpathy's split with five captions each. Protocol: `captions.rs`.
+//!
+//! Files: `flickr30k_test_karpathy.txt` (lines of `PICTURE.jpg,CAPTION` after a head, as LAION-AI/CLIP_benchmark reads them) or
+//! Karpathy's `dataset_flickr30k.json`; pictures in the folder itself, `flickr30k-images/`, `flickr30k_images/` or `images/`.
+
+use std::path::{Path, PathBuf};
+
+use super::captions::{Captioned, build};
+use super::coco::{KARPATHY_TEST, Karpathy};
+use super::{Choice, Entry};
+use crate::EvalError;
+use crate::annotations::{annotation, find, folders, locate, read_json};
+use crate::benchmark::{Benchmark, Count};
+use crate::id::Id;
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "flickr30k",
+    title: "Flickr30k",
+    folder: "flickr30k",
+    layout: "flickr30k_test_karpathy.txt or dataset_flickr30k.json, flickr30k-images/",
+    splits: &["test"],
+    templates: &["caption"],
+    load,
+};
+
+const TXT: &str = "flickr30k_test_karpathy.txt";
+const JSON: &str = "dataset_flickr30k.json";
+
+fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
+    let hint = "both lists are public: CLIP_benchmark's retrieval annotations, or Karpathy's caption datasets";
+    let list = find(data, "list of captions", &[TXT, JSON], hint)?;
+    let roots = folders(data, &["flickr30k-images", "flickr30k_images", "images", "."]);
+    let pictures = if list.ends_with(TXT) {
+        read_lines(&list, &roots)?
+    } else {
+        let file: Karpathy = read_json(&list)?;
+        let test = file.images.into_iter().filter(|image| image.split == KARPATHY_TEST);
+        test.map(|image| Captioned {
+            id: Id::text(&image.filename),
+            path: locate(&roots, &[image.filename]),
+            captions: image.sentences.into_iter().map(|sentence| sentence.raw).collect(),
+        })
+        .collect()
+    };
+    let captions = pictures.iter().map(|picture| picture.captions.len()).sum();
+    let count = |what: &str, found, published| Count {
+        what: what.to_owned(),
+        found,
+        published,
+    };
+    let counts = vec![
+        count("pictures", pictures.len(), 1000),
+        count("captions", captions, 5000),
+    ];
+    Ok(build(ENTRY.name, pictures, &[("all", "1K test", usize::MAX)], counts))
+}
+
+fn read_lines(list: &Path, roots: &[PathBuf]) -> Result<Vec<Captioned>, EvalError> {
+    let text = fs_err::read_to_string(list)?;
+    let mut pictures: Vec<Captioned> = Vec::new();
+    let mut rows = std::collections::HashMap::new();
+    for (number, line) in text.lines().enumerate().skip(1) {
+        if line.trim().is_empty() {
+            continue;
+        }
+        // A caption may hold commas, a file name does not.
+        let (name, caption) = line.trim().split_once(".jpg,").ok_or_else(|| {
+            annotation(
+                list,
+                format!("line {} is not `PICTURE.jpg,CAPTION`: `{line}`", number + 1),
+            )
+        })?;
+        let name = format!("{name}.jpg");
+        let row = *rows.entry(name.clone()).or_insert_with(|| {
+            pictures.push(Captioned {
+                id: Id::text(&name),
+                path: locate(roots, &[name]),
+                captions: Vec::new(),
+            });
+            pictures.len() - 1
+        });
+        pictures[row].captions.push(caption.to_owned());
+    }
+    Ok(pictures)
+}

@@ -1,0 +1,199 @@
+//! GeneCIS (Vaze et al. 2023): a picture and one word, which keeps or changes an attribute or an object; a short list of
+//! candidates for each query.
+//!
+//! - Files: `{focus,change}_{attribute,object}.json` (in the folder or in `genecis/`); pictures of COCO val2017 for objects
+//!   (`val2017/`, `coco/val2017/`), of Visual Genome for attributes (`VG_100K_all/`, `VG_100K/`, `VG_100K_2/`).
+//! - Query text: the condition as it is (facebookresearch/genecis; the template of MagicLens is not published).
+//! - Gallery: the target and the query's own distractors, 10 or 15 pictures. Attribute pictures are the object's box, widened
+//!   by 0.7 and padded to a black square (`datasets/vaw_dataset.py`). Lists of unusual length are left out, as there.
+//! - Figures: R@1, 2, 3 a task; the headline is the mean R@1 of the four. Noise of the benchmark itself: 0.2 (its README).
+//!   Counts: 2,000 / 2,112 / 1,960 / 1,960 queries.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::{Choice, Entry};
+use crate::EvalError;
+use crate::annotations::{Images, annotation, folders, locate, read_json};
+use crate::benchmark::{Benchmark, Column, Count, Crop, Measure, Metric, Query, Scope, Task, TaskKind, Truth, Variant};
+use crate::id::Id;
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "genecis",
+    title: "GeneCIS",
+    folder: "genecis",
+    layout: "genecis/{focus,change}_{attribute,object}.json, coco/val2017/, VG_100K_all/",
+    splits: &["test"],
+    templates: &["condition"],
+    load,
+};
+
+/// Tasks in the order of published tables, with their number of queries.
+const TASKS: [(&str, usize); 4] = [
+    ("focus_attribute", 2000),
+    ("change_attribute", 2112),
+    ("focus_object", 1960),
+    ("change_object", 1960),
+];
+
+#[derive(Deserialize)]
+struct Template {
+    condition: String,
+    reference: Shown,
+    target: Shown,
+    gallery: Vec<Shown>,
+}
+
+/// A picture of COCO, or an object in a picture of Visual Genome.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Shown {
+    Coco { val_image_id: i64 },
+    Object { image_id: i64, instance_bbox: [f64; 4] },
+}
+
+fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
+    let coco = folders(data, &["val2017", "coco/val2017", "COCO/val2017", "coco", "images"]);
+    let genome = folders(
+        data,
+        &[
+            "VG_100K_all",
+            "VG_100K",
+            "VG_100K_2",
+            "visual_genome",
+            "vg/VG_100K_all",
+            "vg",
+        ],
+    );
+    let mut images = Images::default();
+    let (mut tasks, mut counts, mut remarks) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, published) in TASKS {
+        let places = [format!("{name}.json"), format!("genecis/{name}.json")].map(|place| data.join(place));
+        let Some(path) = places.iter().find(|path| path.exists()) else {
+            counts.push(count(name, 0, published));
+            remarks.push(format!("`{name}.json` is not there: the mean is over the other tasks."));
+            continue;
+        };
+        let templates: Vec<Template> = read_json(path)?;
+        let usual = usual_length(&templates);
+        let dropped = templates
+            .iter()
+            .filter(|template| template.gallery.len() != usual)
+            .count();
+        if dropped > 0 {
+            remarks.push(format!(
+                "{name}: {dropped} of {} queries have another number of candidates than {}, and are left out, as in the official code.",
+                templates.len(),
+                usual + 1
+            ));
+        }
+        let kept = templates
+            .iter()
+            .enumerate()
+            .filter(|(_, template)| template.gallery.len() == usual);
+        let queries: Vec<Query> = kept
+            .map(|(number, template)| query(number, template, &mut images, &coco, &genome))
+            .collect();
+        if queries.is_empty() {
+            return Err(annotation(path, "there is no query in it"));
+        }
+        counts.push(count(name, queries.len(), published));
+        tasks.push(Task {
+            name: name.to_owned(),
+            kind: TaskKind::Composed,
+            gallery: Vec::new(),
+            classes: Vec::new(),
+            queries,
+            measures: [1, 2, 3]
+                .map(|k| Measure::new(format!("R@{k}"), Metric::Hit(k)).within(Scope::Subset))
+                .into(),
+        });
+    }
+    if tasks.is_empty() {
+        return Err(EvalError::NoAnnotations {
+            data: data.to_owned(),
+            what: "query templates".to_owned(),
+            tried: TASKS.map(|(name, _)| format!("genecis/{name}.json")).into(),
+            hint: "take the folder `genecis` of github.com/facebookresearch/genecis".to_owned(),
+        });
+    }
+    let mut columns = vec![Column::of_mean("mean R@1", "official", "R@1")];
+    for (name, _) in TASKS {
+        for measure in ["R@1", "R@2", "R@3"] {
+            columns.push(Column::of_task(&format!("{name} {measure}"), "official", name, measure));
+        }
+    }
+    remarks.push("Differences below 0.2 are noise of the benchmark (README of facebookresearch/genecis).".to_owned());
+    Ok(Benchmark {
+        name: ENTRY.name.to_owned(),
+        images: images.entries,
+        texts: Vec::new(),
+        variants: vec![Variant {
+            name: "candidates of each query".to_owned(),
+            flag: "official".to_owned(),
+            tasks,
+        }],
+        counts,
+        picture_folders: Vec::new(),
+        columns,
+        remarks,
+    })
+}
+
+fn count(name: &str, found: usize, published: usize) -> Count {
+    Count {
+        what: format!("{name} queries"),
+        found,
+        published,
+    }
+}
+
+/// The most frequent number of distractors; the smallest of several.
+fn usual_length(templates: &[Template]) -> usize {
+    let mut lengths: BTreeMap<usize, usize> = BTreeMap::new();
+    for template in templates {
+        *lengths.entry(template.gallery.len()).or_default() += 1;
+    }
+    let most = lengths.values().max().copied().unwrap_or(0);
+    lengths
+        .iter()
+        .find(|(_, count)| **count == most)
+        .map_or(0, |(length, _)| *length)
+}
+
+fn query(number: usize, template: &Template, images: &mut Images, coco: &[PathBuf], genome: &[PathBuf]) -> Query {
+    let mut add = |shown: &Shown| match shown {
+        Shown::Coco { val_image_id } => images.add(Id::from(*val_image_id), || {
+            locate(coco, &[format!("{val_image_id:012}.jpg")])
+        }),
+        Shown::Object {
+            image_id,
+            instance_bbox: [left, top, width, height],
+        } => images.add_cropped(
+            Id::text(format!("{image_id}:{left},{top},{width},{height}")),
+            || locate(genome, &[format!("{image_id}.jpg")]),
+            Some(Crop {
+                left: *left,
+                top: *top,
+                width: *width,
+                height: *height,
+            }),
+        ),
+    };
+    let reference = add(&template.reference);
+    let target = add(&template.target);
+    let others = template.gallery.iter().map(&mut add);
+    let subset: Vec<usize> = std::iter::once(target).chain(others.collect::<Vec<_>>()).collect();
+    Query {
+        id: number.to_string(),
+        images: vec![reference],
+        text: template.condition.clone(),
+        caption: template.condition.clone(),
+        truth: Truth::Items(vec![target]),
+        subset,
+        cluster: reference,
+        ..Query::default()
+    }
+}
