@@ -110,6 +110,13 @@ fn summarize(out: &mut impl Write, report: &Report, elapsed: Duration) -> std::i
     for (split, relations) in &report.triplets {
         writeln!(out, "triplets of {split}: {}", counts(relations))?;
     }
+    if report.food_pictures > 0 {
+        writeln!(
+            out,
+            "food: {} photographs, {} queries, for evaluation only",
+            report.food_pictures, report.food_triplets
+        )?;
+    }
     for missing in &report.missing {
         writeln!(out, "missing: `{}`: {}", missing.package, missing.reason)?;
     }

@@ -8,8 +8,9 @@ use std::sync::Mutex;
 use std::time::SystemTime;
 
 use magiclens_data::collection::{
-    BuildConfig, COLOUR, DRAWING_TO_PHOTO, DRAWINGS, GENDER, GROUP, HELD_OUT_STYLES, Look, PHOTO_TO_DRAWING, Progress,
-    Report, SKETCH_TO_COLOUR, SKIN_TONE, STYLE, STYLE_FAMILY, STYLE_UNSEEN, build, split_of_root, triplets_path,
+    Ask, BuildConfig, COLOUR, DRAWING_TO_PHOTO, DRAWINGS, FOOD, FOOD_NAMES, FOOD_PICTURES, GENDER, GROUP,
+    HELD_OUT_STYLES, Look, PHOTO_TO_DRAWING, Progress, Report, SKETCH_TO_COLOUR, SKIN_TONE, STYLE, STYLE_FAMILY,
+    STYLE_UNSEEN, build, food_pictures_path, food_triplets_path, held_out_wordings, split_of_root, triplets_path,
 };
 use magiclens_data::{ImageId, Picture, PictureKind, Split, Triplet, read_pictures, read_triplets};
 use serde_json::{Value, json};
@@ -565,4 +566,147 @@ fn packages_that_cannot_be_used_are_named() {
         ..BuildConfig::new(&source, folder.path().join("out"))
     };
     assert!(build(&config, &|_| {}).unwrap_err().to_string().contains("0 pixels"));
+}
+
+/// Adds both packages of foods to `root`; each food is one flat colour, and "Bean, black" looks like "Pea".
+fn food_packages(root: &Path) {
+    npm(root, FOOD_PICTURES, "3.0.1", &[]);
+    npm(root, FOOD_NAMES, "2.0.7", &[]);
+    let foods = [
+        ("A001", "Radish, round, red skin", 10),
+        ("A002", "Radish, elongated, red skin", 20),
+        ("A003", "Radish leaves", 30),
+        ("B001", "Pea", 40),
+        ("B002", "Bean, black", 40),
+        ("B003", "Beans, white-1", 50),
+        ("B004", "Beans, white-2", 60),
+        ("B005", "Bean, kidney, white", 70),
+        ("B006", "Beans, all varieties", 80),
+        ("C001", "Mango, ripe, neelam", 90),
+    ];
+    let modules = root.join("npm/node_modules");
+    let rows: String = foods
+        .iter()
+        .map(|(code, name, _)| format!("\"{code}\",\"{name}\",\"\",\"H. \"\"x\"\"\"\n"))
+        .collect();
+    write(
+        modules.join(FOOD_NAMES).join("index.csv"),
+        format!("code,name,scie,desc\n{rows}Z009,No picture,,\n"),
+    );
+    fs::create_dir_all(modules.join(FOOD_PICTURES).join("assets")).unwrap();
+    for (code, _, grey) in foods {
+        image::RgbImage::from_pixel(24, 16, image::Rgb([grey, 99, 99]))
+            .save(modules.join(FOOD_PICTURES).join(format!("assets/{code}.jpeg")))
+            .unwrap();
+    }
+}
+
+#[test]
+fn foods_have_tables_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, out) = (folder.path().join("packages"), folder.path().join("out"));
+    packages(&source);
+    let (without, _) = run(&source, &out, 0);
+    assert!(
+        [FOOD_PICTURES, FOOD_NAMES]
+            .iter()
+            .all(|name| without.missing.iter().any(|missing| missing.package == *name))
+    );
+    let main = ["pictures.parquet", "triplets-train.parquet", "triplets-test.parquet"];
+    let before = main.map(|file| fs::read(out.join(file)).unwrap());
+    food_packages(&source);
+    let (report, unchanged) = run(&source, &out, 0);
+    assert!(!unchanged);
+    assert!(
+        main.map(|file| fs::read(out.join(file)).unwrap()) == before,
+        "foods changed other tables"
+    );
+    // Ten are listed with a picture, one stands for all varieties and one looks like another.
+    assert_eq!((report.pictures, report.food_pictures), (without.pictures, 8));
+    assert_eq!(report.missing.len() + 2, without.missing.len());
+
+    let pictures = read_pictures(food_pictures_path(&out)).unwrap();
+    assert!(
+        pictures
+            .iter()
+            .all(|picture| picture.split == Split::Test && picture.kind == PictureKind::Photo)
+    );
+    assert!(pictures.iter().all(|picture| out.join(&picture.path).is_file()));
+    let name = |id: &ImageId| {
+        pictures
+            .iter()
+            .find(|picture| picture.id == *id)
+            .unwrap()
+            .concept
+            .as_str()
+    };
+    let triplets = read_triplets(food_triplets_path(&out)).unwrap();
+    let found: BTreeMap<(&str, Vec<&str>), &Triplet> = triplets
+        .iter()
+        .map(|triplet| {
+            let mut targets: Vec<_> = triplet.targets.iter().map(name).collect();
+            targets.sort_unstable();
+            ((name(&triplet.query), targets), triplet)
+        })
+        .collect();
+    let (round, long, leaves) = (
+        "radish, round, red skin",
+        "radish, elongated, red skin",
+        "radish leaves",
+    );
+    // White beans all show what is asked of them, and nobody can see "kidney": no question about beans is left.
+    let expected = [
+        (round, long),
+        (round, leaves),
+        (long, round),
+        (long, leaves),
+        (leaves, round),
+        (leaves, long),
+    ];
+    let expected: BTreeSet<_> = expected
+        .into_iter()
+        .map(|(query, target)| (query, vec![target]))
+        .collect();
+    assert_eq!(found.keys().cloned().collect::<BTreeSet<_>>(), expected);
+    assert_eq!((triplets.len(), report.food_triplets), (6, 6));
+    let triplet = found[&(leaves, vec![round])];
+    assert_eq!(triplet.relation, FOOD);
+    assert!(
+        triplet.instruction.contains("red skin, round"),
+        "{}",
+        triplet.instruction
+    );
+    assert_eq!(triplet.hard_negatives.iter().map(name).collect::<Vec<_>>(), [long]);
+
+    let (_, unchanged) = run(&source, &out, 0);
+    assert!(unchanged);
+    fs::remove_dir_all(source.join("npm/node_modules").join(FOOD_PICTURES)).unwrap();
+    let (report, _) = run(&source, &out, 0);
+    assert_eq!(report.food_pictures, 0);
+    assert!(!food_pictures_path(&out).exists() && !food_triplets_path(&out).exists());
+    assert_eq!(snapshot(&out.join("pictures")).len(), report.pictures);
+}
+
+#[test]
+fn what_is_asked_can_be_asked_in_other_words() {
+    let built = Built::new();
+    let by_id: HashMap<_, _> = built.pictures.iter().map(|picture| (picture.id, picture)).collect();
+    for triplet in built.triplets(Split::Test) {
+        let asks: Vec<_> = triplet
+            .targets
+            .iter()
+            .map(|id| Ask::of(&triplet.relation, by_id[id]))
+            .collect();
+        assert!(asks.iter().all(|ask| *ask == asks[0]), "{triplet:?}");
+        if triplet.relation == PHOTO_TO_DRAWING {
+            assert_eq!(asks[0], None);
+        } else {
+            let texts = held_out_wordings(asks[0].unwrap(), 500, 3);
+            assert!(
+                texts.contains(&triplet.instruction),
+                "{} not among {texts:?}",
+                triplet.instruction
+            );
+        }
+    }
 }

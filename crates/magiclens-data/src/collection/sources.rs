@@ -238,7 +238,14 @@ fn add_gcompris(packages_dir: &Path, labels: &Labels, sources: &mut Sources) -> 
     Ok(())
 }
 
-fn photo_item(art: Art, label: Label, style: &'static str, source: &str, licence: String, name: String) -> Item {
+pub(crate) fn photo_item(
+    art: Art,
+    label: Label,
+    style: &'static str,
+    source: &str,
+    licence: String,
+    name: String,
+) -> Item {
     let kind = if style == PHOTO_STYLE {
         PictureKind::Photo
     } else {
@@ -339,7 +346,7 @@ fn unicode_names(packages_dir: &Path) -> Result<Vec<(String, String)>, Collectio
 }
 
 /// Folder and version of an npm package, or why it cannot be read.
-fn open_npm(packages_dir: &Path, name: &str) -> Result<(PathBuf, String), String> {
+pub(crate) fn open_npm(packages_dir: &Path, name: &str) -> Result<(PathBuf, String), String> {
     let folder = packages_dir.join("npm/node_modules").join(name);
     if !folder.is_dir() {
         return Err("it is not among the fetched packages".to_owned());

@@ -105,8 +105,8 @@ impl Store {
     }
 
     /// Removes the pictures of earlier builds that are not among `kept`, and nothing else.
-    pub(crate) fn prune(&self, kept: &[Picture]) -> Result<(), CollectionError> {
-        let kept: HashSet<ImageId> = kept.iter().map(|picture| picture.id).collect();
+    pub(crate) fn prune<'a>(&self, kept: impl IntoIterator<Item = &'a Picture>) -> Result<(), CollectionError> {
+        let kept: HashSet<ImageId> = kept.into_iter().map(|picture| picture.id).collect();
         let pictures = self.root.join("pictures");
         if !pictures.is_dir() {
             return Ok(());

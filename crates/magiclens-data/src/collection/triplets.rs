@@ -48,6 +48,23 @@ const MAX_HELD_OUT: usize = 3_000;
 /// Pictures with a skin tone take part in every third round only: they are half of all pictures.
 const TONE_ROUNDS: usize = 3;
 
+impl<'a> Ask<'a> {
+    /// What a query of this relation asks for, told by one of its right answers. Nothing for relations where the answer
+    /// does not tell: a drawing may answer "as a drawing" and "in this style".
+    pub fn of(relation: &str, answer: &'a Picture) -> Option<Self> {
+        match relation {
+            STYLE | STYLE_FAMILY | STYLE_UNSEEN => Some(Self::Style(&answer.style)),
+            SKETCH_TO_COLOUR => Some(Self::SketchToColour),
+            SKIN_TONE => answer.skin_tone.as_deref().map(Self::SkinTone),
+            GENDER => Some(Self::Gender(gender_phrase(&answer.concept, answer.gender.as_deref()?))),
+            COLOUR => answer.colour.as_deref().map(Self::Colour),
+            GROUP => Some(Self::Group(&answer.subgroup)),
+            DRAWING_TO_PHOTO => Some(Self::DrawingToPhoto),
+            _ => None,
+        }
+    }
+}
+
 /// The triplets of one part of the data, in a fixed order that the seed decides.
 pub(crate) fn triplets(pictures: &[Picture], split: Split, seed: u64) -> Vec<Triplet> {
     let index = Index::new(pictures, split);

@@ -1,7 +1,8 @@
 //! The words of instructions, read from `wordings.txt`: templates per relation, looks and names per style, words per
 //! subgroup. Training and dev/test have different templates, looks and names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use super::draw::Draw;
 use super::labels::article;
@@ -40,7 +41,7 @@ pub(crate) enum Pool {
 
 /// What an instruction asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ask<'a> {
+pub enum Ask<'a> {
     /// The same thing in this style.
     Style(&'a str),
     /// A coloured picture of what was sketched.
@@ -58,6 +59,41 @@ pub(crate) enum Ask<'a> {
     /// A photograph.
     DrawingToPhoto,
 }
+
+/// Up to `count` different wordings of one request, from the pool that is never trained on; the same for the same seed.
+/// Fewer where there are not so many, none for a style or subgroup without words.
+pub fn held_out_wordings(ask: Ask<'_>, count: usize, seed: u64) -> Vec<String> {
+    let known = match ask {
+        Ask::Style(style) => BUILT_IN.styles.contains_key(style),
+        Ask::Group(subgroup) => BUILT_IN.has_group(subgroup),
+        _ => true,
+    };
+    if !known {
+        return Vec::new();
+    }
+    let mut draw = Draw::of(seed, &format!("{ask:?}"));
+    let mut found: Vec<String> = Vec::new();
+    let mut seen = BTreeSet::new();
+    // Draws repeat themselves: with some hundred wordings at most, this many draws find nearly all of them.
+    for _ in 0..count.saturating_mul(20) {
+        if found.len() == count {
+            break;
+        }
+        let text = BUILT_IN.draw(ask, Pool::HeldOut, &mut draw).text;
+        if seen.insert(text.clone()) {
+            found.push(text);
+        }
+    }
+    found
+}
+
+/// The names of a style that training never uses; none for a style without words.
+pub fn held_out_style_names(style: &str) -> &'static [String] {
+    let words = BUILT_IN.styles.get(style);
+    words.map(|words| words.names.of(Pool::HeldOut)).unwrap_or_default()
+}
+
+static BUILT_IN: LazyLock<Wordings> = LazyLock::new(Wordings::load);
 
 /// An instruction and which template made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,8 +269,6 @@ fn capitalised(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::super::packages::DRAWINGS;
     use super::*;
 
@@ -307,6 +341,28 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn one_request_has_many_held_out_wordings() {
+        let trained: BTreeSet<String> = (0..500)
+            .map(|seed| {
+                Wordings::load()
+                    .draw(Ask::Colour("red"), Pool::Train, &mut Draw::new(seed))
+                    .text
+            })
+            .collect();
+        let texts = held_out_wordings(Ask::Colour("red"), 6, 1);
+        assert_eq!(texts.iter().collect::<BTreeSet<_>>().len(), 6);
+        assert!(texts.iter().all(|text| text.contains("red") && !trained.contains(text)));
+        assert_eq!(held_out_wordings(Ask::Colour("red"), 6, 1), texts);
+        assert_eq!(held_out_wordings(Ask::Colour("red"), 99, 1).len(), 7, "all there are");
+        assert_eq!(held_out_wordings(Ask::Style("noto"), 6, 1).len(), 6);
+        for unknown in [Ask::Style("no such style"), Ask::Group("no such group")] {
+            assert!(held_out_wordings(unknown, 6, 1).is_empty());
+        }
+        assert_eq!(held_out_style_names("noto"), ["Noto Color Emoji", "the Google emoji"]);
+        assert!(held_out_style_names("no such style").is_empty());
     }
 
     #[test]

@@ -1,0 +1,459 @@
+//! Photographs of foods in several varieties, from the Indian Food Composition Tables 2017: "the red variety" of the food
+//! in the picture. They are never trained on and have tables of their own, so that no other gallery changes.
+//!
+//! The names say which food and which variety: "Radish, round, red skin". A variety is asked for where all its words can be
+//! seen in a picture ("round", "red skin"); names of cultivars ("banganapalli") are not, such pictures are distractors.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::draw::Draw;
+use super::labels::Label;
+use super::packages::{FOOD_NAMES, FOOD_PICTURES, PHOTO_STYLE};
+use super::sources::{Art, Item, open_npm, photo_item};
+use super::store::Stored;
+use super::{Failed, Missing, picture};
+use crate::{ImageId, Picture, Provenance, Split, Triplet};
+
+/// Another variety of the same food.
+pub const FOOD: &str = "food";
+
+/// The licence of the photographs; they are fetched when a collection is made and stay there.
+const LICENCE: &str = "AGPL-3.0-only";
+/// The food groups of the tables, by the first letter of a code.
+const GROUPS: [(char, &str); 20] = [
+    ('A', "food-cereal"),
+    ('B', "food-legume"),
+    ('C', "food-leaf"),
+    ('D', "food-vegetable"),
+    ('E', "food-fruit"),
+    ('F', "food-root"),
+    ('G', "food-spice"),
+    ('H', "food-nut"),
+    ('I', "food-sugar"),
+    ('J', "food-mushroom"),
+    ('K', "food-other"),
+    ('L', "food-milk"),
+    ('M', "food-egg"),
+    ('N', "food-poultry"),
+    ('O', "food-meat"),
+    ('P', "food-fish"),
+    ('Q', "food-shellfish"),
+    ('R', "food-mollusc"),
+    ('S', "food-fish"),
+    ('T', "food-oil"),
+];
+/// Words of varieties that can be seen: colours, shapes, sizes, states, surfaces.
+const SEEN: [&str; 68] = [
+    "black",
+    "brown",
+    "white",
+    "red",
+    "green",
+    "yellow",
+    "yellowish",
+    "orange",
+    "violet",
+    "pink",
+    "grey",
+    "golden",
+    "pale",
+    "dark",
+    "round",
+    "oval",
+    "elongate",
+    "elongated",
+    "long",
+    "short",
+    "cylindrical",
+    "jagged",
+    "smooth",
+    "broad",
+    "lean",
+    "big",
+    "small",
+    "king",
+    "size",
+    "dry",
+    "dried",
+    "fresh",
+    "raw",
+    "ripe",
+    "whole",
+    "flakes",
+    "puffed",
+    "milled",
+    "parboiled",
+    "refined",
+    "roasted",
+    "bulgar",
+    "tender",
+    "mature",
+    "processed",
+    "seeded",
+    "seedless",
+    "skin",
+    "flesh",
+    "shell",
+    "ribbed",
+    "spotted",
+    "striped",
+    "hammer",
+    "head",
+    "hard",
+    "cloves",
+    "teeth",
+    "ridges",
+    "and",
+    "snub",
+    "nose",
+    "stem",
+    "dal",
+    "semolina",
+    "vermicelli",
+    "spinous",
+    "pulp",
+];
+/// Parts of a plant and what is made of it: said after the other words.
+const PARTS: [&str; 8] = ["leaves", "seed", "seeds", "stem", "stalk", "flower", "kernel", "flour"];
+const COLOURS: [&str; 11] = [
+    "black", "brown", "white", "red", "green", "yellow", "orange", "violet", "pink", "grey", "golden",
+];
+/// How a variety is asked for.
+const TEMPLATES: [&str; 5] = [
+    "the {variety} variety",
+    "the {variety} kind of it",
+    "the same food, but {variety}",
+    "not this one, the {variety} one",
+    "show me {variety} ones of this food",
+];
+
+/// The photographs of the packages, before they are stored, and what their names say.
+#[derive(Debug, Default)]
+pub(crate) struct Foods {
+    pub(crate) items: Vec<Item>,
+    names: Vec<Name>,
+}
+
+/// What a name says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Name {
+    /// "radish".
+    food: String,
+    /// "round", "red skin".
+    variety: BTreeSet<String>,
+}
+
+/// Where a collection folder keeps its food photographs.
+pub fn food_pictures_path(out_dir: &Path) -> PathBuf {
+    out_dir.join("food-pictures.parquet")
+}
+
+/// Where a collection folder keeps the queries about them.
+pub fn food_triplets_path(out_dir: &Path) -> PathBuf {
+    out_dir.join("triplets-food.parquet")
+}
+
+/// Reads both packages; a missing one is noted, and then there are no foods.
+pub(crate) fn gather(packages_dir: &Path, missing: &mut Vec<Missing>) -> Foods {
+    let opened = [FOOD_PICTURES, FOOD_NAMES].map(|package| {
+        open_npm(packages_dir, package).map_err(|reason| {
+            missing.push(Missing {
+                package: package.to_owned(),
+                reason,
+            });
+        })
+    });
+    let [Ok((pictures, version)), Ok((names, _))] = opened else {
+        return Foods::default();
+    };
+    let table = fs_err::read_to_string(names.join("index.csv")).map_err(|error| error.to_string());
+    match table.and_then(|table| read_names(&table)) {
+        Ok(names) => foods(&pictures, &version, &names),
+        Err(reason) => {
+            missing.push(Missing {
+                package: FOOD_NAMES.to_owned(),
+                reason,
+            });
+            Foods::default()
+        }
+    }
+}
+
+/// The rows of both tables: a picture each, and for each what can be asked of it. Identical photographs are one, with
+/// the first name.
+pub(crate) fn tables(
+    foods: &Foods,
+    stored: &[Result<Stored, String>],
+    seed: u64,
+    failed: &mut Vec<Failed>,
+) -> (Vec<Picture>, Vec<Triplet>) {
+    let mut seen: BTreeSet<ImageId> = BTreeSet::new();
+    let (mut pictures, mut names) = (Vec::new(), Vec::new());
+    for ((item, name), stored) in foods.items.iter().zip(&foods.names).zip(stored) {
+        match stored {
+            Ok(stored) if seen.insert(stored.id) => {
+                pictures.push(Picture {
+                    split: Split::Test,
+                    ..picture(item, stored)
+                });
+                names.push(name);
+            }
+            Ok(_) => {}
+            Err(reason) => failed.push(Failed {
+                name: item.name.clone(),
+                reason: reason.clone(),
+            }),
+        }
+    }
+    let triplets = triplets(&pictures, &names, seed);
+    (pictures, triplets)
+}
+
+fn foods(pictures: &Path, version: &str, names: &BTreeMap<String, String>) -> Foods {
+    let source = format!("npm:{FOOD_PICTURES}@{version}");
+    let mut foods = Foods::default();
+    for (code, text) in names {
+        let file = pictures.join(format!("assets/{code}.jpeg"));
+        // A picture that stands for all varieties shows one of them, under a wrong name.
+        let Some(name) = Name::parse(text).filter(|_| file.is_file()) else {
+            continue;
+        };
+        let label = label(code, text, &name);
+        foods.items.push(photo_item(
+            Art::File(file),
+            label,
+            PHOTO_STYLE,
+            &source,
+            LICENCE.to_owned(),
+            format!("{FOOD_PICTURES}/{code}"),
+        ));
+        foods.names.push(name);
+    }
+    foods
+}
+
+fn label(code: &str, text: &str, name: &Name) -> Label {
+    let words = text.split(|letter: char| !letter.is_alphanumeric());
+    let group = GROUPS.iter().find(|(letter, _)| code.starts_with(*letter));
+    let colour = COLOURS.iter().find(|colour| {
+        name.variety
+            .iter()
+            .any(|part| part.split(' ').any(|word| word == **colour))
+    });
+    Label {
+        concept: text.to_lowercase(),
+        root: name.food.clone(),
+        caption: text.to_lowercase(),
+        tags: words.filter(|word| !word.is_empty()).map(str::to_lowercase).collect(),
+        group: "food-drink".to_owned(),
+        subgroup: group.map(|(_, group)| group.to_string()).unwrap_or_default(),
+        colour: colour.map(|colour| colour.to_string()),
+        ..Label::default()
+    }
+}
+
+/// One question for each picture and each variety of its food that it does not show.
+fn triplets(pictures: &[Picture], names: &[&Name], seed: u64) -> Vec<Triplet> {
+    let mut foods: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (row, name) in names.iter().enumerate() {
+        foods.entry(&name.food).or_default().push(row);
+    }
+    let mut triplets = Vec::new();
+    for (row, query) in names.iter().enumerate() {
+        let family = &foods[query.food.as_str()];
+        let asked: BTreeSet<&BTreeSet<String>> = family.iter().map(|row| &names[*row].variety).collect();
+        for asked in asked {
+            if can_be_seen(asked) && !query.shows(asked) {
+                triplets.push(triplet(pictures, names, family, row, asked, seed));
+            }
+        }
+    }
+    triplets
+}
+
+fn triplet(
+    pictures: &[Picture],
+    names: &[&Name],
+    family: &[usize],
+    row: usize,
+    asked: &BTreeSet<String>,
+    seed: u64,
+) -> Triplet {
+    let query = &pictures[row];
+    let others = family.iter().copied().filter(|other| *other != row);
+    let (right, wrong): (Vec<usize>, Vec<usize>) = others.partition(|other| names[*other].shows(asked));
+    let sorted = |rows: Vec<usize>| {
+        let mut ids: Vec<ImageId> = rows.into_iter().map(|row| pictures[row].id).collect();
+        ids.sort_unstable();
+        ids
+    };
+    let phrase = phrase(asked);
+    let template = Draw::of(seed, &format!("{} {phrase}", query.id)).below(TEMPLATES.len());
+    Triplet {
+        query: query.id,
+        instruction: TEMPLATES[template].replace("{variety}", &phrase),
+        targets: sorted(right),
+        relation: FOOD.to_owned(),
+        hard_negatives: sorted(wrong),
+        provenance: Provenance {
+            source: query.source.clone(),
+            generator: format!("template:food/{template}"),
+            licence: query.licence.clone(),
+            ..Provenance::default()
+        },
+    }
+}
+
+impl Name {
+    /// "Zucchini, yellow" and "Zucchini green" are zucchini that are yellow and green; nothing for "all varieties".
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.to_lowercase().replace("gauva", "guava").replace(" color", "");
+        if text.contains("all varieties") {
+            return None;
+        }
+        let text = without_remark(&text);
+        let mut parts = text.split(',').map(without_number);
+        let mut head: Vec<&str> = parts.next()?.split_whitespace().collect();
+        let mut variety: BTreeSet<String> = parts.filter(|part| !part.is_empty()).map(str::to_owned).collect();
+        while head.len() > 1
+            && let Some(word) = head.pop_if(|word| SEEN.contains(word) || PARTS.contains(word))
+        {
+            variety.insert(word.to_owned());
+        }
+        let food = head.join(" ");
+        let food = food.strip_suffix('s').unwrap_or(&food).to_owned();
+        (!food.is_empty()).then_some(Self { food, variety })
+    }
+
+    /// Whether a picture of this name shows everything that is asked for.
+    fn shows(&self, asked: &BTreeSet<String>) -> bool {
+        self.variety.is_superset(asked)
+    }
+}
+
+fn can_be_seen(variety: &BTreeSet<String>) -> bool {
+    let mut words = variety.iter().flat_map(|part| part.split(' '));
+    !variety.is_empty() && words.all(|word| SEEN.contains(&word) || PARTS.contains(&word))
+}
+
+/// "green leaves" of "leaves" and "green"; "red skin, round".
+fn phrase(variety: &BTreeSet<String>) -> String {
+    let (parts, words): (Vec<&str>, Vec<&str>) = variety
+        .iter()
+        .map(String::as_str)
+        .partition(|part| PARTS.contains(part));
+    let words = words.join(", ");
+    let phrase = [words.as_str(), parts.join(" ").as_str()].join(" ");
+    phrase.trim().to_owned()
+}
+
+/// The text without "(sugar baby)".
+fn without_remark(text: &str) -> String {
+    match (text.find('('), text.find(')')) {
+        (Some(open), Some(close)) if open < close => format!("{}{}", &text[..open].trim_end(), &text[close + 1..]),
+        _ => text.to_owned(),
+    }
+}
+
+/// "green" of "green-1": numbered varieties have no words of their own.
+fn without_number(part: &str) -> &str {
+    let part = part.trim();
+    let rest = part.trim_end_matches(|letter: char| letter.is_ascii_digit());
+    if rest.len() == part.len() {
+        part
+    } else {
+        rest.trim_end_matches(['-', ' '])
+    }
+}
+
+/// Codes and names of a table with these two columns first, as CSV with quotes.
+fn read_names(table: &str) -> Result<BTreeMap<String, String>, String> {
+    let mut lines = table.lines();
+    match lines.next().map(fields).as_deref() {
+        Some([code, name, ..]) if code == "code" && name == "name" => {}
+        _ => return Err("`index.csv` does not begin with the columns `code` and `name`".to_owned()),
+    }
+    let rows = lines.map(fields).filter_map(|fields| {
+        let mut fields = fields.into_iter();
+        Some((fields.next()?, fields.next()?))
+    });
+    // A code is a letter and digits; whatever else stands there must not become a path.
+    Ok(rows
+        .filter(|(code, _)| code.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+        .collect())
+}
+
+fn fields(line: &str) -> Vec<String> {
+    let mut fields = vec![String::new()];
+    let mut quoted = false;
+    let mut letters = line.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let field = fields.len() - 1;
+        match letter {
+            '"' if quoted && letters.peek() == Some(&'"') => {
+                letters.next();
+                fields[field].push('"');
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(String::new()),
+            letter => fields[field].push(letter),
+        }
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(parts: &[&str]) -> BTreeSet<String> {
+        parts.iter().map(|part| part.to_string()).collect()
+    }
+
+    #[test]
+    fn names_say_food_and_variety() {
+        let check = |text: &str, food: &str, variety: &[&str], seen: bool| {
+            let name = Name::parse(text).unwrap();
+            assert_eq!((name.food.as_str(), &name.variety), (food, &set(variety)), "{text}");
+            assert_eq!(can_be_seen(&name.variety), seen, "{text}");
+        };
+        check("Radish, round, red skin", "radish", &["round", "red skin"], true);
+        check("Zucchini green", "zucchini", &["green"], true);
+        check("Cucumber green, short", "cucumber", &["green", "short"], true);
+        check("Field beans, tender, broad", "field bean", &["tender", "broad"], true);
+        check("Chillies, green-3", "chillie", &["green"], true);
+        check(
+            "Water melon, dark green (sugar baby)",
+            "water melon",
+            &["dark green"],
+            true,
+        );
+        check("Arecanut, dried, red color", "arecanut", &["dried", "red"], true);
+        check("Gauva, pink flesh", "guava", &["pink flesh"], true);
+        check("Mango, ripe, neelam", "mango", &["ripe", "neelam"], false);
+        check("Brinjal 14", "brinjal", &[], false);
+        check("Red snapper", "red snapper", &[], false);
+        assert_eq!(Name::parse("Chillies, green - all varieties"), None);
+        assert_eq!(Name::parse(""), None);
+    }
+
+    #[test]
+    fn varieties_are_said_in_natural_order() {
+        assert_eq!(phrase(&set(&["leaves", "green"])), "green leaves");
+        assert_eq!(phrase(&set(&["round", "red skin"])), "red skin, round");
+        assert_eq!(phrase(&set(&["seeds"])), "seeds");
+    }
+
+    #[test]
+    fn tables_are_read_with_their_quotes() {
+        let names = read_names("code,name,scie\n\"A1\",\"Bean, \"\"red\"\"\",x\nB2,Pea,\n../x,Bad,\n").unwrap();
+        let found: Vec<_> = names
+            .iter()
+            .map(|(code, name)| (code.as_str(), name.as_str()))
+            .collect();
+        assert_eq!(found, [("A1", "Bean, \"red\""), ("B2", "Pea")]);
+        assert!(read_names("id,name\n").unwrap_err().contains("`code`"));
+        assert!(read_names("").is_err());
+    }
+}
