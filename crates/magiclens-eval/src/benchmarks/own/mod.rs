@@ -1,0 +1,364 @@
+//! Our own benchmarks, out of a collection made by `magiclens collection build`: concepts that were never trained on, asked
+//! for in wordings that were never trained on.
+//!
+//! - Files: `pictures.parquet`, `triplets-{test,dev}.parquet`, `pictures/`; for foods, which only the test part has,
+//!   `food-pictures.parquet` and `triplets-food.parquet`.
+//! - Query text: the triplet's held-out wording; for focus "same style" and "same thing", as GeneCIS gives its conditions.
+//! - Gallery: all pictures of the part, the query picture left out of its ranking; for foods all food photographs; for
+//!   focus fifteen candidates (`focus.rs`).
+//! - Truth: all pictures that answer by their labels, often several.
+//! - Figures: R@k is 1 if any right picture is among the first k, as in `magiclens evaluate`; mAP@10. Focus: R@1, 2, 3.
+//! - Counts: of the collection of all packages of `scripts/fetch-packages`, seed 0.
+
+mod focus;
+
+use std::path::Path;
+
+use magiclens_data::collection::{
+    COLOUR, DRAWING_TO_PHOTO, FOOD, GENDER, GROUP, PHOTO_TO_DRAWING, SKETCH_TO_COLOUR, SKIN_TONE, STYLE, STYLE_FAMILY,
+    STYLE_UNSEEN, food_pictures_path, food_triplets_path,
+};
+use magiclens_data::{Picture, Split, read_pictures, read_triplets};
+
+use super::{Choice, Entry};
+use crate::EvalError;
+use crate::benchmark::{
+    Benchmark, Column, Count, ImageEntry, Measure, Metric, Query, Scope, Task, TaskKind, Truth, Variant,
+};
+use crate::collection::{Asked, Collection};
+use focus::Focus;
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "own",
+    title: "Own",
+    folder: "collection",
+    layout: "pictures.parquet, triplets-test.parquet, pictures/, all made by `magiclens collection build`",
+    splits: &["test", "dev"],
+    templates: &["held-out wordings"],
+    load,
+};
+
+/// The flag of the only variant.
+const FLAG: &str = "labels";
+/// Relations, with the queries of the test and the dev part.
+const RELATIONS: [(&str, usize, usize); 10] = [
+    (STYLE, 3000, 3000),
+    (STYLE_FAMILY, 3000, 2397),
+    (STYLE_UNSEEN, 3000, 3000),
+    (SKETCH_TO_COLOUR, 254, 133),
+    (SKIN_TONE, 2421, 1162),
+    (GENDER, 312, 311),
+    (COLOUR, 426, 18),
+    (GROUP, 3000, 2147),
+    (PHOTO_TO_DRAWING, 855, 254),
+    (DRAWING_TO_PHOTO, 501, 147),
+];
+/// Pictures of the test and the dev part.
+const PICTURES: (usize, usize) = (3859, 3092);
+/// Food photographs and the queries about them.
+const FOODS: (usize, usize) = (429, 400);
+
+fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
+    let split = if choice.split == "dev" { Split::Dev } else { Split::Test };
+    let published = |test: usize, dev: usize| if split == Split::Dev { dev } else { test };
+    let collection = Collection::read(data, split)?;
+    let mut loading = Loading {
+        images: collection.images(),
+        tasks: Vec::new(),
+        counts: Vec::new(),
+        remarks: Vec::new(),
+    };
+    loading.count("pictures", collection.pictures.len(), published(PICTURES.0, PICTURES.1));
+    let gallery: Vec<usize> = (0..collection.pictures.len()).collect();
+    for (relation, test, dev) in RELATIONS {
+        let asked = (0..)
+            .zip(&collection.triplets)
+            .filter(|(_, asked)| asked.relation == relation);
+        let queries = asked
+            .map(|(number, asked)| query(&collection, number, asked, 0))
+            .collect();
+        loading.add(relation, &gallery, queries, Scope::Ranking, published(test, dev));
+    }
+    for focus in [Focus::Style, Focus::Thing] {
+        let queries = focus::queries(&collection, focus);
+        loading.add(focus.task(), &[], queries, Scope::Subset, focus::QUERIES);
+    }
+    if split == Split::Test {
+        loading.add_foods(data)?;
+    }
+    Ok(loading.finish())
+}
+
+/// A benchmark that is being put together.
+struct Loading {
+    images: Vec<ImageEntry>,
+    tasks: Vec<Task>,
+    counts: Vec<Count>,
+    remarks: Vec<String>,
+}
+
+impl Loading {
+    fn count(&mut self, what: &str, found: usize, published: usize) {
+        self.counts.push(Count {
+            what: what.to_owned(),
+            found,
+            published,
+        });
+    }
+
+    fn add(&mut self, name: &str, gallery: &[usize], queries: Vec<Query>, scope: Scope, published: usize) {
+        self.count(&format!("{name} queries"), queries.len(), published);
+        if queries.is_empty() {
+            let remark = format!("`{name}`: this collection has no such queries; means are over the other tasks.");
+            self.remarks.push(remark);
+            return;
+        }
+        let measures = if scope == Scope::Subset {
+            [1, 2, 3].map(|k| hit(k).within(Scope::Subset)).into()
+        } else {
+            vec![
+                hit(1),
+                hit(5),
+                hit(10),
+                Measure::new("mAP@10", Metric::AveragePrecision(10)),
+            ]
+        };
+        self.tasks.push(Task {
+            name: name.to_owned(),
+            kind: TaskKind::Composed,
+            gallery: gallery.to_vec(),
+            classes: Vec::new(),
+            queries,
+            measures,
+        });
+    }
+
+    /// Foods have a gallery of their own, behind the other pictures.
+    fn add_foods(&mut self, data: &Path) -> Result<(), EvalError> {
+        let (table, path) = (food_pictures_path(data), food_triplets_path(data));
+        let (pictures, triplets) = if table.is_file() {
+            (read_pictures(&table)?, read_triplets(&path)?)
+        } else {
+            (Vec::new(), Vec::new())
+        };
+        let foods = Collection::of(data, Split::Test, pictures, &triplets, &path)?;
+        let first = self.images.len();
+        self.images.extend(foods.images());
+        self.count("food photographs", foods.pictures.len(), FOODS.0);
+        let gallery: Vec<usize> = (first..self.images.len()).collect();
+        let asked = foods.triplets.iter().enumerate();
+        let queries = asked
+            .map(|(number, asked)| query(&foods, number, asked, first))
+            .collect();
+        self.add(FOOD, &gallery, queries, Scope::Ranking, FOODS.1);
+        Ok(())
+    }
+
+    fn finish(self) -> Benchmark {
+        let mut columns = vec![Column::of_mean("mean R@1", FLAG, "R@1")];
+        for task in &self.tasks {
+            let measures: &[&str] = match task.name.as_str() {
+                GROUP | SKETCH_TO_COLOUR => &["R@1", "R@10", "mAP@10"],
+                _ if task.gallery.is_empty() => &["R@1"],
+                _ => &["R@1", "R@10"],
+            };
+            for measure in measures {
+                columns.push(Column::of_task(
+                    &format!("{} {measure}", task.name),
+                    FLAG,
+                    &task.name,
+                    measure,
+                ));
+            }
+        }
+        Benchmark {
+            name: ENTRY.name.to_owned(),
+            images: self.images,
+            texts: Vec::new(),
+            variants: vec![Variant {
+                name: "truth by labels, query picture left out".to_owned(),
+                flag: FLAG.to_owned(),
+                tasks: self.tasks,
+            }],
+            counts: self.counts,
+            picture_folders: Vec::new(),
+            columns,
+            remarks: self.remarks,
+        }
+    }
+}
+
+fn hit(k: usize) -> Measure {
+    Measure::new(format!("R@{k}"), Metric::Hit(k))
+}
+
+/// The query of a triplet; its pictures begin at row `first` of the benchmark.
+fn query(collection: &Collection, number: usize, asked: &Asked, first: usize) -> Query {
+    let reference = first + asked.query;
+    Query {
+        id: number.to_string(),
+        images: vec![reference],
+        text: asked.instruction.clone(),
+        caption: asked.instruction.clone(),
+        truth: Truth::Items(asked.targets.iter().map(|row| first + row).collect()),
+        exclude: vec![reference],
+        groups: vec![group(collection, asked)],
+        cluster: collection.roots[asked.query],
+        ..Query::default()
+    }
+}
+
+/// What breakdowns go by: the style that is asked for, the skin tone, and so on.
+fn group(collection: &Collection, asked: &Asked) -> String {
+    let query = &collection.pictures[asked.query];
+    let mut answers = asked.targets.iter().map(|row| &collection.pictures[*row]);
+    let Some(answer) = answers.next() else {
+        return String::new();
+    };
+    let or_empty = |word: &Option<String>| word.clone().unwrap_or_default();
+    match asked.relation.as_str() {
+        SKIN_TONE => or_empty(&answer.skin_tone),
+        GENDER => or_empty(&answer.gender),
+        COLOUR => or_empty(&answer.colour),
+        GROUP | FOOD => query.subgroup.clone(),
+        DRAWING_TO_PHOTO => query.style.clone(),
+        _ if answers.all(|other: &Picture| other.style == answer.style) => answer.style.clone(),
+        _ => "any style".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use magiclens_data::collection::DRAWINGS;
+    use magiclens_data::{ImageId, Provenance, Triplet, write_pictures, write_triplets};
+
+    use super::*;
+    use crate::benchmarks::LoadOptions;
+    use crate::collection::tests::{drawing, made_up};
+    use crate::outcome::{Ranked, classes_of, judge};
+
+    fn folder(with_foods: bool) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut pictures, triplets) = made_up();
+        // A picture of another part stands before the others.
+        pictures.insert(
+            0,
+            Picture {
+                split: Split::Dev,
+                ..drawing("noto", "noto", "hen", "hen", None)
+            },
+        );
+        write_pictures(folder.path().join("pictures.parquet"), &pictures).unwrap();
+        write_triplets(folder.path().join("triplets-test.parquet"), &triplets).unwrap();
+        write_triplets(folder.path().join("triplets-dev.parquet"), &[]).unwrap();
+        if with_foods {
+            let foods = ["red", "white", "black"].map(|colour| drawing("photo", "photo", colour, "bean", Some(colour)));
+            write_pictures(food_pictures_path(folder.path()), &foods).unwrap();
+            let triplet = Triplet {
+                query: foods[0].id,
+                instruction: "the white variety".to_owned(),
+                targets: vec![foods[1].id],
+                relation: FOOD.to_owned(),
+                hard_negatives: vec![foods[2].id],
+                provenance: Provenance::default(),
+            };
+            write_triplets(food_triplets_path(folder.path()), &[triplet]).unwrap();
+        }
+        folder
+    }
+
+    fn load(folder: &tempfile::TempDir, split: Option<&str>) -> Benchmark {
+        let options = LoadOptions {
+            split: split.map(str::to_owned),
+            template: None,
+        };
+        Entry::named("own").unwrap().load(folder.path(), &options).unwrap()
+    }
+
+    fn task<'a>(own: &'a Benchmark, name: &str) -> &'a Task {
+        own.variants[0].tasks.iter().find(|task| task.name == name).unwrap()
+    }
+
+    #[test]
+    fn the_gallery_is_the_part_and_truth_is_what_the_labels_say() {
+        let own = load(&folder(true), None);
+        let (pictures, _) = made_up();
+        let style = task(&own, STYLE);
+        assert_eq!(style.gallery, (0..pictures.len()).collect::<Vec<_>>());
+        let ids: Vec<String> = own.images.iter().map(|image| image.id.to_string()).collect();
+        assert_eq!(
+            ids[..pictures.len()],
+            pictures
+                .iter()
+                .map(|picture| picture.id.to_string())
+                .collect::<Vec<_>>()
+        );
+        for query in &style.queries {
+            let Truth::Items(truth) = &query.truth else { panic!() };
+            assert_eq!((&query.exclude, query.images.len()), (&query.images, 1));
+            assert!(!truth.contains(&query.images[0]));
+            let asked = format!("as {}", query.groups[0]);
+            assert!(truth.iter().all(|row| pictures[*row].style == query.groups[0]) && query.text == asked);
+        }
+        // Three pictures of each group in its style; hearts have only each other, of one root.
+        let group = task(&own, GROUP);
+        assert_eq!(group.queries.len(), DRAWINGS.len() * 4);
+        let ranked = Ranked {
+            items: vec![2, 6, 1, 3],
+            subset: Vec::new(),
+        };
+        // The cat asks for dog, fox and owl: found at ranks 1, 3 and 4.
+        let values = judge(group, &classes_of(group), &group.queries[0], &ranked);
+        let precision = (1.0 + 2.0 / 3.0 + 3.0 / 4.0) / 3.0;
+        assert_eq!(values[..3], [1.0, 1.0, 1.0]);
+        assert!((values[3] - precision).abs() < 1e-12);
+    }
+
+    #[test]
+    fn foods_have_their_own_gallery() {
+        let own = load(&folder(true), None);
+        let first = made_up().0.len();
+        let food = task(&own, FOOD);
+        assert_eq!(food.gallery, [first, first + 1, first + 2]);
+        let query = &food.queries[0];
+        assert_eq!((query.images[0], &query.truth), (first, &Truth::Items(vec![first + 1])));
+        assert!(
+            own.images[first]
+                .path
+                .ends_with(format!("pictures/{}.png", ImageId::of_bytes(b"photo red")))
+        );
+        let without = load(&folder(false), None);
+        assert!(without.variants[0].tasks.iter().all(|task| task.name != FOOD));
+        assert!(without.remarks.iter().any(|remark| remark.contains("`food`")) && !without.is_complete());
+    }
+
+    #[test]
+    fn query_ids_differ_and_columns_name_what_is_there() {
+        let own = load(&folder(true), None);
+        for task in &own.variants[0].tasks {
+            let ids: std::collections::HashSet<_> = task.queries.iter().map(|query| &query.id).collect();
+            assert_eq!(ids.len(), task.queries.len(), "{}", task.name);
+        }
+        for column in &own.columns {
+            let variant = own.variant(&column.variant).unwrap();
+            let tasks = variant
+                .tasks
+                .iter()
+                .filter(|task| column.task.as_ref().is_none_or(|name| *name == task.name));
+            assert!(
+                tasks.map(|task| task.measure(&column.measure)).all(|at| at.is_some()),
+                "{column:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_dev_part_is_another_one() {
+        let own = load(&folder(true), Some("dev"));
+        assert_eq!((own.images.len(), own.variants[0].tasks.len()), (1, 0));
+        let split = Some("train".to_owned());
+        let refused = LoadOptions { split, template: None };
+        let error = ENTRY.load(folder(false).path(), &refused).unwrap_err().to_string();
+        assert!(error.contains("`test`") && error.contains("`dev`"), "{error}");
+    }
+}
