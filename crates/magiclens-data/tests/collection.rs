@@ -672,7 +672,7 @@ fn foods_have_tables_of_their_own() {
     let triplet = found[&(leaves, vec![round])];
     assert_eq!(triplet.relation, FOOD);
     assert!(
-        triplet.instruction.contains("red skin, round"),
+        triplet.instruction.contains("round, red skin"),
         "{}",
         triplet.instruction
     );

@@ -44,7 +44,7 @@ const GROUPS: [(char, &str); 20] = [
     ('T', "food-oil"),
 ];
 /// Words of varieties that can be seen: colours, shapes, sizes, states, surfaces.
-const SEEN: [&str; 68] = [
+const SEEN: [&str; 53] = [
     "black",
     "brown",
     "white",
@@ -80,7 +80,6 @@ const SEEN: [&str; 68] = [
     "raw",
     "ripe",
     "whole",
-    "flakes",
     "puffed",
     "milled",
     "parboiled",
@@ -92,40 +91,50 @@ const SEEN: [&str; 68] = [
     "processed",
     "seeded",
     "seedless",
-    "skin",
-    "flesh",
-    "shell",
     "ribbed",
     "spotted",
     "striped",
-    "hammer",
-    "head",
     "hard",
-    "cloves",
-    "teeth",
-    "ridges",
     "and",
-    "snub",
-    "nose",
+    "spinous",
+    "teeth",
+];
+/// What these words are said of, the last word of "red skin".
+const FEATURES: [&str; 9] = [
+    "skin", "flesh", "shell", "ridges", "cloves", "nose", "head", "snub", "hammer",
+];
+/// Parts of a plant and what is made of it.
+const PARTS: [&str; 13] = [
+    "leaves",
+    "seed",
+    "seeds",
     "stem",
+    "stalk",
+    "flower",
+    "kernel",
+    "flour",
+    "flakes",
     "dal",
     "semolina",
     "vermicelli",
-    "spinous",
     "pulp",
 ];
-/// Parts of a plant and what is made of it: said after the other words.
-const PARTS: [&str; 8] = ["leaves", "seed", "seeds", "stem", "stalk", "flower", "kernel", "flour"];
 const COLOURS: [&str; 11] = [
     "black", "brown", "white", "red", "green", "yellow", "orange", "violet", "pink", "grey", "golden",
 ];
 /// How a variety is asked for.
-const TEMPLATES: [&str; 5] = [
+const VARIETY: [&str; 4] = [
     "the {variety} variety",
-    "the {variety} kind of it",
     "the same food, but {variety}",
-    "not this one, the {variety} one",
-    "show me {variety} ones of this food",
+    "another variety of it: {variety}",
+    "not this one, the {variety} kind",
+];
+/// How it is asked for where it is a part of the plant.
+const PART: [&str; 4] = [
+    "the {variety} of this food",
+    "the same food, but {variety}",
+    "its {variety}",
+    "not this, but its {variety}",
 ];
 
 /// The photographs of the packages, before they are stored, and what their names say.
@@ -289,16 +298,21 @@ fn triplet(
         ids
     };
     let phrase = phrase(asked);
-    let template = Draw::of(seed, &format!("{} {phrase}", query.id)).below(TEMPLATES.len());
+    let (section, templates) = if asked.iter().any(|part| PARTS.contains(&part.as_str())) {
+        ("food-part", PART)
+    } else {
+        ("food", VARIETY)
+    };
+    let template = Draw::of(seed, &format!("{} {phrase}", query.id)).below(templates.len());
     Triplet {
         query: query.id,
-        instruction: TEMPLATES[template].replace("{variety}", &phrase),
+        instruction: templates[template].replace("{variety}", &phrase),
         targets: sorted(right),
         relation: FOOD.to_owned(),
         hard_negatives: sorted(wrong),
         provenance: Provenance {
             source: query.source.clone(),
-            generator: format!("template:food/{template}"),
+            generator: format!("template:{section}/{template}"),
             licence: query.licence.clone(),
             ..Provenance::default()
         },
@@ -317,7 +331,7 @@ impl Name {
         let mut head: Vec<&str> = parts.next()?.split_whitespace().collect();
         let mut variety: BTreeSet<String> = parts.filter(|part| !part.is_empty()).map(str::to_owned).collect();
         while head.len() > 1
-            && let Some(word) = head.pop_if(|word| SEEN.contains(word) || PARTS.contains(word))
+            && let Some(word) = head.pop_if(|word| is_seen(word))
         {
             variety.insert(word.to_owned());
         }
@@ -334,18 +348,31 @@ impl Name {
 
 fn can_be_seen(variety: &BTreeSet<String>) -> bool {
     let mut words = variety.iter().flat_map(|part| part.split(' '));
-    !variety.is_empty() && words.all(|word| SEEN.contains(&word) || PARTS.contains(&word))
+    !variety.is_empty() && words.all(is_seen)
 }
 
-/// "green leaves" of "leaves" and "green"; "red skin, round".
+fn is_seen(word: &str) -> bool {
+    [&SEEN[..], &FEATURES, &PARTS].concat().contains(&word)
+}
+
+/// "green leaves" of "leaves" and "green"; "round, red skin".
 fn phrase(variety: &BTreeSet<String>) -> String {
-    let (parts, words): (Vec<&str>, Vec<&str>) = variety
-        .iter()
-        .map(String::as_str)
-        .partition(|part| PARTS.contains(part));
-    let words = words.join(", ");
-    let phrase = [words.as_str(), parts.join(" ").as_str()].join(" ");
-    phrase.trim().to_owned()
+    let of = |rank: usize| -> Vec<&str> {
+        let words = variety.iter().map(String::as_str);
+        words.filter(|part| said_last(part) == rank).collect()
+    };
+    let described = [of(0), of(1)].concat().join(", ");
+    format!("{described} {}", of(2).join(" ")).trim().to_owned()
+}
+
+/// Adjectives come first, then what they are not said of but has its own, then the part of the plant.
+fn said_last(part: &str) -> usize {
+    let last = part.rsplit(' ').next().unwrap_or(part);
+    match part.contains(' ') {
+        _ if PARTS.contains(&part) => 2,
+        true if FEATURES.contains(&last) || PARTS.contains(&last) => 1,
+        _ => 0,
+    }
 }
 
 /// The text without "(sugar baby)".
@@ -441,7 +468,8 @@ mod tests {
     #[test]
     fn varieties_are_said_in_natural_order() {
         assert_eq!(phrase(&set(&["leaves", "green"])), "green leaves");
-        assert_eq!(phrase(&set(&["round", "red skin"])), "red skin, round");
+        assert_eq!(phrase(&set(&["round", "red skin"])), "round, red skin");
+        assert_eq!(phrase(&set(&["leaves", "green stem"])), "green stem leaves");
         assert_eq!(phrase(&set(&["seeds"])), "seeds");
     }
 
