@@ -8,6 +8,8 @@
 //! | `benchmark.rs` | a benchmark as data |
 //! | `benchmarks/` | the ten public ones, one file each |
 //! | `crop.rs` | the part of a picture that is shown |
+//! | `pictures.rs`, `cache.rs` | pictures become vectors, once |
+//! | `system.rs`, `run.rs` | weights and a way to ask them; every query of every variant |
 //! | `outcome.rs` | rankings become figures |
 //! | `report/` | what was found, for machines and people |
 
@@ -16,14 +18,18 @@
 mod annotations;
 pub mod benchmark;
 pub mod benchmarks;
+pub mod cache;
 mod crop;
 mod error;
 mod id;
 pub mod metrics;
 pub mod outcome;
+pub mod pictures;
 pub mod ranking;
 pub mod report;
+pub mod run;
 pub mod statistics;
+pub mod system;
 
 pub use error::{BrokenPicture, EvalError};
 pub use id::Id;
