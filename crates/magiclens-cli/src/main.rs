@@ -2,11 +2,13 @@
 
 mod collection;
 mod embed;
+mod eval;
 mod evaluate;
 mod import;
 mod index;
 mod model;
 mod model_choice;
+mod progress;
 mod search;
 mod serve;
 mod sheet;
@@ -37,6 +39,7 @@ enum Command {
     Collection(collection::Args),
     Train(train::Args),
     Evaluate(evaluate::Args),
+    Eval(eval::Args),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +70,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Collection(args) => collection::run(args),
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),
+        Command::Eval(args) => eval::run(args),
     }
 }
 

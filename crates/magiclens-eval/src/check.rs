@@ -2,6 +2,7 @@
 //! ones.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
 use std::path::PathBuf;
 
 use magiclens_data::decode::{Limits, decode_rgb};
@@ -46,6 +47,39 @@ impl Check {
     }
 }
 
+/// Paths of one kind that a person is shown; JSON has them all.
+const SHOWN: usize = 10;
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.passes() { "complete" } else { "NOT COMPLETE" };
+        writeln!(f, "{}: {verdict}, {} pictures named", self.benchmark, self.pictures)?;
+        for count in &self.counts {
+            let mark = if count.found == count.published { "ok   " } else { "WRONG" };
+            writeln!(f, "  {mark}  {}: {}, published {}", count.what, count.found, count.published)?;
+        }
+        let missing = self.missing.iter().map(|path| path.display().to_string());
+        list(f, "missing", self.missing.len(), missing)?;
+        let corrupt = self.corrupt.iter().map(|picture| {
+            let reason = picture.reason.lines().next().unwrap_or_default();
+            format!("{}: {reason}", picture.path.display())
+        });
+        list(f, "corrupt", self.corrupt.len(), corrupt)?;
+        let extra = self.extra.iter().map(|path| path.display().to_string());
+        list(f, "extra (harmless)", self.extra.len(), extra)?;
+        self.remarks.iter().try_for_each(|remark| writeln!(f, "  note: {remark}"))
+    }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, what: &str, count: usize, lines: impl Iterator<Item = String>) -> fmt::Result {
+    writeln!(f, "  {count} {what}")?;
+    lines.take(SHOWN).try_for_each(|line| writeln!(f, "    {line}"))?;
+    if SHOWN < count {
+        writeln!(f, "    .. and {} more; `--json` lists all", count - SHOWN)?;
+    }
+    Ok(())
+}
+
 /// Opens and decodes every picture of a benchmark once.
 pub fn check(benchmark: &Benchmark, progress: &(dyn Fn(Step<'_>) + Sync)) -> Check {
     // Parts of one picture are one file.
@@ -76,9 +110,8 @@ pub fn check(benchmark: &Benchmark, progress: &(dyn Fn(Step<'_>) + Sync)) -> Che
 
 /// Why a file is no picture; `None` if it is one.
 fn problem(path: &std::path::Path) -> Option<String> {
-    let decoded = read_file(path).and_then(|(_, bytes)| {
-        decode_rgb(&bytes, &Limits::default()).map_err(|error| error.to_string())
-    });
+    let decoded = read_file(path)
+        .and_then(|(_, bytes)| decode_rgb(&bytes, &Limits::default()).map_err(|error| error.to_string()));
     decoded.err()
 }
 
@@ -100,6 +133,10 @@ fn extra(benchmark: &Benchmark, named: &[&PathBuf]) -> Vec<PathBuf> {
 }
 
 fn is_picture_name(path: &std::path::Path) -> bool {
-    let end = path.extension().and_then(|end| end.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let end = path
+        .extension()
+        .and_then(|end| end.to_str())
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     ["png", "jpg", "jpeg", "gif", "bmp", "webp", "tif", "tiff"].contains(&end.as_str())
 }

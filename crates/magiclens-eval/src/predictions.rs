@@ -36,6 +36,9 @@ struct Answer {
     subset: Option<Vec<u32>>,
 }
 
+/// Ids of a list that are kept for looking at them.
+const HEAD: usize = 10;
+
 /// A line of the form that is written.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -111,14 +114,23 @@ impl Predictions {
 
     /// How many items the shortest list of a task holds.
     pub fn shortest(&self, task: &Task) -> usize {
-        let lists = task.queries.iter().filter_map(|query| self.answer(task, query)?.ranked.as_ref());
+        let lists = task
+            .queries
+            .iter()
+            .filter_map(|query| self.answer(task, query)?.ranked.as_ref());
         lists.map(Vec::len).min().unwrap_or(0)
     }
 
     /// The ranked rows of a query.
     pub(crate) fn ranked(&self, task: &Task, query: &Query) -> Option<Vec<usize>> {
         let ranked = self.answer(task, query)?.ranked.as_ref()?;
-        Some(ranked.iter().map(|row| *row as usize).filter(|row| !query.exclude.contains(row)).collect())
+        Some(
+            ranked
+                .iter()
+                .map(|row| *row as usize)
+                .filter(|row| !query.exclude.contains(row))
+                .collect(),
+        )
     }
 
     /// The ranked rows of a query's candidates, where they were given.
@@ -134,10 +146,7 @@ impl Predictions {
     fn outcome(&self, task: &Task) -> TaskOutcome {
         let classes = classes_of(task);
         let members: HashSet<usize> = task.gallery.iter().copied().collect();
-        let mut outcome = TaskOutcome {
-            values: vec![Vec::with_capacity(task.queries.len()); task.measures.len()],
-            heads: Vec::with_capacity(task.queries.len()),
-        };
+        let mut outcome = TaskOutcome::of(task);
         for query in &task.queries {
             let mut items = self.ranked(task, query);
             // A variant with a smaller gallery ranks what is left.
@@ -153,15 +162,13 @@ impl Predictions {
                 subset: subset.unwrap_or_default(),
             };
             let values = judge(task, &classes, query, &ranked);
-            for ((measure, value), all) in task.measures.iter().zip(values).zip(&mut outcome.values) {
-                let known = match measure.scope {
-                    Scope::Subset => has_subset,
-                    Scope::Ranking | Scope::Target => has_items,
-                };
-                all.push(if known { value } else { f64::NAN });
-            }
-            let head = if members.is_empty() { ranked.subset } else { ranked.items };
-            outcome.heads.push(head.into_iter().take(10).collect());
+            let known = |scope| match scope {
+                Scope::Subset => has_subset,
+                Scope::Ranking | Scope::Target => has_items,
+            };
+            let measured = task.measures.iter().zip(values);
+            let values = measured.map(|(measure, value)| if known(measure.scope) { value } else { f64::NAN });
+            outcome.push(task, values.collect(), ranked, HEAD);
         }
         outcome
     }
@@ -211,7 +218,10 @@ impl<'a> Reader<'a> {
         Self {
             path,
             benchmark,
-            images: (0..).zip(&benchmark.images).map(|(row, image)| (&image.id, row)).collect(),
+            images: (0..)
+                .zip(&benchmark.images)
+                .map(|(row, image)| (&image.id, row))
+                .collect(),
             texts: (0..).zip(&benchmark.texts).map(|(row, text)| (&text.id, row)).collect(),
             tasks,
             answers: HashMap::new(),
@@ -225,8 +235,9 @@ impl<'a> Reader<'a> {
             if line.trim().is_empty() {
                 continue;
             }
-            let line: Line = serde_json::from_str(&line)
-                .map_err(|error| self.refuse(format!("line {}: {error}", number + 1), "one query is one line of JSON"))?;
+            let line: Line = serde_json::from_str(&line).map_err(|error| {
+                self.refuse(format!("line {}: {error}", number + 1), "one query is one line of JSON")
+            })?;
             let (task, query) = self.place(line.task.as_deref(), &line.query)?;
             for (what, ids) in [(What::Gallery, line.ranked), (What::Subset, line.subset)] {
                 if let Some(ids) = ids {
@@ -254,7 +265,9 @@ impl<'a> Reader<'a> {
         for (key, value) in &entries {
             match value {
                 Value::Word(_) if key == "version" || key == "metric" => {}
-                Value::Word(word) => return Err(self.refuse(format!("`{key}` is `{word}`, not a list of ids"), "give lists of ids")),
+                Value::Word(word) => {
+                    return Err(self.refuse(format!("`{key}` is `{word}`, not a list of ids"), "give lists of ids"));
+                }
                 Value::List(ids) => {
                     let (task, query) = self.place(None, key)?;
                     self.add(&task, &query, what, ids)?;
@@ -301,7 +314,10 @@ impl<'a> Reader<'a> {
     fn add(&mut self, task: &str, query: &str, what: What, ids: &[Id]) -> Result<(), EvalError> {
         let about = format!("query `{query}` of `{task}`");
         if ids.is_empty() {
-            return Err(self.refuse(format!("{about} has an empty list"), "give at least one id, or leave the query out"));
+            return Err(self.refuse(
+                format!("{about} has an empty list"),
+                "give at least one id, or leave the query out",
+            ));
         }
         let known = match self.tasks.get(task) {
             Some((TaskKind::ImageToText, _)) => &self.texts,
@@ -316,7 +332,10 @@ impl<'a> Reader<'a> {
                 return Err(self.refuse(format!("{about} ranks `{id}`, which is not in the gallery"), &hint));
             };
             if !seen.insert(row) {
-                return Err(self.refuse(format!("{about} ranks `{id}` twice"), "every id may stand once in a list"));
+                return Err(self.refuse(
+                    format!("{about} ranks `{id}` twice"),
+                    "every id may stand once in a list",
+                ));
             }
             rows.push(row);
         }
@@ -357,7 +376,11 @@ pub fn write(path: &Path, benchmark: &Benchmark, variant: &Variant, outcomes: &[
         for (task, outcome) in variant.tasks.iter().zip(outcomes) {
             for (query, head) in task.queries.iter().zip(&outcome.heads) {
                 let ids = head.iter().map(|row| id_of(benchmark, task, *row)).collect();
-                let (ranked, subset) = if task.gallery.is_empty() { (None, Some(ids)) } else { (Some(ids), None) };
+                let (ranked, subset) = if task.gallery.is_empty() {
+                    (None, Some(ids))
+                } else {
+                    (Some(ids), None)
+                };
                 let line = Line {
                     task: Some(task.name.clone()),
                     query: query.id.clone(),
@@ -394,7 +417,11 @@ pub fn write_queries(path: &Path, benchmark: &Benchmark, variant: &Variant) -> R
                 let line = QueryLine {
                     task: &task.name,
                     query: &query.id,
-                    images: query.images.iter().map(|row| benchmark.images[*row].path.as_path()).collect(),
+                    images: query
+                        .images
+                        .iter()
+                        .map(|row| benchmark.images[*row].path.as_path())
+                        .collect(),
                     text: &query.text,
                     candidates: query.subset.iter().map(|row| id_of(benchmark, task, *row)).collect(),
                 };

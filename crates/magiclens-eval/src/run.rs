@@ -79,18 +79,11 @@ fn run_task(
     let rows = items_of(task);
     let gallery = system.gallery(system.space(task.kind), &rows)?;
     let ranker = Ranker::new(task, rows, head);
-    let mut outcome = TaskOutcome {
-        values: vec![Vec::with_capacity(task.queries.len()); task.measures.len()],
-        heads: Vec::with_capacity(task.queries.len()),
-    };
+    let mut outcome = TaskOutcome::of(task);
     for queries in task.queries.chunks(QUERIES) {
         let vectors = system.queries(task.kind, queries)?;
-        for (values, head) in ranker.rank_all(queries, &vectors, &gallery) {
-            values
-                .into_iter()
-                .zip(&mut outcome.values)
-                .for_each(|(value, all)| all.push(value));
-            outcome.heads.push(head);
+        for (values, ranked) in ranker.rank_all(queries, &vectors, &gallery) {
+            outcome.push(task, values, ranked, head);
         }
         progress(Step::Advance(queries.len()));
     }
@@ -125,17 +118,15 @@ impl<'a> Ranker<'a> {
         }
     }
 
-    fn rank_all(&self, queries: &[Query], vectors: &Matrix, gallery: &Matrix) -> Vec<(Vec<f64>, Vec<usize>)> {
+    fn rank_all(&self, queries: &[Query], vectors: &Matrix, gallery: &Matrix) -> Vec<(Vec<f64>, Ranked)> {
         score_all(vectors, gallery, |at, scores| {
             let query = &queries[at];
-            let ranked = self.ranked(query, scores);
+            let mut ranked = self.ranked(query, scores);
             let values = judge(self.task, &self.classes, query, &ranked);
-            let list = if self.task.gallery.is_empty() {
-                ranked.subset
-            } else {
-                ranked.items
-            };
-            (values, list.into_iter().take(self.head).collect())
+            // Whole rankings of many queries would not fit into memory.
+            ranked.items.truncate(self.head);
+            ranked.items.shrink_to_fit();
+            (values, ranked)
         })
     }
 

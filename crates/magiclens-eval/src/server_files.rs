@@ -13,7 +13,7 @@ use crate::outcome::TaskOutcome;
 use crate::predictions::Predictions;
 
 /// Ids of each list that the servers want.
-const TOP: usize = 50;
+pub const TOP: usize = 50;
 /// Ids of each list of CIRR's subset file.
 const TOP_SUBSET: usize = 3;
 /// Queries of CIRCO's test split.
@@ -32,10 +32,7 @@ pub struct Answer {
     pub subset: Vec<usize>,
 }
 
-/// The answers in a file of rankings.
-///
-/// # Errors
-/// Queries without an answer.
+/// The answers in a file of rankings; a query without one gives an empty list, which [`write`] refuses.
 pub fn answers_of(predictions: &Predictions, task: &Task) -> Vec<Answer> {
     let answer = |query: &Query| {
         let ranked = predictions.ranked(task, query).unwrap_or_default();
@@ -47,17 +44,14 @@ pub fn answers_of(predictions: &Predictions, task: &Task) -> Vec<Answer> {
     task.queries.iter().map(answer).collect()
 }
 
-/// The answers in the outcome of a run that kept at least 50 of each ranking and all of each subset.
-pub fn answers_of_run(task: &Task, outcome: &TaskOutcome, subsets: &[Vec<usize>]) -> Vec<Answer> {
-    let subset = |at: usize| subsets.get(at).cloned().unwrap_or_default();
-    let answers = outcome.heads.iter().enumerate();
-    answers
-        .map(|(at, head)| Answer {
-            ranked: head.clone(),
-            subset: subset(at),
-        })
-        .take(task.queries.len())
-        .collect()
+/// The answers in the outcome of a run that kept at least 50 of each ranking.
+pub fn answers_of_run(outcome: &TaskOutcome) -> Vec<Answer> {
+    let both = outcome.heads.iter().zip(&outcome.subsets);
+    both.map(|(ranked, subset)| Answer {
+        ranked: ranked.clone(),
+        subset: subset.clone(),
+    })
+    .collect()
 }
 
 /// Writes the server files of a benchmark into a folder and gives their paths: `circo_test.json`, or `cirr_recall.json` and
@@ -101,18 +95,29 @@ fn circo(benchmark: &Benchmark, task: &Task, answers: &[Answer]) -> Result<Strin
     };
     let mut entries: BTreeMap<usize, Value> = BTreeMap::new();
     for (query, answer) in task.queries.iter().zip(answers) {
-        let number = query.id.parse().map_err(|_| refuse(format!("`{}` is not the number of a query", query.id)))?;
+        let number = query
+            .id
+            .parse()
+            .map_err(|_| refuse(format!("`{}` is not the number of a query", query.id)))?;
         entries.insert(number, list(benchmark, &query.id, &answer.ranked, TOP).map_err(refuse)?);
     }
     if let Some(missing) = (0..CIRCO_QUERIES).find(|number| !entries.contains_key(number)) {
         let found = entries.len();
-        return Err(refuse(format!("it wants all {CIRCO_QUERIES} queries, but {found} are answered; query {missing} is not")));
+        return Err(refuse(format!(
+            "it wants all {CIRCO_QUERIES} queries, but {found} are answered; query {missing} is not"
+        )));
     }
     if CIRCO_QUERIES < entries.len() {
-        return Err(refuse(format!("it wants {CIRCO_QUERIES} queries, but {} are answered", entries.len())));
+        return Err(refuse(format!(
+            "it wants {CIRCO_QUERIES} queries, but {} are answered",
+            entries.len()
+        )));
     }
     // Written by hand, since a JSON map would put "10" before "2".
-    let lines: Vec<String> = entries.iter().map(|(number, ids)| format!("\"{number}\": {ids}")).collect();
+    let lines: Vec<String> = entries
+        .iter()
+        .map(|(number, ids)| format!("\"{number}\": {ids}"))
+        .collect();
     Ok(format!("{{{}}}\n", lines.join(",\n")))
 }
 
@@ -128,20 +133,28 @@ fn cirr(benchmark: &Benchmark, task: &Task, answers: &[Answer]) -> Result<[Strin
             let ids = list(benchmark, &query.id, rows, top).map_err(refuse)?;
             let shown = &rows[..top];
             if let Some(row) = shown.iter().find(|row| query.images.contains(row)) {
-                return Err(refuse(format!("pair {} ranks its own picture `{}`", query.id, benchmark.images[*row].id)));
+                return Err(refuse(format!(
+                    "pair {} ranks its own picture `{}`",
+                    query.id, benchmark.images[*row].id
+                )));
             }
             if at == 1
                 && let Some(row) = shown.iter().find(|row| !query.subset.contains(row))
             {
                 let id = &benchmark.images[*row].id;
-                return Err(refuse(format!("pair {} ranks `{id}`, which is not in its subset", query.id)));
+                return Err(refuse(format!(
+                    "pair {} ranks `{id}`, which is not in its subset",
+                    query.id
+                )));
             }
             files[at].1.insert(query.id.clone(), ids);
         }
     }
     let found = files[0].1.len();
     if found != CIRR_QUERIES {
-        return Err(refuse(format!("it wants all {CIRR_QUERIES} queries, but {found} are answered")));
+        return Err(refuse(format!(
+            "it wants all {CIRR_QUERIES} queries, but {found} are answered"
+        )));
     }
     let mut texts = Vec::with_capacity(2);
     for (metric, mut lists) in files {
@@ -149,7 +162,10 @@ fn cirr(benchmark: &Benchmark, task: &Task, answers: &[Answer]) -> Result<[Strin
         lists.insert("metric".to_owned(), json!(metric));
         let text = Value::Object(lists).to_string();
         if CIRR_MAX_BYTES < text.len() {
-            return Err(refuse(format!("the {metric} file has {} bytes, more than {CIRR_MAX_BYTES}", text.len())));
+            return Err(refuse(format!(
+                "the {metric} file has {} bytes, more than {CIRR_MAX_BYTES}",
+                text.len()
+            )));
         }
         texts.push(text);
     }
@@ -159,7 +175,10 @@ fn cirr(benchmark: &Benchmark, task: &Task, answers: &[Answer]) -> Result<[Strin
 /// The first `top` ids of a list, or the rule that it breaks.
 fn list(benchmark: &Benchmark, query: &str, rows: &[usize], top: usize) -> Result<Value, String> {
     if rows.len() < top {
-        return Err(format!("query {query} ranks {} pictures, but {top} are wanted", rows.len()));
+        return Err(format!(
+            "query {query} ranks {} pictures, but {top} are wanted",
+            rows.len()
+        ));
     }
     let mut seen = HashSet::new();
     let mut ids = Vec::with_capacity(top);
