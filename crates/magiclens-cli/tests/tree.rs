@@ -15,7 +15,8 @@ const USES: &[(&str, &[&str])] = &[
     ("index", &["data"]),
     ("train", &["data", "model", "index"]),
     ("serve", &["data", "model", "index"]),
-    ("cli", &["data", "model", "index", "train", "serve"]),
+    ("compare", &["data", "index", "serve"]),
+    ("cli", &["data", "model", "index", "train", "serve", "compare"]),
 ];
 
 /// What a crate must not know, as the crates by which it would.
@@ -25,6 +26,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("index", &["axum", "burn", "tokio"]),
     ("train", &["axum", "rusqlite", "tokio"]),
     ("serve", &["burn", "parquet", "rusqlite"]),
+    ("compare", &["burn", "parquet", "rusqlite"]),
     ("cli", &["axum", "burn", "rusqlite"]),
 ];
 
