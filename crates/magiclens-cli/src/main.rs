@@ -1,6 +1,7 @@
 //! The `magiclens` program: parses, calls, reports. One file per subcommand.
 
 mod collection;
+mod compare;
 mod embed;
 mod eval;
 mod evaluate;
@@ -32,6 +33,7 @@ enum Command {
     Index(index::Args),
     Search(search::Args),
     Serve(serve::Args),
+    Compare(Box<compare::Args>),
     Embed(embed::Args),
     Tokenize(tokenize::Args),
     Model(model::Args),
@@ -63,6 +65,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Index(args) => index::run(args),
         Command::Search(args) => search::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Compare(args) => compare::run(&args),
         Command::Embed(args) => embed::run(args),
         Command::Tokenize(args) => tokenize::run(args),
         Command::Model(args) => model::run(args),
