@@ -131,21 +131,35 @@ fn entries(name: &str, data: &Path) -> anyhow::Result<Vec<(Entry, PathBuf)>> {
     if name != "all" {
         let entry = Entry::named(name).with_context(|| {
             let names: Vec<&str> = ALL.iter().map(|entry| entry.name).collect();
-            format!("there is no benchmark `{name}`\nhint: it is one of {}, own, all", names.join(", "))
+            format!(
+                "there is no benchmark `{name}`\nhint: it is one of {}, own, all",
+                names.join(", ")
+            )
         })?;
         return Ok(vec![(*entry, data.to_owned())]);
     }
     let mut found = Vec::new();
     for entry in ALL {
-        let folder = [entry.folder, entry.name].map(|name| data.join(name)).into_iter().find(|path| path.is_dir());
+        let folder = [entry.folder, entry.name]
+            .map(|name| data.join(name))
+            .into_iter()
+            .find(|path| path.is_dir());
         match folder {
             Some(folder) => found.push((entry, folder)),
-            None => tell(&format!("{}: no folder `{}`, left out", entry.title, data.join(entry.folder).display())),
+            None => tell(&format!(
+                "{}: no folder `{}`, left out",
+                entry.title,
+                data.join(entry.folder).display()
+            )),
         }
     }
     if found.is_empty() {
         let names: Vec<&str> = ALL.iter().map(|entry| entry.folder).collect();
-        bail!("`{}` holds no benchmark\nhint: each has its own folder in it: {}", data.display(), names.join(", "));
+        bail!(
+            "`{}` holds no benchmark\nhint: each has its own folder in it: {}",
+            data.display(),
+            names.join(", ")
+        );
     }
     Ok(found)
 }
@@ -185,7 +199,9 @@ fn training_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let table = folder.join("pictures.parquet");
     let files: Vec<PathBuf> = if table.is_file() {
         let pictures = magiclens_data::read_pictures(&table)?;
-        let trained = pictures.iter().filter(|picture| picture.split == magiclens_data::Split::Train);
+        let trained = pictures
+            .iter()
+            .filter(|picture| picture.split == magiclens_data::Split::Train);
         trained.map(|picture| folder.join(&picture.path)).collect()
     } else {
         leakage::picture_files(folder)
@@ -266,11 +282,21 @@ fn measure(
     };
     let names = Names {
         title: entry.title,
-        split: args.split.as_deref().or(entry.splits.first().copied()).unwrap_or_default(),
-        template: args.template.as_deref().or(entry.templates.first().copied()).unwrap_or_default(),
+        split: args
+            .split
+            .as_deref()
+            .or(entry.splits.first().copied())
+            .unwrap_or_default(),
+        template: args
+            .template
+            .as_deref()
+            .or(entry.templates.first().copied())
+            .unwrap_or_default(),
     };
     let contestants = models.contestants(&args.predictions);
-    let evaluated = evaluate(benchmark, names, folder, &contestants, &options, &|step| progress.show(step));
+    let evaluated = evaluate(benchmark, names, folder, &contestants, &options, &|step| {
+        progress.show(step)
+    });
     evaluated.with_context(|| format!("{} cannot be measured", entry.title))
 }
 
@@ -320,8 +346,16 @@ fn check_all(args: &Args, folder: &Path, progress: &Progress) -> anyhow::Result<
     } else {
         found.iter().map(Check::to_string).collect()
     })?;
-    let failed: Vec<&str> = found.iter().filter(|check| !check.passes()).map(|check| check.benchmark.as_str()).collect();
-    ensure!(failed.is_empty(), "these data cannot give comparable figures: {}", failed.join(", "));
+    let failed: Vec<&str> = found
+        .iter()
+        .filter(|check| !check.passes())
+        .map(|check| check.benchmark.as_str())
+        .collect();
+    ensure!(
+        failed.is_empty(),
+        "these data cannot give comparable figures: {}",
+        failed.join(", ")
+    );
     Ok(())
 }
 

@@ -182,9 +182,15 @@ impl Cache {
     ) -> Result<Vec<Vec<f32>>, EvalError> {
         let mut found = self.get(keys, dim)?;
         let mut first: HashMap<Key, usize> = HashMap::new();
-        let missing: Vec<usize> = (0..keys.len())
-            .filter(|at| found[*at].is_none() && first.insert(keys[*at], *at).is_none())
-            .collect();
+        let mut missing = Vec::new();
+        for at in 0..keys.len() {
+            if found[at].is_none() {
+                first.entry(keys[at]).or_insert_with(|| {
+                    missing.push(at);
+                    at
+                });
+            }
+        }
         for rows in missing.chunks(512) {
             let made = compute(rows)?;
             let vectors: Vec<(Key, &[f32])> = rows

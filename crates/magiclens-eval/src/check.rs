@@ -55,8 +55,16 @@ impl fmt::Display for Check {
         let verdict = if self.passes() { "complete" } else { "NOT COMPLETE" };
         writeln!(f, "{}: {verdict}, {} pictures named", self.benchmark, self.pictures)?;
         for count in &self.counts {
-            let mark = if count.found == count.published { "ok   " } else { "WRONG" };
-            writeln!(f, "  {mark}  {}: {}, published {}", count.what, count.found, count.published)?;
+            let mark = if count.found == count.published {
+                "ok   "
+            } else {
+                "WRONG"
+            };
+            writeln!(
+                f,
+                "  {mark}  {}: {}, published {}",
+                count.what, count.found, count.published
+            )?;
         }
         let missing = self.missing.iter().map(|path| path.display().to_string());
         list(f, "missing", self.missing.len(), missing)?;
@@ -67,7 +75,9 @@ impl fmt::Display for Check {
         list(f, "corrupt", self.corrupt.len(), corrupt)?;
         let extra = self.extra.iter().map(|path| path.display().to_string());
         list(f, "extra (harmless)", self.extra.len(), extra)?;
-        self.remarks.iter().try_for_each(|remark| writeln!(f, "  note: {remark}"))
+        self.remarks
+            .iter()
+            .try_for_each(|remark| writeln!(f, "  note: {remark}"))
     }
 }
 

@@ -138,7 +138,9 @@ pub fn evaluate(
         }
         if let (Some(variant), Some(outcomes)) = (benchmark.variants.first(), found.first()) {
             for (task, outcome) in variant.tasks.iter().zip(outcomes) {
-                system.failures.extend(failures(&benchmark, variant, task, outcome, options.failures));
+                system
+                    .failures
+                    .extend(failures(&benchmark, variant, task, outcome, options.failures));
             }
         }
         systems.push(system);
@@ -269,7 +271,10 @@ fn failures(
                 query: query.id.clone(),
                 text: query.text.clone(),
                 images: query.images.iter().map(|row| picture(benchmark, *row)).collect(),
-                truth: truth(task, query).iter().map(|row| shown(benchmark, task, *row)).collect(),
+                truth: truth(task, query)
+                    .iter()
+                    .map(|row| shown(benchmark, task, *row))
+                    .collect(),
                 came: outcome.heads[at]
                     .iter()
                     .take(CAME_SHOWN)
@@ -292,7 +297,11 @@ fn truth(task: &Task, query: &Query) -> Vec<usize> {
         Truth::Hidden => Vec::new(),
         Truth::Items(rows) => rows.iter().copied().take(TRUTH_SHOWN).collect(),
         Truth::Class(class) => {
-            let members = task.gallery.iter().zip(&task.classes).filter(|(_, found)| *found == class);
+            let members = task
+                .gallery
+                .iter()
+                .zip(&task.classes)
+                .filter(|(_, found)| *found == class);
             members.map(|(row, _)| *row).take(TRUTH_SHOWN).collect()
         }
     }

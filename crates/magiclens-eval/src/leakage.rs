@@ -104,7 +104,11 @@ impl fmt::Display for Leakage {
         )?;
         for leak in self.leaks.iter().take(SHOWN) {
             let (picture, training) = (leak.picture.display(), leak.training.display());
-            writeln!(f, "  {picture}  is  {training}  ({:?}, {} bits differ)", leak.likeness, leak.bits)?;
+            writeln!(
+                f,
+                "  {picture}  is  {training}  ({:?}, {} bits differ)",
+                leak.likeness, leak.bits
+            )?;
         }
         if SHOWN < self.leaks.len() {
             writeln!(f, "  .. and {} more; `--json` lists all", self.leaks.len() - SHOWN)?;
