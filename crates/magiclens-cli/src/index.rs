@@ -78,6 +78,24 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Brings the pictures below a folder into an index of this model, as `magiclens index` does.
+pub(crate) fn bring_up_to_date(index: &Path, pictures: &Path, model: &Path) -> anyhow::Result<()> {
+    let args = Args {
+        paths: vec![pictures.to_owned()],
+        index: index.to_owned(),
+        model: Some(model.to_owned()),
+        batch: 32,
+        rebuild: false,
+        forget: Vec::new(),
+        list_skipped: false,
+        json: false,
+    };
+    if index_paths(&args)?.interrupted {
+        bail!("stopped before the end; what is done is safe\nhint: run the same command again to go on");
+    }
+    Ok(())
+}
+
 /// What a run did.
 #[derive(Serialize)]
 struct Report {
@@ -226,7 +244,7 @@ fn interrupt_flag() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(flag)
 }
 
-fn progress(template: &str) -> ProgressBar {
+pub(crate) fn progress(template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).expect("the templates in this file are valid");
     let bar = ProgressBar::new(0).with_style(style.progress_chars("━╸─"));
     bar.enable_steady_tick(Duration::from_millis(200));

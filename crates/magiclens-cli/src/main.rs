@@ -1,12 +1,15 @@
 //! The `magiclens` program: parses, calls, reports. One file per subcommand.
 
 mod collection;
+mod compare;
 mod embed;
+mod eval;
 mod evaluate;
 mod import;
 mod index;
 mod model;
 mod model_choice;
+mod progress;
 mod search;
 mod serve;
 mod sheet;
@@ -30,6 +33,7 @@ enum Command {
     Index(index::Args),
     Search(search::Args),
     Serve(serve::Args),
+    Compare(Box<compare::Args>),
     Embed(embed::Args),
     Tokenize(tokenize::Args),
     Model(model::Args),
@@ -37,6 +41,7 @@ enum Command {
     Collection(collection::Args),
     Train(train::Args),
     Evaluate(evaluate::Args),
+    Eval(eval::Args),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +65,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Index(args) => index::run(args),
         Command::Search(args) => search::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Compare(args) => compare::run(&args),
         Command::Embed(args) => embed::run(args),
         Command::Tokenize(args) => tokenize::run(args),
         Command::Model(args) => model::run(args),
@@ -67,6 +73,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Collection(args) => collection::run(args),
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),
+        Command::Eval(args) => eval::run(args),
     }
 }
 

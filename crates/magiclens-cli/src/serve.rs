@@ -70,7 +70,7 @@ fn announce(url: &str) {
 }
 
 /// Best effort: the address was printed anyway.
-fn open_browser(url: &str) {
+pub(crate) fn open_browser(url: &str) {
     let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
     let quiet = Stdio::null;
     if let Err(error) = Command::new(program)

@@ -16,7 +16,8 @@ const USES: &[(&str, &[&str])] = &[
     ("train", &["data", "model", "index"]),
     ("eval", &["data", "model"]),
     ("serve", &["data", "model", "index"]),
-    ("cli", &["data", "model", "index", "train", "eval", "serve"]),
+    ("compare", &["data", "index", "serve"]),
+    ("cli", &["data", "model", "index", "train", "eval", "serve", "compare"]),
 ];
 
 /// What a crate must not know, as the crates by which it would.
@@ -27,6 +28,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("train", &["axum", "rusqlite", "tokio"]),
     ("eval", &["axum", "burn", "parquet", "tokio"]),
     ("serve", &["burn", "parquet", "rusqlite"]),
+    ("compare", &["burn", "parquet", "rusqlite"]),
     ("cli", &["axum", "burn", "rusqlite"]),
 ];
 

@@ -10,7 +10,11 @@
 //! | `collection.rs` | a part of a collection, which our own are made of |
 //! | `robustness/` | what other words, "not", nonsense and missing answers do |
 //! | `crop.rs` | the part of a picture that is shown |
-//! | `outcome.rs` | rankings become figures |
+//! | `pictures.rs`, `cache.rs` | pictures become vectors, once |
+//! | `system.rs`, `run.rs` | weights and a way to ask them; every query of every variant |
+//! | `outcome.rs`, `evaluate.rs` | rankings become figures, figures of several systems a report |
+//! | `check.rs` | a data folder before anything is computed |
+//! | `predictions.rs`, `server_files.rs` | rankings of any system; files for the servers of hidden truth |
 //! | `report/` | what was found, for machines and people |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -18,16 +22,27 @@
 mod annotations;
 pub mod benchmark;
 pub mod benchmarks;
+pub mod cache;
+pub mod check;
 pub mod collection;
 mod crop;
 mod error;
+pub mod evaluate;
 mod id;
+pub mod leakage;
+mod memory;
 pub mod metrics;
 pub mod outcome;
+pub mod pictures;
+pub mod predictions;
 pub mod ranking;
 pub mod report;
 pub mod robustness;
+pub mod run;
+pub mod server_files;
 pub mod statistics;
+pub mod system;
 
 pub use error::{BrokenPicture, EvalError};
 pub use id::Id;
+pub use memory::peak_memory_bytes;

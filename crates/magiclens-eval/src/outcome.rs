@@ -27,6 +27,34 @@ pub struct TaskOutcome {
     pub values: Vec<Vec<f64>>,
     /// `[query]`: the first rows of the ranking (or of the candidates).
     pub heads: Vec<Vec<usize>>,
+    /// `[query]`: the candidates, best first; empty where no measure looks at them.
+    pub subsets: Vec<Vec<usize>>,
+}
+
+impl TaskOutcome {
+    /// No query yet.
+    pub fn of(task: &Task) -> Self {
+        Self {
+            values: vec![Vec::with_capacity(task.queries.len()); task.measures.len()],
+            heads: Vec::with_capacity(task.queries.len()),
+            subsets: Vec::with_capacity(task.queries.len()),
+        }
+    }
+
+    /// Adds the values of the next query, a value a measure, and its answer, of which the first `head` items are kept.
+    pub fn push(&mut self, task: &Task, values: Vec<f64>, ranked: Ranked, head: usize) {
+        values
+            .into_iter()
+            .zip(&mut self.values)
+            .for_each(|(value, all)| all.push(value));
+        let list = if task.gallery.is_empty() {
+            &ranked.subset
+        } else {
+            &ranked.items
+        };
+        self.heads.push(list[..list.len().min(head)].to_vec());
+        self.subsets.push(ranked.subset);
+    }
 }
 
 /// A mean with its interval, in 0..1.

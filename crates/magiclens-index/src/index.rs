@@ -278,6 +278,11 @@ impl Index {
         Ok(pictures)
     }
 
+    /// The ids of all pictures, in their order.
+    pub fn ids(&self) -> Result<Vec<ImageId>, IndexError> {
+        self.sql(store::first_ids(&self.connection, usize::MAX))
+    }
+
     /// The file of the picture's thumbnail, a JPEG. A missing one is made again from the picture.
     ///
     /// `None` if the picture is not in the index, or the thumbnail and all its files are gone.

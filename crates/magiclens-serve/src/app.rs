@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::middleware;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use magiclens_data::decode;
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::error::ApiError;
-use crate::guard::{self, HostPolicy};
+use crate::guard::{HostPolicy, guarded};
 use crate::model::ModelQueue;
 use crate::store::Store;
 use crate::{page, pictures, search};
@@ -91,7 +90,8 @@ impl AppState {
 
 /// The API and the page.
 pub fn router(state: AppState) -> Router {
-    Router::new()
+    let (hosts, timeout) = (state.hosts, state.limits.timeout);
+    let routes = Router::new()
         .route("/", get(page::index))
         .route("/page/{file}", get(page::file))
         .route("/healthz", get(health))
@@ -104,8 +104,8 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(async |request: Request| ApiError::WrongMethod(request.uri().path().to_owned()))
         .fallback(async |request: Request| ApiError::NotFound(request.uri().path().to_owned()))
         .layer(DefaultBodyLimit::max(state.limits.max_body_bytes))
-        .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
-        .with_state(state)
+        .with_state(state);
+    guarded(routes, hosts, timeout)
 }
 
 /// Ready as long as the model's thread lives.

@@ -5,15 +5,15 @@
 //! both are refused.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use axum::middleware::Next;
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 
-use crate::app::AppState;
 use crate::error::ApiError;
 
 /// Only what the page ships runs; nothing is loaded from, sent to or framed by another site.
@@ -60,15 +60,26 @@ impl HostPolicy {
     }
 }
 
-/// The middleware around all routes.
-pub(crate) async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {
+/// Puts the guard around all routes of a service, fallbacks included: requests for other hosts or from other sites are
+/// refused with 403, those that take longer than `timeout` with 503, and every answer carries the security headers.
+pub fn guarded(router: Router, hosts: HostPolicy, timeout: Duration) -> Router {
+    router.layer(middleware::from_fn_with_state(Guard { hosts, timeout }, guard))
+}
+
+#[derive(Clone, Copy)]
+struct Guard {
+    hosts: HostPolicy,
+    timeout: Duration,
+}
+
+async fn guard(State(Guard { hosts, timeout }): State<Guard>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = match check_origin(state.hosts, &request) {
+    let mut response = match check_origin(hosts, &request) {
         Err(error) => error.into_response(),
-        Ok(()) => match tokio::time::timeout(state.limits.timeout, next.run(request)).await {
+        Ok(()) => match tokio::time::timeout(timeout, next.run(request)).await {
             Ok(response) => response,
-            Err(_) => ApiError::TimedOut(state.limits.timeout.as_secs()).into_response(),
+            Err(_) => ApiError::TimedOut(timeout.as_secs()).into_response(),
         },
     };
     for (name, value) in SECURITY_HEADERS {

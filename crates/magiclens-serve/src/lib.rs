@@ -2,7 +2,8 @@
 //!
 //! [`router`] is the whole service as a value and needs no socket, so tests call it; [`run`] opens the model, the index and
 //! a port around it. One thread owns the model ([`ModelQueue`]); the index is asked on the blocking pool; every queue is
-//! bounded, and what does not fit is refused with 503 at once.
+//! bounded, and what does not fit is refused with 503 at once. Another service on this machine takes the guard, the socket
+//! and the shutdown from here: [`guarded`], [`listen`], [`serve_until_stopped`].
 //!
 //! | file | matter |
 //! |---|---|
@@ -34,7 +35,9 @@ mod towers;
 
 pub use app::{AppState, Limits, router};
 pub use error::ApiError;
-pub use guard::HostPolicy;
+pub use guard::{HostPolicy, guarded};
 pub use model::{Embed, ModelQueue};
-pub use server::{ServeConfig, run};
+pub use page::ICON;
+pub use pictures::{REVALIDATE, cached};
+pub use server::{ServeConfig, listen, run, serve_until_stopped};
 pub use store::Store;

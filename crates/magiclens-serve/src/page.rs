@@ -7,6 +7,9 @@ use axum::response::Response;
 use crate::error::ApiError;
 use crate::pictures::{REVALIDATE, cached};
 
+/// The program's mark, an SVG.
+pub const ICON: &str = include_str!("../page/icon.svg");
+
 const INDEX: &str = include_str!("../page/index.html");
 
 /// Name, content type, content.
@@ -51,7 +54,7 @@ const FILES: [(&str, &str, &str); 9] = [
         "text/javascript; charset=utf-8",
         include_str!("../page/notice.js"),
     ),
-    ("icon.svg", "image/svg+xml", include_str!("../page/icon.svg")),
+    ("icon.svg", "image/svg+xml", ICON),
 ];
 
 /// `GET /`.

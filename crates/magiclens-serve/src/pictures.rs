@@ -17,7 +17,7 @@ use crate::error::ApiError;
 use crate::request::parse_id;
 
 /// For what may change under its address: ask each time, and hear "not modified".
-pub(crate) const REVALIDATE: &str = "no-cache";
+pub const REVALIDATE: &str = "no-cache";
 
 /// For thumbnails: another version of the program may draw them in another way.
 const FOR_A_WHILE: &str = "private, max-age=600";
@@ -175,7 +175,7 @@ pub(crate) async fn thumbnail(
 }
 
 /// Answers with the content, or with "not modified" if the client has it already.
-pub(crate) fn cached(
+pub fn cached(
     request: &HeaderMap,
     content_type: &'static str,
     cache_control: &'static str,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use axum::Router;
 use magiclens_index::{IndexError, ModelStamp};
 use magiclens_model::Embedder;
 use tokio::net::TcpListener;
@@ -54,18 +55,39 @@ impl ServeConfig {
 /// # Errors
 /// If the port is taken, or the index or the model cannot be opened, or they do not belong together.
 pub async fn run(config: ServeConfig, ready: impl FnOnce(&str)) -> anyhow::Result<()> {
-    let address = SocketAddr::new(config.host, config.port);
-    let listener = TcpListener::bind(address).await.map_err(|error| {
-        anyhow!("cannot listen on `{address}`: {error}\nhint: choose another port with `--port`; 0 picks a free one")
-    })?;
-    let address = listener.local_addr().context("the listening socket has no address")?;
+    // The port first: that it is taken should not be said after a long start.
+    let listener = listen(SocketAddr::new(config.host, config.port)).await?;
     let state = tokio::task::spawn_blocking(move || open(&config)).await??;
+    serve_until_stopped(listener, router(state), ready).await
+}
+
+/// Takes a port.
+///
+/// # Errors
+/// If it is taken, or the address is not of this machine.
+pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        anyhow!("cannot listen on `{address}`: {error}\nhint: choose another port with `--port`; 0 picks a free one")
+    })
+}
+
+/// Answers requests until the process is told to stop (Ctrl-C or SIGTERM), then lets running ones end; `ready` is called
+/// once with the address.
+///
+/// # Errors
+/// If the socket fails.
+pub async fn serve_until_stopped(
+    listener: TcpListener,
+    router: Router,
+    ready: impl FnOnce(&str),
+) -> anyhow::Result<()> {
+    let address = listener.local_addr().context("the listening socket has no address")?;
     let url = format!("http://{address}");
     tracing::info!(url, "serving");
     ready(&url);
 
     let (stopping, stopped) = oneshot::channel();
-    let server = axum::serve(listener, router(state)).with_graceful_shutdown(async move {
+    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
         stop_signal().await;
         _ = stopping.send(());
     });

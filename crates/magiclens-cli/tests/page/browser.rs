@@ -26,6 +26,7 @@ const FLAGS: [&str; 8] = [
 pub const TAB: char = '\u{E004}';
 pub const ENTER: char = '\u{E007}';
 pub const ESCAPE: char = '\u{E00C}';
+pub const LEFT: char = '\u{E012}';
 pub const RIGHT: char = '\u{E014}';
 pub const DOWN: char = '\u{E015}';
 
@@ -178,6 +179,20 @@ impl Browser {
     pub fn click(&self, selector: &str) {
         let element = self.element(selector);
         self.command("POST", &format!("/element/{element}/click"), &json!({}));
+    }
+
+    /// Two real clicks, as quick as they come.
+    pub fn double_click(&self, selector: &str) {
+        let element = json!({ "element-6066-11e4-a52e-4f735466cecf": self.element(selector) });
+        let mut steps = vec![json!({ "type": "pointerMove", "origin": element, "x": 0, "y": 0 })];
+        for _ in 0..2 {
+            steps.extend(["pointerDown", "pointerUp"].map(|kind| json!({ "type": kind, "button": 0 })));
+        }
+        self.command(
+            "POST",
+            "/actions",
+            &json!({ "actions": [{ "type": "pointer", "id": "mouse", "actions": steps }] }),
+        );
     }
 
     /// Real key strokes into an element; a path, into a file input.

@@ -1,8 +1,9 @@
-//! The search page in a real browser: the real program serves an index of pictures that the test draws, with the real small
-//! model; headless Chromium uses the page as people do.
+//! The pages in a real browser, which headless Chromium uses as people do. The search page: the real program serves an index
+//! of pictures that the test draws, with the real small model. The comparison: in `compare.rs`.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod browser;
+mod compare;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,0 +1,234 @@
+//! The service as a value: what the handlers share, the table of routes, and every way a request can fail.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::anyhow;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Path as UrlPath, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use magiclens_data::ImageId;
+use magiclens_serve::{ApiError, HostPolicy, cached, guarded};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::error::CompareError;
+use crate::judgement::{Choice, RaterName};
+use crate::page;
+use crate::ratings::{Judgements, Ratings};
+use crate::session::{Session, View};
+use crate::study::{Study, picture_path};
+
+const MAX_BODY_BYTES: usize = 16 << 10;
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A picture's address names its content, so it never changes.
+const FOREVER: &str = "private, max-age=31536000, immutable";
+
+/// What all handlers share. Cheap to clone.
+#[derive(Clone)]
+pub struct AppState {
+    dir: Arc<Path>,
+    study: Arc<Study>,
+    ratings: Arc<Mutex<Ratings>>,
+}
+
+impl AppState {
+    /// Opens the study in `dir` for raters.
+    ///
+    /// # Errors
+    /// See [`Study::open`] and [`Ratings::open`].
+    pub fn open(dir: &Path) -> Result<Self, CompareError> {
+        let study = Study::open(dir)?;
+        let ratings = Ratings::open(dir, &study)?;
+        Ok(Self {
+            dir: dir.into(),
+            study: Arc::new(study),
+            ratings: Arc::new(Mutex::new(ratings)),
+        })
+    }
+
+    /// What everybody said so far.
+    pub fn judgements(&self) -> Judgements {
+        self.ratings().judgements().clone()
+    }
+
+    // A judgement is added to memory after it is on the disk, so a panic leaves nothing half done.
+    fn ratings(&self) -> std::sync::MutexGuard<'_, Ratings> {
+        self.ratings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The API and the page, for this machine only.
+pub fn router(state: AppState) -> Router {
+    let routes = Router::new()
+        .route("/", get(page::index))
+        .route("/page/{file}", get(page::file))
+        .route("/healthz", get(async || Json(json!({ "status": "ok" }))))
+        .route("/api/item", get(item))
+        .route("/api/judge", post(judge))
+        .route("/api/undo", post(undo))
+        .route("/api/pictures/{id}", get(picture))
+        .method_not_allowed_fallback(async |request: Request| {
+            Refusal::from(ApiError::WrongMethod(request.uri().path().to_owned()))
+        })
+        .fallback(async |request: Request| Refusal::from(ApiError::NotFound(request.uri().path().to_owned())))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(state);
+    guarded(routes, HostPolicy::Loopback, TIMEOUT)
+}
+
+/// Why a request was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// As in every service of ours.
+    #[error(transparent)]
+    Common(#[from] ApiError),
+    /// The rater has no such item.
+    #[error("there is no such question for this name")]
+    UnknownItem,
+    /// The item was judged already, and not like this.
+    #[error("this question was answered already, with `{}`", .0.word())]
+    JudgedOtherwise(Choice),
+    /// Another item comes first.
+    #[error("this question is not the next one")]
+    NotAtHand,
+    /// Only the last judgement can be taken back.
+    #[error("only the last answer can be taken back")]
+    NotTheLast,
+}
+
+impl From<CompareError> for Refusal {
+    fn from(error: CompareError) -> Self {
+        Self::Common(ApiError::Internal(anyhow!(error)))
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let error = self.to_string();
+        let (status, hint) = match self {
+            Self::Common(error) => return error.into_response(),
+            Self::UnknownItem => (StatusCode::NOT_FOUND, "reload the page"),
+            Self::JudgedOtherwise(_) => (StatusCode::CONFLICT, "take it back with “Undo” to answer anew"),
+            Self::NotAtHand | Self::NotTheLast => {
+                (StatusCode::CONFLICT, "the page was open twice; here is where you are")
+            }
+        };
+        no_store((status, Json(json!({ "error": error, "hint": hint }))))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ItemParams {
+    rater: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JudgeRequest {
+    rater: String,
+    item: String,
+    choice: Choice,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UndoRequest {
+    rater: String,
+    item: String,
+}
+
+/// `GET /api/item?rater=NAME`: where the rater is.
+async fn item(
+    State(state): State<AppState>,
+    params: Result<Query<ItemParams>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    let Query(ItemParams { rater }) = params.map_err(|error| ApiError::BadBody(error.body_text()))?;
+    in_session(state, &rater, |_, _| Ok(())).await
+}
+
+/// `POST /api/judge`: answered when the judgement is on the disk, with what comes next.
+async fn judge(
+    State(state): State<AppState>,
+    request: Result<Json<JudgeRequest>, JsonRejection>,
+) -> Result<Response, Refusal> {
+    let Json(JudgeRequest { rater, item, choice }) = request.map_err(bad_body)?;
+    in_session(state, &rater, move |session, ratings| {
+        session.judge(ratings, &item, choice)
+    })
+    .await
+}
+
+/// `POST /api/undo`: takes back the last judgement, which the request names, so that a second click takes back nothing.
+async fn undo(
+    State(state): State<AppState>,
+    request: Result<Json<UndoRequest>, JsonRejection>,
+) -> Result<Response, Refusal> {
+    let Json(UndoRequest { rater, item }) = request.map_err(bad_body)?;
+    in_session(state, &rater, move |session, ratings| session.undo(ratings, &item)).await
+}
+
+/// Does one thing for a rater, off the async threads since it waits for the disk, and says where the rater is then.
+async fn in_session(
+    state: AppState,
+    rater: &str,
+    act: impl FnOnce(&Session<'_>, &mut Ratings) -> Result<(), Refusal> + Send + 'static,
+) -> Result<Response, Refusal> {
+    let field = "rater";
+    let rater = RaterName::parse(rater).map_err(|problem| ApiError::BadField { field, problem })?;
+    let view = blocking(move || -> Result<View, Refusal> {
+        let session = Session::new(&state.study, rater);
+        let mut ratings = state.ratings();
+        act(&session, &mut ratings)?;
+        Ok(session.view(&ratings))
+    })
+    .await??;
+    Ok(no_store(Json(view)))
+}
+
+/// `GET /api/pictures/{id}`: the small copy that the study keeps, the same whoever found the picture.
+async fn picture(
+    State(state): State<AppState>,
+    UrlPath(id): UrlPath<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let id: ImageId = id.parse().map_err(|_| ApiError::BadField {
+        field: "id",
+        problem: "is not an id of a picture".to_owned(),
+    })?;
+    let path: PathBuf = picture_path(&state.dir, id);
+    match blocking(move || fs_err::read(path)).await? {
+        Ok(jpeg) => Ok(cached(&headers, "image/jpeg", FOREVER, jpeg)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(ApiError::UnknownPicture(id).into()),
+        Err(error) => Err(ApiError::Internal(anyhow!(error)).into()),
+    }
+}
+
+fn bad_body(rejection: JsonRejection) -> Refusal {
+    match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::BodyTooLarge {
+            max_bytes: MAX_BODY_BYTES,
+        },
+        _ => ApiError::BadBody(rejection.body_text()),
+    }
+    .into()
+}
+
+fn no_store(answer: impl IntoResponse) -> Response {
+    let mut response = answer.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Runs `work` on the blocking pool; a panic in it costs this request only.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|panic| ApiError::Internal(anyhow!(panic)).into())
+}

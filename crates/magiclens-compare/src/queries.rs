@@ -1,0 +1,418 @@
+//! The query file: JSON lines, all of them checked before anything is computed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+use magiclens_data::{ImageId, decode};
+use serde::{Deserialize, Serialize};
+
+use crate::error::CompareError;
+use crate::ranking::Draft;
+
+const MAX_INSTRUCTION_CHARS: usize = 2000;
+const MAX_ID_CHARS: usize = 100;
+
+/// The intent classes of the human evaluation in the MagicLens paper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Intent {
+    /// The same thing again, or with one visible change.
+    #[serde(rename = "simple visual")]
+    SimpleVisual,
+    /// Several visible changes, or relations between things.
+    #[serde(rename = "complex visual")]
+    ComplexVisual,
+    /// What cannot be seen in the query picture itself: use, origin, history.
+    #[serde(rename = "beyond visual")]
+    BeyondVisual,
+}
+
+impl Intent {
+    /// In the order of the paper's table.
+    pub const ALL: [Self; 3] = [Self::SimpleVisual, Self::ComplexVisual, Self::BeyondVisual];
+
+    /// As written in the query file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SimpleVisual => "simple visual",
+            Self::ComplexVisual => "complex visual",
+            Self::BeyondVisual => "beyond visual",
+        }
+    }
+}
+
+/// A picture that the query file names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryPicture {
+    /// Id of its content.
+    pub id: ImageId,
+    /// Its file.
+    pub path: PathBuf,
+}
+
+/// A query to compare the systems on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// As given, else `line N`.
+    pub id: String,
+    /// The query picture.
+    pub picture: QueryPicture,
+    /// What is asked for.
+    pub instruction: String,
+    /// Its class.
+    pub intent: Intent,
+}
+
+/// A question with a known answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// As given, else `line N`.
+    pub id: String,
+    /// The query picture.
+    pub picture: QueryPicture,
+    /// What is asked for.
+    pub instruction: String,
+    /// The ranking that is right, best first.
+    pub good: Vec<QueryPicture>,
+    /// The ranking that is wrong.
+    pub bad: Vec<QueryPicture>,
+}
+
+/// A line that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineProblem {
+    /// From 1.
+    pub line: usize,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// A query file without bad lines. All pictures that it names can be decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryFile {
+    /// Hash of the text and of all pictures that it names.
+    pub digest: ImageId,
+    /// In the order of the file.
+    pub queries: Vec<Query>,
+    /// In the order of the file.
+    pub checks: Vec<Check>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    id: Option<String>,
+    image: String,
+    instruction: String,
+    intent: Option<String>,
+    #[serde(default)]
+    check: bool,
+    good: Option<Vec<String>>,
+    bad: Option<Vec<String>>,
+}
+
+enum Parsed {
+    Query(Query),
+    Check(Check),
+}
+
+impl QueryFile {
+    /// Reads and checks the whole file; pictures are named relative to it. Blank lines count, but say nothing.
+    ///
+    /// # Errors
+    /// All bad lines at once, each with what is wrong; a file without queries; a file that cannot be read.
+    pub fn read(path: &Path) -> Result<Self, CompareError> {
+        let bytes = fs_err::read(path)?;
+        let mut pictures = Pictures {
+            folder: path.parent().unwrap_or(Path::new("")),
+            seen: BTreeMap::new(),
+        };
+        let (mut queries, mut checks, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+        let mut ids: BTreeMap<String, usize> = BTreeMap::new();
+        for (number, line) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            let parsed = parse(line, number, &mut pictures).and_then(|parsed| {
+                let (Parsed::Query(Query { id, .. }) | Parsed::Check(Check { id, .. })) = &parsed;
+                match ids.insert(id.clone(), number) {
+                    Some(before) => Err(format!("the id `{id}` stands in line {before} already")),
+                    None => Ok(parsed),
+                }
+            });
+            match parsed {
+                Ok(Parsed::Query(query)) => queries.push(query),
+                Ok(Parsed::Check(check)) => checks.push(check),
+                Err(problem) => problems.push(LineProblem { line: number, problem }),
+            }
+        }
+        let path = path.to_owned();
+        if !problems.is_empty() {
+            return Err(CompareError::BadQueries { path, problems });
+        }
+        if queries.is_empty() {
+            return Err(CompareError::NoQueries { path });
+        }
+        let digest = pictures.digest(&bytes);
+        Ok(Self {
+            digest,
+            queries,
+            checks,
+        })
+    }
+}
+
+fn parse(line: &[u8], number: usize, pictures: &mut Pictures<'_>) -> Result<Parsed, String> {
+    let text = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?;
+    let line: Line = serde_json::from_str(text.trim_start_matches('\u{feff}').trim()).map_err(|error| {
+        // serde_json counts lines of its own, always 1 here.
+        error.to_string().replace(" at line 1 column ", " at column ")
+    })?;
+    let id = line.id.unwrap_or_else(|| format!("line {number}"));
+    if id.trim().is_empty() || MAX_ID_CHARS < id.chars().count() || id.chars().any(char::is_control) {
+        return Err(format!(
+            "`id` must be 1 to {MAX_ID_CHARS} characters without control characters"
+        ));
+    }
+    if id.starts_with(Draft::AUTOMATIC) {
+        return Err(format!(
+            "`id` begins with `{}`, which is for checks made by the program",
+            Draft::AUTOMATIC
+        ));
+    }
+    let instruction = line.instruction.trim().to_owned();
+    match instruction.chars().count() {
+        0 => return Err("`instruction` is empty".to_owned()),
+        chars if MAX_INSTRUCTION_CHARS < chars => {
+            return Err(format!(
+                "`instruction` has {chars} characters, more than {MAX_INSTRUCTION_CHARS}"
+            ));
+        }
+        _ => {}
+    }
+    let picture = pictures.read("image", &line.image)?;
+    if !line.check {
+        if line.good.is_some() || line.bad.is_some() {
+            return Err("`good` and `bad` belong to a check: add `\"check\": true`".to_owned());
+        }
+        let intent = intent(line.intent.as_deref())?;
+        return Ok(Parsed::Query(Query {
+            id,
+            picture,
+            instruction,
+            intent,
+        }));
+    }
+    if line.intent.is_some() {
+        return Err("a check has no `intent`".to_owned());
+    }
+    let good = pictures.read_all("good", line.good)?;
+    let bad = pictures.read_all("bad", line.bad)?;
+    if let Some(both) = good.iter().find(|one| bad.iter().any(|other| one.id == other.id)) {
+        return Err(format!("`{}` is both `good` and `bad`", both.path.display()));
+    }
+    Ok(Parsed::Check(Check {
+        id,
+        picture,
+        instruction,
+        good,
+        bad,
+    }))
+}
+
+fn intent(name: Option<&str>) -> Result<Intent, String> {
+    let names = Intent::ALL.map(|intent| format!("`{}`", intent.name())).join(", ");
+    let name = name.ok_or_else(|| format!("`intent` is missing; it is one of {names}"))?;
+    let found = Intent::ALL.into_iter().find(|intent| intent.name() == name);
+    found.ok_or_else(|| format!("`intent` cannot be `{}`; it is one of {names}", name.escape_debug()))
+}
+
+/// Reads each picture once, however often it is named.
+struct Pictures<'a> {
+    folder: &'a Path,
+    seen: BTreeMap<String, Result<ImageId, String>>,
+}
+
+impl Pictures<'_> {
+    fn read(&mut self, field: &str, name: &str) -> Result<QueryPicture, String> {
+        let path = self.folder.join(name);
+        let read = || -> Result<ImageId, String> {
+            if name.is_empty() {
+                return Err("no file is named".to_owned());
+            }
+            load(&path)
+                .map(|(bytes, _)| ImageId::of_bytes(&bytes))
+                .map_err(|error| error.to_string())
+        };
+        let id = self.seen.entry(name.to_owned()).or_insert_with(read).clone();
+        id.map(|id| QueryPicture { id, path }).map_err(|problem| {
+            let first_line = problem.lines().next().unwrap_or_default();
+            format!("`{field}`: `{}`: {first_line}", name.escape_debug())
+        })
+    }
+
+    fn read_all(&mut self, field: &str, names: Option<Vec<String>>) -> Result<Vec<QueryPicture>, String> {
+        let names = names.unwrap_or_default();
+        if names.is_empty() {
+            return Err(format!("a check needs at least one picture in `{field}`"));
+        }
+        names.iter().map(|name| self.read(field, name)).collect()
+    }
+
+    fn digest(&self, text: &[u8]) -> ImageId {
+        let mut bytes = text.to_vec();
+        for id in self.seen.values() {
+            bytes.extend(id.iter().flat_map(|id| id.to_bytes()));
+        }
+        ImageId::of_bytes(&bytes)
+    }
+}
+
+/// The bytes and the pixels of a picture file.
+pub(crate) fn load(path: &Path) -> Result<(Vec<u8>, RgbImage), decode::DecodeError> {
+    let limits = decode::Limits::default();
+    let metadata = fs_err::metadata(path).map_err(decode::DecodeError::Io)?;
+    if !metadata.is_file() {
+        return Err(decode::DecodeError::NotAFile);
+    }
+    if limits.max_bytes < metadata.len() {
+        let (bytes, max_bytes) = (metadata.len(), limits.max_bytes);
+        return Err(decode::DecodeError::TooManyBytes { bytes, max_bytes });
+    }
+    let bytes = fs_err::read(path).map_err(decode::DecodeError::Io)?;
+    let pixels = decode::decode_rgb(&bytes, &limits)?;
+    Ok((bytes, pixels))
+}
+
+#[cfg(test)]
+mod tests {
+    use image::Rgb;
+    use serde_json::json;
+
+    use super::*;
+
+    /// A folder with two pictures, `a.png` and `b.png`, a broken one, and these lines as `queries.jsonl`.
+    fn read(lines: &[String]) -> Result<QueryFile, CompareError> {
+        let folder = tempfile::TempDir::new().unwrap();
+        for (name, grey) in [("a.png", 10), ("b.png", 200)] {
+            RgbImage::from_pixel(4, 4, Rgb([grey; 3]))
+                .save(folder.path().join(name))
+                .unwrap();
+        }
+        fs_err::write(folder.path().join("broken.png"), b"\x89PNG\r\n\x1a\nand no more").unwrap();
+        let path = folder.path().join("queries.jsonl");
+        fs_err::write(&path, lines.join("\n")).unwrap();
+        QueryFile::read(&path)
+    }
+
+    #[test]
+    fn queries_and_checks_are_read() {
+        let file = read(&[
+            json!({ "image": "a.png", "instruction": " at night ", "intent": "simple visual" }).to_string(),
+            String::new(),
+            json!({ "check": true, "id": "easy", "image": "a.png", "instruction": "x", "good": ["a.png"], "bad": ["b.png"] })
+                .to_string(),
+            json!({ "id": "q", "image": "b.png", "instruction": "in use", "intent": "beyond visual" }).to_string(),
+        ])
+        .unwrap();
+        let [first, second] = &file.queries[..] else {
+            panic!("{file:?}")
+        };
+        assert_eq!(
+            (&*first.id, &*first.instruction, first.intent),
+            ("line 1", "at night", Intent::SimpleVisual)
+        );
+        assert_eq!((&*second.id, second.intent), ("q", Intent::BeyondVisual));
+        let [check] = &file.checks[..] else { panic!("{file:?}") };
+        assert_eq!(
+            (&*check.id, check.good[0].id, check.bad[0].id),
+            ("easy", first.picture.id, second.picture.id)
+        );
+    }
+
+    #[test]
+    fn every_bad_line_is_named_with_its_reason() {
+        let query = |change: serde_json::Value| {
+            let mut line = json!({ "image": "a.png", "instruction": "x", "intent": "simple visual" });
+            let (line_fields, changed) = (line.as_object_mut().unwrap(), change.as_object().unwrap());
+            line_fields.extend(changed.clone());
+            line_fields.retain(|_, value| !value.is_null());
+            line.to_string()
+        };
+        let check = |change: serde_json::Value| {
+            let mut all = json!({ "check": true, "intent": null, "good": ["a.png"], "bad": ["b.png"] });
+            all.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            query(all)
+        };
+        let rows = [
+            ("{".to_owned(), "EOF while parsing an object at column 1"),
+            ("[1]".to_owned(), "invalid"),
+            (query(json!({ "image": null })), "missing field `image`"),
+            (
+                query(json!({ "image": "gone.png" })),
+                "`image`: `gone.png`: the file cannot be read",
+            ),
+            (query(json!({ "image": "broken.png" })), "`broken.png`: the picture is"),
+            (query(json!({ "image": "" })), "no file is named"),
+            (query(json!({ "image": "." })), "not an ordinary file"),
+            (query(json!({ "instruction": " " })), "`instruction` is empty"),
+            (query(json!({ "instruction": "x".repeat(2001) })), "2001 characters"),
+            (
+                query(json!({ "intent": null })),
+                "`intent` is missing; it is one of `simple visual`",
+            ),
+            (query(json!({ "intent": "simple" })), "`intent` cannot be `simple`"),
+            (query(json!({ "intnt": 1 })), "unknown field `intnt`"),
+            (query(json!({ "good": ["a.png"] })), "belong to a check"),
+            (query(json!({ "id": "a\nb" })), "`id` must be"),
+            (
+                query(json!({ "id": "automatic check 1" })),
+                "checks made by the program",
+            ),
+            (query(json!({ "id": "good" })), ""),
+            (
+                query(json!({ "id": "good" })),
+                "the id `good` stands in line 16 already",
+            ),
+            (check(json!({ "intent": "simple visual" })), "a check has no `intent`"),
+            (check(json!({ "good": [] })), "at least one picture in `good`"),
+            (check(json!({ "bad": null })), "at least one picture in `bad`"),
+            (check(json!({ "bad": ["a.png"] })), "both `good` and `bad`"),
+        ];
+        let lines: Vec<String> = rows.iter().map(|(line, _)| line.clone()).collect();
+        let error = read(&lines).unwrap_err();
+        let CompareError::BadQueries { problems, .. } = &error else {
+            panic!("{error}")
+        };
+        let mut found = problems.iter().peekable();
+        for (number, (line, words)) in (1..).zip(&rows) {
+            if words.is_empty() {
+                continue;
+            }
+            let LineProblem { line: at, problem } = found.next().unwrap();
+            assert_eq!(*at, number, "{line}");
+            assert!(
+                problem.contains(words),
+                "{line}: `{problem}` does not contain `{words}`"
+            );
+        }
+        assert_eq!(found.next(), None);
+        let text = error.to_string();
+        assert!(text.contains("20 bad lines") && text.contains("\n  line 1: "), "{text}");
+    }
+
+    #[test]
+    fn a_file_without_queries_is_refused() {
+        for lines in [vec![], vec![" ".to_owned()]] {
+            assert!(matches!(read(&lines), Err(CompareError::NoQueries { .. })));
+        }
+    }
+
+    #[test]
+    fn another_picture_is_another_file() {
+        let line = |image| json!({ "image": image, "instruction": "x", "intent": "simple visual" }).to_string();
+        let digest = |lines: &[String]| read(lines).unwrap().digest;
+        assert_eq!(digest(&[line("a.png")]), digest(&[line("a.png")]));
+        assert_ne!(digest(&[line("a.png")]), digest(&[line("b.png")]));
+    }
+}

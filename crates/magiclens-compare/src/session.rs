@@ -1,0 +1,146 @@
+//! What a rater sees and may do next. Nothing in a [`View`] says which system a ranking is of, or what an item is for.
+
+use magiclens_data::ImageId;
+use serde::Serialize;
+
+use crate::app::Refusal;
+use crate::assignment::{Turn, turns};
+use crate::judgement::{Choice, Judgement, RaterName};
+use crate::ratings::Ratings;
+use crate::study::{Item, Study};
+
+/// What the page shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct View {
+    /// The rater's name, as it is kept.
+    pub rater: String,
+    /// What is asked.
+    pub question: String,
+    /// Items judged.
+    pub done: usize,
+    /// All items.
+    pub total: usize,
+    /// Key of the item judged last, which can be taken back.
+    pub last: Option<String>,
+    /// The item at hand; none when all are judged.
+    pub item: Option<ItemView>,
+}
+
+/// An item as a rater may see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ItemView {
+    /// Names the item to this rater; says nothing else.
+    pub key: String,
+    /// The query picture.
+    pub query: ImageId,
+    /// What is asked for.
+    pub instruction: String,
+    /// The ranking on the left, best first.
+    pub left: Vec<ImageId>,
+    /// The ranking on the right, best first.
+    pub right: Vec<ImageId>,
+}
+
+impl ItemView {
+    /// The item with the rankings in their places.
+    pub fn new(item: &Item, turn: &Turn, key: String) -> Self {
+        Self {
+            key,
+            query: item.picture,
+            instruction: item.instruction.clone(),
+            left: item.ranking(turn.left).to_vec(),
+            right: item.ranking(turn.left.other()).to_vec(),
+        }
+    }
+}
+
+/// One rater's way through a study.
+pub(crate) struct Session<'a> {
+    study: &'a Study,
+    rater: RaterName,
+    turns: Vec<Turn>,
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn new(study: &'a Study, rater: RaterName) -> Self {
+        let turns = turns(&study.items, study.settings.seed, &rater);
+        Self { study, rater, turns }
+    }
+
+    /// Where the rater is.
+    pub(crate) fn view(&self, ratings: &Ratings) -> View {
+        let judged = ratings.of(&self.rater);
+        let item = self.at_hand(judged).map(|turn| {
+            let item = &self.study.items[turn.item];
+            ItemView::new(item, turn, self.key(item))
+        });
+        View {
+            rater: self.rater.to_string(),
+            question: self.study.settings.question.clone(),
+            done: judged.len(),
+            total: self.turns.len(),
+            last: judged.last().map(|last| self.key_of(&last.item)),
+            item,
+        }
+    }
+
+    /// Records a choice, once: the same again changes nothing, another one is refused.
+    pub(crate) fn judge(&self, ratings: &mut Ratings, key: &str, choice: Choice) -> Result<(), Refusal> {
+        let is_meant = |turn: &&Turn| self.key(&self.study.items[turn.item]) == key;
+        let turn = self.turns.iter().find(is_meant).ok_or(Refusal::UnknownItem)?;
+        let item = &self.study.items[turn.item].id;
+        let judged = ratings.of(&self.rater);
+        if let Some(before) = judged.iter().find(|judgement| judgement.item == *item) {
+            return match before.choice == choice {
+                true => Ok(()),
+                false => Err(Refusal::JudgedOtherwise(before.choice)),
+            };
+        }
+        if self.at_hand(judged) != Some(turn) {
+            return Err(Refusal::NotAtHand);
+        }
+        let judgement = Judgement {
+            item: item.clone(),
+            left: turn.left,
+            choice,
+        };
+        Ok(ratings.add(&self.rater, judgement)?)
+    }
+
+    /// Takes back the judgement of an item if it is the last one; an item that is not judged stays so.
+    pub(crate) fn undo(&self, ratings: &mut Ratings, key: &str) -> Result<(), Refusal> {
+        let judged = ratings.of(&self.rater);
+        match judged.iter().position(|judgement| self.key_of(&judgement.item) == key) {
+            None if self
+                .turns
+                .iter()
+                .any(|turn| self.key(&self.study.items[turn.item]) == key) =>
+            {
+                Ok(())
+            }
+            None => Err(Refusal::UnknownItem),
+            Some(place) if place + 1 == judged.len() => Ok(ratings.undo(&self.rater)?),
+            Some(_) => Err(Refusal::NotTheLast),
+        }
+    }
+
+    /// The first item in the rater's order that is not judged.
+    fn at_hand(&self, judged: &[Judgement]) -> Option<&Turn> {
+        let is_open = |turn: &&Turn| {
+            let id = &self.study.items[turn.item].id;
+            judged.iter().all(|judgement| judgement.item != *id)
+        };
+        self.turns.iter().find(is_open)
+    }
+
+    fn key(&self, item: &Item) -> String {
+        self.key_of(&item.id)
+    }
+
+    /// A hash, so that an id such as `check 1` does not reach the page, and another one for each rater.
+    fn key_of(&self, id: &str) -> String {
+        let seed = self.study.settings.seed.to_string();
+        let name = ["item", &seed, self.rater.as_str(), id].join("\n");
+        ImageId::of_bytes(name.as_bytes()).to_string()
+    }
+}

@@ -1,0 +1,222 @@
+//! The figures and their printed forms, against figures worked out by hand.
+
+use magiclens_compare::{
+    Choice, Intent, Judgement, Judgements, Kind, Report, ReportOptions, Side, Study, to_csv, to_markdown,
+};
+
+use crate::house::{item, rater, settings};
+
+const SIMPLE: Kind = Kind::Query {
+    intent: Intent::SimpleVisual,
+};
+
+fn names() -> [String; 2] {
+    ["MagicLens-L", "LinCIR"].map(str::to_owned)
+}
+
+fn report(study: &Study, judgements: &Judgements) -> Report {
+    Report::new(study, names(), judgements, ReportOptions::default())
+}
+
+/// With A on the left: `a`, `b` or `-` for a tie; a space for an item that was not judged.
+fn judge(study: &Study, verdicts: &str) -> Vec<Judgement> {
+    let judged = study
+        .items
+        .iter()
+        .zip(verdicts.chars())
+        .filter(|(_, verdict)| *verdict != ' ');
+    judged
+        .map(|(item, verdict)| Judgement {
+            item: item.id.clone(),
+            left: Side::A,
+            choice: match verdict {
+                'a' => Choice::Left,
+                'b' => Choice::Right,
+                _ => Choice::Tie,
+            },
+        })
+        .collect()
+}
+
+#[test]
+fn the_printed_form_is_the_table_of_the_paper() {
+    // The published shares are multiples of 1/150: the counts are 76, 62, 12; 92, 36, 22; 120, 7, 23.
+    let counts = [[76, 62, 12], [92, 36, 22], [120, 7, 23]];
+    let mut items = Vec::new();
+    let mut verdicts = String::new();
+    for (intent, [a, b, ties]) in Intent::ALL.into_iter().zip(counts) {
+        items.extend((0..150).map(|number| item(&format!("{} {number}", intent.name()), Kind::Query { intent })));
+        verdicts += &["a".repeat(a), "b".repeat(b), "-".repeat(ties)].concat();
+    }
+    let study = Study::new(settings(), names(), items);
+    let judgements = Judgements::from([(rater("anna"), judge(&study, &verdicts))]);
+    let report = report(&study, &judgements);
+    let text = to_markdown(&report);
+    let table = "| intent | MagicLens-L | LinCIR | tie |\n|---|---|---|---|\n| simple visual | 50.7 | 41.3 | 8.0 |\n\
+        | complex visual | 61.3 | 24.0 | 14.7 |\n| beyond visual | 80.0 | 4.7 | 15.3 |\n";
+    assert!(text.starts_with(table), "{text}");
+    assert!(text.contains("450 judgements of 450 queries by 1 rater;"), "{text}");
+    assert!(text.contains("Wilson, since no query was judged twice"), "{text}");
+    // Wilson's interval of 76 in 150, and the exact tests, as worked out in the tests of the statistics.
+    assert!(
+        text.contains("| simple visual | 150 | 150 | 50.7 (42.7 to 58.6) |"),
+        "{text}"
+    );
+    assert!(
+        text.contains("| simple visual | 76 / 62 | 0.2684 | 76 / 62 | 0.2684 | not defined |"),
+        "{text}"
+    );
+    assert!(text.contains("| complex visual | 92 / 36 | 7.9e-7 |"), "{text}");
+    assert!(text.contains("| overall | 288 / 105 |"), "{text}");
+    assert!(text.contains("Nobody failed more than 34 % of the checks."), "{text}");
+}
+
+/// Four queries (the last one with the same ranking twice) and two checks, three raters.
+///
+/// | | q0 | q1 | q2 | q3 | checks |
+/// |---|---|---|---|---|---|
+/// | anna | a | a | b | a | passed, passed |
+/// | bert | a | tie | b | | passed |
+/// | carl | b | a | b | | passed, failed |
+fn three_raters() -> (Study, Judgements) {
+    let mut items: Vec<_> = (0..4).map(|number| item(&format!("q{number}"), SIMPLE)).collect();
+    items[3].b = items[3].a.clone();
+    items.extend((0..2).map(|number| item(&format!("check, {number}"), Kind::Check { real: None })));
+    let study = Study::new(settings(), names(), items);
+    let said = [("anna", "aabaaa"), ("bert", "a-b a"), ("carl", "bab a-")];
+    let judgements = said.map(|(name, verdicts)| (rater(name), judge(&study, verdicts)));
+    (study, Judgements::from(judgements))
+}
+
+#[test]
+fn several_raters_are_not_taken_for_independent() {
+    let (study, judgements) = three_raters();
+    let report = report(&study, &judgements);
+    assert_eq!((report.queries, report.identical_rankings), (4, 1));
+    let simple = &report.all.classes[0];
+    assert_eq!(report.all.overall.judgements, 10, "checks do not count");
+    assert_eq!((simple.queries, simple.judgements), (4, 10));
+    assert_eq!([simple.a, simple.b, simple.tie].map(|share| share.count), [5, 4, 1]);
+    assert_eq!(
+        [simple.a, simple.b, simple.tie].map(|share| share.percent),
+        [Some(50.0), Some(40.0), Some(10.0)]
+    );
+    let test = simple.sign_test;
+    assert_eq!((test.a, test.b, test.ties), (5, 4, 1));
+    assert!((test.p - 1.0).abs() < 1e-12, "2 · 256 / 512");
+    let test = simple.sign_test_by_query;
+    assert_eq!((test.a, test.b, test.ties), (3, 1, 0));
+    assert!((test.p - 0.625).abs() < 1e-12, "2 · (1 + 4) / 16");
+    // q0 to q2 count: 4 a, 4 b, 1 tie; 1 − 8 · (2 + 2 + 0) / (4·5 + 4·5 + 1·8).
+    assert!((simple.alpha.unwrap() - 1.0 / 3.0).abs() < 1e-12);
+    let interval = simple.alpha_interval.unwrap();
+    assert!(
+        interval.low < 1.0 / 3.0 && 1.0 / 3.0 < interval.high && interval.high <= 1.0,
+        "{interval:?}"
+    );
+    let (wilson, by_query) = (simple.a.wilson.unwrap(), simple.a.by_query.unwrap());
+    assert!(
+        (wilson.low - 23.659).abs() < 1e-3 && (wilson.high - 76.341).abs() < 1e-3,
+        "{wilson:?}"
+    );
+    // The draws of q2 alone and of q3 alone are possible, but rare: (1/4)^4 is less than 2.5 %.
+    assert!(
+        0.0 < by_query.low && by_query.low < 50.0 && 50.0 < by_query.high && by_query.high <= 100.0,
+        "{by_query:?}"
+    );
+    let position = report.all.position;
+    assert_eq!((position.left, position.right, position.p), (5, 4, 1.0));
+    assert!(to_markdown(&report).contains("bootstrap over queries, since several raters judged the same query"));
+    // A class without judgements has no figures, and no made-up ones.
+    let empty = &report.all.classes[2];
+    assert_eq!(
+        (empty.judgements, empty.a.percent, empty.a.wilson, empty.alpha),
+        (0, None, None, None)
+    );
+    assert!(to_markdown(&report).contains("| beyond visual | – | – | – |"));
+}
+
+#[test]
+fn raters_who_fail_their_checks_are_left_out_of_a_second_table() {
+    let (study, judgements) = three_raters();
+    let strict = report(&study, &judgements);
+    let rows: Vec<_> = strict
+        .raters
+        .iter()
+        .map(|row| {
+            (
+                row.rater.as_str(),
+                row.judged,
+                row.checks_passed,
+                row.checks_failed,
+                row.left_out,
+            )
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ("anna", 4, 2, 0, false),
+            ("bert", 3, 1, 0, false),
+            ("carl", 3, 1, 1, true)
+        ]
+    );
+    let trusted = strict.trusted.clone().unwrap();
+    let simple = &trusted.classes[0];
+    assert_eq!((trusted.raters, simple.judgements), (2, 7));
+    assert_eq!([simple.a, simple.b, simple.tie].map(|share| share.count), [4, 2, 1]);
+    let text = to_markdown(&strict);
+    let (with_all, without) = text
+        .split_once("## Without raters who failed more than 34 % of the checks")
+        .unwrap();
+    assert!(
+        with_all.contains("| simple visual | 50.0 | 40.0 | 10.0 |"),
+        "{with_all}"
+    );
+    assert!(
+        with_all.contains("| carl (left out below) | 3 | 1 | 2 | 0 | 1 | 1 |"),
+        "{with_all}"
+    );
+    assert!(without.contains("| simple visual | 57.1 | 28.6 | 14.3 |"), "{without}");
+
+    let only_carl = Judgements::from([(rater("carl"), judgements[&rater("carl")].clone())]);
+    assert!(to_markdown(&report(&study, &only_carl)).ends_with("No rater is left.\n"));
+
+    let options = ReportOptions { max_failed_checks: 0.5 };
+    assert_eq!(
+        Report::new(&study, names(), &judgements, options).trusted,
+        None,
+        "half is not more than half"
+    );
+}
+
+#[test]
+fn the_csv_has_a_line_for_each_judgement() {
+    let (study, judgements) = three_raters();
+    let csv = to_csv(&study, &judgements);
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(lines.len(), 1 + 6 + 4 + 5);
+    assert_eq!(lines[0], "rater,item,kind,left,choice,verdict");
+    assert_eq!(lines[1], "anna,q0,simple visual,a,left,a");
+    assert_eq!(lines[3], "anna,q2,simple visual,a,right,b");
+    assert_eq!(lines[15], "carl,\"check, 1\",check,a,tie,tie");
+}
+
+#[test]
+fn a_study_nobody_judged_has_a_report() {
+    let (study, _) = three_raters();
+    let report = report(&study, &Judgements::from([(rater("anna"), Vec::new())]));
+    assert_eq!(
+        (report.raters.len(), report.all.raters, report.all.position.p),
+        (0, 0, 1.0)
+    );
+    assert!(to_markdown(&report).contains("0 judgements of 0 queries by 0 raters"));
+}
+
+#[test]
+fn names_cannot_break_the_table() {
+    let (study, judgements) = three_raters();
+    let names = ["a|b".to_owned(), "c\u{1b}[2J\nd".to_owned()];
+    let text = to_markdown(&Report::new(&study, names, &judgements, ReportOptions::default()));
+    assert!(text.starts_with("| intent | a\\|b | c[2Jd | tie |\n"), "{text}");
+}

@@ -1,0 +1,300 @@
+//! Embeddings that were computed once, kept by content and model: a second run computes metrics only.
+//!
+//! One SQLite file for each model. Vectors are keyed by what they are made of (content of the picture, its part, the text,
+//! how they were combined), so that renamed and repeated pictures cost nothing. Files are known by path, size and time of change,
+//! so that a second run does not read 123,403 pictures to hash them.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use magiclens_data::ImageId;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::EvalError;
+use crate::benchmark::Crop;
+
+/// Version of the tables and keys: another one is another file.
+const FORMAT: u32 = 1;
+
+const TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS files (
+        path BLOB PRIMARY KEY,
+        size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        content BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) STRICT;
+";
+
+/// What a vector is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key([u8; 16]);
+
+impl Key {
+    /// The key of these parts; no two lists of parts have one.
+    pub(crate) fn of(parts: &[&[u8]]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        let mut key = [0; 16];
+        key.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        Self(key)
+    }
+
+    /// The key of a picture, or a part of it, itself.
+    pub(crate) fn of_picture(content: ImageId, crop: Option<Crop>) -> Self {
+        match crop {
+            None => Self::of(&[b"picture", &content.to_bytes()]),
+            Some(crop) => {
+                let numbers = [crop.left, crop.top, crop.width, crop.height].map(f64::to_le_bytes);
+                Self::of(&[b"part", &content.to_bytes(), numbers.as_flattened()])
+            }
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The cache of one model.
+#[derive(Debug)]
+pub struct Cache {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+/// A file as it was when its content was hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    size: i64,
+    mtime_ns: i64,
+}
+
+impl Stamp {
+    pub(crate) fn of(metadata: &std::fs::Metadata) -> Self {
+        let mtime = metadata
+            .modified()
+            .ok()
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        Self {
+            size: i64::try_from(metadata.len()).unwrap_or(i64::MAX),
+            mtime_ns: mtime.map_or(0, |time| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)),
+        }
+    }
+}
+
+impl Cache {
+    /// Opens the cache of a model in a folder, which is made if it is not there.
+    ///
+    /// # Errors
+    /// If the folder cannot be written, or holds something else under that name.
+    pub fn open(folder: &Path, model_id: &str) -> Result<Self, EvalError> {
+        fs_err::create_dir_all(folder)?;
+        let path = folder.join(format!("{}-{FORMAT}.sqlite", &model_id[..model_id.len().min(32)]));
+        let open = || {
+            let connection = Connection::open(&path)?;
+            connection.busy_timeout(Duration::from_secs(30))?;
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(None, "synchronous", "NORMAL")?;
+            connection.execute_batch(TABLES)?;
+            Ok(connection)
+        };
+        match open() {
+            Ok(connection) => Ok(Self {
+                connection: Mutex::new(connection),
+                path,
+            }),
+            Err(source) => Err(EvalError::Cache { path, source }),
+        }
+    }
+
+    /// The content of a file that has not changed since it was hashed.
+    pub(crate) fn content(&self, path: &Path, stamp: Stamp) -> Result<Option<ImageId>, EvalError> {
+        let found: Option<Vec<u8>> = self.run(|connection| {
+            connection
+                .prepare_cached("SELECT content FROM files WHERE path = ?1 AND size = ?2 AND mtime_ns = ?3")?
+                .query_row(params![path_bytes(path), stamp.size, stamp.mtime_ns], |row| row.get(0))
+                .optional()
+        })?;
+        Ok(found.and_then(|bytes| bytes.try_into().ok()).map(ImageId::from_bytes))
+    }
+
+    /// Keeps vectors, and the contents of the files that they came from, in one commit.
+    pub(crate) fn put(&self, vectors: &[(Key, &[f32])], files: &[(&Path, Stamp, ImageId)]) -> Result<(), EvalError> {
+        self.run(|connection| {
+            let transaction = connection.unchecked_transaction()?;
+            {
+                let mut file = transaction.prepare_cached("INSERT OR REPLACE INTO files VALUES (?1, ?2, ?3, ?4)")?;
+                for (path, stamp, content) in files {
+                    file.execute(params![
+                        path_bytes(path),
+                        stamp.size,
+                        stamp.mtime_ns,
+                        content.to_bytes()
+                    ])?;
+                }
+                let mut vector = transaction.prepare_cached("INSERT OR REPLACE INTO vectors VALUES (?1, ?2)")?;
+                for (key, values) in vectors {
+                    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                    vector.execute(params![key.0, bytes])?;
+                }
+            }
+            transaction.commit()
+        })
+    }
+
+    /// The vectors of these keys, `None` where there is none of `dim` numbers.
+    pub(crate) fn get(&self, keys: &[Key], dim: usize) -> Result<Vec<Option<Vec<f32>>>, EvalError> {
+        self.run(|connection| {
+            let mut select = connection.prepare_cached("SELECT vector FROM vectors WHERE key = ?1")?;
+            keys.iter()
+                .map(|key| {
+                    let bytes: Option<Vec<u8>> = select.query_row([key.0], |row| row.get(0)).optional()?;
+                    let values = bytes.map(|bytes| {
+                        let (numbers, _) = bytes.as_chunks::<4>();
+                        numbers.iter().copied().map(f32::from_le_bytes).collect::<Vec<f32>>()
+                    });
+                    Ok(values.filter(|values| values.len() == dim))
+                })
+                .collect()
+        })
+    }
+
+    /// Which of these keys have a vector.
+    pub(crate) fn has(&self, keys: &[Key]) -> Result<Vec<bool>, EvalError> {
+        self.run(|connection| {
+            let mut select = connection.prepare_cached("SELECT 1 FROM vectors WHERE key = ?1")?;
+            keys.iter().map(|key| select.exists([key.0])).collect()
+        })
+    }
+
+    /// The vectors of these keys; those that are missing are computed, a few hundred at a time, and kept.
+    pub(crate) fn get_or(
+        &self,
+        keys: &[Key],
+        dim: usize,
+        mut compute: impl FnMut(&[usize]) -> Result<Vec<Vec<f32>>, EvalError>,
+    ) -> Result<Vec<Vec<f32>>, EvalError> {
+        let mut found = self.get(keys, dim)?;
+        let mut first: HashMap<Key, usize> = HashMap::new();
+        let mut missing = Vec::new();
+        for at in 0..keys.len() {
+            if found[at].is_none() {
+                first.entry(keys[at]).or_insert_with(|| {
+                    missing.push(at);
+                    at
+                });
+            }
+        }
+        for rows in missing.chunks(512) {
+            let made = compute(rows)?;
+            let vectors: Vec<(Key, &[f32])> = rows
+                .iter()
+                .map(|row| keys[*row])
+                .zip(made.iter().map(Vec::as_slice))
+                .collect();
+            self.put(&vectors, &[])?;
+            for (row, values) in rows.iter().zip(made) {
+                found[*row] = Some(values);
+            }
+        }
+        // A key that stood twice was computed once, for its first place.
+        for at in 0..found.len() {
+            if found[at].is_none() {
+                found[at] = found
+                    .get(first.get(&keys[at]).copied().unwrap_or(at))
+                    .cloned()
+                    .flatten();
+            }
+        }
+        Ok(found.into_iter().map(Option::unwrap_or_default).collect())
+    }
+
+    fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, EvalError> {
+        work(&self.lock()).map_err(|source| EvalError::Cache {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn path_bytes(path: &Path) -> Vec<u8> {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute.as_os_str().as_encoded_bytes().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_keys_do_not_run_together() {
+        assert_ne!(Key::of(&[b"ab", b"c"]), Key::of(&[b"a", b"bc"]));
+        assert_ne!(Key::of(&[b"abc"]), Key::of(&[b"abc", b""]));
+        let content = ImageId::of_bytes(b"x");
+        let crop = |left| {
+            Some(Crop {
+                left,
+                top: 0.0,
+                width: 1.0,
+                height: 1.0,
+            })
+        };
+        assert_ne!(Key::of_picture(content, crop(1.0)), Key::of_picture(content, crop(2.0)));
+        assert_ne!(Key::of_picture(content, None), Key::of_picture(content, crop(1.0)));
+    }
+
+    #[test]
+    fn what_is_there_is_not_computed_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys: Vec<Key> = [&b"a"[..], b"b", b"a"].iter().map(|part| Key::of(&[part])).collect();
+        let mut asked = Vec::new();
+        for expected in [vec![0, 1], vec![0, 1]] {
+            let cache = Cache::open(folder.path(), "model").unwrap();
+            let found = cache.get_or(&keys, 2, |rows| {
+                asked.extend_from_slice(rows);
+                Ok(rows.iter().map(|row| vec![*row as f32, 1.0]).collect())
+            });
+            assert_eq!(found.unwrap(), [[0.0, 1.0], [1.0, 1.0], [0.0, 1.0]]);
+            assert_eq!(asked, expected);
+        }
+        let other = Cache::open(folder.path(), "other").unwrap();
+        assert_eq!(other.has(&keys).unwrap(), [false; 3]);
+        let cache = Cache::open(folder.path(), "model").unwrap();
+        assert_eq!(cache.get(&keys[..1], 3).unwrap(), [None], "another width is no answer");
+    }
+
+    #[test]
+    fn a_changed_file_is_another_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path(), "model").unwrap();
+        let path = folder.path().join("p");
+        let stamp = Stamp { size: 3, mtime_ns: 9 };
+        let content = ImageId::of_bytes(b"abc");
+        cache.put(&[], &[(&path, stamp, content)]).unwrap();
+        assert_eq!(cache.content(&path, stamp).unwrap(), Some(content));
+        assert_eq!(cache.content(&path, Stamp { size: 4, ..stamp }).unwrap(), None);
+        assert_eq!(cache.content(&path, Stamp { mtime_ns: 8, ..stamp }).unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_of_another_kind_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        fs_err::write(
+            folder.path().join(format!("model-{FORMAT}.sqlite")),
+            "this is no database, but it is long enough",
+        )
+        .unwrap();
+        let error = Cache::open(folder.path(), "model").unwrap_err().to_string();
+        assert!(error.contains("model-1.sqlite") && error.contains("--cache"), "{error}");
+    }
+}
