@@ -61,8 +61,8 @@ pub(super) fn entries(file: &Bytes) -> Result<BTreeMap<String, Bytes>, ZipError>
     while !rest.is_empty() {
         let (entry, length) = Entry::read(rest)?;
         rest = &rest[length..];
-        let data = entry.data(file, directory.start)?;
-        ranges.push(data.clone());
+        let (whole, data) = entry.place(file, directory.start)?;
+        ranges.push(whole);
         if entries.insert(entry.name, file.slice(data)).is_some() {
             return Err(ZipError::Damaged("two entries have one name"));
         }
@@ -163,8 +163,8 @@ impl Entry {
         Ok((Self { name, length, local }, total))
     }
 
-    /// Where its data lies; all of it before `end`.
-    fn data(&self, file: &[u8], end: usize) -> Result<Range<usize>, ZipError> {
+    /// Where it lies with its header, and where its data; all of it before `end`.
+    fn place(&self, file: &[u8], end: usize) -> Result<(Range<usize>, Range<usize>), ZipError> {
         const OUTSIDE: ZipError = ZipError::Damaged("an entry lies outside of the file");
         let header = range(self.local, LOCAL_LENGTH as u64)
             .filter(|header| header.end <= end)
@@ -179,9 +179,10 @@ impl Entry {
         if file[name.clone()] != *self.name.as_bytes() {
             return Err(ZipError::Damaged("an entry has two names"));
         }
-        range(name.end as u64 + extra_length, self.length)
+        let data = range(name.end as u64 + extra_length, self.length)
             .filter(|data| data.end <= end)
-            .ok_or(OUTSIDE)
+            .ok_or(OUTSIDE)?;
+        Ok((header.start..data.end, data))
     }
 }
 
