@@ -297,7 +297,7 @@ fn a_tensor_too_few_too_many_or_of_another_shape_is_named() {
         .filter(|name| name.contains("layers.1") || name.contains("embeddings"))
     {
         let longer = |arrays: &mut Arrays| {
-            let shape = [&arrays[&name].shape()[..], &[1]].concat();
+            let shape = [arrays[&name].shape(), &[1]].concat();
             arrays.insert(name.clone(), numbers(&shape));
         };
         check(hf(&longer), [&format!("`{name}`"), "has shape"]);

@@ -167,7 +167,7 @@ fn read_json<T: serde::de::DeserializeOwned>(folder: &Path, file: &'static str) 
     })
 }
 
-/// `preprocessor_config.json`, as far as it could ask for something else than [`PreprocessConfig::Clip`] does.
+/// `preprocessor_config.json`, as far as it could ask for something else than `PreprocessConfig::Clip` does.
 #[derive(Deserialize)]
 struct HfPreprocessor {
     image_mean: Option<[f32; 3]>,
