@@ -130,7 +130,7 @@ pub enum ModelError {
     },
     /// A textual inversion was asked of a model whose text tower has no place for its words.
     #[error(
-        "textual inversion needs CLIP's text tower, which `{model}` has not\nhint: make a model of it with `magiclens import clip`"
+        "textual inversion needs CLIP's text tower, which `{model}` has not\nhint: import one with `magiclens import clip`"
     )]
     NotClipText {
         /// Name of the configuration.

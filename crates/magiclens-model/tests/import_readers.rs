@@ -246,7 +246,7 @@ fn other_pickles_are_no_torch_checkpoint() {
         matches!(
             &error,
             ImportError::Torch {
-                source: TorchError::NotTorch,
+                reason: TorchError::NotTorch,
                 ..
             }
         ),

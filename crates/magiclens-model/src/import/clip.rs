@@ -94,9 +94,9 @@ pub enum ClipError {
 /// # Errors
 /// A file that cannot be read; sizes that are not known; a tensor that is missing, extra, misshapen or no float.
 pub fn read_clip(path: &Path, raw: &RawClip) -> Result<(ModelConfig, NamedWeights), ModelError> {
-    let at = |source| ImportError::Clip {
+    let at = |reason| ImportError::Clip {
         path: path.into(),
-        source,
+        reason,
     };
     let (config, names, arrays) = if path.is_dir() {
         let config = folder_config(path)?.to_model().map_err(at)?;
@@ -117,9 +117,9 @@ pub fn read_clip(path: &Path, raw: &RawClip) -> Result<(ModelConfig, NamedWeight
 
 /// The sizes that the shapes tell, and the rest from `raw`.
 fn raw_config(arrays: &BTreeMap<String, Array>, raw: &RawClip, path: &Path) -> Result<ModelConfig, ModelError> {
-    let refuse = |source| {
+    let refuse = |reason| {
         let path = path.into();
-        Err(ImportError::Clip { path, source }.into())
+        Err(ImportError::Clip { path, reason }.into())
     };
     if arrays.keys().any(|name| name.starts_with("visual.layer1.")) {
         return refuse(ClipError::ResNet);
@@ -149,7 +149,7 @@ fn raw_config(arrays: &BTreeMap<String, Array>, raw: &RawClip, path: &Path) -> R
         None if width <= largest && width >= 64 && width % 64 == 0 => Ok(width / 64),
         None => Err(ImportError::Clip {
             path: path.into(),
-            source: ClipError::NoHeads { tower, width },
+            reason: ClipError::NoHeads { tower, width },
         }),
     };
     let vision = ClipVitConfig {

@@ -160,7 +160,7 @@ fn read_json<T: serde::de::DeserializeOwned>(folder: &Path, file: &'static str) 
     let text = fs_err::read_to_string(folder.join(file))?;
     serde_json::from_str(&text).map_err(|error| ImportError::Clip {
         path: folder.into(),
-        source: ClipError::BadJson {
+        reason: ClipError::BadJson {
             file,
             reason: error.to_string(),
         },
@@ -197,7 +197,7 @@ pub(super) fn check_preprocessor(folder: &Path) -> Result<(), ImportError> {
     };
     Err(ImportError::Clip {
         path: folder.into(),
-        source: problem,
+        reason: problem,
     })
 }
 
@@ -218,7 +218,7 @@ pub(super) fn folder_arrays(folder: &Path) -> Result<BTreeMap<String, Array>, Mo
     if !folder.join(INDEX).exists() {
         return Err(ImportError::Clip {
             path: folder.into(),
-            source: ClipError::NoWeights,
+            reason: ClipError::NoWeights,
         }
         .into());
     }

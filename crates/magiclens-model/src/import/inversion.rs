@@ -50,7 +50,7 @@ pub fn read_inversion(
         let Some(&[output, input]) = arrays.get(&weight).map(Array::shape) else {
             return Err(ImportError::Inversion {
                 path: path.into(),
-                source: InversionError::OtherKind {
+                reason: InversionError::OtherKind {
                     name: weight,
                     kind: kind.name(),
                 },

@@ -40,44 +40,44 @@ pub enum ImportError {
         expected: &'static str,
     },
     /// The pickle in the file cannot be read.
-    #[error("cannot import `{}`: {source}", path.display())]
+    #[error("cannot import `{}`: {reason}", path.display())]
     Pickle {
         /// The file.
         path: PathBuf,
         /// The reason.
-        source: PickleError,
+        reason: PickleError,
     },
     /// The Flax parameters in the file cannot be read.
-    #[error("cannot import `{}`: {source}", path.display())]
+    #[error("cannot import `{}`: {reason}", path.display())]
     Flax {
         /// The file.
         path: PathBuf,
         /// The reason.
-        source: FlaxError,
+        reason: FlaxError,
     },
     /// The torch checkpoint cannot be read.
-    #[error("cannot import `{}`: {source}", path.display())]
+    #[error("cannot import `{}`: {reason}", path.display())]
     Torch {
         /// The file.
         path: PathBuf,
         /// The reason.
-        source: TorchError,
+        reason: TorchError,
     },
     /// The checkpoint is none of CLIP.
-    #[error("cannot import `{}`: {source}", path.display())]
+    #[error("cannot import `{}`: {reason}", path.display())]
     Clip {
         /// The file or folder.
         path: PathBuf,
         /// The reason.
-        source: ClipError,
+        reason: ClipError,
     },
     /// The checkpoint is none of a textual inversion.
-    #[error("cannot import `{}`: {source}", path.display())]
+    #[error("cannot import `{}`: {reason}", path.display())]
     Inversion {
         /// The file.
         path: PathBuf,
         /// The reason.
-        source: InversionError,
+        reason: InversionError,
     },
 }
 

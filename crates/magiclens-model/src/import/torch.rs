@@ -97,9 +97,9 @@ pub(super) fn read_torch_bytes(
             found,
             expected: "a torch checkpoint",
         }),
-        _ => state_dict(file, within).map_err(|source| ImportError::Torch {
+        _ => state_dict(file, within).map_err(|reason| ImportError::Torch {
             path: path.to_owned(),
-            source,
+            reason,
         }),
     }
 }
