@@ -11,7 +11,7 @@ use magiclens_eval::check::{Check, check};
 use magiclens_eval::evaluate::{Contestant, EvaluateOptions, Evaluated, Names, evaluate};
 use magiclens_eval::report::Report;
 use magiclens_eval::report::html::to_html;
-use magiclens_eval::system::Method;
+use magiclens_eval::system::{Inversion, Method};
 use magiclens_eval::{leakage, peak_memory_bytes, predictions, server_files};
 use magiclens_model::Embedder;
 
@@ -40,6 +40,9 @@ pub(crate) struct Args {
     /// How a query becomes a vector: magiclens, empty, image, text, sum, sum:WEIGHT; several are compared
     #[arg(long, value_name = "METHOD", value_parser = clap::value_parser!(Method))]
     method: Vec<Method>,
+    /// Ask by textual inversion too, with what `magiclens import inversion` wrote
+    #[arg(long, value_name = "FILE")]
+    inversion: Vec<PathBuf>,
     /// Score a file of ranked ids; beside the weights only if those are named too
     #[arg(long, value_name = "FILE")]
     pub(crate) predictions: Vec<PathBuf>,
@@ -236,10 +239,7 @@ impl Models {
         });
         Ok(Self {
             models: models.collect::<anyhow::Result<_>>()?,
-            methods: match args.method.is_empty() {
-                true => vec![Method::MagicLens],
-                false => args.method.clone(),
-            },
+            methods: methods(args)?,
         })
     }
 
@@ -261,6 +261,18 @@ impl Models {
         });
         models.chain(files).collect()
     }
+}
+
+/// The ways to ask; textual inversions come after those of `--method`.
+fn methods(args: &Args) -> anyhow::Result<Vec<Method>> {
+    let mut methods = args.method.clone();
+    for path in &args.inversion {
+        methods.push(Method::Inversion(Inversion::load(path)?));
+    }
+    if methods.is_empty() {
+        methods.push(Method::MagicLens);
+    }
+    Ok(methods)
 }
 
 fn default_cache() -> anyhow::Result<PathBuf> {

@@ -4,9 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use magiclens_model::checkpoint::{NamedWeights, Precision, tensors_of, write_checkpoint, write_tower};
+use magiclens_model::import::clip::{RawClip, read_clip};
+use magiclens_model::import::inversion::read_inversion;
 use magiclens_model::import::official::read_official;
 use magiclens_model::import::towers::{read_efficientnet_lite0, read_minilm_l6};
-use magiclens_model::{ModelConfig, OfficialConfig};
+use magiclens_model::inversion::write_inversion;
+use magiclens_model::towers::ClipActivation;
+use magiclens_model::{InversionKind, ModelConfig, OfficialConfig, TextualInversion};
 
 /// Convert checkpoints of other programs; nothing in them is executed
 #[derive(Debug, clap::Args)]
@@ -19,6 +23,10 @@ pub(crate) struct Args {
 enum What {
     /// The published MagicLens checkpoints: a pickle of Flax msgpack
     Official(Official),
+    /// CLIP with a vision transformer, of Hugging Face transformers, OpenAI or open_clip; image and text are summed
+    Clip(Clip),
+    /// The projection of a textual inversion: Pic2Word, SEARLE or LinCIR
+    Inversion(Inversion),
     /// The pretrained towers of `small`: EfficientNet-Lite0 and all-MiniLM-L6-v2, each into a file of its own
     Towers(Towers),
 }
@@ -36,6 +44,58 @@ struct Official {
     /// Store 2 bytes a number instead of 4
     #[arg(long)]
     f16: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Clip {
+    /// A folder with `config.json` and weights, or a state dictionary in OpenAI's names (safetensors or torch)
+    #[arg(value_name = "FILE_OR_DIR")]
+    source: PathBuf,
+    /// What a state dictionary was trained with: `quick_gelu` by OpenAI, `gelu` by most others
+    #[arg(long, value_enum)]
+    activation: Option<Activation>,
+    /// Heads of a state dictionary's image tower, where the width does not tell
+    #[arg(long, value_name = "N")]
+    vision_heads: Option<usize>,
+    /// Heads of a state dictionary's text tower, where the width does not tell
+    #[arg(long, value_name = "N")]
+    text_heads: Option<usize>,
+    /// The checkpoint to write
+    #[arg(short, long, value_name = "FILE.safetensors")]
+    output: PathBuf,
+    /// Store 2 bytes a number instead of 4
+    #[arg(long)]
+    f16: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum Activation {
+    QuickGelu,
+    Gelu,
+}
+
+#[derive(Debug, clap::Args)]
+struct Inversion {
+    /// The published torch checkpoint
+    file: PathBuf,
+    /// Whose it is
+    #[arg(long, value_enum)]
+    kind: Kind,
+    /// The projection was trained on image embeddings of length 1 (LinCIR's own `--l2_normalize`)
+    #[arg(long)]
+    l2_normalize: bool,
+    /// The file to write
+    #[arg(short, long, value_name = "FILE.safetensors")]
+    output: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[value(rename_all = "lower")]
+enum Kind {
+    Pic2Word,
+    Searle,
+    LinCir,
 }
 
 #[derive(Debug, clap::Args)]
@@ -61,6 +121,8 @@ struct Towers {
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     match args.what {
         What::Official(official) => import_official(&official),
+        What::Clip(clip) => import_clip(&clip),
+        What::Inversion(inversion) => import_inversion(&inversion),
         What::Towers(towers) => import_towers(&towers),
     }
 }
@@ -77,6 +139,43 @@ fn import_official(args: &Official) -> anyhow::Result<()> {
         args.output.display(),
         config.name,
         tensors.len()
+    ));
+    Ok(())
+}
+
+fn import_clip(args: &Clip) -> anyhow::Result<()> {
+    let raw = RawClip {
+        activation: args.activation.map(|activation| match activation {
+            Activation::QuickGelu => ClipActivation::QuickGelu,
+            Activation::Gelu => ClipActivation::Gelu,
+        }),
+        vision_heads: args.vision_heads,
+        text_heads: args.text_heads,
+    };
+    let (config, tensors) = read_clip(&args.source, &raw)?;
+    let precision = if args.f16 { Precision::F16 } else { Precision::F32 };
+    write_checkpoint(&args.output, &config, &tensors, precision, &[])?;
+    let (output, count) = (args.output.display(), tensors.len());
+    tell(&format!("wrote `{output}`: {}, {count} tensors", config.name));
+    Ok(())
+}
+
+fn import_inversion(args: &Inversion) -> anyhow::Result<()> {
+    let kind = match args.kind {
+        Kind::Pic2Word => InversionKind::Pic2Word,
+        Kind::Searle => InversionKind::Searle,
+        Kind::LinCir => InversionKind::LinCir,
+    };
+    let (config, tensors) = read_inversion(&args.file, kind, args.l2_normalize)?;
+    write_inversion(&args.output, &config, &tensors)?;
+    let written = TextualInversion::load(&args.output)?;
+    tell(&format!(
+        "wrote `{}`: {}, {} numbers a picture to {} a word, prompt `{}`",
+        args.output.display(),
+        kind.name(),
+        written.image_width(),
+        written.word_width(),
+        written.template()
     ));
     Ok(())
 }

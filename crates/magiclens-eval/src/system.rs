@@ -2,11 +2,13 @@
 //! rivals use the same weights, or any other CLIP-shaped ones.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use magiclens_data::{Embedding, EmbeddingError};
 use magiclens_model::Embedder;
+use magiclens_model::inversion::TextualInversion;
 
 use crate::EvalError;
 use crate::benchmark::{Benchmark, Query, TaskKind};
@@ -33,6 +35,43 @@ pub enum Method {
         /// The picture's part, in 0..=1; the text's is the rest.
         image_weight: f32,
     },
+    /// The picture as a word in a text, against picture towers.
+    Inversion(Inversion),
+}
+
+/// A textual inversion with the name of its numbers.
+#[derive(Clone, Debug)]
+pub struct Inversion {
+    network: Arc<TextualInversion>,
+    /// Hash of its file: vectors made with it are kept under this name.
+    digest: blake3::Hash,
+}
+
+impl PartialEq for Inversion {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Inversion {
+    /// Loads what `magiclens import inversion` wrote.
+    ///
+    /// # Errors
+    /// A missing or broken file.
+    pub fn load(path: &Path) -> Result<Self, EvalError> {
+        Ok(Self {
+            network: Arc::new(TextualInversion::load(path)?),
+            digest: blake3::hash(&fs_err::read(path)?),
+        })
+    }
+
+    /// The prompt of a query: the benchmark's own, else the authors' template around the caption.
+    fn prompt(&self, query: &Query) -> String {
+        match &query.prompt {
+            Some(prompt) => prompt.replace('*', &self.network.kind().placeholder().to_string()),
+            None => self.network.prompt(&query.caption),
+        }
+    }
 }
 
 impl fmt::Display for Method {
@@ -43,6 +82,7 @@ impl fmt::Display for Method {
             Self::Image => f.write_str("image"),
             Self::Text => f.write_str("text"),
             Self::Sum { image_weight } => write!(f, "sum:{image_weight}"),
+            Self::Inversion(inversion) => f.write_str(inversion.network.kind().name()),
         }
     }
 }
@@ -184,7 +224,39 @@ impl<'a> System<'a> {
                 });
                 normalize(sums.collect())
             }
+            Method::Inversion(inversion) => self.inverted(inversion, queries),
         }
+    }
+
+    /// Each query's picture as a word in its prompt; of several pictures the mean direction.
+    fn inverted(&self, inversion: &Inversion, queries: &[Query]) -> Result<Vec<Vec<f32>>, EvalError> {
+        let prompts: Vec<String> = queries.iter().map(|query| inversion.prompt(query)).collect();
+        let pairs: Vec<(usize, &str)> = queries
+            .iter()
+            .zip(&prompts)
+            .flat_map(|(query, prompt)| query.images.iter().map(move |row| (*row, prompt.as_str())))
+            .collect();
+        let digest = inversion.digest.as_bytes();
+        let keys = pairs
+            .iter()
+            .map(|(row, prompt)| {
+                Ok(Key::of(&[
+                    b"inversion",
+                    digest,
+                    self.key(*row)?.bytes(),
+                    prompt.as_bytes(),
+                ]))
+            })
+            .collect::<Result<Vec<_>, EvalError>>()?;
+        let texts = self.cache.get_or(&keys, self.embedder.dim(), |rows| {
+            let images: Vec<usize> = rows.iter().map(|row| pairs[*row].0).collect();
+            let prompts: Vec<&str> = rows.iter().map(|row| pairs[*row].1).collect();
+            let towers = self.towers(&images)?;
+            Ok(self
+                .embedder
+                .encode_texts_with_pseudo(&inversion.network, &towers, &prompts)?)
+        })?;
+        mean_directions(queries, normalize(texts)?)
     }
 
     /// Every picture of a query fused with its instruction; of several the mean direction.

@@ -317,12 +317,12 @@ fn not_safetensors(path: &Path, error: impl std::fmt::Display) -> ModelError {
     }
 }
 
-fn read_metadata(path: &Path, bytes: &[u8]) -> Result<HashMap<String, String>, ModelError> {
+pub(crate) fn read_metadata(path: &Path, bytes: &[u8]) -> Result<HashMap<String, String>, ModelError> {
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| not_safetensors(path, error))?;
     Ok(metadata.metadata().clone().unwrap_or_default())
 }
 
-fn read_tensors(path: &Path, bytes: &[u8], left_out: &[&str]) -> Result<NamedWeights, ModelError> {
+pub(crate) fn read_tensors(path: &Path, bytes: &[u8], left_out: &[&str]) -> Result<NamedWeights, ModelError> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| not_safetensors(path, error))?;
     let wanted = file.iter().filter(|(name, _)| !left_out.contains(name));
     wanted
@@ -353,7 +353,7 @@ fn to_weights(name: &str, view: &TensorView) -> Result<Weights, ModelError> {
     })
 }
 
-fn write_tensors(
+pub(crate) fn write_tensors(
     path: &Path,
     tensors: &NamedWeights,
     precision: Precision,

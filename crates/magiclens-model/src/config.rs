@@ -5,7 +5,11 @@ use serde::{Deserialize, Serialize};
 use crate::ModelError;
 use crate::fusion::{AttentionFusionConfig, FusionConfig};
 use crate::preprocess::{CLIP_MEAN, CLIP_STD, PreprocessConfig};
-use crate::towers::{ClipTextConfig, ClipVitConfig, EfficientNetLiteConfig, MiniLmConfig, TextConfig, VisionConfig};
+use crate::tokenizer::clip::{CONTEXT_LENGTH, VOCABULARY};
+use crate::towers::{
+    ClipActivation, ClipTextConfig, ClipTextMask, ClipVitConfig, EfficientNetLiteConfig, MiniLmConfig, TextConfig,
+    VisionConfig,
+};
 
 /// Everything that decides a model's shape and its input: two towers, a fusion, the preprocessing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,9 +28,6 @@ pub struct ModelConfig {
     /// The fusion.
     pub fusion: FusionConfig,
 }
-
-/// CLIP's vocabulary and text length, the same in all its sizes.
-const CLIP_VOCABULARY: usize = 49408;
 
 impl ModelConfig {
     /// The official `base`: CLIP ViT-B/16, 166,433,025 parameters.
@@ -71,6 +72,27 @@ impl ModelConfig {
         }
     }
 
+    /// The sizes of CLIP's towers, which may come from others' files, with their names.
+    fn clip_sizes(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        let mut sizes = vec![("`dim`", self.dim)];
+        if let VisionConfig::ClipVit(vit) = &self.vision {
+            sizes.extend([
+                ("vision `width`", vit.width),
+                ("vision `layers`", vit.layers),
+                ("vision `image_px`", vit.image_px),
+                ("vision `feed_forward`", vit.feed_forward.unwrap_or(0)),
+            ]);
+        }
+        if let TextConfig::ClipText(text) = &self.text {
+            sizes.extend([
+                ("text `width`", text.width),
+                ("text `layers`", text.layers),
+                ("text `feed_forward`", text.feed_forward.unwrap_or(0)),
+            ]);
+        }
+        sizes.into_iter()
+    }
+
     /// Refuses sizes that cannot be built.
     ///
     /// # Errors
@@ -85,6 +107,9 @@ impl ModelConfig {
         let divides = |width: usize, heads: usize| heads > 0 && width > 0 && width.is_multiple_of(heads);
         if self.dim == 0 {
             return refuse("`dim` is 0".into());
+        }
+        if let Some((name, size)) = self.clip_sizes().find(|(name, size)| *size > most(name)) {
+            return refuse(format!("{name} is {size}, more than any model has"));
         }
         match &self.vision {
             VisionConfig::ClipVit(vit) => {
@@ -117,6 +142,14 @@ impl ModelConfig {
         if !divides(width, heads) {
             return refuse(format!("text `heads` {heads} do not divide `width` {width}"));
         }
+        if let TextConfig::ClipText(text) = &self.text
+            && (text.context_length, text.vocabulary) != (CONTEXT_LENGTH, VOCABULARY)
+        {
+            return refuse(format!(
+                "text `context_length` {} and `vocabulary` {} are not the tokenizer's {CONTEXT_LENGTH} and {VOCABULARY}",
+                text.context_length, text.vocabulary
+            ));
+        }
         if let FusionConfig::Attention(fusion) = &self.fusion
             && !(divides(self.dim, fusion.heads) && divides(fusion.pooler_inner, fusion.heads))
         {
@@ -136,6 +169,13 @@ impl ModelConfig {
         }
         Ok(())
     }
+}
+
+/// The largest size of a name that is believed, so that products of sizes stay numbers.
+fn most(name: &str) -> usize {
+    const LAYERS: usize = 1024;
+    const OTHERS: usize = 1 << 16;
+    if name.ends_with("`layers`") { LAYERS } else { OTHERS }
 }
 
 /// A configuration in the official implementation's words, as in its `model.py` and scenic's CLIP.
@@ -205,7 +245,7 @@ impl OfficialConfig {
             },
             clip: OfficialClip {
                 embed_dim: 512,
-                vocab_size: CLIP_VOCABULARY,
+                vocab_size: VOCABULARY,
                 vision_num_layers: 12,
                 vision_features: 768,
                 vision_patch_size: 16,
@@ -261,6 +301,8 @@ impl OfficialConfig {
                 heads: clip.vision_features / clip.vision_head_dim.max(1),
                 patch_px: clip.vision_patch_size,
                 image_px: clip.image_resolution,
+                feed_forward: None,
+                activation: ClipActivation::QuickGelu,
             }),
             text: TextConfig::ClipText(ClipTextConfig {
                 width: clip.text_features,
@@ -268,6 +310,9 @@ impl OfficialConfig {
                 heads: clip.text_num_heads,
                 vocabulary: clip.vocab_size,
                 context_length: clip.max_text_length,
+                feed_forward: None,
+                activation: ClipActivation::QuickGelu,
+                mask: ClipTextMask::CausalWithoutZero,
             }),
             fusion: FusionConfig::Attention(AttentionFusionConfig {
                 layers: magiclens.num_layers,
@@ -300,7 +345,7 @@ impl OfficialConfig {
                 self.magiclens.num_query_token
             ));
         }
-        if self.clip.max_text_length != crate::tokenizer::clip::CONTEXT_LENGTH {
+        if self.clip.max_text_length != CONTEXT_LENGTH {
             return refuse(format!(
                 "`clip.max_text_length` is {}, but the tokenizer makes 77",
                 self.clip.max_text_length

@@ -11,9 +11,11 @@ use rayon::prelude::*;
 use crate::ModelError;
 use crate::checkpoint::Checkpoint;
 use crate::config::ModelConfig;
+use crate::inversion::TextualInversion;
 use crate::model::MagicLens;
 use crate::tokenizer::clip::{ClipTokenizer, TokenIds};
 use crate::tokenizer::wordpiece::MiniLmTokenizer;
+use crate::towers::clip_text::PseudoWord;
 use crate::towers::{TextTower, VisionTower};
 
 /// Pictures that go through the image tower in one piece. burn's CPU backend hardly uses a second core inside one
@@ -167,6 +169,64 @@ impl Embedder {
         Ok(rows)
     }
 
+    /// The text tower's outputs for prompts in which a placeholder (`*` or `$`, see [`TextualInversion::prompt`]) stands
+    /// for a picture, `[dim]` each, not normalised. `images` are outputs of [`Embedder::encode_images`], one a prompt.
+    ///
+    /// # Errors
+    /// A text tower that is not CLIP's; an inversion for other widths; lists of different lengths; a prompt whose
+    /// placeholder is missing or cut off.
+    pub fn encode_texts_with_pseudo(
+        &self,
+        inversion: &TextualInversion,
+        images: &[Vec<f32>],
+        prompts: &[&str],
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
+        let (TextTower::ClipText(tower), Tokenizer::Clip(tokenizer)) = (&self.model.text, &self.tokenizer) else {
+            return Err(ModelError::NotClipText {
+                model: self.config.name.clone(),
+            });
+        };
+        if images.len() != prompts.len() {
+            return Err(ModelError::RowMismatch {
+                images: images.len(),
+                texts: prompts.len(),
+            });
+        }
+        let fits = |what, inversion_width, found| match found == inversion_width {
+            true => Ok(()),
+            false => Err(ModelError::InversionWidth {
+                kind: inversion.kind().name(),
+                what,
+                inversion: inversion_width,
+                found,
+                model: self.config.name.clone(),
+            }),
+        };
+        fits("word", inversion.word_width(), tower.width())?;
+        fits("image embedding", inversion.image_width(), self.dim())?;
+        for image in images {
+            fits("image embedding", inversion.image_width(), image.len())?;
+        }
+        let vectors = inversion.words(images);
+        let mut ids = Vec::with_capacity(prompts.len());
+        let mut words = Vec::with_capacity(prompts.len());
+        for (row, (prompt, vector)) in prompts.iter().zip(&vectors).enumerate() {
+            let encoded = tokenizer.encode(prompt);
+            let positions = inversion.kind().positions(&encoded);
+            if positions.is_empty() {
+                return Err(no_placeholder(inversion, row, prompt, &encoded));
+            }
+            ids.push(encoded);
+            words.push(PseudoWord { vector, positions });
+        }
+        let pieces: Vec<_> = ids
+            .par_chunks(PIECE)
+            .zip(words.par_chunks(PIECE))
+            .map(|(ids, words)| to_rows(tower.forward_with_words(ids, words)))
+            .collect();
+        Ok(pieces.into_iter().flatten().collect())
+    }
+
     /// Row `i` is image `i` fused with text `i`.
     ///
     /// # Errors
@@ -275,6 +335,23 @@ pub fn to_rows(tensor: Tensor<2>) -> Vec<Vec<f32>> {
     let [_, width] = tensor.dims();
     let values = tensor.into_data().try_to_vec::<f32>().expect("the tensor is f32");
     values.chunks_exact(width.max(1)).map(<[f32]>::to_vec).collect()
+}
+
+/// Says whether the placeholder was cut off with the end of a long prompt, or never there.
+fn no_placeholder(inversion: &TextualInversion, row: usize, prompt: &str, ids: &TokenIds) -> ModelError {
+    let placeholder = inversion.kind().placeholder();
+    // The last position is taken by the end marker of a text that was cut off, or fits exactly.
+    let full = ids.last().is_some_and(|&id| id != 0);
+    let reason = if full && prompt.contains(placeholder) {
+        format!("the prompt is cut off before its `{placeholder}`")
+    } else {
+        format!("the prompt has no `{placeholder}` of its own, which stands for the picture")
+    };
+    ModelError::NoPlaceholder {
+        row,
+        reason,
+        prompt: prompt.into(),
+    }
 }
 
 fn tokenizer_path(folder: &Path) -> PathBuf {

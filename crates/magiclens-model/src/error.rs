@@ -78,6 +78,16 @@ pub enum ModelError {
         /// Name of the configuration.
         model: String,
     },
+    /// A tensor that decides sizes has another number of axes.
+    #[error("tensor `{name}` has shape {found:?}, but {axes} axes are needed")]
+    WrongRank {
+        /// The tensor.
+        name: String,
+        /// Its shape in the file.
+        found: Vec<usize>,
+        /// Number of axes that it should have.
+        axes: usize,
+    },
     /// A tensor's numbers are of a type that is no weight.
     #[error("tensor `{name}` holds `{dtype}` numbers, but weights must be F32, F16 or BF16")]
     WrongDtype {
@@ -112,8 +122,49 @@ pub enum ModelError {
         /// What is wrong with the vector.
         reason: String,
     },
+    /// A file of tensors without a textual inversion in its metadata.
+    #[error("`{path}` carries no textual inversion in its metadata\nhint: make one with `magiclens import inversion`")]
+    NoInversion {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A textual inversion was asked of a model whose text tower has no place for its words.
+    #[error(
+        "textual inversion needs CLIP's text tower, which `{model}` has not\nhint: import one with `magiclens import clip`"
+    )]
+    NotClipText {
+        /// Name of the configuration.
+        model: String,
+    },
+    /// A textual inversion was made for a CLIP of another size.
+    #[error(
+        "the `{kind}` inversion has {inversion} numbers per {what}, but `{model}` has {found}\nhint: take the CLIP that the \
+         inversion was trained with"
+    )]
+    InversionWidth {
+        /// Which inversion.
+        kind: &'static str,
+        /// `image embedding` or `word`.
+        what: &'static str,
+        /// What the inversion has.
+        inversion: usize,
+        /// What the model has.
+        found: usize,
+        /// Name of the configuration.
+        model: String,
+    },
+    /// A prompt has no place for the word that stands for the picture.
+    #[error("row {row}: {reason}: `{prompt}`")]
+    NoPlaceholder {
+        /// Row of the batch, from 0.
+        row: usize,
+        /// What is wrong, with the placeholder.
+        reason: String,
+        /// The prompt.
+        prompt: String,
+    },
     /// Two lists that belong together differ in length.
-    #[error("{images} image rows but {texts} text rows were given; they are fused row by row")]
+    #[error("{images} image rows but {texts} text rows were given; they belong together row by row")]
     RowMismatch {
         /// Rows of image vectors.
         images: usize,

@@ -1,10 +1,12 @@
 //! Pictures to model input: resizing, squaring and normalising.
 //!
-//! Resizing is `jax.image.resize(.., "bilinear")`, antialiased. The output is always `[3, size_px, size_px]`, channel
+//! Resizing is `jax.image.resize(.., "bilinear")`, antialiased; for [`PreprocessConfig::Clip`] Pillow's bicubic. The output is always `[3, size_px, size_px]`, channel
 //! first, row-major.
 
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
+
+use crate::pillow::bicubic_centre;
 
 /// Mean of CLIP's training pictures, per channel, for values in [0, 1].
 pub const CLIP_MEAN: [f32; 3] = [0.48145466, 0.4578275, 0.40821073];
@@ -21,6 +23,12 @@ pub const MAX_SIZE_PX: u32 = 4096;
 pub enum PreprocessConfig {
     /// The official way: divide by the picture's own maximum, squash to a square, CLIP mean and deviation.
     Official {
+        /// Side of the square, in pixels.
+        size_px: u32,
+    },
+    /// CLIP's own way, transformers' `CLIPImageProcessor`: Pillow's bicubic until the shorter side fits, the square in the
+    /// centre, CLIP mean and deviation.
+    Clip {
         /// Side of the square, in pixels.
         size_px: u32,
     },
@@ -66,7 +74,10 @@ impl PreprocessConfig {
     /// Side of the square that [`Self::apply`] makes, in pixels.
     pub fn size_px(&self) -> u32 {
         match *self {
-            Self::Official { size_px } | Self::Squash { size_px, .. } | Self::Letterbox { size_px, .. } => size_px,
+            Self::Official { size_px }
+            | Self::Clip { size_px }
+            | Self::Squash { size_px, .. }
+            | Self::Letterbox { size_px, .. } => size_px,
         }
     }
 
@@ -96,6 +107,11 @@ impl PreprocessConfig {
             Self::Official { size_px } => {
                 let unit = Affine::normalise(CLIP_MEAN, CLIP_STD);
                 resize_to_square(&source, size_px, unit.after_scaling(1.0 / own_maximum(image)))
+            }
+            Self::Clip { size_px } => {
+                let bytes = bicubic_centre(image, size_px);
+                let affine = Affine::normalise(CLIP_MEAN, CLIP_STD).after_scaling(1.0 / 255.0);
+                planes_of(&Source::whole(bytes.as_raw(), size_px, size_px), affine)
             }
             Self::Squash { size_px, mean, std } => resize_to_square(&source, size_px, Affine::normalise(mean, std)),
             Self::Letterbox {
@@ -315,6 +331,16 @@ fn resize_to_square<T: Copy + Into<f32>>(source: &Source<'_, T>, size_px: u32, a
         height: side,
     };
     resize_into(source, &mut planes, [side, side], window, affine);
+    planes
+}
+
+/// The samples as they are, each mapped by `affine`.
+fn planes_of(source: &Source<'_, u8>, affine: Affine) -> Vec<f32> {
+    let mut planes = Vec::with_capacity(source.samples.len());
+    for channel in 0..3 {
+        let samples = source.samples.iter().skip(channel).step_by(3);
+        planes.extend(samples.map(|&sample| affine.apply(channel, f32::from(sample))));
+    }
     planes
 }
 

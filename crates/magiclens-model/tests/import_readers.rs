@@ -1,4 +1,4 @@
-//! Pickles that want to run code, foreign files, and torch's older format.
+//! Pickles that want to run code, foreign files, and torch's older format. Its zip format is in `import_zip.rs`.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use magiclens_model::import::flax::read_official_pickle;
 use magiclens_model::import::pickle::{Node, Pickle, PickleError};
-use magiclens_model::import::torch::{TorchError, read_torch_legacy, state_dict};
+use magiclens_model::import::torch::{TorchError, Within, read_torch, state_dict};
 use magiclens_model::import::{Dtype, ImportError};
 use safetensors::SafeTensors;
 
@@ -220,7 +220,7 @@ fn foreign_files_are_named() {
 
 #[test]
 fn torch_state_dictionary_is_read() {
-    let arrays = read_torch_legacy(&fixture("import/legacy.pth")).unwrap();
+    let arrays = read_torch(&fixture("import/legacy.pth"), Within::Root).unwrap();
     let golden = fs_err::read(fixture("import/legacy.safetensors")).unwrap();
     let golden = SafeTensors::deserialize(&golden).unwrap();
     assert_eq!(arrays.keys().map(String::as_str).collect::<Vec<_>>(), {
@@ -240,31 +240,23 @@ fn torch_state_dictionary_is_read() {
 }
 
 #[test]
-fn torch_zip_is_refused_with_a_hint() {
-    let error = read_torch_legacy(&fixture("import/new.pth")).unwrap_err();
+fn other_pickles_are_no_torch_checkpoint() {
+    let error = read_torch(&fixture("serialization/chunked.pkl"), Within::Root).unwrap_err();
     assert!(
         matches!(
             &error,
             ImportError::Torch {
-                source: TorchError::Zip,
+                reason: TorchError::NotTorch,
                 ..
             }
         ),
         "{error}"
     );
+    let error = read_torch(&fixture("import/legacy.safetensors"), Within::Root).unwrap_err();
     assert!(
-        error.to_string().contains("_use_new_zipfile_serialization=False"),
-        "{error}"
-    );
-    let error = read_torch_legacy(&fixture("serialization/chunked.pkl")).unwrap_err();
-    assert!(
-        matches!(
-            &error,
-            ImportError::Torch {
-                source: TorchError::NotTorch,
-                ..
-            }
-        ),
+        error
+            .to_string()
+            .contains("is a safetensors file, not a torch checkpoint"),
         "{error}"
     );
 }
@@ -272,13 +264,16 @@ fn torch_zip_is_refused_with_a_hint() {
 #[test]
 fn a_torch_file_cut_anywhere_is_an_error() {
     let whole = Bytes::from(fs_err::read(fixture("import/legacy.pth")).unwrap());
-    assert!(state_dict(&whole).is_ok());
+    assert!(state_dict(&whole, Within::Root).is_ok());
     for length in 0..whole.len() {
-        assert!(state_dict(&whole.slice(..length)).is_err(), "cut at {length}");
+        assert!(
+            state_dict(&whole.slice(..length), Within::Root).is_err(),
+            "cut at {length}"
+        );
     }
     let longer = Bytes::from([&whole[..], b"x"].concat());
     assert_eq!(
-        state_dict(&longer).unwrap_err(),
+        state_dict(&longer, Within::Root).unwrap_err(),
         TorchError::Damaged("something follows the storages")
     );
 }
@@ -291,7 +286,7 @@ fn damaged_torch_files_never_panic() {
         for change in [1, 0x40, 0x7F, 0xFF] {
             let mut bytes = whole.clone();
             bytes[position] ^= change;
-            refused += usize::from(state_dict(&Bytes::from(bytes)).is_err());
+            refused += usize::from(state_dict(&Bytes::from(bytes), Within::Root).is_err());
         }
     }
     assert!(refused > whole.len(), "{refused} refused");

@@ -101,11 +101,11 @@ fn an_array_in_pieces_is_joined() {
 #[test]
 fn the_official_reader_wants_arrays_only() {
     let error = read_official_pickle(&fixture("variety_pickle4.pkl")).unwrap_err();
-    let ImportError::Flax { source, .. } = &error else {
+    let ImportError::Flax { reason, .. } = &error else {
         panic!("{error}")
     };
     assert_eq!(
-        *source,
+        *reason,
         FlaxError::NotAnArray {
             path: "params/k_py_int".to_owned(),
             found: "an integer"

@@ -105,22 +105,22 @@ pub fn read_official_pickle(path: &Path) -> Result<BTreeMap<String, Array>, Impo
             found: other.kind(),
         }),
     });
-    arrays.collect::<Result<_, _>>().map_err(|source| ImportError::Flax {
+    arrays.collect::<Result<_, _>>().map_err(|reason| ImportError::Flax {
         path: path.to_owned(),
-        source,
+        reason,
     })
 }
 
 /// Reads a pickle of Flax parameters with values of any kind.
 pub fn read_pickled(path: &Path) -> Result<BTreeMap<String, Leaf>, ImportError> {
     let file = read_file(path, "a pickled Flax checkpoint")?;
-    let parameters = unpickle(&file).map_err(|source| ImportError::Pickle {
+    let parameters = unpickle(&file).map_err(|reason| ImportError::Pickle {
         path: path.to_owned(),
-        source,
+        reason,
     })?;
-    from_msgpack(&parameters).map_err(|source| ImportError::Flax {
+    from_msgpack(&parameters).map_err(|reason| ImportError::Flax {
         path: path.to_owned(),
-        source,
+        reason,
     })
 }
 

@@ -1,17 +1,25 @@
 //! Readers of other people's checkpoints. They give named arrays and execute nothing.
 
+pub mod clip;
+mod clip_folder;
+mod clip_table;
 pub mod flax;
+pub mod inversion;
 pub mod official;
 pub mod pickle;
+mod places;
 pub mod torch;
 pub mod towers;
+pub mod zip;
 
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use half::{bf16, f16};
 
+use crate::import::clip::ClipError;
 use crate::import::flax::FlaxError;
+use crate::import::inversion::InversionError;
 use crate::import::pickle::PickleError;
 use crate::import::torch::TorchError;
 
@@ -32,28 +40,44 @@ pub enum ImportError {
         expected: &'static str,
     },
     /// The pickle in the file cannot be read.
-    #[error("cannot import `{}`: {source}", path.display())]
+    #[error("cannot import `{}`: {reason}", path.display())]
     Pickle {
         /// The file.
         path: PathBuf,
         /// The reason.
-        source: PickleError,
+        reason: PickleError,
     },
     /// The Flax parameters in the file cannot be read.
-    #[error("cannot import `{}`: {source}", path.display())]
+    #[error("cannot import `{}`: {reason}", path.display())]
     Flax {
         /// The file.
         path: PathBuf,
         /// The reason.
-        source: FlaxError,
+        reason: FlaxError,
     },
     /// The torch checkpoint cannot be read.
-    #[error("cannot import `{}`: {source}", path.display())]
+    #[error("cannot import `{}`: {reason}", path.display())]
     Torch {
         /// The file.
         path: PathBuf,
         /// The reason.
-        source: TorchError,
+        reason: TorchError,
+    },
+    /// The checkpoint is none of CLIP.
+    #[error("cannot import `{}`: {reason}", path.display())]
+    Clip {
+        /// The file or folder.
+        path: PathBuf,
+        /// The reason.
+        reason: ClipError,
+    },
+    /// The checkpoint is none of a textual inversion.
+    #[error("cannot import `{}`: {reason}", path.display())]
+    Inversion {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        reason: InversionError,
     },
 }
 
@@ -136,6 +160,24 @@ impl Array {
         self.dtype
     }
 
+    /// The array in `parts` equal pieces along its first axis; None if it does not divide so.
+    pub fn split_rows(&self, parts: usize) -> Option<Vec<Self>> {
+        let (&rows, rest) = self.shape.split_first()?;
+        if parts == 0 || !rows.is_multiple_of(parts) {
+            return None;
+        }
+        let shape = [&[rows / parts], rest].concat();
+        let bytes = self.data.len() / parts;
+        let piece = |part: usize| {
+            Self::new(
+                shape.clone(),
+                self.dtype,
+                self.data.slice(part * bytes..(part + 1) * bytes),
+            )
+        };
+        (0..parts).map(piece).collect()
+    }
+
     /// The raw elements. They share memory with the file that was read.
     pub fn data(&self) -> &Bytes {
         &self.data
@@ -178,6 +220,9 @@ fn read_file(path: &Path, expected: &'static str) -> Result<Bytes, ImportError> 
     }
 }
 
+/// What [`foreign_kind`] calls a safetensors file.
+const SAFETENSORS: &str = "a safetensors file";
+
 fn foreign_kind(bytes: &[u8]) -> Option<&'static str> {
     const KINDS: [(&[u8], &str); 9] = [
         (b"PK\x03\x04", "a zip archive (torch saves so by default)"),
@@ -198,7 +243,7 @@ fn foreign_kind(bytes: &[u8]) -> Option<&'static str> {
     }
     // A safetensors file starts with the length of its JSON header.
     if bytes.get(8) == Some(&b'{') && bytes.get(6..8) == Some(&[0, 0]) {
-        return Some("a safetensors file");
+        return Some(SAFETENSORS);
     }
     KINDS
         .iter()

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::Array;
+use super::places::{Change, Place};
 use crate::ModelError;
-use crate::checkpoint::{NamedWeights, Weights};
+use crate::checkpoint::NamedWeights;
 use crate::config::{ModelConfig, OfficialConfig};
 
 /// Reads an official checkpoint (a pickle of Flax msgpack, never executed) as tensors of our model.
@@ -23,105 +24,8 @@ pub fn read_official(path: &Path, config: &OfficialConfig) -> Result<(ModelConfi
 ///
 /// # Errors
 /// A tensor that is missing, extra, misshapen or no float.
-pub fn convert(mut arrays: BTreeMap<String, Array>, config: &OfficialConfig) -> Result<NamedWeights, ModelError> {
-    let model = || config.name.clone();
-    let places = places(config);
-    let missing = places.iter().filter(|place| !arrays.contains_key(&place.official));
-    let count = missing.clone().count();
-    if let Some(place) = missing.clone().next() {
-        return Err(ModelError::MissingTensor {
-            name: place.official.clone(),
-            missing: count,
-            model: model(),
-        });
-    }
-    let mut tensors = NamedWeights::new();
-    for place in places {
-        let Some(array) = arrays.remove(&place.official) else {
-            continue;
-        };
-        if array.shape() != place.shape {
-            let (found, expected) = (array.shape().to_vec(), place.shape);
-            return Err(ModelError::WrongShape {
-                name: place.official,
-                found,
-                expected,
-                model: model(),
-            });
-        }
-        let values = array.to_f32();
-        tensors.insert(place.ours, place.change.apply(&place.shape, values));
-    }
-    if let Some(name) = arrays.keys().next() {
-        return Err(ModelError::ExtraTensor {
-            name: name.clone(),
-            extra: arrays.len(),
-            model: model(),
-        });
-    }
-    Ok(tensors)
-}
-
-/// One official tensor and its place in our model.
-struct Place {
-    official: String,
-    shape: Vec<usize>,
-    ours: String,
-    change: Change,
-}
-
-/// What happens to the numbers on the way.
-#[derive(Clone, Copy)]
-enum Change {
-    /// Same numbers; all axes but the last become one.
-    JoinLeading,
-    /// Same numbers; all axes but the first become one.
-    JoinTrailing,
-    /// Same numbers in one axis.
-    Flat,
-    /// Same numbers and axes.
-    Same,
-    /// `[out, ..]` becomes `[.., out]` with the others joined: the reference's output projections.
-    Transpose,
-    /// The reference multiplies by `1 + scale`; our layer norms multiply by `gamma`.
-    OnePlus,
-}
-
-impl Change {
-    fn apply(self, shape: &[usize], values: Vec<f32>) -> Weights {
-        let count = values.len();
-        let (first, last) = (shape.first().copied().unwrap_or(1), shape.last().copied().unwrap_or(1));
-        match self {
-            Self::Same => Weights {
-                shape: shape.to_vec(),
-                values,
-            },
-            Self::Flat => Weights {
-                shape: vec![count],
-                values,
-            },
-            Self::JoinLeading => Weights {
-                shape: vec![count / last, last],
-                values,
-            },
-            Self::JoinTrailing => Weights {
-                shape: vec![first, count / first],
-                values,
-            },
-            Self::OnePlus => Weights {
-                shape: vec![count],
-                values: values.into_iter().map(|v| 1.0 + v).collect(),
-            },
-            Self::Transpose => {
-                let inner = count / first;
-                let values = (0..count).map(|at| values[(at % first) * inner + at / first]).collect();
-                Weights {
-                    shape: vec![inner, first],
-                    values,
-                }
-            }
-        }
-    }
+pub fn convert(arrays: BTreeMap<String, Array>, config: &OfficialConfig) -> Result<NamedWeights, ModelError> {
+    super::places::convert(arrays, places(config), &config.name)
 }
 
 /// Every tensor of a configuration.
@@ -239,7 +143,7 @@ struct Places(Vec<Place>);
 impl Places {
     fn add(&mut self, official: &str, shape: &[usize], ours: &str, change: Change) {
         self.0.push(Place {
-            official: format!("params/{official}"),
+            theirs: format!("params/{official}"),
             shape: shape.to_vec(),
             ours: ours.into(),
             change,

@@ -159,6 +159,11 @@ impl<'a> Pickle<'a> {
         self.root
     }
 
+    /// All objects of this pickle, also such as nothing refers to.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node<'a>> {
+        self.nodes.iter()
+    }
+
     /// An object of this pickle.
     pub fn node(&self, id: NodeId) -> &Node<'a> {
         &self.nodes[id as usize]

@@ -1,6 +1,7 @@
-//! Reads torch's older checkpoint format: four pickles, then the raw storages.
+//! Reads torch's two checkpoint formats: the zip archive of a pickle and the raw storages, written since torch 1.6, and the
+//! older one, four pickles and then the raw storages.
 //!
-//! Newer torch writes a zip archive instead, which is refused with a hint.
+//! Source: pytorch `torch/serialization.py`, `_save` and `_legacy_save`; `caffe2/serialize/inline_container.cc`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -8,25 +9,40 @@ use std::path::Path;
 use bytes::Bytes;
 
 use crate::import::pickle::{Global, Node, NodeId, Pickle, PickleError};
-use crate::import::{Array, Dtype, ImportError, read_file};
+use crate::import::zip::{self, ZipError};
+use crate::import::{Array, Dtype, ImportError, foreign_kind};
 
 /// The first pickle of the format: `0x1950a86a20f9469cfc6c`, little-endian.
 const MAGIC: [u8; 10] = [0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19];
 /// The only version of the format.
 const VERSION: i64 = 1001;
 
-/// Why some bytes are not an older torch checkpoint.
+/// Which dictionary of a checkpoint is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Within<'a> {
+    /// The outermost: the file is a state dictionary.
+    Root,
+    /// The one under this key, such as `state_dict`.
+    Key(&'a str),
+    /// The one under this key, or the outermost where there is no such key.
+    KeyOrRoot(&'a str),
+}
+
+/// Why some bytes are not a torch checkpoint.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TorchError {
     /// One of the pickles cannot be read.
     #[error(transparent)]
     Pickle(#[from] PickleError),
-    /// The zip form.
+    /// The zip archive cannot be read.
+    #[error(transparent)]
+    Zip(#[from] ZipError),
+    /// A program of TorchScript, such as OpenAI publishes CLIP in.
     #[error(
-        "this is torch's zip format, which is not read\nhint: load it in torch and save it again with \
-         `torch.save(state_dict, file, _use_new_zipfile_serialization=False)`"
+        "this is a TorchScript archive, which holds a program and not only numbers\nhint: load it in torch and save its \
+         numbers with `torch.save(torch.jit.load(file, map_location=\"cpu\").state_dict(), \"clip.pt\")`"
     )]
-    Zip,
+    TorchScript,
     /// Another kind of file.
     #[error("this is no torch checkpoint")]
     NotTorch,
@@ -39,6 +55,14 @@ pub enum TorchError {
     /// The parts contradict each other.
     #[error("the checkpoint is damaged: {0}")]
     Damaged(&'static str),
+    /// The wanted dictionary is not in the file.
+    #[error("the checkpoint has no `{key}`, but {found}")]
+    NoEntry {
+        /// What was looked for.
+        key: String,
+        /// The names that are there.
+        found: String,
+    },
     /// A tensor that does not fit its storage.
     #[error("tensor `{name}` does not fit its storage")]
     Tensor {
@@ -53,24 +77,74 @@ pub enum TorchError {
     },
 }
 
-/// Reads the state dictionary in a file: name to array. The arrays share memory with the file's content where they can.
-pub fn read_torch_legacy(path: &Path) -> Result<BTreeMap<String, Array>, ImportError> {
-    let at = |source| ImportError::Torch {
-        path: path.to_owned(),
-        source,
-    };
-    match read_file(path, "a torch checkpoint") {
-        Ok(file) => state_dict(&file).map_err(at),
-        Err(ImportError::Foreign { found, .. }) if found.starts_with("a zip") => Err(at(TorchError::Zip)),
-        Err(error) => Err(error),
+/// Reads a state dictionary in a file: name to array. The arrays share memory with the file's content where they can.
+///
+/// # Errors
+/// A file that cannot be read, or is no torch checkpoint with such a dictionary of tensors.
+pub fn read_torch(path: &Path, within: Within<'_>) -> Result<BTreeMap<String, Array>, ImportError> {
+    read_torch_bytes(path, &Bytes::from(fs_err::read(path)?), within)
+}
+
+/// [`read_torch`] of a file's content; `path` is for messages.
+pub(super) fn read_torch_bytes(
+    path: &Path,
+    file: &Bytes,
+    within: Within<'_>,
+) -> Result<BTreeMap<String, Array>, ImportError> {
+    match foreign_kind(file) {
+        Some(found) if !file.starts_with(zip::LOCAL) => Err(ImportError::Foreign {
+            path: path.to_owned(),
+            found,
+            expected: "a torch checkpoint",
+        }),
+        _ => state_dict(file, within).map_err(|reason| ImportError::Torch {
+            path: path.to_owned(),
+            reason,
+        }),
     }
 }
 
-/// Reads the state dictionary in a file's content.
-pub fn state_dict(file: &Bytes) -> Result<BTreeMap<String, Array>, TorchError> {
-    if file.starts_with(b"PK\x03\x04") {
-        return Err(TorchError::Zip);
+/// Reads a state dictionary in a file's content.
+///
+/// # Errors
+/// See [`TorchError`].
+pub fn state_dict(file: &Bytes, within: Within<'_>) -> Result<BTreeMap<String, Array>, TorchError> {
+    if file.starts_with(zip::LOCAL) {
+        zipped(file, within)
+    } else {
+        legacy(file, within)
     }
+}
+
+/// An archive with `NAME/data.pkl`, `NAME/byteorder` (since torch 2.1), and a storage in each `NAME/data/KEY`.
+fn zipped(file: &Bytes, within: Within<'_>) -> Result<BTreeMap<String, Array>, TorchError> {
+    let mut entries = zip::entries(file)?;
+    let mut roots = entries.keys().filter_map(|name| name.strip_suffix("/data.pkl"));
+    let root = match (roots.next(), roots.next()) {
+        (Some(root), None) => root.to_owned(),
+        _ => return Err(TorchError::NotTorch),
+    };
+    if entries.contains_key(&format!("{root}/constants.pkl")) {
+        return Err(TorchError::TorchScript);
+    }
+    if entries
+        .get(&format!("{root}/byteorder"))
+        .is_some_and(|order| &order[..] == b"big")
+    {
+        return Err(TorchError::BigEndian);
+    }
+    let pickle = entries.remove(&format!("{root}/data.pkl")).unwrap_or_default();
+    let object = Pickle::read(&pickle)?;
+    let mut storages = HashMap::new();
+    for (key, dtype) in declared_storages(&object)? {
+        let data = entries.remove(&format!("{root}/data/{key}"));
+        storages.insert(key, (dtype, data.ok_or(TorchError::Damaged("a storage is missing"))?));
+    }
+    tensors(&object, within, &Storages(storages), file)
+}
+
+/// Four pickles, then the raw storages.
+fn legacy(file: &Bytes, within: Within<'_>) -> Result<BTreeMap<String, Array>, TorchError> {
     let mut position = 0;
     let mut next = || {
         let pickle = Pickle::read(&file[position..])?;
@@ -89,7 +163,7 @@ pub fn state_dict(file: &Bytes) -> Result<BTreeMap<String, Array>, TorchError> {
     let object = next()?;
     let keys = next()?;
     let storages = Storages::read(&object, &keys, file, position)?;
-    tensors(&object, &storages, file)
+    tensors(&object, within, &storages, file)
 }
 
 fn check_byte_order(info: &Pickle<'_>) -> Result<(), TorchError> {
@@ -101,7 +175,7 @@ fn check_byte_order(info: &Pickle<'_>) -> Result<(), TorchError> {
     Ok(())
 }
 
-/// The raw storages behind the pickles, by key.
+/// The raw storages by key.
 struct Storages<'a>(HashMap<&'a str, (Dtype, Bytes)>);
 
 impl<'a> Storages<'a> {
@@ -145,8 +219,8 @@ fn take(file: &Bytes, position: &mut usize, length: usize) -> Result<Bytes, Torc
 /// Key and element type of each storage that the object refers to.
 fn declared_storages<'a>(object: &'a Pickle<'_>) -> Result<HashMap<&'a str, Dtype>, TorchError> {
     let mut declared = HashMap::new();
-    for &(_, value) in object.dict(object.root())? {
-        if let Node::Tensor(arguments) = object.node(value) {
+    for node in object.nodes() {
+        if let Node::Tensor(arguments) = node {
             let (key, dtype) = storage(object, arguments.first())?;
             if declared.insert(key, dtype).is_some_and(|before| before != dtype) {
                 return Err(TorchError::Damaged("a storage has two element types"));
@@ -189,11 +263,44 @@ fn storage_dtype(object: &Pickle<'_>, class: NodeId) -> Result<Dtype, TorchError
     }
 }
 
-fn tensors(object: &Pickle<'_>, storages: &Storages<'_>, file: &Bytes) -> Result<BTreeMap<String, Array>, TorchError> {
+/// The entries of the wanted dictionary.
+fn entries_within<'a>(object: &'a Pickle<'_>, within: Within<'_>) -> Result<&'a [(NodeId, NodeId)], TorchError> {
+    let root = object.dict(object.root())?;
+    let (Within::Key(key) | Within::KeyOrRoot(key)) = within else {
+        return Ok(root);
+    };
+    match (root.iter().find(|(name, _)| object.text(*name) == Ok(key)), within) {
+        (Some(&(_, value)), _) => Ok(object.dict(value)?),
+        (None, Within::KeyOrRoot(_)) => Ok(root),
+        (None, _) => {
+            const SHOWN: usize = 8;
+            let names = root.iter().filter_map(|(name, _)| object.text(*name).ok());
+            let names: Vec<String> = names
+                .take(SHOWN)
+                .map(|name| format!("`{}`", name.escape_debug()))
+                .collect();
+            Err(TorchError::NoEntry {
+                key: key.into(),
+                found: if names.is_empty() {
+                    "nothing".into()
+                } else {
+                    names.join(", ")
+                },
+            })
+        }
+    }
+}
+
+fn tensors(
+    object: &Pickle<'_>,
+    within: Within<'_>,
+    storages: &Storages<'_>,
+    file: &Bytes,
+) -> Result<BTreeMap<String, Array>, TorchError> {
     let mut arrays = BTreeMap::new();
     // Views that are not contiguous are copied; together they may not outgrow the file.
     let mut copied_bytes_left = file.len();
-    for &(name, value) in object.dict(object.root())? {
+    for &(name, value) in entries_within(object, within)? {
         let name = object.text(name)?.to_owned();
         let Node::Tensor(arguments) = object.node(value) else {
             return Err(TorchError::NotATensor { name });

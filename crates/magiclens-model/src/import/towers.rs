@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::Array;
+use super::torch::Within;
 use crate::ModelError;
 use crate::checkpoint::{NamedWeights, Weights, read_weights};
 use crate::towers::{EfficientNetLiteConfig, MiniLmConfig};
@@ -16,10 +17,10 @@ const BATCH_NORM_EPS: f64 = 1e-3;
 /// [`crate::towers::EfficientNetLite`]. The classifier `_fc` is left out.
 ///
 /// # Errors
-/// A file that is no legacy torch pickle of this network.
+/// A file that is no torch checkpoint of this network.
 pub fn read_efficientnet_lite0(path: &Path) -> Result<NamedWeights, ModelError> {
     let mut source = Source {
-        arrays: super::torch::read_torch_legacy(path)?,
+        arrays: super::torch::read_torch(path, Within::Root)?,
         model: "efficientnet-lite0",
     };
     let blocks = EfficientNetLiteConfig {

@@ -7,6 +7,8 @@ use crate::tokenizer::{html, repair};
 
 /// Length of every row of ids.
 pub const CONTEXT_LENGTH: usize = 77;
+/// Number of different ids.
+pub const VOCABULARY: usize = 49408;
 /// Ids of one text: the start marker, the text, the end marker, zeros.
 pub type TokenIds = [u32; CONTEXT_LENGTH];
 

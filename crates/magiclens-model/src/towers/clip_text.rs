@@ -1,13 +1,31 @@
 //! CLIP's text tower: a causal transformer, read at the first end-of-text token.
-//! Source: scenic `projects/baselines/clip/layers.py`, `TextEncoder`.
+//! Source: scenic `projects/baselines/clip/layers.py`, `TextEncoder`; openai/CLIP `clip/model.py`, `encode_text`.
 
 use burn::module::{Module, Param};
 use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, Linear, LinearConfig};
 use burn::tensor::{Bool, Device, Distribution, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::clip_block::{ClipBlock, clip_norm};
+use super::clip_block::{ClipActivation, ClipBlock, ClipBlockConfig, clip_norm};
 use crate::tokenizer::clip::TokenIds;
+
+/// Which tokens a token of a text sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClipTextMask {
+    /// Scenic's: itself and what is before it, never an id of 0. That is meant for the padding, but also hides the real
+    /// token 0, a `!` with something directly behind it.
+    #[default]
+    CausalWithoutZero,
+    /// OpenAI's, open_clip's and transformers': itself and what is before it. The padding comes after the end marker.
+    Causal,
+}
+
+impl ClipTextMask {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
 
 /// Sizes of a [`ClipText`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,9 +41,32 @@ pub struct ClipTextConfig {
     pub vocabulary: usize,
     /// Tokens of a text, both markers included.
     pub context_length: usize,
+    /// Inner width of the feed-forward layers; 4 * `width` where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feed_forward: Option<usize>,
+    /// Of the feed-forward layers.
+    #[serde(default, skip_serializing_if = "ClipActivation::is_default")]
+    pub activation: ClipActivation,
+    /// Which tokens a token sees.
+    #[serde(default, skip_serializing_if = "ClipTextMask::is_default")]
+    pub mask: ClipTextMask,
 }
 
 impl ClipTextConfig {
+    fn block(&self) -> ClipBlockConfig {
+        ClipBlockConfig {
+            width: self.width,
+            heads: self.heads,
+            feed_forward: self.feed_forward(),
+            activation: self.activation,
+        }
+    }
+
+    /// Inner width of the feed-forward layers.
+    pub fn feed_forward(&self) -> usize {
+        self.feed_forward.unwrap_or(4 * self.width)
+    }
+
     /// Builds the tower with random weights, projecting to `dim`.
     pub fn init(&self, dim: usize, device: &Device) -> ClipText {
         let positions = Tensor::random(
@@ -36,11 +77,10 @@ impl ClipTextConfig {
         ClipText {
             token_embedding: EmbeddingConfig::new(self.vocabulary, self.width).init(device),
             position_embedding: Param::from_tensor(positions),
-            blocks: (0..self.layers)
-                .map(|_| ClipBlock::init(self.width, self.heads, device))
-                .collect(),
+            blocks: (0..self.layers).map(|_| self.block().init(device)).collect(),
             final_norm: clip_norm(self.width, device),
             projection: LinearConfig::new(self.width, dim).with_bias(false).init(device),
+            mask: self.mask,
         }
     }
 }
@@ -53,6 +93,17 @@ pub struct ClipText {
     blocks: Vec<ClipBlock>,
     final_norm: LayerNorm,
     projection: Linear,
+    #[module(skip)]
+    mask: ClipTextMask,
+}
+
+/// A vector in place of some tokens of a text.
+#[derive(Clone, Debug)]
+pub struct PseudoWord<'a> {
+    /// `[width]`, like a row of the token embedding.
+    pub vector: &'a [f32],
+    /// Positions in the text that it takes.
+    pub positions: Vec<usize>,
 }
 
 /// Where a [`ClipText`] was looked into, for parity tests.
@@ -72,12 +123,47 @@ impl ClipText {
         self.trace(ids).embedding
     }
 
+    /// [`ClipText::forward`] with the vector `words[row]` in place of tokens of text `row`: `[batch, dim]`.
+    ///
+    /// # Panics
+    /// Where the lists differ in length, or a vector has not [`ClipText::width`] numbers.
+    pub fn forward_with_words(&self, ids: &[TokenIds], words: &[PseudoWord<'_>]) -> Tensor<2> {
+        let tokens = self.embed(ids); // [batch, seq, width]
+        let (device, [batch, seq, width]) = (tokens.device(), tokens.dims());
+        assert_eq!(batch, words.len(), "there is one word a text");
+        let vectors: Vec<f32> = words.iter().flat_map(|word| word.vector).copied().collect();
+        let vectors = Tensor::<2>::from_data(TensorData::new(vectors, [batch, width]), &device);
+        let taken: Vec<bool> = words
+            .iter()
+            .flat_map(|word| (0..seq).map(|position| word.positions.contains(&position)))
+            .collect();
+        let taken = Tensor::<3, Bool>::from_data(TensorData::new(taken, [batch, seq, 1]), &device);
+        let shape = [batch, seq, width];
+        let tokens = tokens.mask_where(taken.expand(shape), vectors.unsqueeze_dim::<3>(1).expand(shape));
+        self.run(ids, tokens).embedding
+    }
+
+    /// Width of the tokens.
+    pub fn width(&self) -> usize {
+        let [_, width] = self.position_embedding.val().dims();
+        width
+    }
+
     /// [`ClipText::forward`], keeping what every part gave.
     pub fn trace(&self, ids: &[TokenIds]) -> ClipTextTrace {
+        self.run(ids, self.embed(ids))
+    }
+
+    /// `[batch, seq, width]`, without positions.
+    fn embed(&self, ids: &[TokenIds]) -> Tensor<3> {
         let device = self.position_embedding.val().device();
-        let allowed = allowed_positions(ids, &device); // [batch, 1, seq, seq]
-        let mut tokens = self.token_embedding.forward(id_tensor(ids, &device)); // [batch, seq, width]
-        tokens = tokens + self.position_embedding.val().unsqueeze();
+        self.token_embedding.forward(id_tensor(ids, &device))
+    }
+
+    /// `tokens`: `[batch, seq, width]`, without positions.
+    fn run(&self, ids: &[TokenIds], tokens: Tensor<3>) -> ClipTextTrace {
+        let allowed = self.allowed_positions(ids, &tokens.device()); // [batch, 1, seq, seq]
+        let mut tokens = tokens + self.position_embedding.val().unsqueeze();
         let mut blocks = Vec::with_capacity(self.blocks.len());
         for block in &self.blocks {
             tokens = block.forward(tokens, Some(allowed.clone()));
@@ -97,6 +183,20 @@ impl ClipText {
             embedding,
         }
     }
+
+    /// `[batch, 1, seq, seq]`: true where a token (third axis) sees another (last axis).
+    fn allowed_positions(&self, ids: &[TokenIds], device: &Device) -> Tensor<4, Bool> {
+        let hides_zero = self.mask == ClipTextMask::CausalWithoutZero;
+        let length = ids.first().map_or(0, |row| row.len());
+        let mut allowed = Vec::with_capacity(ids.len() * length * length);
+        for row in ids {
+            let seen = |position: usize| !hides_zero || row[position] > 0;
+            for query in 0..length {
+                allowed.extend((0..length).map(|key| key <= query && seen(query) && seen(key)));
+            }
+        }
+        Tensor::from_data(TensorData::new(allowed, [ids.len(), 1, length, length]), device)
+    }
 }
 
 /// `[batch, context_length]`
@@ -113,17 +213,4 @@ fn id_tensor(ids: &[TokenIds], device: &Device) -> Tensor<2, Int> {
 pub(crate) fn end_position(ids: &TokenIds) -> usize {
     let largest = ids.iter().max().copied().unwrap_or_default();
     ids.iter().position(|id| *id == largest).unwrap_or_default()
-}
-
-/// `[batch, 1, seq, seq]`: a token sees itself and what is before it, never an id of 0. The reference masks padding by
-/// `id > 0`, which also hides the real token 0 (an inner `!`).
-fn allowed_positions(ids: &[TokenIds], device: &Device) -> Tensor<4, Bool> {
-    let length = ids.first().map_or(0, |row| row.len());
-    let mut allowed = Vec::with_capacity(ids.len() * length * length);
-    for row in ids {
-        for query in 0..length {
-            allowed.extend((0..length).map(|key| key <= query && row[query] > 0 && row[key] > 0));
-        }
-    }
-    Tensor::from_data(TensorData::new(allowed, [ids.len(), 1, length, length]), device)
 }

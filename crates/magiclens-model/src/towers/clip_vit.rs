@@ -6,7 +6,7 @@ use burn::nn::{LayerNorm, Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::clip_block::{ClipBlock, clip_norm};
+use super::clip_block::{ClipActivation, ClipBlock, ClipBlockConfig, clip_norm};
 
 /// Sizes of a [`ClipVit`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,15 +16,35 @@ pub struct ClipVitConfig {
     pub width: usize,
     /// Number of blocks.
     pub layers: usize,
-    /// Heads of each block; CLIP always has 64 dimensions a head.
+    /// Heads of each block; OpenAI's have 64 dimensions each.
     pub heads: usize,
     /// Side of a patch in pixels.
     pub patch_px: usize,
     /// Side of the square input in pixels.
     pub image_px: usize,
+    /// Inner width of the feed-forward layers; 4 * `width` where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feed_forward: Option<usize>,
+    /// Of the feed-forward layers.
+    #[serde(default, skip_serializing_if = "ClipActivation::is_default")]
+    pub activation: ClipActivation,
 }
 
 impl ClipVitConfig {
+    fn block(&self) -> ClipBlockConfig {
+        ClipBlockConfig {
+            width: self.width,
+            heads: self.heads,
+            feed_forward: self.feed_forward(),
+            activation: self.activation,
+        }
+    }
+
+    /// Inner width of the feed-forward layers.
+    pub fn feed_forward(&self) -> usize {
+        self.feed_forward.unwrap_or(4 * self.width)
+    }
+
     /// Tokens of a picture: its patches and the class token.
     pub fn tokens(&self) -> usize {
         (self.image_px / self.patch_px).pow(2) + 1
@@ -41,9 +61,7 @@ impl ClipVitConfig {
             class_embedding: Param::from_tensor(random([1, self.width]).reshape([self.width])),
             position_embedding: Param::from_tensor(random([self.tokens(), self.width])),
             pre_norm: clip_norm(self.width, device),
-            blocks: (0..self.layers)
-                .map(|_| ClipBlock::init(self.width, self.heads, device))
-                .collect(),
+            blocks: (0..self.layers).map(|_| self.block().init(device)).collect(),
             post_norm: clip_norm(self.width, device),
             projection: LinearConfig::new(self.width, dim).with_bias(false).init(device),
             patch_px: self.patch_px,

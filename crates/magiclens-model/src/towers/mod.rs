@@ -11,7 +11,8 @@ use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-pub use clip_text::{ClipText, ClipTextConfig};
+pub use clip_block::ClipActivation;
+pub use clip_text::{ClipText, ClipTextConfig, ClipTextMask};
 pub use clip_vit::{ClipVit, ClipVitConfig};
 pub use efficientnet_lite::{EfficientNetLite, EfficientNetLiteConfig};
 pub use minilm::{MiniLm, MiniLmConfig};

@@ -1,0 +1,173 @@
+//! Pillow's bicubic resizing, byte for byte, of no more than the square in the centre that CLIP looks at.
+//!
+//! The horizontal pass comes first, as in every Pillow up to 12; Pillow 13 begins with the vertical one where it takes that
+//! to be faster, which moves single bytes of some tall pictures. Source: python-pillow `src/libImaging/Resample.c`; transformers `image_transforms.py`, `get_resize_output_image_size` and
+//! `center_crop`.
+
+use std::ops::Range;
+
+use image::RgbImage;
+
+/// Weights are whole numbers of 2^-22, so that a sum of bytes fits into 32 bits.
+const PRECISION_BITS: u32 = 32 - 8 - 2;
+/// Reach of the bicubic filter, in pixels of the smaller grid.
+const SUPPORT: f64 = 2.0;
+
+/// Resizes until the shorter side has `side` pixels, and cuts the square out of the centre: what
+/// `image.resize(.., BICUBIC)` and a crop give. Only the square is ever computed, so that a long strip costs no memory.
+pub(crate) fn bicubic_centre(image: &RgbImage, side: u32) -> RgbImage {
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let (columns, rows) = if image.width() <= image.height() {
+        (side as usize, longer(side, height, width))
+    } else {
+        (longer(side, width, height), side as usize)
+    };
+    let horizontal = Axis::new(width, columns, centre(columns, side as usize));
+    let vertical = Axis::new(height, rows, centre(rows, side as usize));
+    let needed = vertical.inputs();
+    let mut mixed = Vec::with_capacity(needed.len() * side as usize * 3);
+    for y in needed.clone() {
+        let row = &image.as_raw()[y * width * 3..(y + 1) * width * 3];
+        for tap in &horizontal.taps {
+            for channel in 0..3 {
+                mixed.push(tap.sum(|x| row[x * 3 + channel]));
+            }
+        }
+    }
+    let row_length = side as usize * 3;
+    let mut squared = Vec::with_capacity(side as usize * row_length);
+    for tap in &vertical.taps {
+        squared.extend((0..row_length).map(|at| tap.sum(|y| mixed[(y - needed.start) * row_length + at])));
+    }
+    RgbImage::from_raw(side, side, squared).expect("there are as many samples as the square needs")
+}
+
+/// The longer side where the shorter one becomes `side`, rounded down as Python's `int` does.
+fn longer(side: u32, long: usize, short: usize) -> usize {
+    (u64::from(side) * long as u64 / short as u64) as usize
+}
+
+/// The square's place on an axis; of an odd rest, the larger half lies behind it.
+fn centre(length: usize, side: usize) -> Range<usize> {
+    let start = (length - side) / 2;
+    start..start + side
+}
+
+/// How one output pixel is mixed: from `start` on, a weight for each input pixel.
+struct Taps {
+    start: usize,
+    weights: Vec<i32>,
+}
+
+impl Taps {
+    fn sum(&self, sample: impl Fn(usize) -> u8) -> u8 {
+        let half = 1 << (PRECISION_BITS - 1);
+        let weights = self.weights.iter().enumerate();
+        let sum: i32 = weights.fold(half, |sum, (at, &weight)| {
+            sum.wrapping_add(weight.wrapping_mul(i32::from(sample(self.start + at))))
+        });
+        (sum >> PRECISION_BITS).clamp(0, 255) as u8
+    }
+}
+
+/// The wanted outputs along one axis.
+struct Axis {
+    taps: Vec<Taps>,
+}
+
+impl Axis {
+    fn new(input: usize, output: usize, wanted: Range<usize>) -> Self {
+        let taps = wanted.map(|at| {
+            if input == output {
+                let weights = vec![1 << PRECISION_BITS];
+                return Taps { start: at, weights };
+            }
+            taps(input, output, at)
+        });
+        Self { taps: taps.collect() }
+    }
+
+    /// The inputs that any output needs.
+    fn inputs(&self) -> Range<usize> {
+        let start = self.taps.iter().map(|tap| tap.start).min().unwrap_or(0);
+        let end = self.taps.iter().map(|tap| tap.start + tap.weights.len()).max();
+        start..end.unwrap_or(0)
+    }
+}
+
+fn taps(input: usize, output: usize, at: usize) -> Taps {
+    let scale = input as f64 / output as f64;
+    let widened = scale.max(1.0);
+    let support = SUPPORT * widened;
+    let centre = (at as f64 + 0.5) * scale;
+    // Casts cut toward zero, and below zero is zero.
+    let start = (centre - support + 0.5) as usize;
+    let end = ((centre + support + 0.5) as usize).min(input);
+    let weights: Vec<f64> = (start..end)
+        .map(|position| bicubic((position as f64 - centre + 0.5) * (1.0 / widened)))
+        .collect();
+    let total: f64 = weights.iter().sum();
+    let whole = |weight: &f64| {
+        let scaled = weight / total * f64::from(1 << PRECISION_BITS);
+        // Rounded half away from zero.
+        (scaled + 0.5f64.copysign(scaled)) as i32
+    };
+    Taps {
+        start,
+        weights: weights.iter().map(whole).collect(),
+    }
+}
+
+/// Keys' cubic convolution with a = -0.5.
+fn bicubic(x: f64) -> f64 {
+    const A: f64 = -0.5;
+    let x = x.abs();
+    if x < 1.0 {
+        ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
+    } else if x < 2.0 {
+        (((x - 5.0) * x + 8.0) * x - 4.0) * A
+    } else {
+        0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filter_is_one_at_its_centre_and_zero_at_other_pixels() {
+        for (x, expected) in [
+            (0.0, 1.0),
+            (1.0, 0.0),
+            (-1.0, 0.0),
+            (2.0, 0.0),
+            (0.5, 0.5625),
+            (1.5, -0.0625),
+        ] {
+            assert_eq!(bicubic(x), expected, "{x}");
+        }
+    }
+
+    #[test]
+    fn doubling_mixes_the_weights_worked_out_by_hand() {
+        // Two pixels become four. The centre of the first output is 0.25, its reach [-1.75, 2.25]: both inputs, at
+        // distances 0.25 and 1.25 with weights 0.8671875 and -0.0703125.
+        let first = taps(2, 4, 0);
+        let total = 0.8671875 - 0.0703125;
+        let expected = [0.8671875 / total, -0.0703125 / total].map(|weight| (weight * 4194304.0_f64).round() as i32);
+        assert_eq!((first.start, first.weights.as_slice()), (0, &expected[..]));
+        // 100 and 200: 100 - 100 * 0.0882 = 91.2, and mirrored 208.8.
+        let image = RgbImage::from_fn(2, 2, |x, _| image::Rgb([100 + 100 * x as u8; 3]));
+        let doubled = bicubic_centre(&image, 4);
+        let row: Vec<u8> = (0..4).map(|x| doubled.get_pixel(x, 1).0[0]).collect();
+        assert_eq!(row, [91, 121, 179, 209]);
+    }
+
+    #[test]
+    fn a_strip_of_any_length_costs_only_its_square() {
+        let strip = RgbImage::from_pixel(100_000, 1, image::Rgb([7, 8, 9]));
+        let square = bicubic_centre(&strip, 64);
+        assert!(square.pixels().all(|pixel| pixel.0 == [7, 8, 9]));
+    }
+}
