@@ -1,0 +1,349 @@
+//! Files of rankings: written and read back, the official forms, everything that is refused; files for the servers.
+
+use std::path::{Path, PathBuf};
+
+use magiclens_eval::EvalError;
+use magiclens_eval::benchmark::{Benchmark, Task};
+use magiclens_eval::benchmarks::{Entry, LoadOptions};
+use magiclens_eval::evaluate::{Contestant, EvaluateOptions, evaluate};
+use magiclens_eval::outcome::VariantFigures;
+use magiclens_eval::predictions::{self, Predictions};
+use magiclens_eval::server_files::{self, Answer};
+use magiclens_eval::system::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::loading::{load, task};
+use crate::running::{NAMES, run};
+use crate::stand_ins;
+
+fn score(name: &str, folder: &Path, file: &Path, partial: bool) -> Result<Vec<VariantFigures>, EvalError> {
+    let contestant = Contestant::Predictions {
+        name: "file".to_owned(),
+        path: file.to_owned(),
+    };
+    let options = EvaluateOptions {
+        partial,
+        ..EvaluateOptions::default()
+    };
+    let evaluated = evaluate(load(name, folder), NAMES, folder, &[contestant], &options, &|_| ())?;
+    Ok(evaluated.report.systems[0].variants.clone())
+}
+
+fn write(folder: &Path, value: &Value) -> PathBuf {
+    let path = folder.join("predictions.json");
+    fs_err::write(&path, value.to_string()).unwrap();
+    path
+}
+
+#[test]
+fn what_is_written_scores_as_it_ran() {
+    for (name, folder) in stand_ins::all() {
+        let cache = tempfile::tempdir().unwrap();
+        let ran = run(name, folder.path(), cache.path(), &[Method::MagicLens], false).unwrap();
+        let file = cache.path().join("rankings.jsonl");
+        predictions::write(&file, &ran.benchmark, &ran.benchmark.variants[0], &ran.outcomes[0][0]).unwrap();
+        let scored = score(name, folder.path(), &file, false).unwrap();
+        assert_eq!(scored[0].means, ran.report.systems[0].variants[0].means, "{name}");
+    }
+}
+
+#[test]
+fn the_forms_of_the_official_files() {
+    let folder = stand_ins::circo(9, 3);
+    let ranked = json!({"0": [107, 100, 114, 156], "1": [100, 135]});
+    let figure = |file: &Path, label: &str| {
+        let figures = score("circo", folder.path(), file, false).unwrap();
+        figures[0].figure(Some("val"), label).unwrap().value.unwrap()
+    };
+    let file = write(folder.path(), &ranked);
+    // Query 0: precision 1 at rank 1 and 2/3 at rank 3 of 3 right ones; query 1: 1/2 at rank 2 of 1.
+    let expected = ((1.0 + 2.0 / 3.0) / 3.0 + 0.5) / 2.0;
+    assert!((figure(&file, "mAP@5") - expected).abs() < 1e-12);
+    assert_eq!(figure(&file, "target R@5"), 1.0);
+    let words = write(
+        folder.path(),
+        &json!({"0": ["107", "100", "114", "156"], "1": ["100", "135"]}),
+    );
+    assert!(
+        (figure(&words, "mAP@5") - expected).abs() < 1e-12,
+        "numbers may be written as words"
+    );
+    // Without the query picture the right answers move up.
+    let removed = score("circo", folder.path(), &words, false).unwrap();
+    let map = removed[1].figure(Some("val"), "mAP@5").unwrap().value.unwrap();
+    assert!((map - ((1.0 + 1.0) / 3.0 + 0.5) / 2.0).abs() < 1e-12, "{map}");
+
+    let folder = stand_ins::cirr("val");
+    let name = |i: usize| format!("dev-{i}-img0");
+    let file = write(
+        folder.path(),
+        &json!({"version": "rc2", "metric": "recall_subset", "12": [name(1), name(2), name(3)], "34": [name(0), name(2), name(3)]}),
+    );
+    let figures = &score("cirr", folder.path(), &file, false).unwrap()[0];
+    let value = |label: &str| figures.figure(Some("val"), label).unwrap().value;
+    assert_eq!(
+        (value("Rs@1"), value("Rs@2"), value("R@1")),
+        (Some(0.5), Some(1.0), None)
+    );
+
+    let folder = stand_ins::fiq();
+    let lists = |letter: char| json!({"0": [format!("{letter}1")], "1": [format!("{letter}0"), format!("{letter}3")]});
+    let file = write(
+        folder.path(),
+        &json!({"dress": lists('D'), "shirt": lists('S'), "toptee": lists('T')}),
+    );
+    let figures = score("fiq", folder.path(), &file, false).unwrap();
+    let mean = |label: &str| figures[0].figure(None, label).unwrap().value;
+    assert_eq!((mean("R@1"), mean("R@5")), (Some(0.5), Some(1.0)));
+    let slashed = json!({"dress/0": ["D1"], "dress/1": ["D3"], "shirt/0": ["S0"], "shirt/1": ["S1"], "toptee/0": ["T0"], "toptee/1": ["T0"]});
+    let file = write(folder.path(), &slashed);
+    let figures = score("fiq", folder.path(), &file, false).unwrap();
+    assert!((figures[0].figure(None, "R@1").unwrap().value.unwrap() - 1.0 / 3.0).abs() < 1e-12);
+}
+
+#[test]
+fn what_cannot_be_scored_is_refused_by_name() {
+    let folder = stand_ins::circo(9, 3);
+    let check = |value: Value, part: &str| {
+        let file = write(folder.path(), &value);
+        let error = score("circo", folder.path(), &file, false).unwrap_err().to_string();
+        assert!(
+            error.contains(part) && error.contains("hint: "),
+            "{part} is not in {error}"
+        );
+    };
+    check(json!({"0": [107]}), "1 of 2 queries are not answered, such as `val/1`");
+    check(json!({"0": [107], "1": []}), "query `1` of `val` has an empty list");
+    check(json!({"0": [107], "1": [100, 107, 100]}), "ranks `100` twice");
+    check(
+        json!({"0": [107], "1": [99]}),
+        "ranks `99`, which is not in the gallery",
+    );
+    check(json!({"0": [107], "7": [100]}), "there is no query `7`");
+    check(json!({"test": {"0": [107]}}), "there is no task `test`");
+    check(json!({"0": [1.5]}), "predictions.json");
+    check(json!([1, 2]), "predictions.json");
+    let file = folder.path().join("predictions.json");
+    fs_err::write(
+        &file,
+        "{\"query\": \"0\", \"ranked\": [107]}\n{\"query\": \"0\", \"ranked\": [114]}\n",
+    )
+    .unwrap();
+    let error = score("circo", folder.path(), &file, false).unwrap_err().to_string();
+    assert!(error.contains("answered twice"), "{error}");
+    fs_err::write(&file, "{\"query\": \"0\", \"ranked\": [107]}\n{\"qu\n").unwrap();
+    assert!(
+        score("circo", folder.path(), &file, false)
+            .unwrap_err()
+            .to_string()
+            .contains("line 2")
+    );
+    let fiq = stand_ins::fiq();
+    let ambiguous = write(fiq.path(), &json!({"0": ["D1"]}));
+    let error = score("fiq", fiq.path(), &ambiguous, false).unwrap_err().to_string();
+    assert!(error.contains("several tasks"), "{error}");
+}
+
+#[test]
+fn partial_scores_leave_out_what_is_not_answered() {
+    let folder = stand_ins::circo(9, 3);
+    let file = write(folder.path(), &json!({"1": [135]}));
+    let figures = score("circo", folder.path(), &file, true).unwrap();
+    assert_eq!(figures[0].figure(Some("val"), "mAP@5").unwrap().value, Some(1.0));
+}
+
+/// SEARLE's validation of CIRR and ZSE-SBIR's metrics, from rankings to figures (`fixtures/metrics`).
+#[test]
+fn recorded_figures_of_official_code() {
+    #[derive(Deserialize)]
+    struct Query {
+        pairid: u64,
+        reference: String,
+        target: String,
+        members: Vec<String>,
+        ranked: Vec<String>,
+    }
+    #[derive(Deserialize)]
+    struct Case {
+        name: String,
+        names: Vec<String>,
+        queries: Vec<Query>,
+        expected: std::collections::BTreeMap<String, f64>,
+    }
+    for case in cases::<Case>("cirr_val.json") {
+        let folder = tempfile::tempdir().unwrap();
+        let pictures: serde_json::Map<String, Value> = case
+            .names
+            .iter()
+            .map(|name| (name.clone(), json!(format!("./dev/{name}.png"))))
+            .collect();
+        stand_ins::write_json(
+            &folder.path().join("image_splits/split.rc2.val.json"),
+            &Value::Object(pictures),
+        );
+        let pairs: Vec<Value> = case
+            .queries
+            .iter()
+            .map(|query| {
+                json!({"pairid": query.pairid, "reference": query.reference, "target_hard": query.target,
+                       "caption": "x", "img_set": {"members": query.members}})
+            })
+            .collect();
+        stand_ins::write_json(&folder.path().join("captions/cap.rc2.val.json"), &json!(pairs));
+        let lists: serde_json::Map<String, Value> = case
+            .queries
+            .iter()
+            .map(|query| (query.pairid.to_string(), json!(query.ranked)))
+            .collect();
+        let file = write(folder.path(), &Value::Object(lists));
+        let figures = &score("cirr", folder.path(), &file, false).unwrap()[0];
+        for (label, expected) in &case.expected {
+            let found = 100.0 * figures.figure(Some("val"), label).unwrap().value.unwrap();
+            assert!(
+                (found - expected).abs() < 1e-6,
+                "{} {label}: {found} instead of {expected}",
+                case.name
+            );
+        }
+    }
+}
+
+#[test]
+fn sketch_figures_of_official_code() {
+    #[derive(Deserialize)]
+    struct Expected {
+        each: Vec<Value>,
+        mean: Value,
+    }
+    #[derive(Deserialize)]
+    struct Case {
+        name: String,
+        relevant_by_rank: Vec<String>,
+        expected: std::collections::BTreeMap<String, Expected>,
+    }
+    let folder = stand_ins::quickdraw();
+    let benchmark = load("quickdraw", folder.path());
+    let measures = &task(&benchmark, "zeroshot", "sketch to photo").measures;
+    for case in cases::<Case>("sketch.json") {
+        for measure in measures {
+            let values: Vec<f64> = case
+                .relevant_by_rank
+                .iter()
+                .map(|flags| {
+                    let flags: Vec<bool> = flags.bytes().map(|flag| flag == b'1').collect();
+                    let relevant = flags.iter().filter(|flag| **flag).count();
+                    measure
+                        .metric
+                        .value(&magiclens_eval::metrics::Judged::by(flags, relevant))
+                })
+                .collect();
+            let expected = &case.expected[&measure.label];
+            for (found, expected) in values.iter().zip(&expected.each) {
+                close(*found, expected, &format!("{} {}", case.name, measure.label));
+            }
+            close(magiclens_eval::metrics::mean(values), &expected.mean, &case.name);
+        }
+    }
+}
+
+fn close(found: f64, expected: &Value, about: &str) {
+    match expected.as_f64() {
+        Some(expected) => assert!(
+            (found - expected).abs() < 1e-9,
+            "{about}: {found} instead of {expected}"
+        ),
+        None => assert!(found.is_nan(), "{about}: {found} instead of nan"),
+    }
+}
+
+fn cases<T: serde::de::DeserializeOwned>(name: &str) -> Vec<T> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../fixtures/metrics")
+        .join(name);
+    let mut file: Value = serde_json::from_str(&fs_err::read_to_string(&path).unwrap()).unwrap();
+    serde_json::from_value(file["cases"].take()).unwrap()
+}
+
+fn hidden(name: &str, split: &str, folder: &Path) -> Benchmark {
+    let options = LoadOptions {
+        split: Some(split.to_owned()),
+        template: None,
+    };
+    Entry::named(name).unwrap().load(folder, &options).unwrap()
+}
+
+/// 800 queries over 60 pictures: a server file, and every rule broken once.
+#[test]
+fn the_circo_server_gets_what_it_wants_or_nothing() {
+    let folder = stand_ins::circo(60, 800);
+    let benchmark = hidden("circo", "test", folder.path());
+    let test = task(&benchmark, "kept", "test");
+    let good: Vec<Answer> = (0..800)
+        .map(|i| Answer {
+            ranked: (0..60).map(|k| test.gallery[(i + k) % 60]).collect(),
+            subset: Vec::new(),
+        })
+        .collect();
+    let out = folder.path().join("out");
+    let written = server_files::write(&out, &benchmark, test, &good).unwrap();
+    let file: Value = serde_json::from_str(&fs_err::read_to_string(&written[0]).unwrap()).unwrap();
+    assert_eq!(file.as_object().unwrap().len(), 800);
+    let ids: Vec<i64> = serde_json::from_value(file["799"].clone()).unwrap();
+    assert_eq!((ids.len(), ids[0]), (50, 100 + 7 * (799 % 60)));
+    let refused = |test: &Task, answers: &[Answer], part: &str| {
+        let out = folder.path().join("refused");
+        let error = server_files::write(&out, &benchmark, test, answers)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(part), "{part} is not in {error}");
+        assert!(!out.exists(), "nothing is written");
+    };
+    let mut short = good.clone();
+    short[5].ranked.truncate(49);
+    refused(test, &short, "query 5 ranks 49 pictures, but 50 are wanted");
+    let mut twice = good.clone();
+    twice[7].ranked[3] = twice[7].ranked[0];
+    refused(test, &twice, "query 7 ranks `149` twice");
+    let mut fewer = test.clone();
+    fewer.queries.remove(17);
+    refused(&fewer, &good[1..], "query 17 is not");
+    refused(test, &vec![Answer::default(); 800], "query 0 ranks 0 pictures");
+}
+
+#[test]
+fn the_cirr_server_refuses_own_pictures_and_strangers() {
+    let folder = stand_ins::cirr("test1");
+    let benchmark = hidden("cirr", "test1", folder.path());
+    let test = task(&benchmark, "removed", "test1");
+    let gallery = |own: usize| -> Vec<usize> {
+        // Fifty rows are wanted; the rules that come first are looked at with what is there.
+        test.gallery
+            .iter()
+            .copied()
+            .filter(|row| *row != own)
+            .cycle()
+            .take(50)
+            .collect()
+    };
+    let answers: Vec<Answer> = test
+        .queries
+        .iter()
+        .map(|query| Answer {
+            ranked: gallery(query.images[0]),
+            subset: query.subset[..3].to_vec(),
+        })
+        .collect();
+    let error = server_files::write(folder.path(), &benchmark, test, &answers)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("twice"), "{error}");
+    let predictions = write(folder.path(), &json!({"12": ["test1-1-img0"], "34": ["test1-2-img0"]}));
+    let read = Predictions::read(&predictions, &benchmark).unwrap();
+    let error =
+        server_files::write(folder.path(), &benchmark, test, &server_files::answers_of(&read, test)).unwrap_err();
+    assert!(
+        error.to_string().contains("pair 12") || error.to_string().contains("query 12"),
+        "{error}"
+    );
+}

@@ -1,0 +1,203 @@
+//! Whole runs with the committed `small` model: figures against a plain recomputation, the cache, broken pictures.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use magiclens_eval::EvalError;
+use magiclens_eval::benchmarks::{Entry, LoadOptions};
+use magiclens_eval::cache::Cache;
+use magiclens_eval::evaluate::{Contestant, EvaluateOptions, Evaluated, Names, evaluate};
+use magiclens_eval::system::Method;
+use magiclens_model::Embedder;
+
+use crate::loading::load;
+use crate::stand_ins;
+
+pub(crate) fn embedder() -> &'static Embedder {
+    static EMBEDDER: OnceLock<Embedder> = OnceLock::new();
+    EMBEDDER.get_or_init(|| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../weights/small.safetensors");
+        Embedder::load(&path).unwrap()
+    })
+}
+
+pub(crate) const NAMES: Names<'_> = Names {
+    title: "Stand-in",
+    split: "test",
+    template: "magiclens",
+};
+
+pub(crate) fn run(
+    name: &str,
+    folder: &Path,
+    cache: &Path,
+    methods: &[Method],
+    partial: bool,
+) -> Result<Evaluated, EvalError> {
+    let cache = Cache::open(cache, embedder().model_id())?;
+    let contestants: Vec<Contestant<'_>> = methods
+        .iter()
+        .map(|method| Contestant::Model {
+            name: method.to_string(),
+            embedder: embedder(),
+            method,
+            cache: &cache,
+        })
+        .collect();
+    let options = EvaluateOptions {
+        partial,
+        ..EvaluateOptions::default()
+    };
+    let benchmark = Entry::named(name).unwrap().load(folder, &LoadOptions::default())?;
+    evaluate(benchmark, NAMES, folder, &contestants, &options, &|_| ())
+}
+
+#[test]
+fn every_benchmark_runs_with_every_method_and_the_second_time_from_the_cache() {
+    let methods: Vec<Method> = ["magiclens", "empty", "image", "text", "sum", "sum:0.8"]
+        .map(|m| m.parse().unwrap())
+        .into();
+    for (name, folder) in stand_ins::all() {
+        let cache = tempfile::tempdir().unwrap();
+        let first = run(name, folder.path(), cache.path(), &methods, false).unwrap().report;
+        assert_eq!(first.systems.len(), methods.len());
+        for system in &first.systems {
+            for variant in &system.variants {
+                for figure in variant
+                    .tasks
+                    .iter()
+                    .flat_map(|task| &task.figures)
+                    .chain(&variant.means)
+                {
+                    let value = figure.value.unwrap();
+                    let interval = figure.interval.unwrap();
+                    assert!((0.0..=1.0).contains(&value), "{name} {figure:?}");
+                    assert!(
+                        interval.low <= value + 1e-9 && value <= interval.high + 1e-9,
+                        "{name} {figure:?}"
+                    );
+                }
+            }
+        }
+        let speed = first.systems[0].speed.unwrap();
+        assert!(speed.pictures > 0 && speed.pictures_cached == 0, "{name}: {speed:?}");
+        let mut second = run(name, folder.path(), cache.path(), &methods, false).unwrap().report;
+        assert_eq!(
+            second.systems[0].speed.unwrap().pictures,
+            0,
+            "{name}: everything is in the cache"
+        );
+        let figures = |report: &magiclens_eval::report::BenchmarkReport| {
+            report
+                .systems
+                .iter()
+                .map(|system| system.variants.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(figures(&first), figures(&second), "{name}: the cache changes no figure");
+        second.systems.clear();
+    }
+}
+
+/// Rankings recomputed with nothing but the embedder: the query fused with its text against pictures fused with "".
+#[test]
+fn rankings_are_those_of_the_embedder() {
+    let folder = stand_ins::fiq();
+    let cache = tempfile::tempdir().unwrap();
+    let evaluated = run("fiq", folder.path(), cache.path(), &[Method::MagicLens], false).unwrap();
+    let benchmark = load("fiq", folder.path());
+    let tower = |row: usize| {
+        let picture = image::open(&benchmark.images[row].path).unwrap().to_rgb8();
+        embedder().encode_images(&[picture]).unwrap().remove(0)
+    };
+    for (at, variant) in benchmark.variants.iter().enumerate() {
+        for (task, outcome) in variant.tasks.iter().zip(&evaluated.outcomes[0][at]) {
+            for (number, (query, head)) in task.queries.iter().zip(&outcome.heads).enumerate() {
+                let vector = embedder().embed_query(&tower(query.images[0]), &query.text).unwrap();
+                let mut scores: Vec<(f32, usize)> = task
+                    .gallery
+                    .iter()
+                    .filter(|row| !query.exclude.contains(row))
+                    .map(|row| (vector.dot(&embedder().embed_targets(&[tower(*row)]).unwrap()[0]), *row))
+                    .collect();
+                scores.sort_by(|a, b| b.0.total_cmp(&a.0));
+                let expected: Vec<usize> = scores.iter().map(|(_, row)| *row).collect();
+                assert_eq!(*head, expected, "{} {} {number}", variant.flag, task.name);
+                let magiclens_eval::benchmark::Truth::Items(right) = &query.truth else {
+                    panic!()
+                };
+                let hit = f64::from(u8::from(right.contains(&expected[0])));
+                assert_eq!(outcome.values[task.measure("R@1").unwrap()][number], hit);
+            }
+        }
+    }
+}
+
+#[test]
+fn broken_pictures_stop_a_run_unless_partial_figures_are_asked_for() {
+    let folder = stand_ins::fiq();
+    fs_err::remove_file(folder.path().join("images/S1.png")).unwrap(); // the target of shirt 0
+    fs_err::remove_file(folder.path().join("images/D2.png")).unwrap(); // the picture of dress 1
+    fs_err::write(folder.path().join("images/T4.png"), "no picture").unwrap(); // a distractor
+    let cache = tempfile::tempdir().unwrap();
+    let error = run("fiq", folder.path(), cache.path(), &[Method::MagicLens], false)
+        .err()
+        .unwrap();
+    let text = error.to_string();
+    assert!(
+        text.contains("3 of 15 pictures") && text.contains("--check") && text.contains("is missing"),
+        "{text}"
+    );
+    let report = run("fiq", folder.path(), cache.path(), &[Method::MagicLens], true)
+        .unwrap()
+        .report;
+    let original = &report.systems[0].variants[0];
+    let sizes: Vec<(usize, usize)> = original.tasks.iter().map(|task| (task.queries, task.gallery)).collect();
+    assert_eq!(sizes, [(1, 4), (1, 4), (2, 4)]);
+    assert!(!report.complete);
+    assert!(
+        report.remarks.iter().any(|remark| remark.contains("PARTIAL")),
+        "{:?}",
+        report.remarks
+    );
+}
+
+#[test]
+fn a_changed_picture_is_embedded_anew() {
+    let folder = stand_ins::flickr30k();
+    let cache = tempfile::tempdir().unwrap();
+    run("flickr30k", folder.path(), cache.path(), &[Method::Image], false).unwrap();
+    let path = folder.path().join("flickr30k-images/1.jpg");
+    let other = image::RgbImage::from_pixel(9, 9, image::Rgb([1, 2, 3]));
+    other.save(&path).unwrap();
+    let speed = run("flickr30k", folder.path(), cache.path(), &[Method::Image], false)
+        .unwrap()
+        .report
+        .systems[0]
+        .speed;
+    assert_eq!(speed.unwrap().pictures, 1);
+}
+
+#[test]
+fn systems_are_compared_with_the_first() {
+    let folder = stand_ins::cirr("val");
+    let cache = tempfile::tempdir().unwrap();
+    let report = run(
+        "cirr",
+        folder.path(),
+        cache.path(),
+        &[Method::Image, Method::Image],
+        false,
+    )
+    .unwrap()
+    .report;
+    assert!(report.systems[0].differences.is_empty());
+    assert!(!report.systems[1].differences.is_empty());
+    for difference in &report.systems[1].differences {
+        assert_eq!(
+            (difference.paired.difference, difference.paired.p_value),
+            (0.0, 1.0),
+            "{difference:?}"
+        );
+    }
+}
