@@ -21,7 +21,8 @@ use crate::train::tell;
 /// Measure retrieval on a benchmark, or verify its data, or score a file of rankings
 ///
 /// NAME is one of fiq, cirr, circo, dtin, genecis, tu-berlin, sketchy, quickdraw, flickr30k, coco, `own` (the collection of
-/// `magiclens collection build`), or `all` for the ten public ones, each in a folder of its own below DIR.
+/// `magiclens collection build`), `robustness` (over the same collection), or `all` for the ten public ones, each in a folder of its
+/// own below DIR.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The benchmark, or `all`
@@ -40,10 +41,10 @@ pub(crate) struct Args {
     method: Vec<Method>,
     /// Score a file of ranked ids; beside the weights only if those are named too
     #[arg(long, value_name = "FILE")]
-    predictions: Vec<PathBuf>,
+    pub(crate) predictions: Vec<PathBuf>,
     /// Part of the data, such as `test` for CIRCO
     #[arg(long)]
-    split: Option<String>,
+    pub(crate) split: Option<String>,
     /// Wording of the query text, such as `megapairs`
     #[arg(long)]
     template: Option<String>,
@@ -58,10 +59,10 @@ pub(crate) struct Args {
     cache: Option<PathBuf>,
     /// Write report.json, report.md and report.html into this folder
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
     /// Print JSON instead of tables
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
     /// Failures shown of each task in report.html
     #[arg(long, default_value_t = 12)]
     failures: usize,
@@ -89,6 +90,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         return check_all(&args, folder, &progress);
     }
     let data = args.data.as_deref().context("`--data DIR` is needed")?;
+    if args.name == "robustness" {
+        return crate::robustness::run(&args, data);
+    }
     let entries = entries(&args.name, data)?;
     if args.write_queries.is_some() || args.leakage.is_some() {
         return for_each(&args, &entries, &progress);
@@ -132,7 +136,7 @@ fn entries(name: &str, data: &Path) -> anyhow::Result<Vec<(Entry, PathBuf)>> {
         let entry = Entry::named(name).with_context(|| {
             let names: Vec<&str> = ALL.iter().map(|entry| entry.name).collect();
             format!(
-                "there is no benchmark `{name}`\nhint: it is one of {}, own, all",
+                "there is no benchmark `{name}`\nhint: it is one of {}, own, robustness, all",
                 names.join(", ")
             )
         })?;
@@ -211,13 +215,13 @@ fn training_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// The systems that the command line names.
-struct Models {
+pub(crate) struct Models {
     models: Vec<(String, Embedder, Cache)>,
     methods: Vec<Method>,
 }
 
 impl Models {
-    fn load(args: &Args) -> anyhow::Result<Self> {
+    pub(crate) fn load(args: &Args) -> anyhow::Result<Self> {
         let paths = match (args.model.is_empty(), args.predictions.is_empty()) {
             (true, true) => vec![model_choice::resolve(None)?],
             _ => args.model.clone(),
@@ -238,7 +242,7 @@ impl Models {
         })
     }
 
-    fn contestants(&self, files: &[PathBuf]) -> Vec<Contestant<'_>> {
+    pub(crate) fn contestants(&self, files: &[PathBuf]) -> Vec<Contestant<'_>> {
         let models = self.models.iter().flat_map(|(name, embedder, cache)| {
             self.methods.iter().map(move |method| Contestant::Model {
                 name: match method {
@@ -327,11 +331,16 @@ fn write_report(args: &Args, report: &Report) -> anyhow::Result<()> {
         ("report.md", report.to_markdown()),
         ("report.html", report.to_html()),
     ] {
-        let aside = folder.join(format!("{name}.partial"));
-        fs_err::write(&aside, text)?;
-        fs_err::rename(&aside, folder.join(name))?;
+        write_aside(folder, name, &text)?;
     }
     Ok(())
+}
+
+/// Writes a whole file or none.
+pub(crate) fn write_aside(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
+    let aside = folder.join(format!("{name}.partial"));
+    fs_err::write(&aside, text)?;
+    Ok(fs_err::rename(&aside, folder.join(name))?)
 }
 
 /// Verifies data folders; fails if one cannot give comparable figures.
@@ -359,7 +368,8 @@ fn check_all(args: &Args, folder: &Path, progress: &Progress) -> anyhow::Result<
     Ok(())
 }
 
-fn print(text: &str) -> anyhow::Result<()> {
+/// Writes an answer to standard output.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)

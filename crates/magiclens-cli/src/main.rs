@@ -10,6 +10,7 @@ mod index;
 mod model;
 mod model_choice;
 mod progress;
+mod robustness;
 mod search;
 mod serve;
 mod sheet;

@@ -1,13 +1,15 @@
 //! Runs a system over the variants of a benchmark: vectors, rankings, figures.
 
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
 use crate::EvalError;
-use crate::benchmark::{Benchmark, Query, Scope, Task, Truth, Variant};
+use crate::benchmark::{Benchmark, Query, Scope, Task, TaskKind, Truth, Variant};
 use crate::outcome::{Ranked, TaskOutcome, classes_of, judge};
 use crate::pictures::Step;
 use crate::ranking::{Matrix, rank, score_all};
+use crate::robustness::{Answered, Ranker as Asked, RobustQuery};
 use crate::system::System;
 
 /// Queries whose vectors and rankings lie in memory at once.
@@ -167,6 +169,40 @@ impl<'a> Ranker<'a> {
     }
 }
 
+impl Asked for RefCell<System<'_>> {
+    fn rank(&self, queries: &[RobustQuery], gallery: &[usize], depth: usize) -> Result<Vec<Answered>, EvalError> {
+        let mut system = self.borrow_mut();
+        let vectors = system.gallery(system.space(TaskKind::Composed), gallery)?;
+        let positions: HashMap<usize, usize> = gallery.iter().enumerate().map(|(at, row)| (*row, at)).collect();
+        let mut answers = Vec::with_capacity(queries.len());
+        for chunk in queries.chunks(QUERIES) {
+            let asked: Vec<Query> = chunk.iter().map(as_query).collect();
+            let asked = system.queries(TaskKind::Composed, &asked)?;
+            answers.extend(score_all(&asked, &vectors, |at, scores| {
+                let exclude: Vec<usize> = chunk[at]
+                    .exclude
+                    .iter()
+                    .filter_map(|row| positions.get(row).copied())
+                    .collect();
+                let ranked = rank(scores, Some(depth), &exclude);
+                Answered {
+                    scores: ranked.iter().map(|position| scores[*position as usize]).collect(),
+                    items: ranked.iter().map(|position| gallery[*position as usize]).collect(),
+                }
+            }));
+        }
+        Ok(answers)
+    }
+}
+
+fn as_query(query: &RobustQuery) -> Query {
+    Query {
+        images: query.images.clone(),
+        text: query.text.clone(),
+        ..Query::default()
+    }
+}
+
 impl Benchmark {
     /// The benchmark without pictures that cannot be used, and what that left out: gallery items, right answers, queries whose
     /// picture or every right answer is gone. Figures of it cannot be compared with any others.
@@ -176,7 +212,7 @@ impl Benchmark {
             queries: 0,
         };
         for task in self.variants.iter_mut().flat_map(|variant| &mut variant.tasks) {
-            if task.kind != crate::benchmark::TaskKind::ImageToText {
+            if task.kind != TaskKind::ImageToText {
                 let keep: Vec<bool> = task.gallery.iter().map(|row| !broken.contains(row)).collect();
                 let mut flags = keep.iter();
                 task.gallery.retain(|_| *flags.next().unwrap_or(&true));
@@ -210,14 +246,14 @@ pub struct Left {
 }
 
 /// Takes broken pictures out of a query; `false` if nothing can be asked any more.
-fn retain(query: &mut Query, broken: &BTreeSet<usize>, kind: crate::benchmark::TaskKind, classes: &[u32]) -> bool {
+fn retain(query: &mut Query, broken: &BTreeSet<usize>, kind: TaskKind, classes: &[u32]) -> bool {
     let is_there = |row: &usize| !broken.contains(row);
     if !query.images.iter().all(is_there) {
         return false;
     }
     query.subset.retain(is_there);
     query.target = query.target.filter(is_there);
-    if kind == crate::benchmark::TaskKind::ImageToText {
+    if kind == TaskKind::ImageToText {
         return true;
     }
     match &mut query.truth {

@@ -1,11 +1,29 @@
 //! What an evaluation found, for machines (JSON) and people (Markdown table, HTML page with pictures).
+//!
+//! | file | matter |
+//! |---|---|
+//! | `published.rs`, `published.toml` | what others have published |
+//! | `tables.rs` | the tables of both pages |
+//! | `markdown.rs` | the report as text |
+//! | `html/` | the report as one page with plots and pictures |
+
+pub mod html;
+mod markdown;
+pub mod published;
+#[cfg(test)]
+mod samples;
+mod tables;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::benchmark::Count;
-use crate::outcome::{Difference, VariantFigures};
+use crate::outcome::{Difference, Figure, VariantFigures};
+
+/// What the JSON form is called; the number grows when a reader of it must change.
+const SCHEMA: &str = "magiclens-eval-report/1";
 
 /// The whole of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -103,7 +121,8 @@ pub struct Failure {
     pub truth: Vec<Shown>,
     /// The first answers.
     pub came: Vec<Answer>,
-    /// The value of each measure.
+    /// The value of each measure; those that are undefined (NaN) are left out of the JSON form.
+    #[serde(serialize_with = "only_defined")]
     pub values: BTreeMap<String, f64>,
 }
 
@@ -116,6 +135,7 @@ pub enum Shown {
         /// Its name.
         id: String,
         /// Its file.
+        #[serde(serialize_with = "as_text")]
         path: std::path::PathBuf,
         /// The part that is shown.
         crop: Option<crate::benchmark::Crop>,
@@ -131,4 +151,115 @@ pub struct Answer {
     pub shown: Shown,
     /// Whether it is right.
     pub right: bool,
+}
+
+impl Report {
+    /// The report as JSON: its fields, and `schema`, which names this form.
+    pub fn to_json(&self) -> String {
+        #[derive(Serialize)]
+        struct Document<'a> {
+            schema: &'a str,
+            #[serde(flatten)]
+            report: &'a Report,
+        }
+        let document = Document {
+            schema: SCHEMA,
+            report: self,
+        };
+        serde_json::to_string_pretty(&document).expect("texts, numbers and lists of them have a JSON form")
+    }
+}
+
+impl SystemReport {
+    /// The figure of a column; `None` if it was not measured.
+    pub fn figure(&self, column: &ColumnReport) -> Option<&Figure> {
+        self.variant(&column.variant)?
+            .figure(column.task.as_deref(), &column.measure)
+    }
+
+    /// How this system differs from the first one in a column; `None` if they were not compared.
+    pub fn difference(&self, column: &ColumnReport) -> Option<&Difference> {
+        // The mean over a single task is that task, which is compared once.
+        let only = match self.variant(&column.variant)?.tasks.as_slice() {
+            [only] => Some(only.task.as_str()),
+            _ => None,
+        };
+        let task = column.task.as_deref().or(only);
+        self.differences.iter().find(|difference| {
+            difference.variant == column.variant
+                && difference.task.as_deref() == task
+                && difference.label == column.measure
+        })
+    }
+
+    fn variant(&self, flag: &str) -> Option<&VariantFigures> {
+        self.variants.iter().find(|variant| variant.flag == flag)
+    }
+}
+
+impl Shown {
+    /// The name of the picture, or the text.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Picture { id, .. } => id,
+            Self::Text(text) => text,
+        }
+    }
+}
+
+fn only_defined<S: Serializer>(values: &BTreeMap<String, f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(values.iter().filter(|(_, value)| value.is_finite()))
+}
+
+/// A file name need not be Unicode, JSON is.
+fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_comes_back_as_it_was() {
+        let report = samples::report();
+        let text = report.to_json();
+        assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["schema"], "magiclens-eval-report/1");
+        let circo = &value["benchmarks"][0];
+        assert_eq!(circo["systems"][0]["variants"][0]["means"][0]["value"], 0.25);
+        assert_eq!(circo["systems"][1]["differences"][0]["p_value"], 0.03125);
+    }
+
+    #[test]
+    fn undefined_values_and_odd_paths_have_a_json_form() {
+        let mut report = samples::report();
+        let failure = &mut report.benchmarks[0].systems[0].failures[0];
+        failure.values.insert("mAP".to_owned(), f64::NAN);
+        #[cfg(unix)]
+        {
+            let odd: std::ffi::OsString = std::os::unix::ffi::OsStringExt::from_vec(vec![b'a', 0xff]);
+            failure.images = vec![samples::picture(odd.into())];
+        }
+        let back: Report = serde_json::from_str(&report.to_json()).unwrap();
+        assert_eq!(back.benchmarks[0].systems[0].failures[0].values.len(), 1);
+    }
+
+    #[test]
+    fn a_column_finds_its_figure_and_its_difference() {
+        let report = samples::report();
+        let (circo, own) = (&report.benchmarks[0], &report.benchmarks[1]);
+        let value = |system: usize, column: usize| {
+            circo.systems[system]
+                .figure(&circo.columns[column])
+                .and_then(|figure| figure.value)
+        };
+        assert_eq!((value(0, 0), value(1, 0), value(0, 1)), (Some(0.25), Some(0.5), None));
+        // A mean over one task is compared as that task.
+        let mean = &own.columns[0];
+        assert_eq!((mean.task.as_deref(), own.systems.len()), (None, 2));
+        assert_eq!(own.systems[1].difference(mean).unwrap().paired.difference, -0.125);
+        assert_eq!(own.systems[0].difference(mean), None);
+    }
 }
