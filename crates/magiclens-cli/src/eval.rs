@@ -10,6 +10,7 @@ use magiclens_eval::cache::Cache;
 use magiclens_eval::check::{Check, check};
 use magiclens_eval::evaluate::{Contestant, EvaluateOptions, Evaluated, Names, evaluate};
 use magiclens_eval::report::Report;
+use magiclens_eval::report::html::to_html;
 use magiclens_eval::system::Method;
 use magiclens_eval::{leakage, peak_memory_bytes, predictions, server_files};
 use magiclens_model::Embedder;
@@ -124,7 +125,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         return Ok(());
     }
     print(&if args.json {
-        format!("{}\n", serde_json::to_string_pretty(&report)?)
+        report.to_json()
     } else {
         report.to_markdown()
     })
@@ -327,9 +328,9 @@ fn write_report(args: &Args, report: &Report) -> anyhow::Result<()> {
     let Some(folder) = &args.out else { return Ok(()) };
     fs_err::create_dir_all(folder)?;
     for (name, text) in [
-        ("report.json", format!("{}\n", serde_json::to_string_pretty(report)?)),
+        ("report.json", report.to_json()),
         ("report.md", report.to_markdown()),
-        ("report.html", report.to_html()),
+        ("report.html", to_html(report)),
     ] {
         write_aside(folder, name, &text)?;
     }

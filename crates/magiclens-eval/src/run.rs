@@ -172,7 +172,8 @@ impl<'a> Ranker<'a> {
 impl Asked for RefCell<System<'_>> {
     fn rank(&self, queries: &[RobustQuery], gallery: &[usize], depth: usize) -> Result<Vec<Answered>, EvalError> {
         let mut system = self.borrow_mut();
-        let vectors = system.gallery(system.space(TaskKind::Composed), gallery)?;
+        let space = system.space(TaskKind::Composed);
+        let vectors = system.gallery(space, gallery)?;
         let positions: HashMap<usize, usize> = gallery.iter().enumerate().map(|(at, row)| (*row, at)).collect();
         let mut answers = Vec::with_capacity(queries.len());
         for chunk in queries.chunks(QUERIES) {
