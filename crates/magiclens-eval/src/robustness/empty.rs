@@ -29,6 +29,9 @@ pub(super) struct Case {
     pub(super) cluster: usize,
 }
 
+/// A figure of a case, its ranking, and that of the empty text.
+type Value<'a> = &'a dyn Fn(&Case, &[usize], &[usize]) -> f64;
+
 pub(super) fn measure(collection: &Collection, system: &System<'_>) -> Result<Section, EvalError> {
     let cases = cases(collection);
     let queries: Vec<RobustQuery> = cases
@@ -66,7 +69,7 @@ pub(super) fn judge(cases: &[Case], answers: &[Answered]) -> Section {
         cases.iter().map(|case| case.cluster).collect(),
     );
     for (which, (name, text)) in TEXTS.into_iter().enumerate() {
-        let over = |value: &dyn Fn(&Case, &[usize], &[usize]) -> f64| -> Vec<f64> {
+        let over = |value: Value<'_>| -> Vec<f64> {
             let of = |(case, all): (&Case, &[Answered])| match (all.first(), all.get(which)) {
                 (Some(empty), Some(answer)) => value(case, &answer.items, &empty.items),
                 _ => f64::NAN,
