@@ -4,7 +4,6 @@ mod collection;
 mod compare;
 mod embed;
 mod eval;
-mod evaluate;
 mod import;
 mod index;
 mod model;
@@ -41,8 +40,7 @@ enum Command {
     Import(import::Args),
     Collection(collection::Args),
     Train(train::Args),
-    Evaluate(evaluate::Args),
-    Eval(eval::Args),
+    Eval(Box<eval::Args>),
 }
 
 fn main() -> ExitCode {
@@ -73,8 +71,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Import(args) => import::run(args),
         Command::Collection(args) => collection::run(args),
         Command::Train(args) => train::run(args),
-        Command::Evaluate(args) => evaluate::run(args),
-        Command::Eval(args) => eval::run(args),
+        Command::Eval(args) => eval::run(*args),
     }
 }
 

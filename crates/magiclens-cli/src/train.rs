@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use indicatif::{ProgressBar, ProgressStyle};
-use magiclens_data::{Picture, Split, Triplet, read_pictures, read_triplets};
+use magiclens_data::{Picture, Split, read_pictures, read_triplets};
+use magiclens_eval::collection::Collection;
 use magiclens_model::Embedder;
 use magiclens_model::checkpoint::{Checkpoint, Precision, TowerFile, tensors_of, write_checkpoint};
 use magiclens_train::batches::TripletTable;
+use magiclens_train::dev::Dev;
 use magiclens_train::features::{image_features, text_features};
-use magiclens_train::gradients::{CaptionRows, FeatureTable, Frozen};
+use magiclens_train::gradients::{CaptionRows, Frozen};
 use magiclens_train::head::Head;
-use magiclens_train::report::{Method, TowerOutputs, report};
 use magiclens_train::run::{Observer, StepMetrics, TrainingData, train};
 use magiclens_train::{TrainConfig, TrainError};
 
@@ -56,21 +57,21 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let pictures = read_pictures(args.data.join("pictures.parquet"))?;
     let train_file = args.data.join("triplets-train.parquet");
     let triplets = read_triplets(&train_file)?;
-    let dev = Dev::read(&args.data, &pictures)?;
+    let dev = Collection::read(&args.data, Split::Dev)?;
     let train_pictures: Vec<Picture> = pictures.iter().filter(|p| p.split == Split::Train).cloned().collect();
     let table = TripletTable::new(&triplets, &train_pictures, &train_file)?;
 
     let cache = args.cache.clone().unwrap_or_else(|| args.data.join("features"));
     let bar = bar(
-        train_pictures.len() + dev.gallery.len(),
+        train_pictures.len() + dev.pictures.len(),
         "pictures through the frozen tower",
     );
     let images = image_features(&embedder, &args.data, &train_pictures, &cache, &|n| bar.inc(n as u64))?;
-    let dev_images = image_features(&embedder, &args.data, &dev.gallery, &cache, &|n| bar.inc(n as u64))?;
+    let dev_images = image_features(&embedder, &args.data, &dev.pictures, &cache, &|n| bar.inc(n as u64))?;
     bar.finish();
     let texts: Vec<&str> = table.texts.iter().map(String::as_str).collect();
     let (captioned, captions) = captions(&train_pictures);
-    let dev_texts: Vec<&str> = dev.texts();
+    let dev_texts = Dev::texts(&dev.triplets);
     let bar = self::bar(
         texts.len() + captions.len() + dev_texts.len(),
         "texts through the frozen tower",
@@ -93,11 +94,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     };
     let mut watch = Watch {
         bar: self::bar(config.steps, "steps"),
-        embedder: &embedder,
-        tokenizer: folder.join("tokenizer.json"),
-        dev: &dev,
-        images: dev_images,
-        text_rows: dev_text_rows,
+        dev: Dev::new(dev.triplets, dev_images, dev_text_rows),
     };
     let no_trunk = || TrainError::NoTrunk {
         model: embedder.config().name.clone(),
@@ -153,48 +150,13 @@ fn captions(pictures: &[Picture]) -> (CaptionRows, Vec<&str>) {
     (rows, texts)
 }
 
-/// The dev split: its pictures are the gallery.
-struct Dev {
-    gallery: Vec<Picture>,
-    triplets: Vec<Triplet>,
-}
-
-impl Dev {
-    fn read(collection: &Path, pictures: &[Picture]) -> anyhow::Result<Self> {
-        let gallery = pictures
-            .iter()
-            .filter(|picture| picture.split == Split::Dev)
-            .cloned()
-            .collect();
-        Ok(Self {
-            gallery,
-            triplets: read_triplets(collection.join("triplets-dev.parquet"))?,
-        })
-    }
-
-    fn texts(&self) -> Vec<&str> {
-        let mut texts: Vec<&str> = self
-            .triplets
-            .iter()
-            .map(|triplet| triplet.instruction.as_str())
-            .collect();
-        texts.sort_unstable();
-        texts.dedup();
-        texts
-    }
-}
-
 /// Shows the run, and measures it on the dev split.
-struct Watch<'a> {
+struct Watch {
     bar: ProgressBar,
-    embedder: &'a Embedder,
-    tokenizer: PathBuf,
-    dev: &'a Dev,
-    images: FeatureTable,
-    text_rows: FeatureTable,
+    dev: Dev,
 }
 
-impl Observer for Watch<'_> {
+impl Observer for Watch {
     fn step(&mut self, metrics: &StepMetrics, _steps: usize) {
         self.bar.set_position(metrics.step as u64);
         self.bar.set_message(format!(
@@ -204,29 +166,17 @@ impl Observer for Watch<'_> {
     }
 
     fn measure(&mut self, step: usize, head: &Head) -> Result<serde_json::Value, TrainError> {
-        let model = head.clone().into_model(self.embedder.model().clone());
-        let config = self.embedder.config().clone();
-        let embedder = Embedder::from_parts(config, model, &self.tokenizer, "in training".into(), Default::default())?;
-        let outputs = TowerOutputs::from_features(head, &self.images, &self.dev.texts(), &self.text_rows);
-        let report = report(
-            &embedder,
-            &self.dev.gallery,
-            &self.dev.triplets,
-            &outputs,
-            &[Method::MagicLens],
-        )?;
-        let mut figures = serde_json::Map::new();
-        let mut shown = Vec::new();
-        for (relation, methods) in &report.relations {
-            for scores in methods.values() {
-                let (first, ten) = (scores.recall_at_1.mean, scores.recall_at_10.mean);
-                shown.push(format!("{relation} {:.1} / {:.1}", 100.0 * first, 100.0 * ten));
-                figures.insert(relation.clone(), serde_json::json!({ "recall_at_1": first, "recall_at_10": ten, "map_at_10": scores.map_at_10.mean }));
-            }
-        }
+        let figures = self.dev.figures(head);
+        let shown: Vec<String> = figures
+            .iter()
+            .map(|(relation, found)| {
+                let (first, ten) = (100.0 * found.recall_at_1, 100.0 * found.recall_at_10);
+                format!("{relation} {first:.1} / {ten:.1}")
+            })
+            .collect();
         self.bar
             .suspend(|| tell(&format!("step {step}, dev R@1 / R@10: {}", shown.join(", "))));
-        Ok(figures.into())
+        Ok(serde_json::json!(figures))
     }
 }
 
@@ -244,24 +194,4 @@ pub(crate) fn bar(length: usize, what: &str) -> ProgressBar {
 #[expect(clippy::print_stderr, reason = "people watch the run; standard output is for data")]
 pub(crate) fn tell(line: &str) {
     eprintln!("{line}");
-}
-
-/// Reads a collection's split, for `evaluate`.
-pub(crate) fn read_split(collection: &Path, split: Split) -> anyhow::Result<(Vec<Picture>, Vec<Triplet>)> {
-    let name = match split {
-        Split::Train => "train",
-        Split::Dev => "dev",
-        Split::Test => "test",
-    };
-    let pictures = read_pictures(collection.join("pictures.parquet")).with_context(|| {
-        format!(
-            "`{}` is no collection\nhint: make one with `magiclens collection build`",
-            collection.display()
-        )
-    })?;
-    let gallery = pictures.into_iter().filter(|picture| picture.split == split).collect();
-    Ok((
-        gallery,
-        read_triplets(collection.join(format!("triplets-{name}.parquet")))?,
-    ))
 }

@@ -68,24 +68,10 @@ impl Embedder {
     pub fn new(checkpoint: Checkpoint, folder: &Path, device: Device) -> Result<Self, ModelError> {
         let (config, model_id) = (checkpoint.config.clone(), checkpoint.digest.clone());
         let model = checkpoint.into_model(&device)?;
-        Self::from_parts(config, model, &tokenizer_path(folder), model_id, device)
-    }
-
-    /// Wraps a model that is already built, such as one in training.
-    ///
-    /// # Errors
-    /// A missing or broken tokenizer file.
-    pub fn from_parts(
-        config: ModelConfig,
-        model: MagicLens,
-        tokenizer: &Path,
-        model_id: String,
-        device: Device,
-    ) -> Result<Self, ModelError> {
         let tokenizer = match &model.text {
             TextTower::ClipText(_) => Tokenizer::Clip(ClipTokenizer::new()),
             TextTower::MiniLm(_) => {
-                let bytes = fs_err::read(tokenizer)?;
+                let bytes = fs_err::read(tokenizer_path(folder))?;
                 let made = MiniLmTokenizer::from_bytes(&bytes);
                 Tokenizer::MiniLm(made.map_err(|error| ModelError::Tokenizer(error.to_string()))?)
             }
@@ -284,7 +270,7 @@ impl Embedder {
             (TextTower::MiniLm(tower), Tokenizer::MiniLm(tokenizer)) => minilm_rows(tokenizer, texts, |ids| {
                 tower.projection.forward(tower.trunk.forward(ids))
             }),
-            _ => unreachable!("`from_parts` chooses the tokenizer by the tower"),
+            _ => unreachable!("`new` chooses the tokenizer by the tower"),
         }
     }
 
@@ -317,7 +303,7 @@ impl Embedder {
 ///
 /// # Errors
 /// The first row without direction.
-pub fn normalize_all(rows: impl IntoIterator<Item = Vec<f32>>) -> Result<Vec<Embedding>, ModelError> {
+fn normalize_all(rows: impl IntoIterator<Item = Vec<f32>>) -> Result<Vec<Embedding>, ModelError> {
     let normalize = |(row, values)| {
         Embedding::normalize(values).map_err(|error| ModelError::NoEmbedding {
             row,

@@ -11,9 +11,6 @@ pub enum TrainError {
     /// The model could not be loaded, run or written.
     #[error(transparent)]
     Model(#[from] magiclens_model::ModelError),
-    /// A Parquet file of the collection.
-    #[error(transparent)]
-    Table(#[from] magiclens_data::TableError),
     /// The configuration does not parse, or its numbers make no sense.
     #[error("`{path}` is not a valid training configuration: {reason}")]
     Config {
@@ -58,7 +55,7 @@ pub enum TrainError {
         /// The picture.
         id: String,
     },
-    /// No triplets to train or to report on.
+    /// No triplets to train on.
     #[error("`{file}` holds no triplets")]
     NoTriplets {
         /// The triplet file.

@@ -96,7 +96,7 @@ pub fn text_features(
 ///
 /// # Errors
 /// The first one that cannot be read.
-pub fn read_pictures(collection: &Path, pictures: &[Picture]) -> Result<Vec<RgbImage>, TrainError> {
+fn read_pictures(collection: &Path, pictures: &[Picture]) -> Result<Vec<RgbImage>, TrainError> {
     let read = |picture: &Picture| {
         let path = collection.join(&picture.path);
         read_rgb(&path, &Limits::default()).map_err(|error| TrainError::Picture {

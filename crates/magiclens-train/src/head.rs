@@ -58,11 +58,6 @@ impl Head {
         self.text.forward(texts)
     }
 
-    /// Tower outputs `[batch, dim]` each -> embeddings `[batch, dim]`, unit length.
-    pub fn fuse(&self, images: Tensor<2>, texts: Tensor<2>) -> Tensor<2> {
-        self.fusion.forward(images, texts)
-    }
-
     /// `[1]`: the factor on the cosines, at most 100 as in CLIP.
     pub fn temperature(&self) -> Tensor<1> {
         self.logit_scale.val().clamp_max(100f32.ln()).exp()

@@ -7,7 +7,7 @@
 //! - Gallery: all pictures of the part, the query picture left out of its ranking; for foods all food photographs; for
 //!   focus fifteen candidates (`focus.rs`).
 //! - Truth: all pictures that answer by their labels, often several.
-//! - Figures: R@k is 1 if any right picture is among the first k, as in `magiclens evaluate`; mAP@10. Focus: R@1, 2, 3.
+//! - Figures: R@k is 1 if any right picture is among the first k; mAP@10. Focus: R@1, 2, 3.
 //! - Counts: of the collection of all packages of `scripts/fetch-packages`, seed 0.
 
 mod focus;
