@@ -42,7 +42,7 @@ enum Command {
     Collection(collection::Args),
     Train(train::Args),
     Evaluate(evaluate::Args),
-    Eval(eval::Args),
+    Eval(Box<eval::Args>),
 }
 
 fn main() -> ExitCode {
@@ -74,7 +74,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Collection(args) => collection::run(args),
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),
-        Command::Eval(args) => eval::run(args),
+        Command::Eval(args) => eval::run(&args),
     }
 }
 
