@@ -88,26 +88,26 @@ pub(crate) struct Args {
 }
 
 /// Checks, scores or measures.
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let progress = Progress::default();
     if let Some(folder) = &args.check {
-        return check_all(&args, folder, &progress);
+        return check_all(args, folder, &progress);
     }
     let data = args.data.as_deref().context("`--data DIR` is needed")?;
     if args.name == "robustness" {
-        return crate::robustness::run(&args, data);
+        return crate::robustness::run(args, data);
     }
     let entries = entries(&args.name, data)?;
     if args.write_queries.is_some() || args.leakage.is_some() {
-        return for_each(&args, &entries, &progress);
+        return for_each(args, &entries, &progress);
     }
-    let models = Models::load(&args)?;
+    let models = Models::load(args)?;
     let mut report = Report {
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         ..Report::default()
     };
     for (entry, folder) in &entries {
-        let benchmark = load(&args, entry, folder)?;
+        let benchmark = load(args, entry, folder)?;
         let hidden = benchmark.is_hidden();
         ensure!(
             !hidden || args.submission.is_some() || args.write_predictions.is_some(),
@@ -115,13 +115,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
             entry.title,
             args.split.as_deref().unwrap_or_default()
         );
-        let evaluated = measure(&args, entry, folder, benchmark, &models, &progress)?;
-        write_rankings(&args, &evaluated)?;
+        let evaluated = measure(args, entry, folder, benchmark, &models, &progress)?;
+        write_rankings(args, &evaluated)?;
         if !hidden {
             report.benchmarks.push(evaluated.report);
             // What is done is there, whatever happens to the next benchmark.
             report.peak_memory_bytes = peak_memory_bytes();
-            write_report(&args, &report)?;
+            write_report(args, &report)?;
         }
     }
     if report.benchmarks.is_empty() {

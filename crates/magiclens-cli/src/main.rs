@@ -71,7 +71,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Import(args) => import::run(args),
         Command::Collection(args) => collection::run(args),
         Command::Train(args) => train::run(args),
-        Command::Eval(args) => eval::run(*args),
+        Command::Eval(args) => eval::run(&args),
     }
 }
 

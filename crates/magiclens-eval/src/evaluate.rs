@@ -8,7 +8,7 @@ use magiclens_model::Embedder;
 use crate::EvalError;
 use crate::benchmark::{Benchmark, Query, Task, TaskKind, Truth, Variant};
 use crate::cache::Cache;
-use crate::outcome::{TaskOutcome, classes_of, differences, figures};
+use crate::outcome::{Classes, TaskOutcome, differences, figures};
 use crate::pictures::{Embedded, Step, embed_pictures};
 use crate::predictions::Predictions;
 use crate::report::{Answer, BenchmarkReport, ColumnReport, Failure, Shown, Speed, SystemReport};
@@ -254,7 +254,7 @@ fn failures(
     let scattered = |at: &usize| (*at as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 16;
     order.sort_by(|a, b| values[*a].total_cmp(&values[*b]).then(scattered(a).cmp(&scattered(b))));
     order.truncate(count);
-    let classes = classes_of(task);
+    let classes = Classes::of(task);
     order
         .into_iter()
         .map(|at| {
@@ -262,7 +262,7 @@ fn failures(
             let is_right = |row: usize| match &query.truth {
                 Truth::Hidden => false,
                 Truth::Items(rows) => rows.contains(&row),
-                Truth::Class(class) => classes.get(&row) == Some(class),
+                Truth::Class(class) => classes.is(row, *class),
             };
             let measures = task.measures.iter().zip(&outcome.values);
             Failure {

@@ -120,7 +120,7 @@ pub struct Difference {
 }
 
 /// Applies every measure of a task to one answer.
-pub fn judge(task: &Task, classes: &HashMap<usize, u32>, query: &Query, ranked: &Ranked) -> Vec<f64> {
+pub fn judge(task: &Task, classes: &Classes, query: &Query, ranked: &Ranked) -> Vec<f64> {
     let ranking = Judgement::of(task, classes, query);
     let of_scope = |scope| match scope {
         Scope::Ranking => ranking.judged(&ranked.items),
@@ -147,31 +147,47 @@ pub fn judge(task: &Task, classes: &HashMap<usize, u32>, query: &Query, ranked: 
 }
 
 /// The class of every row of a task's gallery; empty where truth is no class.
-pub fn classes_of(task: &Task) -> HashMap<usize, u32> {
-    task.gallery.iter().copied().zip(task.classes.iter().copied()).collect()
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Classes(Vec<Option<u32>>);
+
+impl Classes {
+    /// The classes of a task.
+    pub fn of(task: &Task) -> Self {
+        let rows = if task.classes.is_empty() {
+            None
+        } else {
+            task.gallery.iter().max()
+        };
+        let mut classes = vec![None; rows.map_or(0, |last| last + 1)];
+        for (row, class) in task.gallery.iter().zip(&task.classes) {
+            classes[*row] = Some(*class);
+        }
+        Self(classes)
+    }
+
+    /// Whether a row is of a class.
+    pub fn is(&self, row: usize, class: u32) -> bool {
+        self.0.get(row) == Some(&Some(class))
+    }
 }
 
 enum Judgement<'a> {
     Items(HashSet<usize>),
     Class {
-        classes: &'a HashMap<usize, u32>,
+        classes: &'a Classes,
         wanted: u32,
         relevant: usize,
     },
 }
 
 impl<'a> Judgement<'a> {
-    fn of(task: &Task, classes: &'a HashMap<usize, u32>, query: &Query) -> Self {
+    fn of(task: &Task, classes: &'a Classes, query: &Query) -> Self {
         match &query.truth {
             Truth::Hidden => Self::Items(HashSet::new()),
             Truth::Items(rows) => Self::Items(rows.iter().copied().collect()),
             Truth::Class(wanted) => {
                 let all = task.classes.iter().filter(|class| *class == wanted).count();
-                let excluded = query
-                    .exclude
-                    .iter()
-                    .filter(|row| classes.get(row) == Some(wanted))
-                    .count();
+                let excluded = query.exclude.iter().filter(|row| classes.is(**row, *wanted)).count();
                 Self::Class {
                     classes,
                     wanted: *wanted,
@@ -188,7 +204,7 @@ impl<'a> Judgement<'a> {
                 classes,
                 wanted,
                 relevant,
-            } => Judged::by(rows.iter().map(|row| classes.get(row) == Some(wanted)), *relevant),
+            } => Judged::by(rows.iter().map(|row| classes.is(*row, *wanted)), *relevant),
         }
     }
 }

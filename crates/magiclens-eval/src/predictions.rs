@@ -19,7 +19,7 @@ use crate::EvalError;
 use crate::annotations::Entries;
 use crate::benchmark::{Benchmark, Query, Scope, Task, TaskKind, Variant};
 use crate::id::Id;
-use crate::outcome::{Ranked, TaskOutcome, classes_of, judge};
+use crate::outcome::{Classes, Ranked, TaskOutcome, judge};
 
 /// The answers of one system: for each task and query what it ranked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -144,7 +144,7 @@ impl Predictions {
     }
 
     fn outcome(&self, task: &Task) -> TaskOutcome {
-        let classes = classes_of(task);
+        let classes = Classes::of(task);
         let members: HashSet<usize> = task.gallery.iter().copied().collect();
         let mut outcome = TaskOutcome::of(task);
         for query in &task.queries {

@@ -97,24 +97,32 @@ pub fn score_all<T: Send>(
 /// The positions of the `depth` best scores (of all, if `None`), best first, without the positions in `exclude`.
 /// A NaN stands last.
 pub fn rank(scores: &[f32], depth: Option<usize>, exclude: &[usize]) -> Vec<u32> {
-    let better = |a: &u32, b: &u32| {
-        let (x, y) = (scores[*a as usize], scores[*b as usize]);
-        x.is_nan().cmp(&y.is_nan()).then(y.total_cmp(&x)).then(b.cmp(a))
-    };
-    let mut order: Vec<u32> = (0..scores.len() as u32)
+    // One whole number a position, whose order is that of the ranking: sorting numbers is several times faster than
+    // sorting positions by what they point at.
+    let mut keys: Vec<u64> = (0..scores.len() as u32)
         .filter(|at| !exclude.contains(&(*at as usize)))
+        .map(|at| u64::from(in_order(scores[at as usize])) << 32 | u64::from(at))
         .collect();
     if let Some(depth) = depth
-        && depth < order.len()
+        && depth < keys.len()
     {
         if depth == 0 {
             return Vec::new();
         }
-        order.select_nth_unstable_by(depth - 1, better);
-        order.truncate(depth);
+        keys.select_nth_unstable_by(depth - 1, |a, b| b.cmp(a));
+        keys.truncate(depth);
     }
-    order.sort_unstable_by(better);
-    order
+    keys.sort_unstable_by(|a, b| b.cmp(a));
+    keys.into_iter().map(|key| key as u32).collect()
+}
+
+/// A number in the order of the scores: zeros are one, whatever their sign, and a NaN is below everything.
+fn in_order(score: f32) -> u32 {
+    if score.is_nan() {
+        return 0;
+    }
+    let bits = (score + 0.0).to_bits();
+    if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
 }
 
 /// Dot product in sixteen running sums, which the compiler turns into vector instructions.
@@ -149,6 +157,12 @@ mod tests {
         check(&[0.5], Some(0), &[], &[]);
         check(&[], Some(3), &[], &[]);
         check(&[0.5], Some(3), &[0], &[]);
+        check(
+            &[-1.0, f32::INFINITY, -0.0, 0.0, f32::NEG_INFINITY, f32::NAN, -0.5],
+            None,
+            &[],
+            &[1, 3, 2, 6, 0, 4, 5],
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::EvalError;
 use crate::benchmark::{Benchmark, Query, Scope, Task, TaskKind, Truth, Variant};
-use crate::outcome::{Ranked, TaskOutcome, classes_of, judge};
+use crate::outcome::{Classes, Ranked, TaskOutcome, judge};
 use crate::pictures::Step;
 use crate::ranking::{Matrix, rank, score_all};
 use crate::robustness::{Answered, Ranker as Asked, RobustQuery};
@@ -97,7 +97,7 @@ struct Ranker<'a> {
     task: &'a Task,
     rows: Vec<usize>,
     positions: HashMap<usize, usize>,
-    classes: HashMap<usize, u32>,
+    classes: Classes,
     depth: Option<usize>,
     has_subset: bool,
     head: usize,
@@ -112,7 +112,7 @@ impl<'a> Ranker<'a> {
                 .enumerate()
                 .map(|(position, row)| (*row, position))
                 .collect(),
-            classes: classes_of(task),
+            classes: Classes::of(task),
             depth: task.depth().map(|depth| depth.max(head)),
             has_subset: task.measures.iter().any(|measure| measure.scope == Scope::Subset),
             rows,

@@ -3,14 +3,19 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
+use magiclens_data::Embedding;
 use magiclens_eval::EvalError;
 use magiclens_eval::benchmarks::{Entry, LoadOptions};
 use magiclens_eval::cache::Cache;
 use magiclens_eval::evaluate::{Contestant, EvaluateOptions, Evaluated, Names, evaluate};
-use magiclens_eval::system::Method;
-use magiclens_model::Embedder;
+use magiclens_eval::system::{Inversion, Method};
+use magiclens_model::checkpoint::{Precision, write_checkpoint};
+use magiclens_model::import::clip::{RawClip, read_clip};
+use magiclens_model::import::inversion::read_inversion;
+use magiclens_model::inversion::write_inversion;
+use magiclens_model::{Embedder, InversionKind, TextualInversion};
 
-use crate::loading::load;
+use crate::loading::{load, task};
 use crate::stand_ins;
 
 pub(crate) fn embedder() -> &'static Embedder {
@@ -200,4 +205,71 @@ fn systems_are_compared_with_the_first() {
             "{difference:?}"
         );
     }
+}
+
+/// Textual inversion on the tiny CLIP of `fixtures/clip`: the prompts are the authors', the gallery is the image tower's.
+#[test]
+fn textual_inversion_asks_with_the_picture_as_a_word() {
+    let fixture = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name);
+    let work = tempfile::tempdir().unwrap();
+    let clip = work.path().join("clip.safetensors");
+    let (config, tensors) = read_clip(&fixture("clip/hf"), &RawClip::default()).unwrap();
+    write_checkpoint(&clip, &config, &tensors, Precision::F32, &[]).unwrap();
+    let clip = Embedder::load(&clip).unwrap();
+    let folder = stand_ins::dtin();
+    let benchmark = load("dtin", folder.path());
+    for (kind, prompt) in [
+        (InversionKind::Pic2Word, "a cartoon of *"),
+        (InversionKind::Searle, "a cartoon of $"),
+        (InversionKind::LinCir, "a cartoon of $"),
+    ] {
+        let (config, tensors) =
+            read_inversion(&fixture("inversion").join(format!("{}.pt", kind.name())), kind, false).unwrap();
+        let path = work.path().join(format!("{}.safetensors", kind.name()));
+        write_inversion(&path, &config, &tensors).unwrap();
+        let method = Method::Inversion(Inversion::load(&path).unwrap());
+        let cache = Cache::open(work.path(), clip.model_id()).unwrap();
+        let contestant = Contestant::Model {
+            name: method.to_string(),
+            embedder: &clip,
+            method: &method,
+            cache: &cache,
+        };
+        let options = EvaluateOptions::default();
+        let evaluated = evaluate(
+            benchmark.clone(),
+            NAMES,
+            folder.path(),
+            &[contestant],
+            &options,
+            &|_| (),
+        )
+        .unwrap();
+        let task = task(&benchmark, "kept", "cartoon");
+        let tower = |row: usize| {
+            let bytes = fs_err::read(&benchmark.images[row].path).unwrap();
+            let picture = image::load_from_memory(&bytes).unwrap().to_rgb8();
+            clip.encode_images(&[picture]).unwrap().remove(0)
+        };
+        let network = TextualInversion::load(&path).unwrap();
+        for (query, head) in task.queries.iter().zip(&evaluated.outcomes[0][0][0].heads) {
+            let words = clip
+                .encode_texts_with_pseudo(&network, &[tower(query.images[0])], &[prompt])
+                .unwrap()
+                .remove(0);
+            let vector = Embedding::normalize(words).unwrap();
+            let score = |row: usize| vector.dot(&Embedding::normalize(tower(row)).unwrap());
+            let mut expected = task.gallery.clone();
+            expected.sort_by(|a, b| score(*b).total_cmp(&score(*a)));
+            assert_eq!(*head, expected, "{kind:?}");
+        }
+    }
+    // Weights whose text tower is not CLIP's cannot be asked like this.
+    let path = work.path().join("pic2word.safetensors");
+    let method = Method::Inversion(Inversion::load(&path).unwrap());
+    let error = run("dtin", folder.path(), work.path(), &[method], false)
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(error.contains("CLIP"), "{error}");
 }

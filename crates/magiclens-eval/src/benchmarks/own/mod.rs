@@ -235,7 +235,7 @@ mod tests {
     use super::*;
     use crate::benchmarks::LoadOptions;
     use crate::collection::tests::{drawing, made_up};
-    use crate::outcome::{Ranked, classes_of, judge};
+    use crate::outcome::{Classes, Ranked, judge};
 
     fn folder(with_foods: bool) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -308,7 +308,7 @@ mod tests {
             subset: Vec::new(),
         };
         // The cat asks for dog, fox and owl: found at ranks 1, 3 and 4.
-        let values = judge(group, &classes_of(group), &group.queries[0], &ranked);
+        let values = judge(group, &Classes::of(group), &group.queries[0], &ranked);
         let precision = (1.0 + 2.0 / 3.0 + 3.0 / 4.0) / 3.0;
         assert_eq!(values[..3], [1.0, 1.0, 1.0]);
         assert!((values[3] - precision).abs() < 1e-12);
