@@ -9,7 +9,7 @@ use magiclens_eval::benchmarks::{ALL, Entry, LoadOptions};
 use magiclens_eval::cache::Cache;
 use magiclens_eval::check::{Check, check};
 use magiclens_eval::evaluate::{Contestant, EvaluateOptions, Evaluated, Names, evaluate};
-use magiclens_eval::report::Report;
+use magiclens_eval::report::{BenchmarkReport, Report};
 use magiclens_eval::report::html::to_html;
 use magiclens_eval::system::{Inversion, Method};
 use magiclens_eval::{leakage, peak_memory_bytes, predictions, server_files};
@@ -40,12 +40,13 @@ pub(crate) struct Args {
     /// How a query becomes a vector: magiclens, empty, image, text, sum, sum:WEIGHT; several are compared
     #[arg(long, value_name = "METHOD", value_parser = clap::value_parser!(Method))]
     method: Vec<Method>,
-    /// Ask by textual inversion too, with what `magiclens import inversion` wrote
+    /// Ask by textual inversion, with what `magiclens import inversion` wrote; name `--method magiclens` to compare with it
     #[arg(long, value_name = "FILE")]
     inversion: Vec<PathBuf>,
-    /// Score a file of ranked ids; beside the weights only if those are named too
-    #[arg(long, value_name = "FILE")]
-    pub(crate) predictions: Vec<PathBuf>,
+    /// Score a file of ranked ids, or several of one system with commas between; beside the weights only if those are
+    /// named too
+    #[arg(long, value_name = "FILE[,FILE]")]
+    pub(crate) predictions: Vec<String>,
     /// Part of the data, such as `test` for CIRCO
     #[arg(long)]
     pub(crate) split: Option<String>,
@@ -70,13 +71,13 @@ pub(crate) struct Args {
     /// Failures shown of each task in report.html
     #[arg(long, default_value_t = 12)]
     failures: usize,
-    /// Write the rankings of the first system as JSON lines, 50 ids a query or as many as `--depth` says
+    /// Write the rankings of the first system as JSON lines
     #[arg(long, value_name = "FILE")]
     write_predictions: Option<PathBuf>,
-    /// Ids of each ranking that are written
-    #[arg(long, default_value_t = 50)]
-    depth: usize,
-    /// Write the queries (task, id, picture, text) as JSON lines for other systems, and stop
+    /// Ids of each ranking that are written [default: as many as the metrics look at, 200 where they look to the end]
+    #[arg(long)]
+    depth: Option<usize>,
+    /// Write what a system has to rank (galleries and queries with ids, pictures, texts) as JSON lines, and stop
     #[arg(long, value_name = "FILE")]
     write_queries: Option<PathBuf>,
     /// Write the files for the servers of CIRCO (`--split test`) and CIRR (`--split test1`) into this folder
@@ -90,6 +91,10 @@ pub(crate) struct Args {
 /// Checks, scores or measures.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let progress = Progress::default();
+    ensure!(
+        args.name != "robustness" || args.check.is_none(),
+        "robustness asks the collection of `own`\nhint: `magiclens eval own --check DIR` verifies it"
+    );
     if let Some(folder) = &args.check {
         return check_all(args, folder, &progress);
     }
@@ -98,6 +103,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         return crate::robustness::run(args, data);
     }
     let entries = entries(&args.name, data)?;
+    ensure!(
+        args.name != "all" || !args.is_about_one(),
+        "`--split`, `--template`, `--variant`, `--predictions`, `--submission` and `--write-..` are about one benchmark\nhint: name it \
+         instead of `all`"
+    );
     if args.write_queries.is_some() || args.leakage.is_some() {
         return for_each(args, &entries, &progress);
     }
@@ -106,32 +116,40 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         ..Report::default()
     };
+    let mut failed = Vec::new();
     for (entry, folder) in &entries {
-        let benchmark = load(args, entry, folder)?;
-        let hidden = benchmark.is_hidden();
-        ensure!(
-            !hidden || args.submission.is_some() || args.write_predictions.is_some(),
-            "the truth of {} {} is hidden\nhint: `--submission DIR` writes the file for its server",
-            entry.title,
-            args.split.as_deref().unwrap_or_default()
-        );
-        let evaluated = measure(args, entry, folder, benchmark, &models, &progress)?;
-        write_rankings(args, &evaluated)?;
-        if !hidden {
-            report.benchmarks.push(evaluated.report);
-            // What is done is there, whatever happens to the next benchmark.
-            report.peak_memory_bytes = peak_memory_bytes();
-            write_report(args, &report)?;
+        match measure(args, entry, folder, &models, &progress) {
+            Ok(Some(found)) => {
+                report.benchmarks.push(found);
+                // What is done is there, whatever happens to the next benchmark.
+                report.peak_memory_bytes = peak_memory_bytes();
+                write_report(args, &report)?;
+            }
+            Ok(None) => {}
+            Err(error) if entries.len() == 1 => return Err(error),
+            Err(error) => {
+                tell(&format!("error: {error:#}"));
+                failed.push(entry.title);
+            }
         }
     }
-    if report.benchmarks.is_empty() {
-        return Ok(());
+    if !report.benchmarks.is_empty() {
+        print(&if args.json { report.to_json() } else { report.to_markdown() })?;
     }
-    print(&if args.json {
-        report.to_json()
-    } else {
-        report.to_markdown()
-    })
+    ensure!(failed.is_empty(), "not measured: {}", failed.join(", "));
+    Ok(())
+}
+
+impl Args {
+    /// Whether an option makes sense for a single benchmark only.
+    fn is_about_one(&self) -> bool {
+        let paths = [&self.write_predictions, &self.write_queries, &self.submission];
+        self.split.is_some()
+            || self.template.is_some()
+            || !self.variant.is_empty()
+            || !self.predictions.is_empty()
+            || paths.into_iter().any(Option::is_some)
+    }
 }
 
 /// The benchmarks that a name means, with their folders.
@@ -148,10 +166,7 @@ fn entries(name: &str, data: &Path) -> anyhow::Result<Vec<(Entry, PathBuf)>> {
     }
     let mut found = Vec::new();
     for entry in ALL {
-        let folder = [entry.folder, entry.name]
-            .map(|name| data.join(name))
-            .into_iter()
-            .find(|path| path.is_dir());
+        let folder = folder_of(&entry, data);
         match folder {
             Some(folder) => found.push((entry, folder)),
             None => tell(&format!(
@@ -172,10 +187,23 @@ fn entries(name: &str, data: &Path) -> anyhow::Result<Vec<(Entry, PathBuf)>> {
     Ok(found)
 }
 
+/// The folder of a benchmark below a common one, by its name, its title or its official folder, in letters of any case.
+fn folder_of(entry: &Entry, data: &Path) -> Option<PathBuf> {
+    let plain = |name: &str| name.to_ascii_lowercase().replace(['-', '_'], "");
+    let names = [entry.folder, entry.name, entry.title].map(plain);
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(data).ok()?.flatten().map(|entry| entry.path()).collect();
+    folders.sort();
+    folders.into_iter().find(|path| {
+        let name = plain(&path.file_name().unwrap_or_default().to_string_lossy());
+        path.is_dir() && names.contains(&name)
+    })
+}
+
 fn load(args: &Args, entry: &Entry, folder: &Path) -> anyhow::Result<Benchmark> {
     let options = LoadOptions {
         split: args.split.clone(),
         template: args.template.clone(),
+        only_rankings: !args.predictions.is_empty() && args.model.is_empty(),
     };
     let loaded = entry.load(folder, &options);
     loaded.with_context(|| format!("{} cannot be read (its folder holds {})", entry.title, entry.layout))
@@ -185,8 +213,7 @@ fn for_each(args: &Args, entries: &[(Entry, PathBuf)], progress: &Progress) -> a
     for (entry, folder) in entries {
         let benchmark = load(args, entry, folder)?;
         if let Some(path) = &args.write_queries {
-            let variant = benchmark.variants.first().context("the benchmark has no queries")?;
-            predictions::write_queries(path, &benchmark, variant)?;
+            predictions::write_queries(path, &benchmark)?;
             tell(&format!("`{}` is written", path.display()));
         }
         if let Some(training) = &args.leakage {
@@ -237,13 +264,20 @@ impl Models {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             Ok((name, embedder, cache))
         });
+        let mut models: Vec<(String, Embedder, Cache)> = models.collect::<anyhow::Result<_>>()?;
+        let names: Vec<String> = models.iter().map(|(name, ..)| name.clone()).collect();
+        for (name, embedder, _) in &mut models {
+            if names.iter().filter(|other| *other == name).count() > 1 {
+                *name = format!("{name} {}", &embedder.model_id()[..8]);
+            }
+        }
         Ok(Self {
-            models: models.collect::<anyhow::Result<_>>()?,
+            models,
             methods: methods(args)?,
         })
     }
 
-    pub(crate) fn contestants(&self, files: &[PathBuf]) -> Vec<Contestant<'_>> {
+    pub(crate) fn contestants(&self, files: &[String]) -> Vec<Contestant<'_>> {
         let models = self.models.iter().flat_map(|(name, embedder, cache)| {
             self.methods.iter().map(move |method| Contestant::Model {
                 name: match method {
@@ -255,9 +289,13 @@ impl Models {
                 cache,
             })
         });
-        let files = files.iter().map(|path| Contestant::Predictions {
-            name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            path: path.clone(),
+        let files = files.iter().map(|files| {
+            let paths: Vec<PathBuf> = files.split(',').map(PathBuf::from).collect();
+            let names = paths.iter().map(|path| path.file_name().unwrap_or_default().to_string_lossy());
+            Contestant::Predictions {
+                name: names.collect::<Vec<_>>().join(", "),
+                paths,
+            }
         });
         models.chain(files).collect()
     }
@@ -283,38 +321,44 @@ fn default_cache() -> anyhow::Result<PathBuf> {
     Ok(base.join("magiclens/eval"))
 }
 
+/// Measures one benchmark and writes its rankings; no report where the truth is hidden.
 fn measure(
     args: &Args,
     entry: &Entry,
     folder: &Path,
-    benchmark: Benchmark,
     models: &Models,
     progress: &Progress,
-) -> anyhow::Result<Evaluated> {
+) -> anyhow::Result<Option<BenchmarkReport>> {
+    let benchmark = load(args, entry, folder)?;
+    let hidden = benchmark.is_hidden();
+    ensure!(
+        !hidden || args.submission.is_some() || args.write_predictions.is_some(),
+        "the truth of {} {} is hidden\nhint: `--submission DIR` writes the file for its server",
+        entry.title,
+        args.split.as_deref().unwrap_or_default()
+    );
     let options = EvaluateOptions {
         partial: args.partial,
         variants: args.variant.clone(),
-        head: args.depth.max(server_files::TOP),
+        head: args.depth.unwrap_or_else(|| deepest(&benchmark)).max(server_files::TOP),
         failures: args.failures,
     };
     let names = Names {
         title: entry.title,
-        split: args
-            .split
-            .as_deref()
-            .or(entry.splits.first().copied())
-            .unwrap_or_default(),
-        template: args
-            .template
-            .as_deref()
-            .or(entry.templates.first().copied())
-            .unwrap_or_default(),
+        split: args.split.as_deref().or(entry.splits.first().copied()).unwrap_or_default(),
+        template: args.template.as_deref().or(entry.templates.first().copied()).unwrap_or_default(),
     };
     let contestants = models.contestants(&args.predictions);
-    let evaluated = evaluate(benchmark, names, folder, &contestants, &options, &|step| {
-        progress.show(step)
-    });
-    evaluated.with_context(|| format!("{} cannot be measured", entry.title))
+    let evaluated = evaluate(benchmark, names, folder, &contestants, &options, &|step| progress.show(step));
+    let evaluated = evaluated.with_context(|| format!("{} cannot be measured", entry.title))?;
+    write_rankings(args, &evaluated)?;
+    Ok((!hidden).then_some(evaluated.report))
+}
+
+/// How far the metrics look, and somewhat further, since variants take pictures out; 200 where they look to the end.
+fn deepest(benchmark: &Benchmark) -> usize {
+    let tasks = benchmark.variants.iter().flat_map(|variant| &variant.tasks);
+    tasks.map(|task| task.depth().map_or(200, |depth| depth + 1)).max().unwrap_or(0)
 }
 
 /// Rankings and server files of the first system.
@@ -322,13 +366,13 @@ fn write_rankings(args: &Args, evaluated: &Evaluated) -> anyhow::Result<()> {
     let (Some(variant), Some(first)) = (evaluated.benchmark.variants.first(), evaluated.outcomes.first()) else {
         return Ok(());
     };
-    let outcomes = &first[0];
     if let Some(path) = &args.write_predictions {
-        predictions::write(path, &evaluated.benchmark, variant, outcomes)?;
+        predictions::write(path, &evaluated.benchmark, first)?;
         tell(&format!("`{}` is written", path.display()));
     }
-    if let (Some(folder), Some(task), Some(outcome)) = (&args.submission, variant.tasks.first(), outcomes.first()) {
-        let answers = server_files::answers_of_run(outcome);
+    let outcome = first.first().and_then(|outcomes| outcomes.first());
+    if let (Some(folder), Some(task), Some(outcome)) = (&args.submission, variant.tasks.first(), outcome) {
+        let answers = server_files::answers_of(outcome);
         for path in server_files::write(folder, &evaluated.benchmark, task, &answers)? {
             tell(&format!("`{}` is written", path.display()));
         }
@@ -358,26 +402,31 @@ pub(crate) fn write_aside(folder: &Path, name: &str, text: &str) -> anyhow::Resu
 
 /// Verifies data folders; fails if one cannot give comparable figures.
 fn check_all(args: &Args, folder: &Path, progress: &Progress) -> anyhow::Result<()> {
+    let entries = entries(&args.name, folder)?;
     let mut found = Vec::new();
-    for (entry, folder) in entries(&args.name, folder)? {
-        let benchmark = load(args, &entry, &folder)?;
-        found.push(check(&benchmark, &|step| progress.show(step)));
+    let mut failed = Vec::new();
+    for (entry, folder) in &entries {
+        match load(args, entry, folder) {
+            Ok(benchmark) => {
+                let checked = check(&benchmark, &|step| progress.show(step));
+                if !checked.passes() {
+                    failed.push(entry.title);
+                }
+                found.push(checked);
+            }
+            Err(error) if entries.len() == 1 => return Err(error),
+            Err(error) => {
+                tell(&format!("error: {error:#}"));
+                failed.push(entry.title);
+            }
+        }
     }
     print(&if args.json {
         format!("{}\n", serde_json::to_string_pretty(&found)?)
     } else {
         found.iter().map(Check::to_string).collect()
     })?;
-    let failed: Vec<&str> = found
-        .iter()
-        .filter(|check| !check.passes())
-        .map(|check| check.benchmark.as_str())
-        .collect();
-    ensure!(
-        failed.is_empty(),
-        "these data cannot give comparable figures: {}",
-        failed.join(", ")
-    );
+    ensure!(failed.is_empty(), "these data cannot give comparable figures: {}", failed.join(", "));
     Ok(())
 }
 

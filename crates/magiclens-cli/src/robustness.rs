@@ -31,6 +31,7 @@ pub(crate) fn run(args: &Args, data: &Path) -> anyhow::Result<()> {
         variants: Vec::new(),
         counts: Vec::new(),
         picture_folders: Vec::new(),
+        open_gallery: false,
         columns: Vec::new(),
         remarks: Vec::new(),
     };

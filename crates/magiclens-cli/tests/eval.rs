@@ -127,7 +127,7 @@ fn the_second_run_reads_no_picture() {
 fn a_folder_is_checked_before_anything_is_computed() {
     let folder = fashion();
     let root = folder.path();
-    fails(root, &["fiq", "--check", "."], &["cannot give comparable figures: fiq"]);
+    fails(root, &["fiq", "--check", "."], &["cannot give comparable figures: FashionIQ"]);
     fs_err::remove_file(root.join("images/shirt1.png")).unwrap();
     fs_err::write(root.join("images/dress3.png"), "no picture").unwrap();
     let output = eval(root, &["fiq", "--check", ".", "--json"]);
@@ -198,6 +198,14 @@ fn all_runs_what_is_there_and_names_what_is_not() {
     );
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["benchmarks"].as_array().unwrap().len(), 1);
+    // One that cannot be read does not stop the others, and the exit status tells.
+    fs_err::create_dir(outer.path().join("CIRCO")).unwrap();
+    let output = eval(outer.path(), &["all", "--data", ".", "--json"]);
+    assert!(!output.status.success());
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["benchmarks"][0]["benchmark"], "fiq");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not measured: CIRCO"));
+    fails(outer.path(), &["all", "--data", ".", "--variant", "kept"], &["about one benchmark"]);
     let empty = tempfile::tempdir().unwrap();
     fails(empty.path(), &["all", "--data", "."], &["holds no benchmark", "hint: "]);
 }

@@ -26,9 +26,9 @@ pub(crate) fn find(data: &Path, what: &str, names: &[&str], hint: &str) -> Resul
 /// A JSON file.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, EvalError> {
     let bytes = fs_err::read(path)?;
-    serde_json::from_slice(&bytes).map_err(|source| EvalError::Json {
+    serde_json::from_slice(&bytes).map_err(|reason| EvalError::Json {
         path: path.to_owned(),
-        source,
+        reason,
     })
 }
 

@@ -25,6 +25,8 @@ pub struct Benchmark {
     pub picture_folders: Vec<PathBuf>,
     /// The table columns that published results are given in.
     pub columns: Vec<Column>,
+    /// Whether rankings may name items that are not listed here, because the list of the gallery is not there.
+    pub open_gallery: bool,
     /// What a reader of the figures should know, e.g. which published figures cannot be compared.
     pub remarks: Vec<String>,
 }
@@ -264,7 +266,8 @@ impl Metric {
         }
     }
 
-    fn depth(self) -> Option<usize> {
+    /// How far down the ranking it looks; `None` is to its end.
+    pub(crate) fn depth(self) -> Option<usize> {
         match self {
             Self::Hit(k)
             | Self::SetRecall(k)

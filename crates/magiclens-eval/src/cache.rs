@@ -109,7 +109,7 @@ impl Cache {
                 connection: Mutex::new(connection),
                 path,
             }),
-            Err(source) => Err(EvalError::Cache { path, source }),
+            Err(reason) => Err(EvalError::Cache { path, reason }),
         }
     }
 
@@ -216,9 +216,9 @@ impl Cache {
     }
 
     fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, EvalError> {
-        work(&self.lock()).map_err(|source| EvalError::Cache {
+        work(&self.lock()).map_err(|reason| EvalError::Cache {
             path: self.path.clone(),
-            source,
+            reason,
         })
     }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::BrokenPicture;
 use crate::benchmark::{Benchmark, Count};
-use crate::pictures::{MISSING, Step, read_file};
+use crate::pictures::{MISSING, Step, is_picture_name, read_file};
 
 /// Pictures decoded between two steps of the progress bar.
 const CHUNK: usize = 64;
@@ -140,13 +140,4 @@ fn extra(benchmark: &Benchmark, named: &[&PathBuf]) -> Vec<PathBuf> {
         }
     }
     found.into_keys().collect()
-}
-
-fn is_picture_name(path: &std::path::Path) -> bool {
-    let end = path
-        .extension()
-        .and_then(|end| end.to_str())
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    ["png", "jpg", "jpeg", "gif", "bmp", "webp", "tif", "tiff"].contains(&end.as_str())
 }

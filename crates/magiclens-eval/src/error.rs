@@ -26,12 +26,12 @@ pub enum EvalError {
         hint: String,
     },
     /// An annotation file is not the JSON it should be.
-    #[error("`{path}` is not as expected: {source}\nhint: take the file as its authors publish it")]
+    #[error("`{path}` is not as expected: {reason}\nhint: take the file as its authors publish it")]
     Json {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        source: serde_json::Error,
+        reason: serde_json::Error,
     },
     /// An annotation file contradicts itself or another one.
     #[error("`{path}`: {reason}\nhint: take the annotation files as their authors publish them, all of one version")]
@@ -76,12 +76,12 @@ pub enum EvalError {
         reason: String,
     },
     /// The cache of embeddings cannot be used.
-    #[error("the cache `{path}` cannot be used: {source}\nhint: delete it, or name another folder with `--cache`")]
+    #[error("the cache `{path}` cannot be used: {reason}\nhint: delete it, or name another folder with `--cache`")]
     Cache {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        source: rusqlite::Error,
+        reason: rusqlite::Error,
     },
     /// An option that this benchmark does not know.
     #[error("{benchmark} has no {option} `{found}`\nhint: it has {}", .known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))]

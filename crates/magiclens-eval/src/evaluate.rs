@@ -20,6 +20,9 @@ const TRUTH_SHOWN: usize = 3;
 /// Answers of a failure that are shown.
 const CAME_SHOWN: usize = 10;
 
+/// The word by which remarks say that queries were left out.
+pub(crate) const PARTIAL: &str = "PARTIAL";
+
 /// Something that answers queries.
 pub enum Contestant<'a> {
     /// Weights and a way to ask them.
@@ -37,8 +40,8 @@ pub enum Contestant<'a> {
     Predictions {
         /// As the report names it.
         name: String,
-        /// The file.
-        path: PathBuf,
+        /// The files, which complete each other.
+        paths: Vec<PathBuf>,
     },
 }
 
@@ -115,21 +118,27 @@ pub fn evaluate(
         });
     }
     if !broken.is_empty() {
+        let rows = BTreeSet::from_iter(broken.keys().copied());
+        let error = EvalError::Pictures {
+            total: benchmark.images.len(),
+            benchmark: benchmark.name.clone(),
+            data: data.to_owned(),
+            broken: broken.into_values().collect(),
+        };
         if !options.partial {
-            return Err(EvalError::Pictures {
-                total: benchmark.images.len(),
-                benchmark: benchmark.name,
-                data: data.to_owned(),
-                broken: broken.into_values().collect(),
-            });
+            return Err(error);
         }
-        benchmark = benchmark.without(&BTreeSet::from_iter(broken.into_keys())).0;
+        benchmark = benchmark.without(&rows).0;
+        if benchmark.variants.is_empty() {
+            return Err(error);
+        }
         complete = false;
     }
+    let mut remarks = Vec::new();
     let mut systems: Vec<SystemReport> = Vec::with_capacity(contestants.len());
     let mut outcomes: Vec<Vec<Vec<TaskOutcome>>> = Vec::with_capacity(contestants.len());
     for (contestant, embedded) in contestants.iter().zip(&embedded) {
-        let (found, mut system) = answer(&benchmark, contestant, embedded.as_ref(), options, progress)?;
+        let (found, mut system) = answer(&benchmark, contestant, embedded.as_ref(), options, &mut remarks, progress)?;
         for (at, variant) in benchmark.variants.iter().enumerate() {
             system.variants.push(figures(variant, &found[at]));
             if let Some(first) = outcomes.first() {
@@ -158,8 +167,8 @@ pub fn evaluate(
         split: names.split.to_owned(),
         template: names.template.to_owned(),
         counts: benchmark.counts.clone(),
-        complete,
-        remarks: benchmark.remarks.clone(),
+        complete: complete && !remarks.iter().any(|remark| remark.contains(PARTIAL)),
+        remarks: benchmark.remarks.iter().cloned().chain(remarks).collect(),
         columns: columns.collect(),
         systems,
     };
@@ -192,6 +201,7 @@ fn answer(
     contestant: &Contestant<'_>,
     embedded: Option<&Embedded>,
     options: &EvaluateOptions,
+    remarks: &mut Vec<String>,
     progress: &dyn Fn(Step<'_>),
 ) -> Result<(Vec<Vec<TaskOutcome>>, SystemReport), EvalError> {
     let system = |name: &str, model_id: Option<&str>, speed| SystemReport {
@@ -223,11 +233,22 @@ fn answer(
             };
             Ok((done.outcomes, system(name, Some(embedder.model_id()), Some(speed))))
         }
-        (Contestant::Predictions { name, path }, _) => {
-            let predictions = Predictions::read(path, benchmark)?;
-            let variants = benchmark.variants.iter();
-            let outcomes = variants.map(|variant| predictions.outcomes(variant, options.partial));
-            Ok((outcomes.collect::<Result<_, _>>()?, system(name, None, None)))
+        (Contestant::Predictions { name, paths }, _) => {
+            let predictions = Predictions::read(paths, benchmark)?;
+            let any = benchmark.variants.iter().any(|variant| predictions.answers_any(variant));
+            let mut outcomes = Vec::with_capacity(benchmark.variants.len());
+            for variant in &benchmark.variants {
+                if any && !predictions.answers_any(variant) {
+                    remarks.push(format!("{name} answers nothing of the variant `{}`.", variant.flag));
+                    outcomes.push(Predictions::nothing(variant));
+                    continue;
+                }
+                let scored = predictions.score(variant, options.head, options.partial)?;
+                let told = scored.remarks.into_iter();
+                remarks.extend(told.map(|remark| format!("{name}, variant `{}`: {remark}", variant.flag)));
+                outcomes.push(scored.outcomes);
+            }
+            Ok((outcomes, system(name, None, None)))
         }
         (Contestant::Model { name, .. }, None) => Err(EvalError::Method {
             method: name.clone(),

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::EvalError;
 use crate::benchmark::{Benchmark, Truth};
-use crate::pictures::{Step, read_file};
+use crate::pictures::{Step, is_picture_name, read_file};
 
 /// Bits of 256 that may differ. Rescaled and recompressed copies differ in 0 to 12, unrelated photographs in about 128.
 const MAX_BITS: u32 = 20;
@@ -245,17 +245,7 @@ pub fn picture_files(folder: &Path) -> Vec<PathBuf> {
     let files = walk
         .filter(|entry| entry.file_type().is_file())
         .map(walkdir::DirEntry::into_path);
-    let ends = ["png", "jpg", "jpeg", "gif", "bmp", "webp", "tif", "tiff"];
-    files
-        .filter(|path| {
-            let end = path
-                .extension()
-                .and_then(|end| end.to_str())
-                .unwrap_or_default()
-                .to_ascii_lowercase();
-            ends.contains(&end.as_str())
-        })
-        .collect()
+    files.filter(|path| is_picture_name(path)).collect()
 }
 
 fn nearest<'a>(print: &Fingerprint, trained: &[(&'a Path, Fingerprint)]) -> Option<(Likeness, u32, &'a Path)> {

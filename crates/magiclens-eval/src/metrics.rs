@@ -15,7 +15,7 @@ const EVALUATOR_EPSILON: f64 = 1e-5;
 pub struct Judged {
     ranks: Vec<usize>,
     relevant: usize,
-    listed: usize,
+    gallery: usize,
 }
 
 impl Judged {
@@ -39,7 +39,16 @@ impl Judged {
         Self {
             ranks,
             relevant,
-            listed,
+            gallery: listed,
+        }
+    }
+
+    /// The same, where the list is only the head of a ranking of `gallery` items: the evaluators that cut rankings off cut
+    /// whole ones.
+    pub fn of_gallery(self, gallery: usize) -> Self {
+        Self {
+            gallery: gallery.max(self.gallery),
+            ..self
         }
     }
 
@@ -66,10 +75,10 @@ pub fn set_recall_at_k(judged: &Judged, k: usize) -> f64 {
     judged.found_at(k) as f64 / (judged.relevant as f64 + EVALUATOR_EPSILON)
 }
 
-/// Share of the first `k` that is relevant; a shorter list divides by its own length, an empty one gives 0.
+/// Share of the first `k` that is relevant; a smaller gallery divides by its own size, an empty one gives 0.
 /// Source: Pic2Word `get_metrics_imgnet`.
 pub fn precision_at_k(judged: &Judged, k: usize) -> f64 {
-    judged.found_at(k) as f64 / k.min(judged.listed).max(1) as f64
+    judged.found_at(k) as f64 / k.min(judged.gallery).max(1) as f64
 }
 
 /// Share of the first `min(k, relevant)` that is relevant; NaN if nothing is relevant, which a mean leaves out.
@@ -143,9 +152,9 @@ fn precision_sum(judged: &Judged, k: usize) -> f64 {
 /// How far the list is looked at, and how many positives can be found there.
 fn truncated(judged: &Judged, top: Option<usize>) -> (usize, usize) {
     match top {
-        None => (judged.listed, judged.relevant),
+        None => (judged.gallery, judged.relevant),
         Some(top) => {
-            let top = top.min(judged.listed);
+            let top = top.min(judged.gallery);
             (top, judged.relevant.min(top))
         }
     }
@@ -200,6 +209,11 @@ mod tests {
         check(plain_average_precision(&judged, Some(2)), 0.5 / 2.000_01);
         check(capped_precision_at_k(&judged, 2), 0.5);
         check(capped_precision_at_k(&judged, 100), 2.0 / 3.0);
+        // A list of three of a gallery of 100: the cut falls behind its end.
+        let head = Judged::by([true, true, true], 10).of_gallery(100);
+        check(interpolated_average_precision(&head, Some(5)), 3.0 / 5.0);
+        check(precision_at_k(&head, 5), 3.0 / 5.0);
+        check(precision_at_k(&Judged::by([true, true, true], 10), 5), 1.0);
         for nothing in [
             interpolated_average_precision(&Judged::by([false], 0), None),
             capped_precision_at_k(&Judged::by([false], 0), 5),

@@ -123,11 +123,11 @@ pub struct Difference {
 pub fn judge(task: &Task, classes: &Classes, query: &Query, ranked: &Ranked) -> Vec<f64> {
     let ranking = Judgement::of(task, classes, query);
     let of_scope = |scope| match scope {
-        Scope::Ranking => ranking.judged(&ranked.items),
-        Scope::Subset => ranking.judged(&ranked.subset),
+        Scope::Ranking => ranking.judged(&ranked.items).of_gallery(gallery_size(task, query)),
+        Scope::Subset => ranking.judged(&ranked.subset).of_gallery(query.subset.len()),
         Scope::Target => {
             let target: HashSet<usize> = query.target.into_iter().collect();
-            Judged::of(&ranked.items, &target)
+            Judged::of(&ranked.items, &target).of_gallery(gallery_size(task, query))
         }
     };
     let mut scopes: Vec<(Scope, Judged)> = Vec::with_capacity(2);
@@ -144,6 +144,11 @@ pub fn judge(task: &Task, classes: &Classes, query: &Query, ranked: &Ranked) -> 
             measure.metric.value(&scopes[at].1)
         })
         .collect()
+}
+
+/// Items of the gallery that a query ranks.
+pub(crate) fn gallery_size(task: &Task, query: &Query) -> usize {
+    task.gallery.len().saturating_sub(query.exclude.len())
 }
 
 /// The class of every row of a task's gallery; empty where truth is no class.
@@ -313,8 +318,12 @@ fn task_figures(task: &Task, outcome: &TaskOutcome) -> TaskFigures {
             })
             .collect()
     };
+    // A query that was not answered has no value of any measure.
+    let answered: Vec<usize> = (0..task.queries.len())
+        .filter(|row| outcome.values.iter().any(|values| !values[*row].is_nan()))
+        .collect();
     let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (row, query) in task.queries.iter().enumerate() {
+    for (row, query) in answered.iter().map(|row| (*row, &task.queries[*row])) {
         for group in &query.groups {
             groups.entry(group).or_default().push(row);
         }
@@ -322,13 +331,13 @@ fn task_figures(task: &Task, outcome: &TaskOutcome) -> TaskFigures {
     let largest = task.queries.iter().map(|query| query.subset.len()).max().unwrap_or(0);
     TaskFigures {
         task: task.name.clone(),
-        queries: task.queries.len(),
+        queries: answered.len(),
         gallery: if task.gallery.is_empty() {
             largest
         } else {
             task.gallery.len()
         },
-        figures: of_rows(&(0..task.queries.len()).collect::<Vec<_>>()),
+        figures: of_rows(&answered),
         groups: groups
             .into_iter()
             .map(|(group, rows)| {
@@ -345,11 +354,12 @@ fn figure(label: &str, samples: &[OwnedSample]) -> Figure {
         .iter()
         .map(|(values, _)| metrics::mean(values.iter().copied()))
         .collect();
-    let value = metrics::mean(means);
+    // A mean over tasks needs all of them.
+    let is_known = !means.is_empty() && means.iter().all(|mean| !mean.is_nan());
     Figure {
         label: label.to_owned(),
-        value: (!value.is_nan()).then_some(value),
-        interval: bootstrap_interval(&as_samples(samples), SEED),
+        value: is_known.then(|| metrics::mean(means)),
+        interval: is_known.then(|| bootstrap_interval(&as_samples(samples), SEED)).flatten(),
     }
 }
 

@@ -214,5 +214,12 @@ pub(crate) fn read_file(path: &Path) -> Result<(Stamp, Vec<u8>), String> {
     Ok((Stamp::of(&metadata), content))
 }
 
+/// Whether a file is named like a picture.
+pub(crate) fn is_picture_name(path: &Path) -> bool {
+    let end = path.extension().and_then(|end| end.to_str()).unwrap_or_default();
+    let ends = ["png", "jpg", "jpeg", "gif", "bmp", "webp", "tif", "tiff"];
+    ends.contains(&end.to_ascii_lowercase().as_str())
+}
+
 /// Why a file that is not there cannot be used.
 pub(crate) const MISSING: &str = "is missing";

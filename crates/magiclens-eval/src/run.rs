@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::EvalError;
 use crate::benchmark::{Benchmark, Query, Scope, Task, TaskKind, Truth, Variant};
+use crate::evaluate::PARTIAL;
 use crate::outcome::{Classes, Ranked, TaskOutcome, judge};
 use crate::pictures::Step;
 use crate::ranking::{Matrix, rank, score_all};
@@ -212,7 +213,12 @@ impl Benchmark {
             pictures: broken.len(),
             queries: 0,
         };
-        for task in self.variants.iter_mut().flat_map(|variant| &mut variant.tasks) {
+        for (at, task) in self
+            .variants
+            .iter_mut()
+            .enumerate()
+            .flat_map(|(at, variant)| variant.tasks.iter_mut().map(move |task| (at, task)))
+        {
             if task.kind != TaskKind::ImageToText {
                 let keep: Vec<bool> = task.gallery.iter().map(|row| !broken.contains(row)).collect();
                 let mut flags = keep.iter();
@@ -223,14 +229,15 @@ impl Benchmark {
             let before = task.queries.len();
             let (kind, classes) = (task.kind, task.classes.clone());
             task.queries.retain_mut(|query| retain(query, broken, kind, &classes));
-            left.queries += before - task.queries.len();
+            // Variants ask the same queries.
+            left.queries += if at == 0 { before - task.queries.len() } else { 0 };
         }
         for variant in &mut self.variants {
             variant.tasks.retain(|task| !task.queries.is_empty());
         }
         self.variants.retain(|variant| !variant.tasks.is_empty());
         self.remarks.push(format!(
-            "PARTIAL: {} pictures cannot be used and {} queries are left out; these figures cannot be compared with any others.",
+            "{PARTIAL}: {} pictures cannot be used and {} queries are left out; these figures cannot be compared with any others.",
             left.pictures, left.queries
         ));
         (self, left)
@@ -242,7 +249,7 @@ impl Benchmark {
 pub struct Left {
     /// Pictures.
     pub pictures: usize,
-    /// Queries, of all tasks and variants.
+    /// Queries of the first variant.
     pub queries: usize,
 }
 

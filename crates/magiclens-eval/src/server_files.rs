@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use crate::EvalError;
-use crate::benchmark::{Benchmark, Query, Task};
+use crate::benchmark::{Benchmark, Task};
 use crate::id::Id;
 use crate::outcome::TaskOutcome;
-use crate::predictions::Predictions;
 
 /// Ids of each list that the servers want.
 pub const TOP: usize = 50;
@@ -32,20 +31,8 @@ pub struct Answer {
     pub subset: Vec<usize>,
 }
 
-/// The answers in a file of rankings; a query without one gives an empty list, which [`write`] refuses.
-pub fn answers_of(predictions: &Predictions, task: &Task) -> Vec<Answer> {
-    let answer = |query: &Query| {
-        let ranked = predictions.ranked(task, query).unwrap_or_default();
-        let members: HashSet<usize> = query.subset.iter().copied().collect();
-        let subset = predictions.subset(task, query);
-        let subset = subset.unwrap_or_else(|| ranked.iter().copied().filter(|row| members.contains(row)).collect());
-        Answer { ranked, subset }
-    };
-    task.queries.iter().map(answer).collect()
-}
-
-/// The answers in the outcome of a run that kept at least 50 of each ranking.
-pub fn answers_of_run(outcome: &TaskOutcome) -> Vec<Answer> {
+/// The answers in an outcome that kept at least 50 of each ranking.
+pub fn answers_of(outcome: &TaskOutcome) -> Vec<Answer> {
     let both = outcome.heads.iter().zip(&outcome.subsets);
     both.map(|(ranked, subset)| Answer {
         ranked: ranked.clone(),

@@ -42,6 +42,8 @@ pub enum Method {
 /// A textual inversion with the name of its numbers.
 #[derive(Clone, Debug)]
 pub struct Inversion {
+    /// The name of its file.
+    name: String,
     network: Arc<TextualInversion>,
     /// Hash of its file: vectors made with it are kept under this name.
     digest: blake3::Hash,
@@ -60,6 +62,7 @@ impl Inversion {
     /// A missing or broken file.
     pub fn load(path: &Path) -> Result<Self, EvalError> {
         Ok(Self {
+            name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             network: Arc::new(TextualInversion::load(path)?),
             digest: blake3::hash(&fs_err::read(path)?),
         })
@@ -82,7 +85,7 @@ impl fmt::Display for Method {
             Self::Image => f.write_str("image"),
             Self::Text => f.write_str("text"),
             Self::Sum { image_weight } => write!(f, "sum:{image_weight}"),
-            Self::Inversion(inversion) => f.write_str(inversion.network.kind().name()),
+            Self::Inversion(inversion) => write!(f, "inversion by {}", inversion.name),
         }
     }
 }

@@ -61,6 +61,7 @@ pub(super) fn build(
         variants,
         counts,
         picture_folders: Vec::new(),
+        open_gallery: false,
         remarks: vec!["The two towers alone are measured, without fusion, as in the paper.".to_owned()],
     }
 }

@@ -8,6 +8,7 @@
 //! - Figures: mAP@5, 10, 25, 50 over all right pictures, recall@k of the one target, mAP@10 by semantic aspect
 //!   (`src/evaluation.py`). Truth of test is hidden: server file only. Counts: 220 / 800 queries.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -61,19 +62,20 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
     let hint = "take `annotations` of github.com/miccunifi/CIRCO";
     let annotations = find(data, "annotations", &[&format!("annotations/{split}.json")], hint)?;
     let hint = "unpack COCO's `image_info_unlabeled2017.zip` and `unlabeled2017.zip` into `COCO2017_unlabeled`";
-    let info = find(
-        data,
-        "list of pictures",
-        &[&format!("COCO2017_unlabeled/{INFO}"), INFO],
-        hint,
-    )?;
+    let places = [&format!("COCO2017_unlabeled/{INFO}"), INFO];
+    let info = match find(data, "list of pictures", &places, hint) {
+        Err(EvalError::NoAnnotations { .. }) if choice.only_rankings => None,
+        found => Some(found?),
+    };
     let queries: Vec<Annotation> = read_json(&annotations)?;
-    let info_file: Info = read_json(&info)?;
-    let picture_folders = folders(data, &["COCO2017_unlabeled/unlabeled2017", "unlabeled2017"]);
-
+    let picture_folders = folders(data, &["COCO2017_unlabeled/unlabeled2017", "unlabeled2017", "images"]);
+    let listed: Vec<InfoImage> = match &info {
+        Some(info) => read_json::<Info>(info)?.images,
+        // For scoring rankings the pictures that annotations name are enough.
+        None => named(&queries),
+    };
     let mut images = Images::default();
-    let gallery: Vec<usize> = info_file
-        .images
+    let gallery: Vec<usize> = listed
         .iter()
         .map(|image| {
             images.add(Id::from(image.id), || {
@@ -83,7 +85,8 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         .collect();
     let row = |id: i64, query: &Annotation| {
         images.row(&Id::from(id)).ok_or_else(|| {
-            let reason = format!("picture {id} of query {} is not in `{}`", query.id, info.display());
+            let list = info.as_deref().unwrap_or(&annotations).display();
+            let reason = format!("picture {id} of query {} is not in `{list}`", query.id);
             annotation(&annotations, reason)
         })
     };
@@ -111,14 +114,16 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         found,
         published,
     };
-    let counts = vec![
+    let mut counts = vec![
         count(
             &format!("{split} queries"),
             list.len(),
             if split == "val" { 220 } else { 800 },
         ),
-        count("pictures", gallery.len(), PICTURES),
     ];
+    if info.is_some() {
+        counts.push(count("pictures", gallery.len(), PICTURES));
+    }
     let variants = [
         ("kept", "query picture kept", false),
         ("removed", "query picture removed", true),
@@ -135,6 +140,7 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         variants: variants.into(),
         counts,
         picture_folders,
+        open_gallery: info.is_none(),
         columns: RANKS
             .map(|k| Column::of_task(&format!("mAP@{k}"), "kept", split, &format!("mAP@{k}")))
             .into(),
@@ -143,6 +149,19 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
                 .to_owned(),
         ],
     })
+}
+
+/// The pictures that annotations name, in the order of their ids.
+fn named(queries: &[Annotation]) -> Vec<InfoImage> {
+    let ids: BTreeSet<i64> = queries
+        .iter()
+        .flat_map(|query| [Some(query.reference_img_id), query.target_img_id].into_iter().flatten().chain(query.gt_img_ids.iter().flatten().copied()))
+        .collect();
+    let image = |id| InfoImage {
+        id,
+        file_name: format!("{id:012}.jpg"),
+    };
+    ids.into_iter().map(image).collect()
 }
 
 fn text(query: &Annotation, template: &str) -> String {

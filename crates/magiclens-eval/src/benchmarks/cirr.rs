@@ -115,6 +115,7 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         variants: variants.into(),
         counts,
         picture_folders: vec![],
+        open_gallery: false,
         columns: ["R@1", "R@5", "R@10", "R@50", "Rs@1", "Rs@2", "Rs@3"]
             .map(|label| Column::of_task(label, "removed", split, label))
             .into(),

@@ -35,7 +35,7 @@ const OFFSET: u32 = 1000;
 const HINT: &str = "take `data/imgnet` of github.com/google-research/composed_image_retrieval";
 
 fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
-    let places = |file: &'static str| [file.to_owned(), format!("imgnet/{file}")];
+    let places = |file: &'static str| [file.to_owned(), format!("imgnet/{file}"), format!("data/imgnet/{file}")];
     let query_list = places("imgnet_real_query.txt");
     let query_list = find(
         data,
@@ -53,7 +53,7 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
     let queries = read_labelled_paths(&query_list)?;
     let targets = read_labelled_paths(&target_list)?;
     // The paths begin with `imgnet/`; the folder given may be that folder itself.
-    let roots = folders(data, &[".", ".."]);
+    let roots = folders(data, &[".", "data", ".."]);
     let mut images = Images::default();
     let mut add = |path: &str| {
         let names = [path.to_owned(), path.trim_start_matches("imgnet/").to_owned()];
@@ -126,6 +126,7 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         variants,
         counts,
         picture_folders: Vec::new(),
+        open_gallery: false,
         columns,
         remarks: vec![
             "The paper's DTIN column is most probably hit@10, that of its baselines set recall (R@10): they cannot be compared."

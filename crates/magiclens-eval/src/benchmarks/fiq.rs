@@ -45,7 +45,7 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
     let mut images = Images::default();
     let mut counts = Vec::new();
     let mut tasks = Vec::new();
-    let picture_folders = folders(data, &["images"]);
+    let picture_folders = folders(data, &["images", "resized_image", "resized_images"]);
     for (category, queries, pictures) in CATEGORIES {
         let captions = format!("captions/cap.{category}.val.json");
         let captions = find(data, &format!("captions of {category}"), &[&captions], HINT)?;
@@ -120,6 +120,7 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         variants: variants.into(),
         counts,
         picture_folders,
+        open_gallery: false,
         columns: columns(),
         remarks: vec![
             "Published tables mix two galleries: MagicLens and MegaPairs use the original one, which is harder than the VAL one."
@@ -138,7 +139,7 @@ fn count(category: &str, what: &str, found: usize, published: usize) -> Count {
 
 fn add(images: &mut Images, name: &str, folders: &[PathBuf]) -> usize {
     images.add(Id::text(name), || {
-        locate(folders, &["png", "jpg", "jpeg"].map(|end| format!("{name}.{end}")))
+        locate(folders, &["png", "jpg", "jpeg", "JPG", "PNG"].map(|end| format!("{name}.{end}")))
     })
 }
 

@@ -29,7 +29,10 @@ const JSON: &str = "dataset_flickr30k.json";
 fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
     let hint = "both lists are public: CLIP_benchmark's retrieval annotations, or Karpathy's caption datasets";
     let list = find(data, "list of captions", &[TXT, JSON], hint)?;
-    let roots = folders(data, &["flickr30k-images", "flickr30k_images", "images", "."]);
+    let roots = folders(
+        data,
+        &["flickr30k-images", "flickr30k_images", "flickr30k_images/flickr30k_images", "Images", "images", "."],
+    );
     let pictures = if list.ends_with(TXT) {
         read_lines(&list, &roots)?
     } else {

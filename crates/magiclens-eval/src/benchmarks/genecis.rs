@@ -48,14 +48,14 @@ struct Template {
 
 /// A picture of COCO, or an object in a picture of Visual Genome.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Shown {
-    Coco { val_image_id: i64 },
-    Object { image_id: i64, instance_bbox: [f64; 4] },
+struct Shown {
+    val_image_id: Option<i64>,
+    image_id: Option<i64>,
+    instance_bbox: Option<[f64; 4]>,
 }
 
 fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
-    let coco = folders(data, &["val2017", "coco/val2017", "COCO/val2017", "coco", "images"]);
+    let coco = folders(data, &["val2017", "coco/val2017", "COCO/val2017", "coco/images/val2017", "coco", "images"]);
     let genome = folders(
         data,
         &[
@@ -63,8 +63,13 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
             "VG_100K",
             "VG_100K_2",
             "visual_genome",
-            "vg/VG_100K_all",
+            "visual_genome/VG_100K_all",
+            "visual_genome/VG_100K",
+            "visual_genome/VG_100K_2",
             "vg",
+            "vg/VG_100K_all",
+            "vg/VG_100K",
+            "vg/VG_100K_2",
         ],
     );
     let mut images = Images::default();
@@ -89,13 +94,13 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
                 usual + 1
             ));
         }
-        let kept = templates
-            .iter()
-            .enumerate()
-            .filter(|(_, template)| template.gallery.len() == usual);
+        let kept = templates.iter().enumerate().filter(|(_, template)| template.gallery.len() == usual);
         let queries: Vec<Query> = kept
-            .map(|(number, template)| query(number, template, &mut images, &coco, &genome))
-            .collect();
+            .map(|(number, template)| {
+                query(number, template, &mut images, &coco, &genome)
+                    .map_err(|reason| annotation(path, format!("query {number}: {reason}")))
+            })
+            .collect::<Result<_, _>>()?;
         if queries.is_empty() {
             return Err(annotation(path, "there is no query in it"));
         }
@@ -137,6 +142,7 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         }],
         counts,
         picture_folders: Vec::new(),
+        open_gallery: false,
         columns,
         remarks,
     })
@@ -163,30 +169,29 @@ fn usual_length(templates: &[Template]) -> usize {
         .map_or(0, |(length, _)| *length)
 }
 
-fn query(number: usize, template: &Template, images: &mut Images, coco: &[PathBuf], genome: &[PathBuf]) -> Query {
-    let mut add = |shown: &Shown| match shown {
-        Shown::Coco { val_image_id } => images.add(Id::from(*val_image_id), || {
-            locate(coco, &[format!("{val_image_id:012}.jpg")])
-        }),
-        Shown::Object {
-            image_id,
-            instance_bbox: [left, top, width, height],
-        } => images.add_cropped(
-            Id::text(format!("{image_id}:{left},{top},{width},{height}")),
-            || locate(genome, &[format!("{image_id}.jpg")]),
-            Some(Crop {
-                left: *left,
-                top: *top,
-                width: *width,
-                height: *height,
-            }),
-        ),
-    };
-    let reference = add(&template.reference);
-    let target = add(&template.target);
-    let others = template.gallery.iter().map(&mut add);
-    let subset: Vec<usize> = std::iter::once(target).chain(others.collect::<Vec<_>>()).collect();
-    Query {
+fn query(
+    number: usize,
+    template: &Template,
+    images: &mut Images,
+    coco: &[PathBuf],
+    genome: &[PathBuf],
+) -> Result<Query, &'static str> {
+    let reference = add(&template.reference, images, coco, genome, 1)?;
+    let target = add(&template.target, images, coco, genome, 1)?;
+    let mut subset = vec![target];
+    for shown in &template.gallery {
+        // Some lists hold a picture twice, even the target, and only the first place is right.
+        let mut copy = 1;
+        let row = loop {
+            let row = add(shown, images, coco, genome, copy)?;
+            if !subset.contains(&row) {
+                break row;
+            }
+            copy += 1;
+        };
+        subset.push(row);
+    }
+    Ok(Query {
         id: number.to_string(),
         images: vec![reference],
         text: template.condition.clone(),
@@ -195,5 +200,26 @@ fn query(number: usize, template: &Template, images: &mut Images, coco: &[PathBu
         subset,
         cluster: reference,
         ..Query::default()
-    }
+    })
+}
+
+/// The row of a picture or an object; its second copy in a list has `#2` behind its name.
+fn add(shown: &Shown, images: &mut Images, coco: &[PathBuf], genome: &[PathBuf], copy: usize) -> Result<usize, &'static str> {
+    let (name, folders, file, crop) = match (shown.val_image_id, shown.image_id, shown.instance_bbox) {
+        (Some(id), _, _) => (Id::from(id), coco, format!("{id:012}.jpg"), None),
+        (None, Some(id), Some([left, top, width, height])) => (
+            Id::text(format!("{id}:{left},{top},{width},{height}")),
+            genome,
+            format!("{id}.jpg"),
+            Some(Crop {
+                left,
+                top,
+                width,
+                height,
+            }),
+        ),
+        _ => return Err("a picture has neither `val_image_id` nor `image_id` with `instance_bbox`"),
+    };
+    let name = if copy == 1 { name } else { Id::text(format!("{name}#{copy}")) };
+    Ok(images.add_cropped(name, || locate(folders, &[file]), crop))
 }

@@ -15,9 +15,11 @@ mod sketch;
 mod sketchy;
 mod tu_berlin;
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use crate::EvalError;
+use crate::annotations::annotation;
 use crate::benchmark::Benchmark;
 
 /// How a benchmark is loaded where its users have a choice.
@@ -27,6 +29,8 @@ pub struct LoadOptions {
     pub split: Option<String>,
     /// The wording of the query text; `None` is MagicLens' own.
     pub template: Option<String>,
+    /// Whether only rankings are scored, for which a list of the gallery may be missing.
+    pub only_rankings: bool,
 }
 
 /// A benchmark that can be loaded.
@@ -51,6 +55,7 @@ pub struct Entry {
 pub(crate) struct Choice<'a> {
     pub(crate) split: &'a str,
     pub(crate) template: &'a str,
+    pub(crate) only_rankings: bool,
 }
 
 /// All of them, in the order of the paper's tables.
@@ -75,7 +80,11 @@ impl Entry {
     pub fn named(name: &str) -> Option<&'static Self> {
         static ENTRIES: [Entry; 10] = ALL;
         static OURS: Entry = OWN;
-        ENTRIES.iter().chain([&OURS]).find(|entry| entry.name == name)
+        let plain = |name: &str| name.to_ascii_lowercase().replace(['-', '_'], "");
+        let wanted = plain(name);
+        ENTRIES.iter().chain([&OURS]).find(|entry| {
+            plain(entry.name) == wanted || plain(entry.title) == wanted
+        })
     }
 
     /// Reads the annotation files under `data`. Pictures are named, not opened.
@@ -85,7 +94,14 @@ impl Entry {
     pub fn load(&self, data: &Path, options: &LoadOptions) -> Result<Benchmark, EvalError> {
         let split = self.choose("split", self.splits, options.split.as_deref())?;
         let template = self.choose("template", self.templates, options.template.as_deref())?;
-        (self.load)(data, &Choice { split, template })
+        let choice = Choice {
+            split,
+            template,
+            only_rankings: options.only_rankings,
+        };
+        let benchmark = (self.load)(data, &choice)?;
+        validate(&benchmark, data)?;
+        Ok(benchmark)
     }
 
     fn choose(
@@ -108,4 +124,28 @@ impl Entry {
                 known: known.iter().map(|name| name.to_string()).collect(),
             })
     }
+}
+
+/// Refuses what no protocol can be run on: tasks without queries or gallery, and names that stand twice.
+fn validate(benchmark: &Benchmark, data: &Path) -> Result<(), EvalError> {
+    for task in benchmark.variants.iter().flat_map(|variant| &variant.tasks) {
+        let refuse = |reason: String| Err(annotation(data, format!("{}, {}: {reason}", benchmark.name, task.name)));
+        if task.queries.is_empty() {
+            return refuse("there is no query".to_owned());
+        }
+        if task.gallery.is_empty() && task.queries.iter().any(|query| query.subset.is_empty()) {
+            return refuse("there is no picture to find".to_owned());
+        }
+        let mut seen = HashSet::new();
+        if let Some(query) = task.queries.iter().find(|query| !seen.insert(query.id.as_str())) {
+            return refuse(format!("the query `{}` stands there twice", query.id));
+        }
+        let mut rows = HashSet::new();
+        if let Some(row) = task.gallery.iter().find(|row| !rows.insert(**row)) {
+            let number = row.to_string();
+            let name = benchmark.images.get(*row).map_or(number, |image| image.id.to_string());
+            return refuse(format!("`{name}` stands in the gallery twice"));
+        }
+    }
+    Ok(())
 }

@@ -39,6 +39,7 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         variants: vec![variant],
         counts,
         picture_folders: Vec::new(),
+        open_gallery: false,
         columns: ["mAP", "P@200"]
             .map(|label| Column::of_mean(label, "zeroshot", label))
             .into(),

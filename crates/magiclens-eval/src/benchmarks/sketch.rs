@@ -64,7 +64,7 @@ pub(super) fn load(
         .iter()
         .map(|(path, class)| {
             let sketch = add(path);
-            // QuickDraw lists one sketch twice, and the official code scores both lines.
+            // The official code scores every line of the list.
             let times = repeats.entry(path).or_insert(0);
             *times += 1;
             let id = if *times == 1 {
@@ -96,7 +96,7 @@ pub(super) fn load(
         name: name.to_owned(),
         flag: flag.to_owned(),
         tasks: vec![Task {
-            name: "sketch to photo".to_owned(),
+            name: name.to_owned(),
             kind: TaskKind::Composed,
             gallery,
             classes,

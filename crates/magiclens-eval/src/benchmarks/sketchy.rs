@@ -72,6 +72,7 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
             variants,
             counts,
             picture_folders: Vec::new(),
+            open_gallery: false,
             remarks,
         }),
     }

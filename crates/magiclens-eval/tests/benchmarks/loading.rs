@@ -19,6 +19,7 @@ fn load_with(name: &str, folder: &Path, split: Option<&str>, template: Option<&s
     let options = LoadOptions {
         split: split.map(str::to_owned),
         template: template.map(str::to_owned),
+        only_rankings: false,
     };
     Entry::named(name).unwrap().load(folder, &options).unwrap()
 }
@@ -199,7 +200,7 @@ fn sketch_benchmarks() {
     ] {
         let benchmark = load(name, folder.path());
         assert_eq!(benchmark.variants.len(), variants);
-        let task = task(&benchmark, variant, "sketch to photo");
+        let task = &benchmark.variant(variant).unwrap().tasks[0];
         assert_eq!(task.classes, [0, 0, 1, 1, 0]);
         assert_eq!(task.queries[1].truth, Truth::Class(1));
         assert_eq!(task.queries[1].groups, ["hot air"]);
@@ -271,6 +272,7 @@ fn wrong_files_are_named_with_the_way_out() {
     let options = LoadOptions {
         split: Some("train".to_owned()),
         template: None,
+        only_rankings: false,
     };
     let error = Entry::named("circo")
         .unwrap()

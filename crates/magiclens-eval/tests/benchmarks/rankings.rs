@@ -20,7 +20,7 @@ use crate::stand_ins;
 fn score(name: &str, folder: &Path, file: &Path, partial: bool) -> Result<Vec<VariantFigures>, EvalError> {
     let contestant = Contestant::Predictions {
         name: "file".to_owned(),
-        path: file.to_owned(),
+        paths: vec![file.to_owned()],
     };
     let options = EvaluateOptions {
         partial,
@@ -42,7 +42,7 @@ fn what_is_written_scores_as_it_ran() {
         let cache = tempfile::tempdir().unwrap();
         let ran = run(name, folder.path(), cache.path(), &[Method::MagicLens], false).unwrap();
         let file = cache.path().join("rankings.jsonl");
-        predictions::write(&file, &ran.benchmark, &ran.benchmark.variants[0], &ran.outcomes[0][0]).unwrap();
+        predictions::write(&file, &ran.benchmark, &ran.outcomes[0]).unwrap();
         let scored = score(name, folder.path(), &file, false).unwrap();
         assert_eq!(scored[0].means, ran.report.systems[0].variants[0].means, "{name}");
     }
@@ -269,6 +269,7 @@ fn hidden(name: &str, split: &str, folder: &Path) -> Benchmark {
     let options = LoadOptions {
         split: Some(split.to_owned()),
         template: None,
+        only_rankings: false,
     };
     Entry::named(name).unwrap().load(folder, &options).unwrap()
 }
@@ -339,11 +340,9 @@ fn the_cirr_server_refuses_own_pictures_and_strangers() {
         .to_string();
     assert!(error.contains("twice"), "{error}");
     let predictions = write(folder.path(), &json!({"12": ["test1-1-img0"], "34": ["test1-2-img0"]}));
-    let read = Predictions::read(&predictions, &benchmark).unwrap();
-    let error =
-        server_files::write(folder.path(), &benchmark, test, &server_files::answers_of(&read, test)).unwrap_err();
-    assert!(
-        error.to_string().contains("pair 12") || error.to_string().contains("query 12"),
-        "{error}"
-    );
+    let read = Predictions::read(&[predictions], &benchmark).unwrap();
+    let scored = read.score(benchmark.variant("removed").unwrap(), 50, false).unwrap();
+    let error = server_files::write(folder.path(), &benchmark, test, &server_files::answers_of(&scored.outcomes[0]));
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("query 12 ranks 1 pictures, but 50 are wanted"), "{error}");
 }

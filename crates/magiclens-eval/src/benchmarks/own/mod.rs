@@ -182,6 +182,7 @@ impl Loading {
             }],
             counts: self.counts,
             picture_folders: Vec::new(),
+            open_gallery: false,
             columns,
             remarks: self.remarks,
         }
