@@ -9,8 +9,8 @@ use magiclens_eval::benchmarks::{ALL, Entry, LoadOptions};
 use magiclens_eval::cache::Cache;
 use magiclens_eval::check::{Check, check};
 use magiclens_eval::evaluate::{Contestant, EvaluateOptions, Evaluated, Names, evaluate};
-use magiclens_eval::report::{BenchmarkReport, Report};
 use magiclens_eval::report::html::to_html;
+use magiclens_eval::report::{BenchmarkReport, Report};
 use magiclens_eval::system::{Inversion, Method};
 use magiclens_eval::{leakage, peak_memory_bytes, predictions, server_files};
 use magiclens_model::Embedder;
@@ -134,7 +134,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
     }
     if !report.benchmarks.is_empty() {
-        print(&if args.json { report.to_json() } else { report.to_markdown() })?;
+        print(&if args.json {
+            report.to_json()
+        } else {
+            report.to_markdown()
+        })?;
     }
     ensure!(failed.is_empty(), "not measured: {}", failed.join(", "));
     Ok(())
@@ -191,7 +195,11 @@ fn entries(name: &str, data: &Path) -> anyhow::Result<Vec<(Entry, PathBuf)>> {
 fn folder_of(entry: &Entry, data: &Path) -> Option<PathBuf> {
     let plain = |name: &str| name.to_ascii_lowercase().replace(['-', '_'], "");
     let names = [entry.folder, entry.name, entry.title].map(plain);
-    let mut folders: Vec<PathBuf> = std::fs::read_dir(data).ok()?.flatten().map(|entry| entry.path()).collect();
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(data)
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
     folders.sort();
     folders.into_iter().find(|path| {
         let name = plain(&path.file_name().unwrap_or_default().to_string_lossy());
@@ -291,7 +299,9 @@ impl Models {
         });
         let files = files.iter().map(|files| {
             let paths: Vec<PathBuf> = files.split(',').map(PathBuf::from).collect();
-            let names = paths.iter().map(|path| path.file_name().unwrap_or_default().to_string_lossy());
+            let names = paths
+                .iter()
+                .map(|path| path.file_name().unwrap_or_default().to_string_lossy());
             Contestant::Predictions {
                 name: names.collect::<Vec<_>>().join(", "),
                 paths,
@@ -345,11 +355,21 @@ fn measure(
     };
     let names = Names {
         title: entry.title,
-        split: args.split.as_deref().or(entry.splits.first().copied()).unwrap_or_default(),
-        template: args.template.as_deref().or(entry.templates.first().copied()).unwrap_or_default(),
+        split: args
+            .split
+            .as_deref()
+            .or(entry.splits.first().copied())
+            .unwrap_or_default(),
+        template: args
+            .template
+            .as_deref()
+            .or(entry.templates.first().copied())
+            .unwrap_or_default(),
     };
     let contestants = models.contestants(&args.predictions);
-    let evaluated = evaluate(benchmark, names, folder, &contestants, &options, &|step| progress.show(step));
+    let evaluated = evaluate(benchmark, names, folder, &contestants, &options, &|step| {
+        progress.show(step)
+    });
     let evaluated = evaluated.with_context(|| format!("{} cannot be measured", entry.title))?;
     write_rankings(args, &evaluated)?;
     Ok((!hidden).then_some(evaluated.report))
@@ -358,7 +378,10 @@ fn measure(
 /// How far the metrics look, and somewhat further, since variants take pictures out; 200 where they look to the end.
 fn deepest(benchmark: &Benchmark) -> usize {
     let tasks = benchmark.variants.iter().flat_map(|variant| &variant.tasks);
-    tasks.map(|task| task.depth().map_or(200, |depth| depth + 1)).max().unwrap_or(0)
+    tasks
+        .map(|task| task.depth().map_or(200, |depth| depth + 1))
+        .max()
+        .unwrap_or(0)
 }
 
 /// Rankings and server files of the first system.
@@ -426,7 +449,11 @@ fn check_all(args: &Args, folder: &Path, progress: &Progress) -> anyhow::Result<
     } else {
         found.iter().map(Check::to_string).collect()
     })?;
-    ensure!(failed.is_empty(), "these data cannot give comparable figures: {}", failed.join(", "));
+    ensure!(
+        failed.is_empty(),
+        "these data cannot give comparable figures: {}",
+        failed.join(", ")
+    );
     Ok(())
 }
 

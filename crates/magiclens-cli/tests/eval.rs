@@ -127,7 +127,11 @@ fn the_second_run_reads_no_picture() {
 fn a_folder_is_checked_before_anything_is_computed() {
     let folder = fashion();
     let root = folder.path();
-    fails(root, &["fiq", "--check", "."], &["cannot give comparable figures: FashionIQ"]);
+    fails(
+        root,
+        &["fiq", "--check", "."],
+        &["cannot give comparable figures: FashionIQ"],
+    );
     fs_err::remove_file(root.join("images/shirt1.png")).unwrap();
     fs_err::write(root.join("images/dress3.png"), "no picture").unwrap();
     let output = eval(root, &["fiq", "--check", ".", "--json"]);
@@ -152,13 +156,12 @@ fn queries_are_written_for_other_systems() {
         &["fiq", "--data", ".", "--write-queries", "queries.jsonl"],
     );
     let text = fs_err::read_to_string(folder.path().join("queries.jsonl")).unwrap();
-    let first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-    assert_eq!(
-        (first["task"].as_str(), first["query"].as_str()),
-        (Some("dress"), Some("0"))
-    );
-    assert_eq!(first["text"], "is blue and is long");
-    assert_eq!(text.lines().count(), 3);
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let words = |line: &Value, keys: [&str; 2]| keys.map(|key| line[key].as_str().unwrap_or_default().to_owned());
+    assert_eq!(words(&lines[1], ["gallery", "id"]), ["dress", "dress1"]);
+    assert_eq!(words(&lines[4], ["task", "query"]), ["dress", "0"]);
+    assert_eq!(lines[4]["text"], "is blue and is long");
+    assert_eq!(lines.len(), 3 * (4 + 1));
 }
 
 #[test]
@@ -205,7 +208,11 @@ fn all_runs_what_is_there_and_names_what_is_not() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["benchmarks"][0]["benchmark"], "fiq");
     assert!(String::from_utf8_lossy(&output.stderr).contains("not measured: CIRCO"));
-    fails(outer.path(), &["all", "--data", ".", "--variant", "kept"], &["about one benchmark"]);
+    fails(
+        outer.path(),
+        &["all", "--data", ".", "--variant", "kept"],
+        &["about one benchmark"],
+    );
     let empty = tempfile::tempdir().unwrap();
     fails(empty.path(), &["all", "--data", "."], &["holds no benchmark", "hint: "]);
 }

@@ -138,7 +138,14 @@ pub fn evaluate(
     let mut systems: Vec<SystemReport> = Vec::with_capacity(contestants.len());
     let mut outcomes: Vec<Vec<Vec<TaskOutcome>>> = Vec::with_capacity(contestants.len());
     for (contestant, embedded) in contestants.iter().zip(&embedded) {
-        let (found, mut system) = answer(&benchmark, contestant, embedded.as_ref(), options, &mut remarks, progress)?;
+        let (found, mut system) = answer(
+            &benchmark,
+            contestant,
+            embedded.as_ref(),
+            options,
+            &mut remarks,
+            progress,
+        )?;
         for (at, variant) in benchmark.variants.iter().enumerate() {
             system.variants.push(figures(variant, &found[at]));
             if let Some(first) = outcomes.first() {
@@ -235,7 +242,10 @@ fn answer(
         }
         (Contestant::Predictions { name, paths }, _) => {
             let predictions = Predictions::read(paths, benchmark)?;
-            let any = benchmark.variants.iter().any(|variant| predictions.answers_any(variant));
+            let any = benchmark
+                .variants
+                .iter()
+                .any(|variant| predictions.answers_any(variant));
             let mut outcomes = Vec::with_capacity(benchmark.variants.len());
             for variant in &benchmark.variants {
                 if any && !predictions.answers_any(variant) {

@@ -359,7 +359,9 @@ fn figure(label: &str, samples: &[OwnedSample]) -> Figure {
     Figure {
         label: label.to_owned(),
         value: is_known.then(|| metrics::mean(means)),
-        interval: is_known.then(|| bootstrap_interval(&as_samples(samples), SEED)).flatten(),
+        interval: is_known
+            .then(|| bootstrap_interval(&as_samples(samples), SEED))
+            .flatten(),
     }
 }
 

@@ -145,7 +145,10 @@ impl Predictions {
 
     /// Whether any query of a variant is answered.
     pub fn answers_any(&self, variant: &Variant) -> bool {
-        let mut queries = variant.tasks.iter().flat_map(|task| task.queries.iter().map(move |query| (task, query)));
+        let mut queries = variant
+            .tasks
+            .iter()
+            .flat_map(|task| task.queries.iter().map(move |query| (task, query)));
         queries.any(|(task, query)| self.answer(task, query).is_some())
     }
 
@@ -155,7 +158,12 @@ impl Predictions {
     /// # Errors
     /// Queries that are not answered.
     pub fn score(&self, variant: &Variant, head: usize, partial: bool) -> Result<Scored, EvalError> {
-        let queries = || variant.tasks.iter().flat_map(|task| task.queries.iter().map(move |query| (task, query)));
+        let queries = || {
+            variant
+                .tasks
+                .iter()
+                .flat_map(|task| task.queries.iter().map(move |query| (task, query)))
+        };
         let missing: Vec<String> = queries()
             .filter(|(task, query)| self.answer(task, query).is_none())
             .map(|(task, query)| format!("`{}/{}`", task.name, query.id))
@@ -175,9 +183,15 @@ impl Predictions {
         let mut remarks = BTreeSet::new();
         if !missing.is_empty() {
             let answered = all - missing.len();
-            remarks.insert(format!("{PARTIAL}: {answered} of {all} queries are answered; figures are over those alone."));
+            remarks.insert(format!(
+                "{PARTIAL}: {answered} of {all} queries are answered; figures are over those alone."
+            ));
         }
-        let outcomes = variant.tasks.iter().map(|task| self.outcome(task, head, &mut remarks)).collect();
+        let outcomes = variant
+            .tasks
+            .iter()
+            .map(|task| self.outcome(task, head, &mut remarks))
+            .collect();
         Ok(Scored {
             outcomes,
             remarks: remarks.into_iter().collect(),
@@ -253,7 +267,13 @@ impl Predictions {
 }
 
 /// Why a measure cannot be had from this answer.
-fn cannot_be_had(measure: &Measure, task: &Task, query: &Query, answer: &Answer, ranked: &Ranked) -> Option<&'static str> {
+fn cannot_be_had(
+    measure: &Measure,
+    task: &Task,
+    query: &Query,
+    answer: &Answer,
+    ranked: &Ranked,
+) -> Option<&'static str> {
     let depth = measure.metric.depth();
     if measure.scope == Scope::Subset {
         let found = ranked.subset.len();
@@ -317,7 +337,10 @@ impl<'a> Reader<'a> {
         Self {
             path,
             benchmark,
-            images: (0..).zip(&benchmark.images).map(|(row, image)| (&image.id, row)).collect(),
+            images: (0..)
+                .zip(&benchmark.images)
+                .map(|(row, image)| (&image.id, row))
+                .collect(),
             texts: (0..).zip(&benchmark.texts).map(|(row, text)| (&text.id, row)).collect(),
             others: HashMap::new(),
             tasks,
@@ -398,7 +421,10 @@ impl<'a> Reader<'a> {
             };
         }
         if let Some((task, query)) = key.split_once('/')
-            && self.tasks.get(task).is_some_and(|(_, queries)| queries.contains_key(query))
+            && self
+                .tasks
+                .get(task)
+                .is_some_and(|(_, queries)| queries.contains_key(query))
         {
             return Ok((task.to_owned(), query.to_owned()));
         }
@@ -416,14 +442,26 @@ impl<'a> Reader<'a> {
     fn add(&mut self, task: &str, query: &str, what: What, ids: &[Id]) -> Result<(), EvalError> {
         let about = format!("query `{query}` of `{task}`");
         if ids.is_empty() {
-            return Err(self.refuse(format!("{about} has an empty list"), "give at least one id, or leave the query out"));
+            return Err(self.refuse(
+                format!("{about} has an empty list"),
+                "give at least one id, or leave the query out",
+            ));
         }
-        let Some((kind, asked)) = self.tasks.get(task).and_then(|(kind, queries)| Some((*kind, *queries.get(query)?))) else {
-            return Err(self.refuse(format!("there is no {about}"), "`--write-queries FILE` lists the queries"));
+        let Some((kind, asked)) = self
+            .tasks
+            .get(task)
+            .and_then(|(kind, queries)| Some((*kind, *queries.get(query)?)))
+        else {
+            return Err(self.refuse(
+                format!("there is no {about}"),
+                "`--write-queries FILE` lists the queries",
+            ));
         };
         // Where every query has its own candidates, these are what it ranks.
         let has_gallery = self.benchmark.variants.iter().flat_map(|variant| &variant.tasks);
-        let has_gallery = has_gallery.into_iter().any(|found| found.name == task && !found.gallery.is_empty());
+        let has_gallery = has_gallery
+            .into_iter()
+            .any(|found| found.name == task && !found.gallery.is_empty());
         let what = if has_gallery { what } else { What::Subset };
         let mut seen = HashSet::with_capacity(ids.len());
         let mut rows = Vec::with_capacity(ids.len());
@@ -438,12 +476,18 @@ impl<'a> Reader<'a> {
                 row = copy;
             }
             if !seen.insert(row) {
-                return Err(self.refuse(format!("{about} ranks `{id}` twice"), "every id may stand once in a list"));
+                return Err(self.refuse(
+                    format!("{about} ranks `{id}` twice"),
+                    "every id may stand once in a list",
+                ));
             }
             let is_own = asked.images.contains(&(row as usize));
             if what == What::Subset && !is_own && !asked.subset.contains(&(row as usize)) {
                 let hint = "`--write-queries FILE` lists the candidates of each query";
-                return Err(self.refuse(format!("{about} ranks `{id}`, which is not one of its candidates"), hint));
+                return Err(self.refuse(
+                    format!("{about} ranks `{id}`, which is not one of its candidates"),
+                    hint,
+                ));
             }
             rows.push(row);
         }
@@ -471,7 +515,10 @@ impl<'a> Reader<'a> {
         if !self.benchmark.open_gallery {
             return None;
         }
-        let number = [Some(id.clone()), other].into_iter().flatten().find(|id| matches!(id, Id::Number(_)))?;
+        let number = [Some(id.clone()), other]
+            .into_iter()
+            .flatten()
+            .find(|id| matches!(id, Id::Number(_)))?;
         let next = (self.benchmark.images.len() + self.others.len()) as u32;
         Some(*self.others.entry(number).or_insert(next))
     }
@@ -565,7 +612,11 @@ pub fn write_queries(path: &Path, benchmark: &Benchmark) -> Result<(), EvalError
                 let line = QueryLine {
                     task: &task.name,
                     query: &query.id,
-                    images: query.images.iter().map(|row| benchmark.images[*row].path.as_path()).collect(),
+                    images: query
+                        .images
+                        .iter()
+                        .map(|row| benchmark.images[*row].path.as_path())
+                        .collect(),
                     text: &query.text,
                     candidates: query.subset.iter().map(|row| item_of(benchmark, task, *row)).collect(),
                 };

@@ -114,13 +114,11 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         found,
         published,
     };
-    let mut counts = vec![
-        count(
-            &format!("{split} queries"),
-            list.len(),
-            if split == "val" { 220 } else { 800 },
-        ),
-    ];
+    let mut counts = vec![count(
+        &format!("{split} queries"),
+        list.len(),
+        if split == "val" { 220 } else { 800 },
+    )];
     if info.is_some() {
         counts.push(count("pictures", gallery.len(), PICTURES));
     }
@@ -155,7 +153,12 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
 fn named(queries: &[Annotation]) -> Vec<InfoImage> {
     let ids: BTreeSet<i64> = queries
         .iter()
-        .flat_map(|query| [Some(query.reference_img_id), query.target_img_id].into_iter().flatten().chain(query.gt_img_ids.iter().flatten().copied()))
+        .flat_map(|query| {
+            [Some(query.reference_img_id), query.target_img_id]
+                .into_iter()
+                .flatten()
+                .chain(query.gt_img_ids.iter().flatten().copied())
+        })
         .collect();
     let image = |id| InfoImage {
         id,

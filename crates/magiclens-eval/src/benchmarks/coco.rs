@@ -74,7 +74,12 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
     let list = find(
         data,
         "list of captions",
-        &["coco_test_karpathy.json", "annotations/coco_test_karpathy.json", "dataset_coco.json", "annotations/dataset_coco.json"],
+        &[
+            "coco_test_karpathy.json",
+            "annotations/coco_test_karpathy.json",
+            "dataset_coco.json",
+            "annotations/dataset_coco.json",
+        ],
         hint,
     )?;
     let roots = folders(data, &["val2014", "images/val2014", "images", "."]);

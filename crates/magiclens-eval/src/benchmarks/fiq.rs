@@ -139,7 +139,10 @@ fn count(category: &str, what: &str, found: usize, published: usize) -> Count {
 
 fn add(images: &mut Images, name: &str, folders: &[PathBuf]) -> usize {
     images.add(Id::text(name), || {
-        locate(folders, &["png", "jpg", "jpeg", "JPG", "PNG"].map(|end| format!("{name}.{end}")))
+        locate(
+            folders,
+            &["png", "jpg", "jpeg", "JPG", "PNG"].map(|end| format!("{name}.{end}")),
+        )
     })
 }
 

@@ -31,7 +31,14 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
     let list = find(data, "list of captions", &[TXT, JSON], hint)?;
     let roots = folders(
         data,
-        &["flickr30k-images", "flickr30k_images", "flickr30k_images/flickr30k_images", "Images", "images", "."],
+        &[
+            "flickr30k-images",
+            "flickr30k_images",
+            "flickr30k_images/flickr30k_images",
+            "Images",
+            "images",
+            ".",
+        ],
     );
     let pictures = if list.ends_with(TXT) {
         read_lines(&list, &roots)?

@@ -55,7 +55,17 @@ struct Shown {
 }
 
 fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
-    let coco = folders(data, &["val2017", "coco/val2017", "COCO/val2017", "coco/images/val2017", "coco", "images"]);
+    let coco = folders(
+        data,
+        &[
+            "val2017",
+            "coco/val2017",
+            "COCO/val2017",
+            "coco/images/val2017",
+            "coco",
+            "images",
+        ],
+    );
     let genome = folders(
         data,
         &[
@@ -94,7 +104,10 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
                 usual + 1
             ));
         }
-        let kept = templates.iter().enumerate().filter(|(_, template)| template.gallery.len() == usual);
+        let kept = templates
+            .iter()
+            .enumerate()
+            .filter(|(_, template)| template.gallery.len() == usual);
         let queries: Vec<Query> = kept
             .map(|(number, template)| {
                 query(number, template, &mut images, &coco, &genome)
@@ -204,7 +217,13 @@ fn query(
 }
 
 /// The row of a picture or an object; its second copy in a list has `#2` behind its name.
-fn add(shown: &Shown, images: &mut Images, coco: &[PathBuf], genome: &[PathBuf], copy: usize) -> Result<usize, &'static str> {
+fn add(
+    shown: &Shown,
+    images: &mut Images,
+    coco: &[PathBuf],
+    genome: &[PathBuf],
+    copy: usize,
+) -> Result<usize, &'static str> {
     let (name, folders, file, crop) = match (shown.val_image_id, shown.image_id, shown.instance_bbox) {
         (Some(id), _, _) => (Id::from(id), coco, format!("{id:012}.jpg"), None),
         (None, Some(id), Some([left, top, width, height])) => (
@@ -220,6 +239,10 @@ fn add(shown: &Shown, images: &mut Images, coco: &[PathBuf], genome: &[PathBuf],
         ),
         _ => return Err("a picture has neither `val_image_id` nor `image_id` with `instance_bbox`"),
     };
-    let name = if copy == 1 { name } else { Id::text(format!("{name}#{copy}")) };
+    let name = if copy == 1 {
+        name
+    } else {
+        Id::text(format!("{name}#{copy}"))
+    };
     Ok(images.add_cropped(name, || locate(folders, &[file]), crop))
 }

@@ -82,9 +82,10 @@ impl Entry {
         static OURS: Entry = OWN;
         let plain = |name: &str| name.to_ascii_lowercase().replace(['-', '_'], "");
         let wanted = plain(name);
-        ENTRIES.iter().chain([&OURS]).find(|entry| {
-            plain(entry.name) == wanted || plain(entry.title) == wanted
-        })
+        ENTRIES
+            .iter()
+            .chain([&OURS])
+            .find(|entry| plain(entry.name) == wanted || plain(entry.title) == wanted)
     }
 
     /// Reads the annotation files under `data`. Pictures are named, not opened.
@@ -92,6 +93,13 @@ impl Entry {
     /// # Errors
     /// Annotation files that are missing or contradict each other, or an option that this benchmark does not know.
     pub fn load(&self, data: &Path, options: &LoadOptions) -> Result<Benchmark, EvalError> {
+        let benchmark = self.read(data, options)?;
+        validate(&benchmark, data)?;
+        Ok(benchmark)
+    }
+
+    /// [`Entry::load`] without a look at what was read.
+    pub(crate) fn read(&self, data: &Path, options: &LoadOptions) -> Result<Benchmark, EvalError> {
         let split = self.choose("split", self.splits, options.split.as_deref())?;
         let template = self.choose("template", self.templates, options.template.as_deref())?;
         let choice = Choice {
@@ -99,9 +107,7 @@ impl Entry {
             template,
             only_rankings: options.only_rankings,
         };
-        let benchmark = (self.load)(data, &choice)?;
-        validate(&benchmark, data)?;
-        Ok(benchmark)
+        (self.load)(data, &choice)
     }
 
     fn choose(

@@ -104,7 +104,7 @@ mod tests {
         }
         for entry in &BENCHMARKS {
             let data = folder.path().join(entry.folder);
-            let benchmark = entry.load(&data, &LoadOptions::default()).unwrap();
+            let benchmark = entry.read(&data, &LoadOptions::default()).unwrap();
             let published = published(entry.name).unwrap();
             assert!(entry.splits.contains(&published.split.as_str()), "{}", entry.name);
             for row in &published.rows {

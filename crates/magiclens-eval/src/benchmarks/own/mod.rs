@@ -271,7 +271,7 @@ mod tests {
     fn load(folder: &tempfile::TempDir, split: Option<&str>) -> Benchmark {
         let options = LoadOptions {
             split: split.map(str::to_owned),
-            template: None,
+            ..LoadOptions::default()
         };
         Entry::named("own").unwrap().load(folder.path(), &options).unwrap()
     }
@@ -358,7 +358,10 @@ mod tests {
         let own = load(&folder(true), Some("dev"));
         assert_eq!((own.images.len(), own.variants[0].tasks.len()), (1, 0));
         let split = Some("train".to_owned());
-        let refused = LoadOptions { split, template: None };
+        let refused = LoadOptions {
+            split,
+            ..LoadOptions::default()
+        };
         let error = ENTRY.load(folder(false).path(), &refused).unwrap_err().to_string();
         assert!(error.contains("`test`") && error.contains("`dev`"), "{error}");
     }
