@@ -21,10 +21,19 @@ use crate::pictures::{Step, is_picture_name, read_file};
 
 /// Bits of 256 that may differ. Rescaled and recompressed copies differ in 0 to 12, unrelated photographs in about 128.
 const MAX_BITS: u32 = 20;
+/// The share of the bits set in either picture that may differ. Drawings on white have few bits set, so that other ones differ in
+/// few too: a face and another face of one style, for example.
+const MAX_SHARE: f32 = 0.15;
+/// Bits that may differ in any case: those at the edge of noise.
+const NOISE_BITS: u32 = 2;
 /// Mean difference of the miniatures' colours that copies may have, of 255.
 const MAX_COLOUR: f32 = 12.0;
-/// Bits that must be set, else a picture is so flat that its bits say nothing and only its colours would be compared.
-const MIN_STRUCTURE: u32 = 24;
+/// The same for pictures of few bits, of which colours have to say more.
+const MAX_COLOUR_OF_PLAIN: f32 = 4.0;
+/// Bits that are set in a picture with structure; below it is plain.
+const STRUCTURE: u32 = 24;
+/// Bits that must be set at all: a flat picture is like every other one of its colour.
+const MIN_STRUCTURE: u32 = 6;
 const SIDE: u32 = 16;
 
 /// A picture in the form in which duplicates are looked for.
@@ -141,8 +150,19 @@ impl Fingerprint {
         } else {
             (Likeness::Mirrored, mirrored)
         };
-        let structured = self.structure() >= MIN_STRUCTURE && other.structure() >= MIN_STRUCTURE;
-        let alike = structured && bits <= MAX_BITS && self.colour_distance(other, likeness) <= MAX_COLOUR;
+        let own = match likeness {
+            Likeness::Mirrored => &self.mirrored,
+            _ => &self.bits,
+        };
+        let either: u32 = own.iter().zip(&other.bits).map(|(a, b)| (a | b).count_ones()).sum();
+        let few = bits <= MAX_BITS && bits as f32 <= (MAX_SHARE * either as f32).max(NOISE_BITS as f32);
+        let structure = self.structure().min(other.structure());
+        let max_colour = if structure < STRUCTURE {
+            MAX_COLOUR_OF_PLAIN
+        } else {
+            MAX_COLOUR
+        };
+        let alike = few && structure >= MIN_STRUCTURE && self.colour_distance(other, likeness) <= max_colour;
         alike.then_some((likeness, bits))
     }
 
@@ -364,6 +384,29 @@ mod tests {
                 assert_eq!(own.likeness(&print(&scene(other, 128))), None, "{seed} and {other}");
             }
         }
+    }
+
+    /// A disc on white, as icons are.
+    fn disc(side: u32, x: f32, radius: f32) -> RgbImage {
+        RgbImage::from_fn(side, side, |px, py| {
+            let (dx, dy) = (px as f32 / side as f32 - x, py as f32 / side as f32 - 0.5);
+            if dx * dx + dy * dy < radius * radius {
+                Rgb([200, 40, 40])
+            } else {
+                Rgb([255; 3])
+            }
+        })
+    }
+
+    #[test]
+    fn plain_pictures_are_held_to_their_colours() {
+        let own = print(&disc(120, 0.5, 0.3));
+        assert_eq!(
+            own.likeness(&print(&disc(64, 0.5, 0.3))).map(|(likeness, _)| likeness),
+            Some(Likeness::NearDuplicate)
+        );
+        assert_eq!(own.likeness(&print(&disc(120, 0.5, 0.15))), None);
+        assert_eq!(own.likeness(&print(&disc(120, 0.3, 0.3))), None);
     }
 
     #[test]
