@@ -1,4 +1,4 @@
-//! Time and memory of ranking a large gallery: `cargo run -p magiclens-cli -p magiclens-eval --example gallery -- ROWS DIM QUERIES
+//! Time and memory of ranking a large gallery: `cargo run -p magiclens-eval --example gallery -- ROWS DIM QUERIES
 //! [DEPTH]`, e.g. `123403 768 800 50` for CIRCO. Without a depth whole rankings are made, as for mAP over all.
 
 #![expect(clippy::print_stdout, reason = "the figures are this program's answer")]
@@ -11,14 +11,19 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let numbers: Vec<usize> = std::env::args().skip(1).map(|text| text.parse()).collect::<Result<_, _>>()?;
+    let numbers: Vec<usize> = std::env::args()
+        .skip(1)
+        .map(|text| text.parse())
+        .collect::<Result<_, _>>()?;
     let [rows, dim, queries, depth @ ..] = numbers.as_slice() else {
         return Err("ROWS, DIM and QUERIES are needed".into());
     };
     let gallery = random(*rows, *dim, 1);
     let asked = random(*queries, *dim, 2);
     let start = Instant::now();
-    let ranked = score_all(&asked, &gallery, |_, scores| rank(scores, depth.first().copied(), &[]).len());
+    let ranked = score_all(&asked, &gallery, |_, scores| {
+        rank(scores, depth.first().copied(), &[]).len()
+    });
     let seconds = start.elapsed().as_secs_f64();
     let megabytes = peak_memory_bytes().map_or("unknown".to_owned(), |bytes| format!("{} MiB", bytes >> 20));
     println!(

@@ -1,7 +1,7 @@
 //! The report as one HTML page that needs nothing else: tables, plots, and the pictures of queries that went wrong.
 //!
 //! There are no scripts. Everything that is not ours is escaped, and a content security policy forbids the page to load
-//! anything. Its size is bounded: galleries share [`gallery::MAX_GALLERY_BYTES`], and texts are cut off.
+//! anything. Its size is bounded: galleries share 32 MiB, and texts are cut off.
 
 mod gallery;
 mod plot;
