@@ -221,6 +221,29 @@ impl Benchmark {
     }
 }
 
+impl Count {
+    /// What was counted, in these files and in the published ones.
+    pub fn new(what: impl Into<String>, found: usize, published: usize) -> Self {
+        Self {
+            what: what.into(),
+            found,
+            published,
+        }
+    }
+}
+
+impl Query {
+    /// The queries with their pictures taken out of their rankings, or left in.
+    pub(crate) fn removing_own(queries: &[Self], remove: bool) -> Vec<Self> {
+        let exclude = |query: &Self| if remove { query.images.clone() } else { Vec::new() };
+        let changed = queries.iter().map(|query| Self {
+            exclude: exclude(query),
+            ..query.clone()
+        });
+        changed.collect()
+    }
+}
+
 impl Task {
     /// How far down the ranking the measures look; `None` is to its end.
     pub fn depth(&self) -> Option<usize> {

@@ -20,9 +20,6 @@ const TRUTH_SHOWN: usize = 3;
 /// Answers of a failure that are shown.
 const CAME_SHOWN: usize = 10;
 
-/// The word by which remarks say that queries were left out.
-pub(crate) const PARTIAL: &str = "PARTIAL";
-
 /// Something that answers queries.
 pub enum Contestant<'a> {
     /// Weights and a way to ask them.
@@ -134,18 +131,11 @@ pub fn evaluate(
         }
         complete = false;
     }
-    let mut remarks = Vec::new();
+    let mut notes = Notes::default();
     let mut systems: Vec<SystemReport> = Vec::with_capacity(contestants.len());
     let mut outcomes: Vec<Vec<Vec<TaskOutcome>>> = Vec::with_capacity(contestants.len());
     for (contestant, embedded) in contestants.iter().zip(&embedded) {
-        let (found, mut system) = answer(
-            &benchmark,
-            contestant,
-            embedded.as_ref(),
-            options,
-            &mut remarks,
-            progress,
-        )?;
+        let (found, mut system) = answer(&benchmark, contestant, embedded.as_ref(), options, &mut notes, progress)?;
         for (at, variant) in benchmark.variants.iter().enumerate() {
             system.variants.push(figures(variant, &found[at]));
             if let Some(first) = outcomes.first() {
@@ -174,8 +164,8 @@ pub fn evaluate(
         split: names.split.to_owned(),
         template: names.template.to_owned(),
         counts: benchmark.counts.clone(),
-        complete: complete && !remarks.iter().any(|remark| remark.contains(PARTIAL)),
-        remarks: benchmark.remarks.iter().cloned().chain(remarks).collect(),
+        complete: complete && !notes.partial,
+        remarks: benchmark.remarks.iter().cloned().chain(notes.remarks).collect(),
         columns: columns.collect(),
         systems,
     };
@@ -184,6 +174,14 @@ pub fn evaluate(
         benchmark,
         outcomes,
     })
+}
+
+/// What was noticed while systems were asked.
+#[derive(Default)]
+struct Notes {
+    remarks: Vec<String>,
+    /// Whether queries were left out.
+    partial: bool,
 }
 
 fn choose_variants(benchmark: &mut Benchmark, wanted: &[String]) -> Result<(), EvalError> {
@@ -208,7 +206,7 @@ fn answer(
     contestant: &Contestant<'_>,
     embedded: Option<&Embedded>,
     options: &EvaluateOptions,
-    remarks: &mut Vec<String>,
+    notes: &mut Notes,
     progress: &dyn Fn(Step<'_>),
 ) -> Result<(Vec<Vec<TaskOutcome>>, SystemReport), EvalError> {
     let system = |name: &str, model_id: Option<&str>, speed| SystemReport {
@@ -249,13 +247,18 @@ fn answer(
             let mut outcomes = Vec::with_capacity(benchmark.variants.len());
             for variant in &benchmark.variants {
                 if any && !predictions.answers_any(variant) {
-                    remarks.push(format!("{name} answers nothing of the variant `{}`.", variant.flag));
+                    notes
+                        .remarks
+                        .push(format!("{name} answers nothing of the variant `{}`.", variant.flag));
                     outcomes.push(Predictions::nothing(variant));
                     continue;
                 }
                 let scored = predictions.score(variant, options.head, options.partial)?;
+                notes.partial |= scored.partial;
                 let told = scored.remarks.into_iter();
-                remarks.extend(told.map(|remark| format!("{name}, variant `{}`: {remark}", variant.flag)));
+                notes
+                    .remarks
+                    .extend(told.map(|remark| format!("{name}, variant `{}`: {remark}", variant.flag)));
                 outcomes.push(scored.outcomes);
             }
             Ok((outcomes, system(name, None, None)))

@@ -25,7 +25,6 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::EvalError;
 use crate::annotations::Entries;
 use crate::benchmark::{Benchmark, Measure, Query, Scope, Task, TaskKind, Variant};
-use crate::evaluate::PARTIAL;
 use crate::id::Id;
 use crate::outcome::{Classes, Ranked, TaskOutcome, gallery_size, judge};
 
@@ -117,6 +116,8 @@ pub struct Scored {
     pub outcomes: Vec<TaskOutcome>,
     /// What a reader should know.
     pub remarks: Vec<String>,
+    /// Whether queries were left out because they are not answered.
+    pub partial: bool,
 }
 
 impl Predictions {
@@ -184,7 +185,7 @@ impl Predictions {
         if !missing.is_empty() {
             let answered = all - missing.len();
             remarks.insert(format!(
-                "{PARTIAL}: {answered} of {all} queries are answered; figures are over those alone."
+                "PARTIAL: {answered} of {all} queries are answered; figures are over those alone."
             ));
         }
         let outcomes = variant
@@ -195,6 +196,7 @@ impl Predictions {
         Ok(Scored {
             outcomes,
             remarks: remarks.into_iter().collect(),
+            partial: !missing.is_empty(),
         })
     }
 

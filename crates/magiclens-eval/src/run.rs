@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use crate::EvalError;
 use crate::benchmark::{Benchmark, Query, Scope, Task, TaskKind, Truth, Variant};
-use crate::evaluate::PARTIAL;
 use crate::outcome::{Classes, Ranked, TaskOutcome, judge};
 use crate::pictures::Step;
 use crate::ranking::{Matrix, rank, score_all};
@@ -237,7 +236,7 @@ impl Benchmark {
         }
         self.variants.retain(|variant| !variant.tasks.is_empty());
         self.remarks.push(format!(
-            "{PARTIAL}: {} pictures cannot be used and {} queries are left out; these figures cannot be compared with any others.",
+            "PARTIAL: {} pictures cannot be used and {} queries are left out; these figures cannot be compared with any others.",
             left.pictures, left.queries
         ));
         (self, left)

@@ -109,18 +109,13 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
             ..Query::default()
         });
     }
-    let count = |what: &str, found, published| Count {
-        what: what.to_owned(),
-        found,
-        published,
-    };
-    let mut counts = vec![count(
-        &format!("{split} queries"),
+    let mut counts = vec![Count::new(
+        format!("{split} queries"),
         list.len(),
         if split == "val" { 220 } else { 800 },
     )];
     if info.is_some() {
-        counts.push(count("pictures", gallery.len(), PICTURES));
+        counts.push(Count::new("pictures", gallery.len(), PICTURES));
     }
     let variants = [
         ("kept", "query picture kept", false),
@@ -179,18 +174,12 @@ fn text(query: &Annotation, template: &str) -> String {
 fn task(split: &str, gallery: &[usize], queries: &[Query], remove: bool) -> Task {
     let precision = RANKS.map(|k| Measure::new(format!("mAP@{k}"), Metric::AveragePrecision(k)));
     let recall = RANKS.map(|k| Measure::new(format!("target R@{k}"), Metric::Hit(k)).within(Scope::Target));
-    let mut queries = queries.to_vec();
-    if remove {
-        for query in &mut queries {
-            query.exclude = query.images.clone();
-        }
-    }
     Task {
         name: split.to_owned(),
         kind: TaskKind::Composed,
         gallery: gallery.to_vec(),
         classes: Vec::new(),
-        queries,
+        queries: Query::removing_own(queries, remove),
         measures: precision.into_iter().chain(recall).collect(),
     }
 }

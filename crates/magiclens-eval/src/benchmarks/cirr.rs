@@ -84,20 +84,14 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
             caption: pair.caption.clone(),
             truth,
             subset: members.map(|name| row(name, pair)).collect::<Result<_, _>>()?,
-            exclude: vec![reference],
             cluster: reference,
             ..Query::default()
         });
     }
     let (published_queries, published_pictures) = if split == "val" { (4181, 2297) } else { (4148, 2315) };
-    let count = |what: &str, found, published| Count {
-        what: format!("{split} {what}"),
-        found,
-        published,
-    };
     let counts = vec![
-        count("queries", queries.len(), published_queries),
-        count("pictures", gallery.len(), published_pictures),
+        Count::new(format!("{split} queries"), queries.len(), published_queries),
+        Count::new(format!("{split} pictures"), gallery.len(), published_pictures),
     ];
     let variants = [
         ("removed", "query picture removed", true),
@@ -129,18 +123,12 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
 fn task(split: &str, gallery: &[usize], queries: &[Query], remove: bool) -> Task {
     let recall = [1, 5, 10, 50].map(|k| Measure::new(format!("R@{k}"), Metric::Hit(k)));
     let subset = [1, 2, 3].map(|k| Measure::new(format!("Rs@{k}"), Metric::Hit(k)).within(Scope::Subset));
-    let mut queries = queries.to_vec();
-    if !remove {
-        for query in &mut queries {
-            query.exclude.clear();
-        }
-    }
     Task {
         name: split.to_owned(),
         kind: TaskKind::Composed,
         gallery: gallery.to_vec(),
         classes: Vec::new(),
-        queries,
+        queries: Query::removing_own(queries, remove),
         measures: recall.into_iter().chain(subset).collect(),
     }
 }

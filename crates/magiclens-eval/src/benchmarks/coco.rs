@@ -99,14 +99,9 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         from_coco(&list, &roots)?
     };
     let captions = pictures.iter().map(|picture| picture.captions.len()).sum();
-    let count = |what: &str, found, published| Count {
-        what: what.to_owned(),
-        found,
-        published,
-    };
     let counts = vec![
-        count("pictures", pictures.len(), 5000),
-        count("captions", captions, 25_010),
+        Count::new("pictures", pictures.len(), 5000),
+        Count::new("captions", captions, 25_010),
     ];
     let limits = [
         ("all", "5K test, all captions", usize::MAX),

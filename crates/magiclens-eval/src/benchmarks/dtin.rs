@@ -102,14 +102,9 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         variant("kept", "query picture kept", tasks(false)),
         variant("removed", "query picture removed", tasks(true)),
     ];
-    let count = |what: &str, found, published| Count {
-        what: what.to_owned(),
-        found,
-        published,
-    };
     let counts = vec![
-        count("queries", queries.len(), 10_000),
-        count("pictures", targets.len(), 16_983),
+        Count::new("queries", queries.len(), 10_000),
+        Count::new("pictures", targets.len(), 16_983),
     ];
     let mut columns = vec![
         Column::of_mean("hit@10", "kept", "hit@10"),

@@ -53,8 +53,8 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         let split = find(data, &format!("split of {category}"), &[&split], HINT)?;
         let pairs: Vec<Pair> = read_json(&captions)?;
         let names: Vec<String> = read_json(&split)?;
-        counts.push(count(category, "queries", pairs.len(), queries));
-        counts.push(count(category, "pictures", names.len(), pictures));
+        counts.push(Count::new(format!("{category} queries"), pairs.len(), queries));
+        counts.push(Count::new(format!("{category} pictures"), names.len(), pictures));
         let gallery: Vec<usize> = names
             .iter()
             .map(|name| add(&mut images, name, &picture_folders))
@@ -129,14 +129,6 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
     })
 }
 
-fn count(category: &str, what: &str, found: usize, published: usize) -> Count {
-    Count {
-        what: format!("{category} {what}"),
-        found,
-        published,
-    }
-}
-
 fn add(images: &mut Images, name: &str, folders: &[PathBuf]) -> usize {
     images.add(Id::text(name), || {
         locate(
@@ -171,18 +163,12 @@ fn task(category: &str, gallery: &[usize], queries: &[Query], queries_only: bool
             .collect();
         gallery.retain(|row| used.contains(row));
     }
-    let mut queries = queries.to_vec();
-    if remove {
-        for query in &mut queries {
-            query.exclude = query.images.clone();
-        }
-    }
     Task {
         name: category.to_owned(),
         kind: TaskKind::Composed,
         gallery,
         classes: Vec::new(),
-        queries,
+        queries: Query::removing_own(queries, remove),
         measures: [1, 5, 10, 50]
             .map(|k| Measure::new(format!("R@{k}"), Metric::Hit(k)))
             .into(),

@@ -53,14 +53,9 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         .collect()
     };
     let captions = pictures.iter().map(|picture| picture.captions.len()).sum();
-    let count = |what: &str, found, published| Count {
-        what: what.to_owned(),
-        found,
-        published,
-    };
     let counts = vec![
-        count("pictures", pictures.len(), 1000),
-        count("captions", captions, 5000),
+        Count::new("pictures", pictures.len(), 1000),
+        Count::new("captions", captions, 5000),
     ];
     Ok(build(ENTRY.name, pictures, &[("all", "1K test", usize::MAX)], counts))
 }

@@ -87,7 +87,7 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
     for (name, published) in TASKS {
         let places = [format!("{name}.json"), format!("genecis/{name}.json")].map(|place| data.join(place));
         let Some(path) = places.iter().find(|path| path.exists()) else {
-            counts.push(count(name, 0, published));
+            counts.push(Count::new(format!("{name} queries"), 0, published));
             remarks.push(format!("`{name}.json` is not there: the mean is over the other tasks."));
             continue;
         };
@@ -117,7 +117,7 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         if queries.is_empty() {
             return Err(annotation(path, "there is no query in it"));
         }
-        counts.push(count(name, queries.len(), published));
+        counts.push(Count::new(format!("{name} queries"), queries.len(), published));
         tasks.push(Task {
             name: name.to_owned(),
             kind: TaskKind::Composed,
@@ -159,14 +159,6 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         columns,
         remarks,
     })
-}
-
-fn count(name: &str, found: usize, published: usize) -> Count {
-    Count {
-        what: format!("{name} queries"),
-        found,
-        published,
-    }
 }
 
 /// The most frequent number of distractors; the smallest of several.

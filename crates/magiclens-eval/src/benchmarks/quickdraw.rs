@@ -8,8 +8,7 @@ use std::path::Path;
 use super::sketch::{self, Lists};
 use super::{Choice, Entry};
 use crate::EvalError;
-use crate::annotations::Images;
-use crate::benchmark::{Benchmark, Column};
+use crate::benchmark::Benchmark;
 
 pub(super) const ENTRY: Entry = Entry {
     name: "quickdraw",
@@ -30,19 +29,5 @@ const LISTS: Lists<'_> = Lists {
 };
 
 fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
-    let (mut images, mut counts) = (Images::default(), Vec::new());
-    let variant = sketch::load(data, "zeroshot", "30 unseen classes", &LISTS, &mut images, &mut counts)?;
-    Ok(Benchmark {
-        name: ENTRY.name.to_owned(),
-        images: images.entries,
-        texts: Vec::new(),
-        variants: vec![variant],
-        counts,
-        picture_folders: Vec::new(),
-        open_gallery: false,
-        columns: ["mAP", "P@200"]
-            .map(|label| Column::of_mean(label, "zeroshot", label))
-            .into(),
-        remarks: sketch::remarks(),
-    })
+    sketch::load_one(data, ENTRY.name, &LISTS, ["mAP", "P@200"])
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::EvalError;
 use crate::annotations::{Images, annotation, find, folders, locate, read_labelled_paths};
-use crate::benchmark::{Count, Measure, Metric, Query, Task, TaskKind, Truth, Variant};
+use crate::benchmark::{Benchmark, Column, Count, Measure, Metric, Query, Task, TaskKind, Truth, Variant};
 use crate::id::Id;
 
 const HINT: &str = "take `datasets` of github.com/buptLinfy/ZSE-SBIR";
@@ -26,6 +26,29 @@ pub(super) struct Lists<'a> {
     pub(super) photos: &'a str,
     /// Published numbers of sketches and photographs.
     pub(super) published: (usize, usize),
+}
+
+/// A benchmark of 30 unseen classes, with the figures that are published of it.
+pub(super) fn load_one(
+    data: &Path,
+    name: &str,
+    lists: &Lists<'_>,
+    published: [&str; 2],
+) -> Result<Benchmark, EvalError> {
+    const FLAG: &str = "zeroshot";
+    let (mut images, mut counts) = (Images::default(), Vec::new());
+    let variant = load(data, FLAG, "30 unseen classes", lists, &mut images, &mut counts)?;
+    Ok(Benchmark {
+        name: name.to_owned(),
+        images: images.entries,
+        texts: Vec::new(),
+        variants: vec![variant],
+        counts,
+        picture_folders: Vec::new(),
+        open_gallery: false,
+        columns: published.map(|label| Column::of_mean(label, FLAG, label)).into(),
+        remarks: remarks(),
+    })
 }
 
 /// The variant of these lists; pictures are added to `images`.
@@ -85,13 +108,16 @@ pub(super) fn load(
             }
         })
         .collect();
-    let count = |what: &str, found, published| Count {
-        what: format!("{flag} {what}"),
-        found,
-        published,
-    };
-    counts.push(count("sketches", sketches.len(), lists.published.0));
-    counts.push(count("photographs", photos.len(), lists.published.1));
+    counts.push(Count::new(
+        format!("{flag} sketches"),
+        sketches.len(),
+        lists.published.0,
+    ));
+    counts.push(Count::new(
+        format!("{flag} photographs"),
+        photos.len(),
+        lists.published.1,
+    ));
     Ok(Variant {
         name: name.to_owned(),
         flag: flag.to_owned(),

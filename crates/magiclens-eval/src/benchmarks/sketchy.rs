@@ -46,11 +46,7 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
                 remarks.push(format!(
                     "the lists of `{folder}` are not there: {name} are not reported."
                 ));
-                counts.push(Count {
-                    what: format!("{flag} sketches"),
-                    found: 0,
-                    published: published.0,
-                });
+                counts.push(Count::new(format!("{flag} sketches"), 0, published.0));
                 missing = Some(error);
             }
             Err(error) => return Err(error),

@@ -99,11 +99,7 @@ struct Loading {
 
 impl Loading {
     fn count(&mut self, what: &str, found: usize, published: usize) {
-        self.counts.push(Count {
-            what: what.to_owned(),
-            found,
-            published,
-        });
+        self.counts.push(Count::new(what, found, published));
     }
 
     fn add(&mut self, name: &str, gallery: &[usize], queries: Vec<Query>, scope: Scope, published: usize) {
