@@ -1,18 +1,19 @@
 //! `magiclens train`: triplets to weights.
 
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::ensure;
 use indicatif::{ProgressBar, ProgressStyle};
-use magiclens_data::{Picture, Split, read_pictures, read_triplets};
+use magiclens_data::{Picture, Split, Triplet, read_pictures, read_triplets};
 use magiclens_eval::collection::Collection;
 use magiclens_model::Embedder;
 use magiclens_model::checkpoint::{Checkpoint, Precision, TowerFile, tensors_of, write_checkpoint};
 use magiclens_train::batches::TripletTable;
 use magiclens_train::dev::Dev;
 use magiclens_train::features::{image_features, text_features};
-use magiclens_train::gradients::{CaptionRows, Frozen};
+use magiclens_train::gradients::{CaptionRows, FeatureTable, Frozen};
 use magiclens_train::head::Head;
 use magiclens_train::run::{Observer, StepMetrics, TrainingData, train};
 use magiclens_train::{TrainConfig, TrainError};
@@ -26,6 +27,12 @@ pub(crate) struct Args {
     /// The collection, made by `magiclens collection build`
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+    /// More to train on, beside the collection: folders written by `magiclens mine collect`
+    #[arg(long, value_name = "DIR")]
+    add: Vec<PathBuf>,
+    /// How often each triplet of the added folders counts: small additions drown otherwise
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "add")]
+    repeat_added: usize,
     /// The checkpoint to start from, made by `magiclens import towers`
     #[arg(long, value_name = "FILE")]
     start: PathBuf,
@@ -54,11 +61,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         args.start.display()
     );
     let embedder = Embedder::new(checkpoint, folder, Default::default())?;
-    let pictures = read_pictures(args.data.join("pictures.parquet"))?;
-    let train_file = args.data.join("triplets-train.parquet");
-    let triplets = read_triplets(&train_file)?;
     let dev = Collection::read(&args.data, Split::Dev)?;
-    let train_pictures: Vec<Picture> = pictures.iter().filter(|p| p.split == Split::Train).cloned().collect();
+    let sources = sources(&args)?;
+    let train_pictures: Vec<Picture> = sources.iter().flat_map(|source| source.pictures.clone()).collect();
+    let triplets: Vec<Triplet> = sources.iter().flat_map(|source| source.triplets.clone()).collect();
+    let train_file = args.data.join(TRAIN_FILE);
     let table = TripletTable::new(&triplets, &train_pictures, &train_file)?;
 
     let cache = args.cache.clone().unwrap_or_else(|| args.data.join("features"));
@@ -66,7 +73,17 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         train_pictures.len() + dev.pictures.len(),
         "pictures through the frozen tower",
     );
-    let images = image_features(&embedder, &args.data, &train_pictures, &cache, &|n| bar.inc(n as u64))?;
+    let mut images = FeatureTable {
+        width: 0,
+        values: Vec::new(),
+    };
+    for source in &sources {
+        let more = image_features(&embedder, source.folder, &source.pictures, &cache, &|n| {
+            bar.inc(n as u64)
+        })?;
+        images.width = images.width.max(more.width);
+        images.values.extend(more.values);
+    }
     let dev_images = image_features(&embedder, &args.data, &dev.pictures, &cache, &|n| bar.inc(n as u64))?;
     bar.finish();
     let texts: Vec<&str> = table.texts.iter().map(String::as_str).collect();
@@ -90,7 +107,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
             captions: &caption_rows,
         },
         captioned: &captioned,
-        digest: digest(&args.start, &train_file)?,
+        digest: digest(&args.start, &sources, args.repeat_added)?,
     };
     let mut watch = Watch {
         bar: self::bar(config.steps, "steps"),
@@ -107,10 +124,45 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+const TRAIN_FILE: &str = "triplets-train.parquet";
+
+/// A folder that is trained on.
+struct Source<'a> {
+    folder: &'a Path,
+    pictures: Vec<Picture>,
+    triplets: Vec<Triplet>,
+}
+
+/// The collection, then what is added to it.
+fn sources(args: &Args) -> anyhow::Result<Vec<Source<'_>>> {
+    ensure!(args.repeat_added > 0, "`--repeat-added` must be at least 1");
+    let added = args.add.iter().map(|folder| (folder.as_path(), args.repeat_added));
+    let all = std::iter::once((args.data.as_path(), 1)).chain(added);
+    all.map(|(folder, repeat)| {
+        let mut pictures = read_pictures(folder.join("pictures.parquet"))?;
+        pictures.retain(|picture| picture.split == Split::Train);
+        let triplets = read_triplets(folder.join(TRAIN_FILE))?;
+        Ok(Source {
+            folder,
+            pictures,
+            triplets: std::iter::repeat_n(triplets, repeat).flatten().collect(),
+        })
+    })
+    .collect()
+}
+
 /// Names the start weights and the triplets.
-fn digest(start: &Path, triplets: &Path) -> anyhow::Result<String> {
+fn digest(start: &Path, sources: &[Source<'_>], repeat_added: usize) -> anyhow::Result<String> {
     let name = |path: &Path| anyhow::Ok(magiclens_data::ImageId::of_bytes(&fs_err::read(path)?).to_string());
-    Ok(format!("start {} triplets {}", name(start)?, name(triplets)?))
+    let mut digest = format!("start {} triplets", name(start)?);
+    for (at, source) in sources.iter().enumerate() {
+        let times = if at == 0 { 1 } else { repeat_added };
+        write!(digest, " {}", name(&source.folder.join(TRAIN_FILE))?)?;
+        if times > 1 {
+            write!(digest, " x {times}")?;
+        }
+    }
+    Ok(digest)
 }
 
 fn write_weights(path: &Path, embedder: &Embedder, head: Head, towers: &[TowerFile]) -> anyhow::Result<()> {

@@ -14,10 +14,14 @@ const USES: &[(&str, &[&str])] = &[
     ("model", &["data"]),
     ("index", &["data"]),
     ("eval", &["data", "model"]),
+    ("mine", &["data", "model"]),
     ("train", &["data", "model", "index", "eval"]),
     ("serve", &["data", "model", "index"]),
     ("compare", &["data", "index", "serve"]),
-    ("cli", &["data", "model", "index", "train", "eval", "serve", "compare"]),
+    (
+        "cli",
+        &["data", "model", "index", "mine", "train", "eval", "serve", "compare"],
+    ),
 ];
 
 /// What a crate must not know, as the crates by which it would.
@@ -25,6 +29,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("data", &["axum", "burn", "rusqlite", "tokio"]),
     ("model", &["axum", "parquet", "rusqlite", "tokio"]),
     ("index", &["axum", "burn", "tokio"]),
+    ("mine", &["burn", "rusqlite"]),
     ("train", &["axum", "rusqlite", "tokio"]),
     ("eval", &["axum", "burn", "parquet", "tokio"]),
     ("serve", &["burn", "parquet", "rusqlite"]),

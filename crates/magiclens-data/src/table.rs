@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::builder::{ListBuilder, StringBuilder};
-use arrow_array::{Array, ArrayRef, ListArray, RecordBatch, StringArray, UInt32Array};
+use arrow_array::{Array, ArrayRef, BinaryArray, ListArray, RecordBatch, StringArray, UInt32Array};
 use arrow_schema::{ArrowError, DataType};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -149,6 +149,14 @@ impl<'a> Columns<'a> {
             range.map(text).collect()
         };
         (0..lists.len()).map(list).collect()
+    }
+
+    /// A column of bytes without nulls.
+    pub(crate) fn bytes(&self, column: &str) -> Result<Vec<&'a [u8]>, TableError> {
+        let values = self.typed::<BinaryArray>(column, "bytes")?.iter().enumerate();
+        values
+            .map(|(row, value)| value.ok_or_else(|| self.null(column, row)))
+            .collect()
     }
 
     /// A column of whole numbers without nulls.

@@ -38,4 +38,31 @@ pub struct Provenance {
     /// Their scores.
     #[serde(default)]
     pub scores: BTreeMap<String, f64>,
+    /// The page that the pictures share; empty if they share none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub page: String,
+    /// Where each picture was fetched from, and the page it stands on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub urls: BTreeMap<ImageId, PictureAddress>,
+    /// The prompt that the instruction was written with, and its version.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prompt: String,
+    /// The version of each stage that the triplet went through.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stages: BTreeMap<String, u32>,
+}
+
+/// Where a mined picture comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PictureAddress {
+    /// The picture's own address.
+    pub url: String,
+    /// The page it stands on.
+    pub page: String,
+    /// The licence that the page states; empty if none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub licence: String,
+    /// The wishes to be left alone that page or picture state, where the run was told to count them only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub opt_outs: Vec<String>,
 }

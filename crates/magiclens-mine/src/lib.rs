@@ -1,8 +1,12 @@
-//! Web pages to triplets: pictures that share a page are related in ways that words can make explicit (MagicLens, section 3).
-//!
-//! A run is a folder (or a place in an object store) that belongs to one configuration. Its input is cut into shards; each
-//! step turns one shard into one output, which is published whole, so that any engine that retries tasks can drive it.
+//! Web pages to triplets.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod clean;
+pub mod duplicate;
+pub mod encoder;
+pub mod filter;
+pub mod neighbour;
 pub mod page;
+pub mod pair;
+pub mod rows;
 pub mod stage;

@@ -99,9 +99,14 @@ impl Tally {
 
     /// Counts an item that ended here.
     pub fn drop(&mut self, stage: &str, reason: DropReason) {
+        self.drop_named(stage, reason.0);
+    }
+
+    /// Counts an item that ended here, for a reason that was written down before.
+    pub fn drop_named(&mut self, stage: &str, reason: &str) {
         let counts = self.stage(stage);
         counts.items += 1;
-        *counts.dropped.entry(reason.0.to_owned()).or_default() += 1;
+        *counts.dropped.entry(reason.to_owned()).or_default() += 1;
     }
 
     /// Adds to the seconds of a stage.
@@ -120,10 +125,14 @@ impl Tally {
     }
 
     fn stage(&mut self, name: &str) -> &mut StageCounts {
-        let at = self.stages.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
-            self.stages.push((name.to_owned(), StageCounts::default()));
-            self.stages.len() - 1
-        });
+        let at = self
+            .stages
+            .iter()
+            .position(|(known, _)| known == name)
+            .unwrap_or_else(|| {
+                self.stages.push((name.to_owned(), StageCounts::default()));
+                self.stages.len() - 1
+            });
         &mut self.stages[at].1
     }
 }

@@ -22,6 +22,10 @@ use crate::towers::{TextTower, VisionTower};
 /// operation, so pieces run side by side.
 const PIECE: usize = 8;
 
+/// A short list is cut into so many pieces at least, to fill the cores. It does not depend on their number: sums may
+/// depend on the piece, and the same pictures must give the same bytes on every machine.
+const MIN_PIECES: usize = 16;
+
 /// Rows that go through the text tower or the fusion in one piece.
 const ROWS: usize = 64;
 
@@ -122,6 +126,16 @@ impl Embedder {
             VisionTower::ClipVit(_) => None,
             VisionTower::EfficientNetLite(tower) => Some(self.in_pieces(images, |pixels| tower.trunk.forward(pixels))),
         }
+    }
+
+    /// The image tower's outputs from what [`Embedder::image_features`] gave: with it, the same as
+    /// [`Embedder::encode_images`]. `None` where a tower has no such seam.
+    pub fn project_image_features(&self, features: &[Vec<f32>]) -> Option<Vec<Vec<f32>>> {
+        let VisionTower::EfficientNetLite(tower) = &self.model.vision else {
+            return None;
+        };
+        let project = |rows: &[Vec<f32>]| to_rows(tower.projection.forward(self.rows(rows)));
+        Some(features.chunks(ROWS).flat_map(project).collect())
     }
 
     /// The features of the pretrained text trunk before its projection; `None` where a tower has no such seam.
@@ -277,8 +291,7 @@ impl Embedder {
     /// Preprocesses pictures and runs them through `network`, a piece at a time, pieces side by side.
     fn in_pieces(&self, images: &[RgbImage], network: impl Fn(Tensor<4>) -> Tensor<2> + Sync) -> Vec<Vec<f32>> {
         let size = self.config.vision.image_px();
-        // A short list still fills all cores.
-        let piece = images.len().div_ceil(rayon::current_num_threads()).clamp(1, PIECE);
+        let piece = images.len().div_ceil(MIN_PIECES).clamp(1, PIECE);
         let pieces: Vec<Vec<Vec<f32>>> = images
             .par_chunks(piece)
             .map(|images| {

@@ -1,0 +1,359 @@
+//! Cleaning: which pictures of a page are content (MagicLens, section 3.1: "duplicate, low-resolution and advertising images" go).
+//!
+//! Two stages: [`Markup`] decides by what the page says, before anything is fetched; [`Pixels`] by the decoded picture.
+//! The paper gives no thresholds; where a published corpus does (OBELICS, arXiv 2306.16527, appendix A.1.3), its value is named.
+
+use image::RgbImage;
+use magiclens_data::ImageId;
+use magiclens_data::decode::{DecodeError, Limits, decode_rgb};
+use magiclens_data::fingerprint::Fingerprint;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::page::{PagePicture, RawPicture, Region};
+use crate::stage::{DropReason, Outcome, Stage};
+
+/// What is content.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CleanConfig {
+    /// Shorter side of a picture. OBELICS asks for 150; 64 keeps the small dialogs and thumbnails of documentation and ends
+    /// above the usual icon sizes (16 to 48).
+    pub min_side_px: u32,
+    /// Longer side over shorter side. OBELICS asks for 2; screenshots of bars and panoramas are longer.
+    pub max_aspect: f32,
+    /// Encoded size of a picture: tracking pixels and spacers lie below.
+    pub min_bytes: u64,
+    /// Encoded size of a picture: what may be read into memory.
+    pub max_bytes: u64,
+    /// Width times height: what may be decoded. A thread holds four bytes for each.
+    pub max_pixels: u64,
+    /// Shares of the picture's area that one colour may fill before it counts as blank.
+    pub max_flat_share: f32,
+    /// Parts of the page that hold no content.
+    pub regions: Vec<Region>,
+    /// Words in class names, ids and file names that betray decoration (OBELICS drops "logo", "button", "icon", "plugin", "widget").
+    pub decoration_words: Vec<String>,
+    /// Words in class names and ids that betray advertisements.
+    pub advertisement_words: Vec<String>,
+    /// Hosts that serve advertisements or count visits; subdomains too.
+    pub advertisement_hosts: Vec<String>,
+    /// Sizes of advertisements in pixels (the fixed sizes of IAB's display guidelines): dropped where the picture links to another host.
+    pub advertisement_sizes_px: Vec<(u32, u32)>,
+}
+
+impl Default for CleanConfig {
+    fn default() -> Self {
+        let words = |list: &str| list.split_whitespace().map(str::to_owned).collect();
+        Self {
+            min_side_px: 64,
+            max_aspect: 3.0,
+            min_bytes: 200,
+            max_bytes: 32 << 20,
+            max_pixels: 50_000_000,
+            max_flat_share: 0.995,
+            regions: vec![Region::Header, Region::Navigation, Region::Aside, Region::Footer],
+            decoration_words: words(
+                "logo logos icon icons button buttons plugin widget avatar gravatar sprite spacer emoji badge badges smiley favicon",
+            ),
+            advertisement_words: words(
+                "ad ads advert advertisement advertising banner banners sponsor sponsored sponsors promo adsense doubleclick",
+            ),
+            advertisement_hosts: words(
+                "doubleclick.net googlesyndication.com googleadservices.com google-analytics.com adnxs.com amazon-adsystem.com taboola.com \
+                 outbrain.com criteo.com scorecardresearch.com quantserve.com adsrvr.org rubiconproject.com pubmatic.com",
+            ),
+            advertisement_sizes_px: vec![
+                (728, 90),
+                (970, 90),
+                (970, 250),
+                (468, 60),
+                (300, 250),
+                (336, 280),
+                (160, 600),
+                (120, 600),
+                (300, 600),
+                (320, 50),
+                (320, 100),
+                (250, 250),
+                (200, 200),
+                (234, 60),
+                (88, 31),
+                (120, 60),
+                (120, 240),
+            ],
+        }
+    }
+}
+
+/// A picture and the address of its page.
+pub type Candidate = (String, PagePicture);
+
+/// Decides by the page's markup.
+#[derive(Debug)]
+pub struct Markup<'a>(pub &'a CleanConfig);
+
+impl Stage for Markup<'_> {
+    type Item = Candidate;
+    type Output = Candidate;
+
+    fn name(&self) -> &'static str {
+        "clean markup"
+    }
+
+    fn process(&self, (page, picture): Candidate) -> anyhow::Result<Outcome<Candidate>> {
+        Ok(match self.reason(&page, &picture) {
+            Some(reason) => Outcome::Drop(DropReason(reason)),
+            None => Outcome::Keep((page, picture)),
+        })
+    }
+}
+
+impl Markup<'_> {
+    fn reason(&self, page: &str, picture: &PagePicture) -> Option<&'static str> {
+        let config = self.0;
+        let Ok(url) = Url::parse(&picture.url) else {
+            return Some("bad address");
+        };
+        if config.regions.contains(&picture.region) {
+            return Some("outside the content");
+        }
+        let host = url.host_str().unwrap_or_default();
+        let serves = |suffix: &String| {
+            host == suffix
+                || host
+                    .strip_suffix(suffix.as_str())
+                    .is_some_and(|rest| rest.ends_with('.'))
+        };
+        if config.advertisement_hosts.iter().any(serves) {
+            return Some("advertisement");
+        }
+        let marked = |words: &[String]| picture.marks.iter().any(|mark| words.contains(mark));
+        if marked(&config.advertisement_words) {
+            return Some("advertisement");
+        }
+        // A page's own words for a picture outweigh the habits of class names: a figure with a caption is content.
+        let named = url
+            .path_segments()
+            .and_then(|mut path| path.next_back().map(str::to_lowercase))
+            .unwrap_or_default();
+        let mut name_words = named.split(|letter: char| !letter.is_alphanumeric());
+        if picture.caption.is_empty()
+            && (marked(&config.decoration_words)
+                || name_words.any(|word| config.decoration_words.iter().any(|known| known == word)))
+        {
+            return Some("decoration");
+        }
+        let (Some(width), Some(height)) = (picture.width, picture.height) else {
+            return None;
+        };
+        // Stated sizes are those on the page: a thumbnail may stand for a large file.
+        let thumbnail = !picture.alternatives.is_empty();
+        if !thumbnail && width.min(height) < config.min_side_px {
+            return Some("small on the page");
+        }
+        let links_away = Url::parse(&picture.link)
+            .is_ok_and(|link| link.host_str() != Url::parse(page).ok().as_ref().and_then(Url::host_str));
+        (links_away && config.advertisement_sizes_px.contains(&(width, height))).then_some("advertisement")
+    }
+}
+
+/// A decoded picture.
+#[derive(Clone, Debug)]
+pub struct Decoded {
+    /// Where it was found; the page's address of it, not the one after redirects.
+    pub url: String,
+    /// Its file.
+    pub bytes: Vec<u8>,
+    /// The hash of the file.
+    pub id: ImageId,
+    /// Its pixels, perhaps reduced.
+    pub pixels: RgbImage,
+    /// Its width and height before it was reduced.
+    pub shown: (u32, u32),
+    /// For finding copies.
+    pub print: Fingerprint,
+}
+
+/// Decides by the picture itself.
+#[derive(Debug)]
+pub struct Pixels<'a>(pub &'a CleanConfig);
+
+impl Stage for Pixels<'_> {
+    type Item = RawPicture;
+    type Output = Decoded;
+
+    fn name(&self) -> &'static str {
+        "clean pixels"
+    }
+
+    fn process(&self, picture: RawPicture) -> anyhow::Result<Outcome<Decoded>> {
+        let config = self.0;
+        let dropped = |reason| Ok(Outcome::Drop(DropReason(reason)));
+        if (picture.bytes.len() as u64) < config.min_bytes {
+            return dropped("tiny file");
+        }
+        let limits = Limits {
+            max_bytes: config.max_bytes,
+            max_pixels: config.max_pixels,
+        };
+        let pixels = match decode_rgb(&picture.bytes, &limits) {
+            Ok(pixels) => pixels,
+            Err(error) => return dropped(decode_reason(&error)),
+        };
+        let (short, long) = (pixels.width().min(pixels.height()), pixels.width().max(pixels.height()));
+        if short < config.min_side_px {
+            return dropped("low resolution");
+        }
+        if long as f32 > short as f32 * config.max_aspect {
+            return dropped("extreme aspect");
+        }
+        let id = ImageId::of_bytes(&picture.bytes);
+        let print = Fingerprint::of(id, &pixels);
+        if flat_share(&pixels) > config.max_flat_share {
+            return dropped("blank");
+        }
+        Ok(Outcome::Keep(Decoded {
+            url: picture.url,
+            bytes: picture.bytes,
+            id,
+            shown: pixels.dimensions(),
+            pixels,
+            print,
+        }))
+    }
+}
+
+fn decode_reason(error: &DecodeError) -> &'static str {
+    match error {
+        DecodeError::Empty => "empty file",
+        DecodeError::TooManyBytes { .. } => "too many bytes",
+        DecodeError::TooManyPixels { .. } => "too many pixels",
+        DecodeError::UnknownFormat => "not a picture we read",
+        DecodeError::Unsupported(_) => "unsupported format",
+        DecodeError::Truncated => "cut off",
+        DecodeError::Corrupt(_) => "damaged",
+        DecodeError::NotAFile | DecodeError::Io(_) => "unreadable",
+    }
+}
+
+/// The share of pixels that have the colour of the middle or a corner, within noise.
+fn flat_share(pixels: &RgbImage) -> f32 {
+    let (width, height) = pixels.dimensions();
+    let candidates = [(width / 2, height / 2), (0, 0), (width - 1, height - 1)];
+    // Every few pixels are enough to tell, and large pictures should not cost more than small ones.
+    let step = (pixels.as_raw().len() / 3 / 20_000).max(1);
+    let sampled: Vec<&[u8]> = pixels.as_raw().chunks_exact(3).step_by(step).collect();
+    let like = |(x, y): (u32, u32)| {
+        let colour = pixels.get_pixel(x, y).0;
+        let near = |pixel: &&&[u8]| pixel.iter().zip(colour).all(|(&a, b)| a.abs_diff(b) <= 3);
+        sampled.iter().filter(near).count() as f32 / sampled.len() as f32
+    };
+    candidates.into_iter().map(like).fold(0.0, f32::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{ImageFormat, Rgb};
+
+    use super::*;
+
+    fn markup(edit: impl FnOnce(&mut PagePicture)) -> Option<&'static str> {
+        let mut picture = PagePicture {
+            url: "https://example.org/photos/cat.jpg".into(),
+            ..PagePicture::default()
+        };
+        edit(&mut picture);
+        Markup(&CleanConfig::default()).reason("https://example.org/page", &picture)
+    }
+
+    #[test]
+    fn markup_betrays_what_is_no_content() {
+        assert_eq!(markup(|_| ()), None);
+        assert_eq!(markup(|p| p.url = "cat.jpg".into()), Some("bad address"));
+        assert_eq!(markup(|p| p.region = Region::Footer), Some("outside the content"));
+        assert_eq!(
+            markup(|p| p.url = "https://x.doubleclick.net/a.gif".into()),
+            Some("advertisement")
+        );
+        assert_eq!(markup(|p| p.url = "https://notdoubleclick.net/a.gif".into()), None);
+        assert_eq!(markup(|p| p.marks = vec!["sponsored".into()]), Some("advertisement"));
+        assert_eq!(
+            markup(|p| p.url = "https://example.org/site-logo.png".into()),
+            Some("decoration")
+        );
+        assert_eq!(markup(|p| p.url = "https://example.org/logout-screen.png".into()), None);
+        assert_eq!(
+            markup(|p| {
+                p.url = "https://example.org/icon.png".into();
+                p.caption = "The new icon".into();
+            }),
+            None
+        );
+    }
+
+    #[test]
+    fn stated_sizes_count_unless_a_larger_file_stands_behind() {
+        let sized = |width, height| {
+            move |p: &mut PagePicture| {
+                (p.width, p.height) = (Some(width), Some(height));
+            }
+        };
+        assert_eq!(markup(sized(32, 32)), Some("small on the page"));
+        assert_eq!(markup(sized(64, 64)), None);
+        assert_eq!(
+            markup(|p| {
+                sized(32, 32)(p);
+                p.alternatives = vec!["https://example.org/thumb.jpg".into()];
+            }),
+            None
+        );
+        let banner = |link: &'static str| {
+            move |p: &mut PagePicture| {
+                sized(728, 90)(p);
+                p.link = link.into();
+            }
+        };
+        assert_eq!(markup(banner("https://shop.example.com/")), Some("advertisement"));
+        assert_eq!(markup(banner("https://example.org/more")), None);
+    }
+
+    fn pixels(picture: &RgbImage) -> Result<Decoded, &'static str> {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, ImageFormat::Png).unwrap();
+        decode(bytes.into_inner())
+    }
+
+    fn decode(bytes: Vec<u8>) -> Result<Decoded, &'static str> {
+        let raw = RawPicture {
+            bytes,
+            ..RawPicture::default()
+        };
+        match Pixels(&CleanConfig::default()).process(raw).unwrap() {
+            Outcome::Keep(decoded) => Ok(decoded),
+            Outcome::Drop(reason) => Err(reason.0),
+        }
+    }
+
+    fn checks(width: u32, height: u32) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, y| Rgb([(x * 7) as u8, (y * 5) as u8, (x * y) as u8]))
+    }
+
+    #[test]
+    fn pixels_betray_the_rest() {
+        assert_eq!(pixels(&checks(100, 80)).unwrap().pixels.dimensions(), (100, 80));
+        assert_eq!(pixels(&checks(63, 80)).unwrap_err(), "low resolution");
+        assert!(pixels(&checks(64, 192)).is_ok());
+        assert_eq!(pixels(&checks(64, 193)).unwrap_err(), "extreme aspect");
+        assert_eq!(
+            pixels(&RgbImage::from_pixel(300, 300, Rgb([9; 3]))).unwrap_err(),
+            "blank"
+        );
+        assert_eq!(decode(vec![0; 10]).unwrap_err(), "tiny file");
+        assert_eq!(decode(vec![0; 1000]).unwrap_err(), "not a picture we read");
+        let mut cut = std::io::Cursor::new(Vec::new());
+        checks(100, 80).write_to(&mut cut, ImageFormat::Jpeg).unwrap();
+        let cut = cut.into_inner();
+        assert_eq!(decode(cut[..cut.len() / 2].to_vec()).unwrap_err(), "cut off");
+    }
+}

@@ -1,0 +1,134 @@
+//! From a run to a collection folder: the form in which `magiclens train`, `index` and `eval` read pictures and triplets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use magiclens_data::{ImageId, Picture, PictureFile, PictureKind, Split, Triplet, read_picture_shard, read_triplets, write_pictures, write_triplets};
+
+use crate::page::Described;
+use crate::rows;
+use crate::run::{Run, Step, table_name};
+use crate::steps::{Group, folder};
+
+/// What was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Triplets.
+    pub triplets: usize,
+    /// Pictures that take part in them.
+    pub pictures: usize,
+}
+
+/// Writes the triplets of a finished run and their pictures to `out`: `triplets-train.parquet`, `pictures.parquet`, and the
+/// files under `pictures/`. All of it belongs to the training split.
+///
+/// # Errors
+/// A run that is not finished, a folder that holds something else, files that cannot be read or written.
+pub fn collect(run: &Run, out: &Path) -> anyhow::Result<Collected> {
+    let triplets = all_triplets(run)?;
+    let wanted: BTreeSet<ImageId> = triplets.iter().flat_map(pictures_of).collect();
+    fs_err::create_dir_all(out)?;
+    let described = describe(run, &wanted)?;
+    let mut pictures = BTreeMap::new();
+    for shard in 0..run.entries().len() {
+        let local = run.store().local(&table_name(folder::PICTURES, shard))?;
+        for file in read_picture_shard(local.path())? {
+            let file = file?;
+            if let (true, Some(described)) = (wanted.contains(&file.id), described.get(&file.id)) {
+                if let std::collections::btree_map::Entry::Vacant(place) = pictures.entry(file.id) {
+                    place.insert(write_picture(out, &file, described)?);
+                }
+            }
+        }
+    }
+    if let Some(id) = wanted.iter().find(|id| !pictures.contains_key(*id)) {
+        anyhow::bail!("picture `{id}` of a triplet is in no picture shard\nhint: the run is damaged; mine it again");
+    }
+    let pictures: Vec<Picture> = pictures.into_values().collect();
+    write_pictures(out.join("pictures.parquet"), &pictures)?;
+    write_triplets(out.join("triplets-train.parquet"), &triplets)?;
+    Ok(Collected {
+        triplets: triplets.len(),
+        pictures: pictures.len(),
+    })
+}
+
+/// The triplets of a finished run, shard by shard.
+///
+/// # Errors
+/// A run that is not finished.
+pub fn all_triplets(run: &Run) -> anyhow::Result<Vec<Triplet>> {
+    let mut triplets = Vec::new();
+    for shard in 0..run.entries().len() {
+        let name = table_name(folder::TRIPLETS, shard);
+        ensure!(
+            run.store().exists(&name)?,
+            "the run has no triplets of shard {shard} yet\nhint: `magiclens mine run {}` finishes it",
+            run.store().address()
+        );
+        let local = run.store().local(&name)?;
+        triplets.extend(read_triplets(local.path()).with_context(|| format!("step `{}`, task {shard}", Step::Triplets.name()))?);
+    }
+    Ok(triplets)
+}
+
+/// All pictures of a triplet.
+pub(crate) fn pictures_of(triplet: &Triplet) -> impl Iterator<Item = ImageId> + '_ {
+    let answers = triplet.targets.iter().chain(&triplet.hard_negatives).copied();
+    std::iter::once(triplet.query).chain(answers)
+}
+
+/// What is known about pictures, by the first page that shows them.
+pub(crate) fn describe(run: &Run, wanted: &BTreeSet<ImageId>) -> anyhow::Result<BTreeMap<ImageId, Described>> {
+    let mut found = BTreeMap::new();
+    for shard in 0..run.entries().len() {
+        let local = run.store().local(&table_name(folder::PAGES, shard))?;
+        for row in rows::read(local.path())? {
+            let group: Group = row?.parse()?;
+            for described in group.pictures {
+                if wanted.contains(&described.picture) {
+                    found.entry(described.picture).or_insert(described);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn write_picture(out: &Path, file: &PictureFile, described: &Described) -> anyhow::Result<Picture> {
+    let id = file.id.to_string();
+    let extension = image::guess_format(&file.bytes).ok().and_then(|format| format.extensions_str().first().copied());
+    let path = format!("pictures/{}/{id}.{}", &id[..2], extension.unwrap_or("bin"));
+    let place = out.join(&path);
+    fs_err::create_dir_all(place.parent().expect("the path has folders"))?;
+    if !place.exists() {
+        let aside = place.with_extension("part");
+        fs_err::write(&aside, &file.bytes)?;
+        fs_err::rename(&aside, &place)?;
+    }
+    let words = described.metadata.text();
+    Ok(Picture {
+        id: file.id,
+        path,
+        width: file.width,
+        height: file.height,
+        // Pages do not say; nothing that reads a training split asks.
+        kind: PictureKind::Photo,
+        concept: words.clone(),
+        root: described.page_url.clone(),
+        also: Vec::new(),
+        style: "web".to_owned(),
+        family: "web".to_owned(),
+        caption: words,
+        tags: described.metadata.labels.clone(),
+        group: String::new(),
+        subgroup: String::new(),
+        skin_tone: None,
+        gender: None,
+        colour: None,
+        source: described.page_url.clone(),
+        licence: described.licence.clone(),
+        split: Split::Train,
+    })
+}

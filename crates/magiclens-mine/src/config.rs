@@ -1,0 +1,214 @@
+//! The settings of a run: one TOML file. Every threshold is here; each section's type says where its default comes from.
+
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::clean::CleanConfig;
+use crate::duplicate::DuplicateConfig;
+use crate::encoder::{EncoderConfig, default_encoders};
+use crate::fetch::FetchConfig;
+use crate::filter::FilterConfig;
+use crate::gate::GateConfig;
+use crate::html::HtmlConfig;
+use crate::input::InputConfig;
+use crate::instruct::InstructConfig;
+use crate::instruct::template::TemplateConfig;
+use crate::language_model::caption::CaptionConfig;
+use crate::language_model::{ModelConfig, WriterConfig};
+use crate::metadata::MetadataConfig;
+use crate::neighbour::NeighbourConfig;
+use crate::pair::PairConfig;
+
+/// The settings of one run. A run belongs to one configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MineConfig {
+    /// What every choice depends on that is not forced: wordings, demonstrations, centers.
+    pub seed: u64,
+    /// Reading archives, folders and tables.
+    pub input: InputConfig,
+    /// Parsing pages.
+    pub html: HtmlConfig,
+    /// Fetching pictures that the input lacks.
+    pub fetch: FetchConfig,
+    /// Which pages, and how many of their pictures.
+    pub group: GroupConfig,
+    /// Filters of pages, in order.
+    pub filter: Vec<FilterConfig>,
+    /// Which pictures are content.
+    pub clean: CleanConfig,
+    /// Words about pictures.
+    pub metadata: MetadataConfig,
+    /// What turns pictures and words into vectors.
+    pub encoder: Vec<EncoderConfig>,
+    /// Copies across the corpus.
+    pub duplicate: DuplicateConfig,
+    /// Pairs of a page.
+    pub pair: PairConfig,
+    /// Pairs across the corpus.
+    pub neighbour: NeighbourConfig,
+    /// Who writes instructions.
+    pub instruct: InstructConfig,
+    /// The template generator.
+    pub template: TemplateConfig,
+    /// The gates that instructions must pass.
+    pub gate: GateConfig,
+    /// The model that describes pictures; none unless given.
+    pub caption: Option<ModelUse<CaptionConfig>>,
+    /// The model that writes instructions; needed if `instruct.writers` names it.
+    pub writer: Option<ModelUse<WriterConfig>>,
+}
+
+/// A model behind an endpoint and what it is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelUse<T> {
+    /// The endpoint.
+    pub model: ModelConfig,
+    /// What is asked of it.
+    #[serde(default)]
+    pub ask: T,
+}
+
+/// Groups: a page's pictures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GroupConfig {
+    /// Pictures a page needs. The paper pairs pictures of one page, so two.
+    pub min_pictures: usize,
+    /// Pictures of a page that are looked at, in their order: bounds the pairs, which grow with the square.
+    pub max_pictures: usize,
+    /// Wishes of publishers that are honoured by dropping the page or picture. What is not listed here is kept and recorded
+    /// with each triplet.
+    pub opt_outs: Vec<String>,
+    /// Pictures of a shard: bounds the index of what its archive holds.
+    pub max_pictures_per_shard: usize,
+    /// Raw pages held at once, in bytes.
+    pub chunk_bytes: usize,
+    /// Pictures decoded and embedded at once. Part of the configuration because sums depend on it.
+    pub chunk_pictures: usize,
+    /// Longer side to which pictures are reduced before they wait for the encoders.
+    pub embed_side_px: u32,
+}
+
+impl Default for GroupConfig {
+    fn default() -> Self {
+        let words = |list: &str| list.split(' ').map(str::to_owned).collect();
+        Self {
+            min_pictures: 2,
+            max_pictures: 40,
+            opt_outs: words("noai noimageai noimageindex noindex none tdm-reservation"),
+            max_pictures_per_shard: 1_000_000,
+            chunk_bytes: 32 << 20,
+            chunk_pictures: 64,
+            embed_side_px: 512,
+        }
+    }
+}
+
+impl Default for MineConfig {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            input: InputConfig::default(),
+            html: HtmlConfig::default(),
+            fetch: FetchConfig::default(),
+            group: GroupConfig::default(),
+            filter: Vec::new(),
+            clean: CleanConfig::default(),
+            metadata: MetadataConfig::default(),
+            encoder: default_encoders(),
+            duplicate: DuplicateConfig::default(),
+            pair: PairConfig::default(),
+            neighbour: NeighbourConfig::default(),
+            instruct: InstructConfig::default(),
+            template: TemplateConfig::default(),
+            gate: GateConfig::default(),
+            caption: None,
+            writer: None,
+        }
+    }
+}
+
+impl MineConfig {
+    /// Reads and checks a TOML file. What it leaves out has its default.
+    ///
+    /// # Errors
+    /// A missing file, an unknown field, or settings that contradict each other.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = fs_err::read_to_string(path)?;
+        let config: Self = toml::from_str(&text).with_context(|| format!("`{}` is no configuration of a run", path.display()))?;
+        config.check().with_context(|| format!("`{}`", path.display()))?;
+        Ok(config)
+    }
+
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// The first contradiction, with the way out.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let width_of = |name: &str| self.encoder.iter().find(|encoder| encoder.name == name);
+        for (field, name) in [("pair.image_encoder", &self.pair.image_encoder), ("pair.text_encoder", &self.pair.text_encoder)] {
+            ensure!(
+                width_of(name).is_some(),
+                "`{field}` is `{name}`, which is no `[[encoder]]`\nhint: name one of {:?}",
+                self.encoder.iter().map(|encoder| &encoder.name).collect::<Vec<_>>()
+            );
+        }
+        for band in &self.neighbour.encoders {
+            ensure!(
+                !self.neighbour.enabled || width_of(&band.encoder).is_some(),
+                "`neighbour.encoders` names `{}`, which is no `[[encoder]]`",
+                band.encoder
+            );
+        }
+        for (field, value) in [
+            ("duplicate.buckets", self.duplicate.buckets),
+            ("group.chunk_pictures", self.group.chunk_pictures),
+            ("group.chunk_bytes", self.group.chunk_bytes),
+            ("neighbour.cluster_size", self.neighbour.cluster_size),
+            ("neighbour.clusters_per_picture", self.neighbour.clusters_per_picture),
+        ] {
+            ensure!(value > 0, "`{field}` must be at least 1");
+        }
+        ensure!(
+            self.group.min_pictures >= 2,
+            "`group.min_pictures` is {}, but a pair needs 2",
+            self.group.min_pictures
+        );
+        if self.instruct.asks_model() && self.writer.is_none() {
+            bail!("`instruct.writers` asks a model, but there is no `[writer.model]`\nhint: see docs/language-models.md for recipes");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<MineConfig, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        fs_err::write(&path, text).unwrap();
+        MineConfig::read(&path).map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn an_empty_file_is_the_default_and_comes_back() {
+        let config = read("").unwrap();
+        assert_eq!(config, MineConfig::default());
+        assert_eq!(read(&toml::to_string(&config).unwrap()).unwrap(), config);
+    }
+
+    #[test]
+    fn unknown_fields_and_contradictions_are_refused() {
+        assert!(read("sed = 1").unwrap_err().contains("sed"));
+        assert!(read("[clean]\nmin_side = 1").unwrap_err().contains("min_side"));
+        assert!(read("[pair]\nimage_encoder = \"clip\"").unwrap_err().contains("no `[[encoder]]`"));
+        assert!(read("[duplicate]\nbuckets = 0").unwrap_err().contains("duplicate.buckets"));
+        assert!(read("[instruct]\nwriters = [\"model\"]").unwrap_err().contains("[writer.model]"));
+    }
+}

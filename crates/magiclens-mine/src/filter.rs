@@ -1,0 +1,461 @@
+//! Filters of pages: scores with a threshold, pluggable by the run's configuration.
+//!
+//! Built in are the language of the page's words and a list of words; a score that another program computed (a safety
+//! classifier, a quality model) comes as a Parquet table of addresses and numbers.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, Float64Type};
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::DataType;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde::{Deserialize, Serialize};
+
+use crate::page::{Page, PagePicture};
+use crate::stage::{DropReason, Outcome, Stage};
+
+/// One filter of the configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum FilterConfig {
+    /// Keeps pages in these languages.
+    Language {
+        /// ISO 639-1 codes, e.g. "en".
+        keep: Vec<String>,
+        /// How sure the detector must be (0 to 1) to contradict the page; a short text is not judged.
+        min_confidence: f64,
+        /// Characters of text below which the page's own statement counts alone.
+        min_chars: usize,
+    },
+    /// Drops pages whose words, with the words of their pictures, hold too many of a list.
+    Words {
+        /// The list, in lower case; a file of one word a line is read by `file`.
+        words: Vec<String>,
+        /// A file with more of them.
+        #[serde(default)]
+        file: Option<PathBuf>,
+        /// Listed words of a hundred words.
+        max_percent: f64,
+        /// Listed words that a page may always hold: one alone proves little.
+        allow: usize,
+    },
+    /// Drops pages or pictures by a score from elsewhere.
+    Table {
+        /// What the score means, e.g. "unsafe": the reason that is counted.
+        name: String,
+        /// Parquet with the columns `url` and `score`. The addresses are those of pages or pictures.
+        file: PathBuf,
+        /// Lowest score that is kept.
+        #[serde(default)]
+        min: Option<f64>,
+        /// Highest score that is kept.
+        #[serde(default)]
+        max: Option<f64>,
+        /// Whether what has no score is kept.
+        keep_unknown: bool,
+    },
+}
+
+/// The filters of a run, ready to use.
+#[derive(Debug)]
+pub struct Filters(Vec<Filter>);
+
+#[derive(Debug)]
+enum Filter {
+    Language {
+        keep: Vec<String>,
+        min_confidence: f64,
+        min_chars: usize,
+    },
+    Words {
+        words: std::collections::HashSet<String>,
+        max_percent: f64,
+        allow: usize,
+    },
+    Table {
+        scores: HashMap<String, f64>,
+        min: f64,
+        max: f64,
+        keep_unknown: bool,
+        reason: DropReason,
+    },
+}
+
+impl Filters {
+    /// Reads what the filters need.
+    ///
+    /// # Errors
+    /// A missing or unreadable file.
+    pub fn new(configs: &[FilterConfig]) -> anyhow::Result<Self> {
+        configs.iter().map(Filter::new).collect::<anyhow::Result<_>>().map(Self)
+    }
+}
+
+impl Stage for Filters {
+    type Item = Page;
+    type Output = Page;
+
+    fn name(&self) -> &'static str {
+        "filter"
+    }
+
+    fn process(&self, mut page: Page) -> anyhow::Result<Outcome<Page>> {
+        for filter in &self.0 {
+            if let Some(reason) = filter.reason(&page) {
+                return Ok(Outcome::Drop(reason));
+            }
+            page.pictures.retain(|picture| filter.keeps(picture));
+        }
+        Ok(Outcome::Keep(page))
+    }
+}
+
+impl Filter {
+    fn new(config: &FilterConfig) -> anyhow::Result<Self> {
+        Ok(match config.clone() {
+            FilterConfig::Language {
+                keep,
+                min_confidence,
+                min_chars,
+            } => Self::Language {
+                keep,
+                min_confidence,
+                min_chars,
+            },
+            FilterConfig::Words {
+                words,
+                file,
+                max_percent,
+                allow,
+            } => {
+                let more = file.map(fs_err::read_to_string).transpose()?.unwrap_or_default();
+                let more = more
+                    .lines()
+                    .map(|line| line.trim().to_lowercase())
+                    .filter(|line| !line.is_empty());
+                Self::Words {
+                    words: words.into_iter().map(|word| word.to_lowercase()).chain(more).collect(),
+                    max_percent,
+                    allow,
+                }
+            }
+            FilterConfig::Table {
+                name,
+                file,
+                min,
+                max,
+                keep_unknown,
+            } => Self::Table {
+                scores: read_scores(&file)?,
+                min: min.unwrap_or(f64::NEG_INFINITY),
+                max: max.unwrap_or(f64::INFINITY),
+                keep_unknown,
+                reason: DropReason(intern(&name)),
+            },
+        })
+    }
+
+    fn reason(&self, page: &Page) -> Option<DropReason> {
+        match self {
+            Self::Language {
+                keep,
+                min_confidence,
+                min_chars,
+            } => other_language(page, keep, *min_confidence, *min_chars).then_some(DropReason("other language")),
+            Self::Words {
+                words,
+                max_percent,
+                allow,
+            } => has_listed_words(page, words, *max_percent, *allow).then_some(DropReason("listed words")),
+            Self::Table {
+                scores,
+                min,
+                max,
+                reason,
+                ..
+            } => {
+                let score = scores.get(&page.url)?;
+                (!(*min..=*max).contains(score)).then_some(*reason)
+            }
+        }
+    }
+
+    fn keeps(&self, picture: &PagePicture) -> bool {
+        let Self::Table {
+            scores,
+            min,
+            max,
+            keep_unknown,
+            ..
+        } = self
+        else {
+            return true;
+        };
+        scores
+            .get(&picture.url)
+            .map_or(*keep_unknown, |score| (*min..=*max).contains(score))
+    }
+}
+
+/// The page's statement counts unless its words clearly say otherwise: many pages state a language they are not in.
+fn other_language(page: &Page, keep: &[String], min_confidence: f64, min_chars: usize) -> bool {
+    let stated = page
+        .language
+        .split(['-', '_'])
+        .next()
+        .unwrap_or_default()
+        .to_lowercase();
+    let found = (page.text.chars().count() >= min_chars)
+        .then(|| whatlang::detect(&page.text))
+        .flatten()
+        .filter(|found| found.confidence() >= min_confidence);
+    match found {
+        Some(found) => !keep.iter().any(|code| three_letters(code) == found.lang().code()),
+        None => !stated.is_empty() && !keep.contains(&stated),
+    }
+}
+
+/// The detector's code of a language. ISO 639-1 to 639-3 for the languages it knows; others stay as they are.
+fn three_letters(code: &str) -> &str {
+    const CODES: &[(&str, &str)] = &[
+        ("af", "afr"),
+        ("ar", "ara"),
+        ("az", "aze"),
+        ("be", "bel"),
+        ("bg", "bul"),
+        ("bn", "ben"),
+        ("ca", "cat"),
+        ("cs", "ces"),
+        ("da", "dan"),
+        ("de", "deu"),
+        ("el", "ell"),
+        ("en", "eng"),
+        ("eo", "epo"),
+        ("es", "spa"),
+        ("et", "est"),
+        ("fa", "pes"),
+        ("fi", "fin"),
+        ("fr", "fra"),
+        ("gu", "guj"),
+        ("he", "heb"),
+        ("hi", "hin"),
+        ("hr", "hrv"),
+        ("hu", "hun"),
+        ("hy", "hye"),
+        ("id", "ind"),
+        ("it", "ita"),
+        ("ja", "jpn"),
+        ("jv", "jav"),
+        ("ka", "kat"),
+        ("km", "khm"),
+        ("kn", "kan"),
+        ("ko", "kor"),
+        ("la", "lat"),
+        ("lt", "lit"),
+        ("lv", "lav"),
+        ("mk", "mkd"),
+        ("ml", "mal"),
+        ("mr", "mar"),
+        ("my", "mya"),
+        ("nb", "nob"),
+        ("ne", "nep"),
+        ("nl", "nld"),
+        ("no", "nob"),
+        ("or", "ori"),
+        ("pa", "pan"),
+        ("pl", "pol"),
+        ("pt", "por"),
+        ("ro", "ron"),
+        ("ru", "rus"),
+        ("si", "sin"),
+        ("sk", "slk"),
+        ("sl", "slv"),
+        ("sn", "sna"),
+        ("sr", "srp"),
+        ("sv", "swe"),
+        ("ta", "tam"),
+        ("te", "tel"),
+        ("th", "tha"),
+        ("tk", "tuk"),
+        ("tl", "tgl"),
+        ("tr", "tur"),
+        ("uk", "ukr"),
+        ("ur", "urd"),
+        ("uz", "uzb"),
+        ("vi", "vie"),
+        ("yi", "yid"),
+        ("zh", "cmn"),
+        ("zu", "zul"),
+        ("ak", "aka"),
+        ("am", "amh"),
+    ];
+    CODES
+        .iter()
+        .find(|(two, _)| *two == code)
+        .map_or(code, |(_, three)| three)
+}
+
+fn has_listed_words(page: &Page, listed: &std::collections::HashSet<String>, max_percent: f64, allow: usize) -> bool {
+    let of_pictures = page
+        .pictures
+        .iter()
+        .flat_map(|picture| [&picture.alt, &picture.caption, &picture.title, &picture.url]);
+    let texts = [&page.url, &page.title, &page.heading, &page.text]
+        .into_iter()
+        .chain(of_pictures);
+    let (mut words, mut found) = (0_usize, 0_usize);
+    for text in texts {
+        for word in text
+            .split(|letter: char| !letter.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+        {
+            words += 1;
+            found += usize::from(listed.contains(&word.to_lowercase()));
+        }
+    }
+    allow < found && max_percent < 100.0 * found as f64 / words as f64
+}
+
+/// Names of filters are counted like the stages' own reasons, which live as long as the program; there are a handful.
+fn intern(name: &str) -> &'static str {
+    Box::leak(name.to_owned().into_boxed_str())
+}
+
+fn read_scores(path: &Path) -> anyhow::Result<HashMap<String, f64>> {
+    let file: std::fs::File = fs_err::File::open(path)?.into_parts().0;
+    let of_file = || format!("`{}` is no table of scores", path.display());
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .and_then(ParquetRecordBatchReaderBuilder::build)
+        .with_context(of_file)?;
+    let mut scores = BTreeMap::new();
+    for batch in reader {
+        add_scores(&batch.with_context(of_file)?, &mut scores).with_context(of_file)?;
+    }
+    Ok(scores.into_iter().collect())
+}
+
+fn add_scores(batch: &RecordBatch, scores: &mut BTreeMap<String, f64>) -> anyhow::Result<()> {
+    let column = |name: &str| {
+        batch.column_by_name(name).ok_or_else(|| {
+            anyhow!("column `{name}` is missing\nhint: the columns `url` (text) and `score` (float) are read")
+        })
+    };
+    let (urls, values) = (column("url")?, column("score")?);
+    let Some(urls) = urls.as_string_opt::<i32>() else {
+        bail!("column `url` holds {}, but text is needed", urls.data_type());
+    };
+    let value = |row: usize| match values.data_type() {
+        DataType::Float32 => Ok(f64::from(values.as_primitive::<Float32Type>().value(row))),
+        DataType::Float64 => Ok(values.as_primitive::<Float64Type>().value(row)),
+        other => Err(anyhow!(
+            "column `score` holds {other}, but floating-point numbers are needed"
+        )),
+    };
+    for row in 0..batch.num_rows() {
+        if !urls.is_null(row) && !values.is_null(row) {
+            scores.insert(urls.value(row).to_owned(), value(row)?);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{Float64Array, StringArray};
+    use parquet::arrow::ArrowWriter;
+
+    use super::*;
+
+    const ENGLISH: &str =
+        "The quick brown fox jumps over the lazy dog while the children are playing in the garden behind the house.";
+    const GERMAN: &str =
+        "Der schnelle braune Fuchs springt über den faulen Hund, während die Kinder im Garten hinter dem Haus spielen.";
+
+    fn page(language: &str, text: &str) -> Page {
+        Page {
+            language: language.into(),
+            text: text.into(),
+            ..Page::default()
+        }
+    }
+
+    fn reason(config: FilterConfig, page: Page) -> Option<&'static str> {
+        match Filters::new(&[config]).unwrap().process(page).unwrap() {
+            Outcome::Keep(_) => None,
+            Outcome::Drop(reason) => Some(reason.0),
+        }
+    }
+
+    #[test]
+    fn words_outweigh_the_stated_language_and_short_texts_do_not() {
+        let english = || FilterConfig::Language {
+            keep: vec!["en".into()],
+            min_confidence: 0.8,
+            min_chars: 40,
+        };
+        assert_eq!(reason(english(), page("", ENGLISH)), None);
+        assert_eq!(reason(english(), page("de", ENGLISH)), None);
+        assert_eq!(reason(english(), page("en-GB", GERMAN)), Some("other language"));
+        assert_eq!(reason(english(), page("en-GB", "Hallo")), None);
+        assert_eq!(reason(english(), page("de", "Hallo")), Some("other language"));
+        assert_eq!(reason(english(), page("", "Hallo")), None);
+    }
+
+    #[test]
+    fn listed_words_count_by_share() {
+        let words = |allow, max_percent| FilterConfig::Words {
+            words: vec!["Casino".into()],
+            file: None,
+            max_percent,
+            allow,
+        };
+        let text = "casino casino and eight other words that mean nothing";
+        assert_eq!(reason(words(0, 10.0), page("", text)), Some("listed words"));
+        assert_eq!(reason(words(2, 10.0), page("", text)), None);
+        assert_eq!(reason(words(0, 50.0), page("", text)), None);
+    }
+
+    #[test]
+    fn scores_of_pages_and_pictures_come_from_a_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("scores.parquet");
+        let batch = RecordBatch::try_from_iter([
+            (
+                "url",
+                Arc::new(StringArray::from(vec!["p", "a", "b"])) as arrow_array::ArrayRef,
+            ),
+            ("score", Arc::new(Float64Array::from(vec![0.1, 0.2, 0.9]))),
+        ])
+        .unwrap();
+        let mut writer = ArrowWriter::try_new(std::fs::File::create(&file).unwrap(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let below = |max| FilterConfig::Table {
+            name: "unsafe".into(),
+            file: file.clone(),
+            min: None,
+            max: Some(max),
+            keep_unknown: true,
+        };
+        let picture = |url: &str| PagePicture {
+            url: url.into(),
+            ..PagePicture::default()
+        };
+        let page = Page {
+            url: "p".into(),
+            pictures: vec![picture("a"), picture("b"), picture("c")],
+            ..Page::default()
+        };
+        assert_eq!(reason(below(0.05), page.clone()), Some("unsafe"));
+        let Outcome::Keep(kept) = Filters::new(&[below(0.5)]).unwrap().process(page).unwrap() else {
+            panic!("the page is kept");
+        };
+        let urls: Vec<&str> = kept.pictures.iter().map(|picture| picture.url.as_str()).collect();
+        assert_eq!(urls, ["a", "c"]);
+    }
+}

@@ -1,0 +1,197 @@
+//! Pairs across the corpus: a picture and its nearest neighbours by several encoders, with hard negatives from the same neighbourhood
+//! (MegaPairs, arXiv 2412.14475, section 3.1). Pages limit what can be paired; encoders do not.
+//!
+//! Exact within a cluster: pictures go to the nearest of a few centers, which are pictures of the corpus chosen by hash.
+//! A small corpus has one cluster and every neighbour is found.
+
+use std::collections::BTreeMap;
+
+use magiclens_data::ImageId;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::encoder::similarity;
+use crate::page::{Described, ImagePair, Origin};
+use crate::pair::rounded;
+
+/// Which neighbours become pairs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NeighbourConfig {
+    /// Whether pairs across the corpus are made at all.
+    pub enabled: bool,
+    /// The encoders, each with its band of similarity.
+    pub encoders: Vec<NeighbourBand>,
+    /// Targets that a picture gets by one encoder, best first.
+    pub targets_per_picture: usize,
+    /// Hard negatives of a pair: the next neighbours. MegaPairs trains with four.
+    pub hard_negatives: usize,
+    /// Pictures a cluster should have; the work of a cluster grows with its square.
+    pub cluster_size: usize,
+    /// Clusters that a picture joins, nearest first, so that neighbours across a border meet.
+    pub clusters_per_picture: usize,
+}
+
+/// The band of similarity of one encoder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NeighbourBand {
+    /// The encoder's name.
+    pub encoder: String,
+    /// Neighbours below it are none. MegaPairs: 0.8 of EVA-CLIP's similarity.
+    pub min: f32,
+    /// Neighbours above it are copies. MegaPairs: 0.96.
+    pub max: f32,
+}
+
+impl Default for NeighbourConfig {
+    fn default() -> Self {
+        let band = |encoder: &str, min, max| NeighbourBand {
+            encoder: encoder.into(),
+            min,
+            max,
+        };
+        Self {
+            enabled: true,
+            encoders: vec![
+                band("image", 0.6, 0.96),
+                band("look", 0.8, 0.98),
+                band("text", 0.6, 0.96),
+            ],
+            targets_per_picture: 2,
+            hard_negatives: 4,
+            cluster_size: 20_000,
+            clusters_per_picture: 2,
+        }
+    }
+}
+
+/// A picture of a cluster.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The picture.
+    pub described: Described,
+    /// Its unit vector by the cluster's encoder, or zeros.
+    pub vector: Vec<f32>,
+}
+
+/// The clusters that a vector joins: the nearest centers, first the nearest; of equal ones the first.
+pub fn clusters_of(vector: &[f32], centers: &[Vec<f32>], count: usize) -> Vec<usize> {
+    let mut ranked: Vec<(usize, f32)> = centers
+        .iter()
+        .map(|center| similarity(vector, center))
+        .enumerate()
+        .collect();
+    ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    ranked.into_iter().take(count).map(|(cluster, _)| cluster).collect()
+}
+
+/// The pairs of a cluster, in the order of query and rank. Members of one page are no pairs: the page makes those.
+pub fn neighbour_pairs(members: &[Member], band: &NeighbourBand, config: &NeighbourConfig) -> Vec<ImagePair> {
+    let pairs: Vec<Vec<ImagePair>> = members
+        .par_iter()
+        .map(|query| pairs_of(query, members, band, config))
+        .collect();
+    pairs.into_iter().flatten().collect()
+}
+
+fn pairs_of(query: &Member, members: &[Member], band: &NeighbourBand, config: &NeighbourConfig) -> Vec<ImagePair> {
+    let wanted = config.targets_per_picture + config.hard_negatives;
+    let is_other = |member: &&Member| {
+        member.described.picture != query.described.picture && member.described.page_url != query.described.page_url
+    };
+    let in_band = members.iter().filter(is_other).filter_map(|member| {
+        let found = similarity(&query.vector, &member.vector);
+        (band.min < found && found < band.max).then_some((member, found))
+    });
+    let mut near: Vec<(&Member, f32)> = in_band.collect();
+    near.sort_by(|a, b| b.1.total_cmp(&a.1).then(key(a.0).cmp(&key(b.0))));
+    // A picture that stands on several pages is one neighbour.
+    let mut seen = Vec::new();
+    near.retain(|(member, _)| {
+        let is_new = seen.len() < wanted && !seen.contains(&member.described.picture);
+        if is_new {
+            seen.push(member.described.picture);
+        }
+        is_new
+    });
+    let (targets, rest) = near.split_at(config.targets_per_picture.min(near.len()));
+    let pair = |(target, found): &(&Member, f32)| ImagePair {
+        query: query.described.clone(),
+        target: target.described.clone(),
+        origin: Origin::Neighbour(band.encoder.clone()),
+        scores: BTreeMap::from([(band.encoder.clone(), rounded(*found))]),
+        hard_negatives: rest.iter().map(|(member, _)| member.described.clone()).collect(),
+    };
+    targets.iter().map(pair).collect()
+}
+
+fn key(member: &Member) -> (ImageId, &str) {
+    (member.described.picture, &member.described.page_url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::page::Metadata;
+
+    fn member(n: u8, page: &str, angle: f32) -> Member {
+        let described = Described {
+            picture: ImageId::from_bytes([n; 16]),
+            shard: 0,
+            url: String::new(),
+            page_url: page.into(),
+            width: 1,
+            height: 1,
+            figure: None,
+            position: 0,
+            licence: String::new(),
+            metadata: Metadata::default(),
+        };
+        Member {
+            described,
+            vector: vec![angle.cos(), angle.sin()],
+        }
+    }
+
+    #[test]
+    fn the_band_and_other_pages_only() {
+        let members = [
+            member(1, "a", 0.0),
+            member(2, "a", 0.3),  // on the same page
+            member(3, "b", 0.01), // a copy
+            member(4, "b", 0.3),
+            member(5, "c", 0.4),
+            member(6, "d", 0.5),
+            member(4, "e", 0.3), // the fourth, on another page
+            member(7, "f", 1.5), // far
+        ];
+        let band = NeighbourBand {
+            encoder: "look".into(),
+            min: 0.8,
+            max: 0.99,
+        };
+        let config = NeighbourConfig {
+            targets_per_picture: 2,
+            hard_negatives: 1,
+            ..NeighbourConfig::default()
+        };
+        let found = neighbour_pairs(&members, &band, &config);
+        let of_first: Vec<_> = found
+            .iter()
+            .filter(|pair| pair.query.picture == members[0].described.picture)
+            .collect();
+        let targets: Vec<u8> = of_first.iter().map(|pair| pair.target.picture.to_bytes()[0]).collect();
+        assert_eq!(targets, [4, 5]);
+        assert_eq!(of_first[0].hard_negatives[0].picture.to_bytes()[0], 6);
+        assert_eq!(of_first[0].scores["look"], rounded(0.3_f32.cos()));
+        assert_eq!(of_first[0].origin, Origin::Neighbour("look".into()));
+    }
+
+    #[test]
+    fn vectors_join_the_nearest_centers() {
+        let centers = [vec![1.0, 0.0], vec![0.0, 1.0], vec![-1.0, 0.0], vec![1.0, 0.0]];
+        assert_eq!(clusters_of(&[0.9, 0.1], &centers, 2), [0, 3]);
+        assert_eq!(clusters_of(&[0.0, 0.0], &centers, 1), [0]);
+    }
+}

@@ -1,0 +1,183 @@
+//! Step `fetch`: asks servers for the pictures that pages show and the input lacks. Publishes what came and why the rest did not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::fetch::Fetched;
+use crate::filter::Filters;
+use crate::page::RawPicture;
+use crate::rows::{self, Row};
+use crate::run::{Run, Step, Task, Tools, Work, table_name};
+use crate::steps::folder;
+use crate::steps::reading::{Files, LocalEntry, each_chunk};
+
+/// What became of an address. The row's bytes are the file, if it came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Answer {
+    final_url: String,
+    content_type: String,
+    robots_tags: Vec<String>,
+    /// The hash of the file; empty if there is none.
+    hash: String,
+    /// Why there is no file; empty if there is one.
+    reason: String,
+    detail: String,
+    retryable: bool,
+}
+
+pub(crate) fn run(work: &mut Work<'_>, tools: &mut Tools) -> anyhow::Result<()> {
+    let config = work.run.config();
+    let known = earlier(work)?;
+    let wanted = missing(work, tools.filters(config)?)?;
+    let (old, new): (Vec<String>, Vec<String>) = wanted.into_iter().partition(|url| known.contains_key(url));
+    let fetcher = tools.fetcher(config)?;
+    work.publish_table(folder::FETCHED, |work, writer| {
+        // What came before stands as it was: only the failed are asked for again.
+        for url in &old {
+            writer.push(known[url].clone())?;
+            count(work, &known[url].parse::<Answer>()?);
+        }
+        let mut failed = None;
+        fetcher.fetch(new, &mut |fetched| {
+            let row = row_of(fetched).and_then(|row| {
+                count(work, &row.parse::<Answer>()?);
+                writer.push(row)
+            });
+            failed = failed.take().or(row.err());
+        });
+        failed.map_or(Ok(()), Err)
+    })
+}
+
+/// The addresses that a page of the shard shows and the shard does not hold, each once, in order.
+fn missing(work: &mut Work<'_>, filters: &Filters) -> anyhow::Result<BTreeSet<String>> {
+    // The stages before are counted by the step `pages`, which runs them again.
+    let mut silent = Work {
+        run: work.run,
+        task: work.task,
+        tally: Default::default(),
+        numbers: BTreeMap::new(),
+    };
+    let local = LocalEntry::open(&silent)?;
+    let mut files = Files::of_entry(&mut silent, &local)?;
+    let mut missing = BTreeSet::new();
+    let limit = work.run.config().group.max_pictures_per_shard;
+    each_chunk(&mut silent, &local, filters, &mut |silent, pages| {
+        let config = silent.run.config();
+        for page in pages.iter().filter(|page| page.pictures.len() >= config.group.min_pictures) {
+            for picture in &page.pictures {
+                if missing.len() < limit && files.find(picture, config)?.is_err() && picture.url.starts_with("http") {
+                    missing.insert(picture.url.clone());
+                }
+            }
+        }
+        Ok(())
+    })?;
+    Ok(missing)
+}
+
+/// The rows of an earlier try that are worth keeping: all but the failures that may pass.
+fn earlier(work: &Work<'_>) -> anyhow::Result<BTreeMap<String, Row>> {
+    let name = table_name(folder::FETCHED, work.task);
+    let mut known = BTreeMap::new();
+    if work.run.store().exists(&name)? {
+        let local = work.run.store().local(&name)?;
+        for row in rows::read(local.path())? {
+            let row = row?;
+            if !row.parse::<Answer>()?.retryable {
+                known.insert(row.key.clone(), row);
+            }
+        }
+    }
+    Ok(known)
+}
+
+fn row_of(fetched: Fetched) -> anyhow::Result<Row> {
+    let (answer, bytes) = match fetched.result {
+        Ok(body) => {
+            let answer = Answer {
+                final_url: fetched.final_url,
+                content_type: body.content_type,
+                robots_tags: body.robots_tags,
+                hash: body.hash.to_string(),
+                reason: String::new(),
+                detail: String::new(),
+                retryable: false,
+            };
+            (answer, body.bytes.to_vec())
+        }
+        Err(failure) => {
+            let answer = Answer {
+                final_url: fetched.final_url,
+                content_type: String::new(),
+                robots_tags: Vec::new(),
+                hash: String::new(),
+                reason: failure.reason.0.to_owned(),
+                detail: failure.detail,
+                retryable: failure.retryable,
+            };
+            (answer, Vec::new())
+        }
+    };
+    Row::new(fetched.url, &answer, bytes)
+}
+
+fn count(work: &mut Work<'_>, answer: &Answer) {
+    if answer.reason.is_empty() {
+        work.tally.keep("fetch", 1);
+    } else {
+        work.tally.drop_named("fetch", &answer.reason);
+    }
+}
+
+/// Adds what was fetched for a shard to its files.
+pub(crate) fn add_fetched(work: &mut Work<'_>, files: &mut Files) -> anyhow::Result<()> {
+    if !work.run.config().fetch.allowed {
+        return Ok(());
+    }
+    let local = work.run.store().local(&table_name(folder::FETCHED, work.task))?;
+    for row in rows::read(local.path())? {
+        let row = row?;
+        let answer: Answer = row.parse()?;
+        if answer.reason.is_empty() {
+            let picture = RawPicture {
+                url: row.key,
+                content_type: answer.content_type,
+                bytes: row.bytes,
+                robots_tags: answer.robots_tags,
+            };
+            files.add(work, &picture)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a run ask again for what failed and may pass: those tasks, and all steps after them, are no longer done.
+///
+/// # Errors
+/// A place that cannot be read or written.
+pub(crate) fn retry(run: &Run) -> anyhow::Result<usize> {
+    let mut tasks = 0;
+    for task in 0..run.entries().len() {
+        let name = table_name(folder::FETCHED, task);
+        if !run.store().exists(&name)? {
+            continue;
+        }
+        let local = run.store().local(&name)?;
+        let mut again = false;
+        for row in rows::read(local.path())? {
+            again |= row?.parse::<Answer>()?.retryable;
+        }
+        if again {
+            run.forget(Task { step: Step::Fetch, task })?;
+            tasks += 1;
+        }
+    }
+    if tasks > 0 {
+        for plan in run.steps()?.into_iter().filter(|plan| plan.step != Step::Fetch).rev() {
+            (0..plan.tasks).try_for_each(|task| run.forget(Task { step: plan.step, task }))?;
+        }
+    }
+    Ok(tasks)
+}

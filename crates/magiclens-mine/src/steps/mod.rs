@@ -1,0 +1,47 @@
+//! The steps of a run, one file each: what a task reads, which stages it runs, what it publishes.
+
+pub(crate) mod centers;
+pub(crate) mod duplicates;
+pub(crate) mod fetch;
+pub(crate) mod neighbours;
+pub(crate) mod pages;
+pub(crate) mod pairs;
+mod reading;
+mod spill;
+pub(crate) mod triplets;
+
+use serde::{Deserialize, Serialize};
+
+use crate::page::Described;
+
+/// A page's group of pictures: what the step `pages` publishes. Its row's bytes are the pictures' vectors, each encoder's in turn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Group {
+    /// The page's id: the hash of its address.
+    pub(crate) page: String,
+    /// Its address.
+    pub(crate) url: String,
+    /// Its title.
+    pub(crate) title: String,
+    /// The wishes of its publisher that the run does not act on.
+    pub(crate) opt_outs: Vec<String>,
+    /// Its pictures, in their order.
+    pub(crate) pictures: Vec<Described>,
+    /// Widths of the vectors.
+    pub(crate) widths: Vec<usize>,
+}
+
+/// The folders of a run.
+pub(crate) mod folder {
+    pub(crate) const FETCHED: &str = "fetched";
+    pub(crate) const PAGES: &str = "pages";
+    pub(crate) const PICTURES: &str = "pictures";
+    pub(crate) const SIGHTINGS: &str = "sightings";
+    pub(crate) const SAMPLE: &str = "sample";
+    pub(crate) const VERDICTS: &str = "verdicts";
+    pub(crate) const CENTERS: &str = "centers";
+    pub(crate) const PAIRS: &str = "pairs";
+    pub(crate) const MEMBERS: &str = "members";
+    pub(crate) const NEIGHBOURS: &str = "neighbours";
+    pub(crate) const TRIPLETS: &str = "triplets";
+}

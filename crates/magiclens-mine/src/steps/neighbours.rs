@@ -1,0 +1,38 @@
+//! Step `neighbours`: the pictures of one cluster by one encoder, each paired with its nearest; pairs go to the query's shard.
+
+use std::time::Instant;
+
+use crate::encoder::unpack;
+use crate::neighbour::{Member, neighbour_pairs};
+use crate::rows::{self, Row, Shuffle};
+use crate::run::{Work, table_name};
+use crate::steps::{centers, folder};
+
+pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let config = &work.run.config().neighbour;
+    let clusters = centers::count(work.run)?.max(1);
+    let band = &config.encoders[work.task / clusters];
+    let mut members = Vec::new();
+    for shard in 0..work.run.entries().len() {
+        let local = work.run.store().local(&table_name(folder::MEMBERS, shard))?;
+        for row in rows::received(local.path(), work.task)? {
+            let row = row?;
+            let (vectors, _) = unpack(&row.bytes, &[row.bytes.len() / 2])?;
+            members.push(Member {
+                described: row.parse()?,
+                vector: vectors.into_iter().next().unwrap_or_default(),
+            });
+        }
+    }
+    work.count("members", members.len() as u64);
+    let mut shuffle = Shuffle::default();
+    let mut pairs = 0;
+    for pair in neighbour_pairs(&members, band, config) {
+        pairs += 1;
+        shuffle.send(pair.query.shard, Row::new(pair.query.picture.to_string(), &pair, Vec::new())?);
+    }
+    work.tally.keep("neighbours", pairs);
+    work.tally.spend("neighbours", start.elapsed().as_secs_f64());
+    work.publish_shuffle(folder::NEIGHBOURS, shuffle)
+}

@@ -1,0 +1,231 @@
+//! From an entry of the manifest to parsed pages with the pictures that may be content: what `fetch` and `pages` share.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use crate::clean::Markup;
+use crate::filter::Filters;
+use crate::html;
+use crate::input::{self, Record, Wanted};
+use crate::page::{Page, PagePicture, RawPage, RawPicture};
+use crate::run::Work;
+use crate::stage::{DropReason, Outcome, Stage};
+use crate::steps::spill::Spill;
+use crate::store::{self, LocalFile};
+
+/// The files of a task's entry, on this machine.
+pub(crate) struct LocalEntry {
+    files: Vec<LocalFile>,
+}
+
+impl LocalEntry {
+    pub(crate) fn open(work: &Work<'_>) -> anyhow::Result<Self> {
+        let entry = &work.run.entries()[work.task];
+        let files = entry.files.iter().map(|file| Ok(store::fetch(file)?)).collect::<anyhow::Result<_>>()?;
+        Ok(Self { files })
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        self.files.iter().map(|file| file.path().to_owned()).collect()
+    }
+}
+
+/// Parses the pages of an entry and gives them on in chunks, in their order, with the pictures that may be content.
+pub(crate) fn each_chunk(
+    work: &mut Work<'_>,
+    local: &LocalEntry,
+    filters: &Filters,
+    give: &mut dyn FnMut(&mut Work<'_>, Vec<Page>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let run = work.run;
+    let entry = &run.entries()[work.task];
+    let mut chunk = Chunk::default();
+    let chunk_bytes = run.config().group.chunk_bytes;
+    input::read(entry, &local.paths(), Wanted::Pages, &run.config().input, &mut |record| {
+        match record {
+            Record::Html(page) => {
+                work.tally.keep("read", 1);
+                work.count("html bytes", page.html.len() as u64);
+                chunk.bytes += page.html.len();
+                chunk.raw.push(Item::Raw(page));
+            }
+            Record::Page(page) => {
+                work.tally.keep("read", 1);
+                // A page without text: its addresses and words are what it takes.
+                chunk.bytes += page.pictures.iter().map(|picture| 64 + picture.url.len() + picture.alt.len()).sum::<usize>();
+                chunk.raw.push(Item::Parsed(page));
+            }
+            Record::Picture(_) => {}
+            Record::Rejected { item, reason } => {
+                tracing::debug!(item, reason = reason.0, "not read");
+                work.tally.drop("read", reason);
+            }
+        }
+        if chunk.bytes >= chunk_bytes {
+            give_chunk(work, filters, std::mem::take(&mut chunk), give)?;
+        }
+        Ok(())
+    })?;
+    give_chunk(work, filters, chunk, give)
+}
+
+#[derive(Default)]
+struct Chunk {
+    raw: Vec<Item>,
+    bytes: usize,
+}
+
+enum Item {
+    Raw(RawPage),
+    Parsed(Page),
+}
+
+fn give_chunk(
+    work: &mut Work<'_>,
+    filters: &Filters,
+    chunk: Chunk,
+    give: &mut dyn FnMut(&mut Work<'_>, Vec<Page>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let config = work.run.config();
+    let pages = work.tally.run(&Parse(&config.html), chunk.raw);
+    let pages = work.tally.run(&OptOut(&config.group.opt_outs), pages);
+    let pages = work.tally.run(filters, pages);
+    let pages = pages.into_iter().map(|page| clean_markup(work, page)).collect();
+    give(work, pages)
+}
+
+/// The page with the pictures that its markup does not betray, at most as many as a page may have.
+fn clean_markup(work: &mut Work<'_>, mut page: Page) -> Page {
+    let config = work.run.config();
+    let candidates: Vec<(String, PagePicture)> = page.pictures.drain(..).map(|picture| (page.url.clone(), picture)).collect();
+    let kept = work.tally.run(&Markup(&config.clean), candidates);
+    for (at, (_, picture)) in kept.into_iter().enumerate() {
+        if at < config.group.max_pictures {
+            page.pictures.push(picture);
+        } else {
+            work.tally.drop("page limit", DropReason("page has more pictures"));
+        }
+    }
+    page
+}
+
+/// Parses pages that are still HTML.
+struct Parse<'a>(&'a html::HtmlConfig);
+
+impl Stage for Parse<'_> {
+    type Item = Item;
+    type Output = Page;
+
+    fn name(&self) -> &'static str {
+        "parse"
+    }
+
+    fn process(&self, item: Item) -> anyhow::Result<Outcome<Page>> {
+        Ok(match item {
+            Item::Parsed(page) => Outcome::Keep(page),
+            Item::Raw(raw) => match html::parse(&raw, self.0) {
+                Ok(page) => Outcome::Keep(page),
+                Err(reason) => Outcome::Drop(reason),
+            },
+        })
+    }
+}
+
+/// Drops pages whose publisher wants their pictures left alone.
+struct OptOut<'a>(&'a [String]);
+
+impl Stage for OptOut<'_> {
+    type Item = Page;
+    type Output = Page;
+
+    fn name(&self) -> &'static str {
+        "opt-out"
+    }
+
+    fn process(&self, page: Page) -> anyhow::Result<Outcome<Page>> {
+        Ok(if page.opt_outs.iter().any(|wish| self.0.contains(wish)) {
+            Outcome::Drop(DropReason("publisher opted out"))
+        } else {
+            Outcome::Keep(page)
+        })
+    }
+}
+
+/// Where the files of pictures are.
+pub(crate) enum Files {
+    /// In an archive or fetched: on disk, by address.
+    Spilled(Spill),
+    /// In the folder of saved pages, and what was fetched.
+    Folder(PathBuf, Spill),
+}
+
+impl Files {
+    /// Gathers the pictures that an entry holds itself.
+    pub(crate) fn of_entry(work: &mut Work<'_>, local: &LocalEntry) -> anyhow::Result<Self> {
+        let run = work.run;
+        let entry = &run.entries()[work.task];
+        let mut spill = Spill::new(run.config().group.max_pictures_per_shard)?;
+        if let Some(root) = entry.root() {
+            return Ok(Self::Folder(root.into(), spill));
+        }
+        if !entry.may_hold_pictures() {
+            return Ok(Self::Spilled(spill));
+        }
+        input::read(entry, &local.paths(), Wanted::Pictures, &run.config().input, &mut |record| {
+            match record {
+                Record::Picture(picture) => {
+                    work.count("picture bytes in the archive", picture.bytes.len() as u64);
+                    keep_in(work, &mut spill, &picture)?;
+                }
+                // The pass over pages counts what is wrong with the archive; pictures that cannot be read are missed there.
+                Record::Html(_) | Record::Page(_) | Record::Rejected { .. } => {}
+            }
+            Ok(())
+        })?;
+        work.count("pictures in the archive", spill.len() as u64);
+        Ok(Self::Spilled(spill))
+    }
+
+    /// Adds a fetched picture.
+    pub(crate) fn add(&mut self, work: &mut Work<'_>, picture: &RawPicture) -> anyhow::Result<()> {
+        let (Self::Spilled(spill) | Self::Folder(_, spill)) = self;
+        keep_in(work, spill, picture)
+    }
+
+    /// The file of a picture of a page, under the first of its addresses that is there; else why there is none.
+    pub(crate) fn find(
+        &mut self,
+        picture: &PagePicture,
+        config: &crate::config::MineConfig,
+    ) -> anyhow::Result<Result<RawPicture, DropReason>> {
+        let mut reason = DropReason("file is not in the input");
+        for url in std::iter::once(&picture.url).chain(&picture.alternatives) {
+            let found = match self {
+                Self::Spilled(spill) => spill.get(url)?,
+                Self::Folder(root, spill) => match input::read_picture(root, url, &config.input) {
+                    Ok(Some(found)) => Some(found),
+                    Ok(None) => spill.get(url)?,
+                    Err(refused) => {
+                        reason = refused;
+                        None
+                    }
+                },
+            };
+            if let Some(found) = found {
+                let wishes: BTreeSet<String> = html::opt_outs(&found.robots_tags);
+                if wishes.iter().any(|wish| config.group.opt_outs.contains(wish)) {
+                    return Ok(Err(DropReason("publisher opted out")));
+                }
+                return Ok(Ok(found));
+            }
+        }
+        Ok(Err(reason))
+    }
+}
+
+fn keep_in(work: &mut Work<'_>, spill: &mut Spill, picture: &RawPicture) -> anyhow::Result<()> {
+    if !spill.put(picture)? {
+        work.tally.drop("find", DropReason("shard has more pictures"));
+    }
+    Ok(())
+}

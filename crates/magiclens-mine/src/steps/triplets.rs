@@ -1,0 +1,239 @@
+//! Step `triplets`: pairs of a shard, from its pages and from the corpus, to instructions, through the gates, to triplets.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Instant;
+
+use anyhow::anyhow;
+use magiclens_data::{ImageId, PictureAddress, Provenance, Triplet, write_triplets};
+
+use crate::gate::Gate;
+use crate::instruct::{Writer, template};
+use crate::language_model::write_instructions;
+use crate::page::{Described, ImagePair, Instruction, Origin};
+use crate::rows;
+use crate::run::{Run, STAGES, Tools, Work, table_name};
+use crate::stage::DropReason;
+use crate::steps::{Group, centers, folder};
+
+pub(crate) fn run(work: &mut Work<'_>, tools: &mut Tools) -> anyhow::Result<()> {
+    let config = work.run.config();
+    let context = Context {
+        gate: Gate::new(&config.gate),
+        models: encoder_names(work.run),
+        opt_outs: opt_outs(work)?,
+    };
+    let mut triplets = Triplets::default();
+    let mut seen = HashSet::new();
+    let mut chunk: Vec<ImagePair> = Vec::new();
+    let pairs = work.run.store().local(&table_name(folder::PAIRS, work.task))?;
+    for row in rows::read(pairs.path())? {
+        let pair: ImagePair = row?.parse()?;
+        if seen.insert((pair.query.picture, pair.target.picture)) {
+            chunk.push(pair);
+        }
+        if chunk.len() >= config.instruct.chunk_pairs {
+            instruct(work, tools, std::mem::take(&mut chunk), &context, &mut triplets)?;
+        }
+    }
+    for file in neighbour_files(work.run)? {
+        let local = work.run.store().local(&file)?;
+        for row in rows::received(local.path(), work.task)? {
+            let pair: ImagePair = row?.parse()?;
+            if !seen.insert((pair.query.picture, pair.target.picture)) {
+                work.tally.drop("neighbour pairs", DropReason("found before"));
+                continue;
+            }
+            work.tally.keep("neighbour pairs", 1);
+            chunk.push(pair);
+            if chunk.len() >= config.instruct.chunk_pairs {
+                instruct(work, tools, std::mem::take(&mut chunk), &context, &mut triplets)?;
+            }
+        }
+    }
+    instruct(work, tools, chunk, &context, &mut triplets)?;
+    let triplets = triplets.finish(work);
+    let new = work.run.store().create(&table_name(folder::TRIPLETS, work.task))?;
+    write_triplets(new.path(), &triplets)?;
+    Ok(new.publish()?)
+}
+
+fn neighbour_files(run: &Run) -> anyhow::Result<Vec<String>> {
+    if !run.config().neighbour.enabled {
+        return Ok(Vec::new());
+    }
+    let tasks = centers::count(run)? * run.config().neighbour.encoders.len();
+    Ok((0..tasks).map(|task| table_name(folder::NEIGHBOURS, task)).collect())
+}
+
+/// What all pairs of the shard share.
+struct Context {
+    gate: Gate,
+    models: Vec<String>,
+    /// The wishes of pages that the run keeps all the same, by page address.
+    opt_outs: HashMap<String, Vec<String>>,
+}
+
+fn encoder_names(run: &Run) -> Vec<String> {
+    let named = |encoder: &crate::encoder::EncoderConfig| {
+        let file = encoder.checkpoint.as_ref().and_then(|path| path.file_stem()).map(|stem| stem.to_string_lossy().into_owned());
+        format!("encoder:{}@{}", encoder.name, file.as_deref().unwrap_or("default"))
+    };
+    run.config().encoder.iter().map(named).collect()
+}
+
+fn opt_outs(work: &Work<'_>) -> anyhow::Result<HashMap<String, Vec<String>>> {
+    let local = work.run.store().local(&table_name(folder::PAGES, work.task))?;
+    let mut found = HashMap::new();
+    for row in rows::read(local.path())? {
+        let group: Group = row?.parse()?;
+        if !group.opt_outs.is_empty() {
+            found.insert(group.url, group.opt_outs);
+        }
+    }
+    Ok(found)
+}
+
+/// Instructions for a chunk of pairs, through the gates.
+fn instruct(
+    work: &mut Work<'_>,
+    tools: &mut Tools,
+    pairs: Vec<ImagePair>,
+    context: &Context,
+    triplets: &mut Triplets,
+) -> anyhow::Result<()> {
+    let config = work.run.config();
+    let start = Instant::now();
+    let mut written: Vec<Vec<Instruction>> = vec![Vec::new(); pairs.len()];
+    if config.instruct.asks_model() {
+        let ask = config.writer.as_ref().ok_or_else(|| anyhow!("there is no `[writer.model]`"))?;
+        let model = tools.writer(config)?.ok_or_else(|| anyhow!("there is no `[writer.model]`"))?;
+        for (at, answer) in write_instructions(model, &pairs, &ask.ask)?.into_iter().enumerate() {
+            match answer {
+                Ok(instructions) => {
+                    work.tally.keep("instruct by model", 1);
+                    written[at] = instructions;
+                }
+                Err(reason) => work.tally.drop("instruct by model", reason),
+            }
+        }
+    }
+    for (pair, mut instructions) in pairs.into_iter().zip(written) {
+        let mut passed = pass(work, context, &pair, std::mem::take(&mut instructions));
+        let wants_template = config.instruct.writers.contains(&Writer::Template)
+            || (config.instruct.writers.contains(&Writer::TemplateFallback) && passed.is_empty());
+        if wants_template {
+            let made = template::instruct(&pair, &config.template, config.seed);
+            if made.is_empty() {
+                work.tally.drop("instruct by template", DropReason("nothing true to say"));
+            } else {
+                work.tally.keep("instruct by template", 1);
+            }
+            passed.extend(pass(work, context, &pair, made));
+        }
+        for instruction in passed {
+            triplets.add(&pair, instruction, context);
+        }
+    }
+    work.tally.spend("instruct", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn pass(work: &mut Work<'_>, context: &Context, pair: &ImagePair, instructions: Vec<Instruction>) -> Vec<Instruction> {
+    let mut passed: Vec<Instruction> = Vec::new();
+    for instruction in instructions {
+        match context.gate.check(pair, &instruction, &passed) {
+            Ok(()) => {
+                work.tally.keep("gate", 1);
+                passed.push(instruction);
+            }
+            Err(reason) => work.tally.drop("gate", reason),
+        }
+    }
+    passed
+}
+
+/// The triplets of a shard. One instruction about one query picture is one triplet, however many pictures answer it.
+#[derive(Default)]
+struct Triplets {
+    triplets: BTreeMap<(ImageId, String), Triplet>,
+}
+
+impl Triplets {
+    fn add(&mut self, pair: &ImagePair, instruction: Instruction, context: &Context) {
+        let key = (pair.query.picture, instruction.text.to_lowercase());
+        let triplet = self.triplets.entry(key).or_insert_with(|| begin(pair, &instruction, context));
+        if !triplet.targets.contains(&pair.target.picture) {
+            triplet.targets.push(pair.target.picture);
+        }
+        let address = |described: &Described| (described.picture, address(described, context));
+        triplet.provenance.urls.extend([address(&pair.query), address(&pair.target)]);
+        for negative in &pair.hard_negatives {
+            if !triplet.hard_negatives.contains(&negative.picture) {
+                triplet.hard_negatives.push(negative.picture);
+            }
+        }
+    }
+
+    /// In the order of query and instruction, so that nothing depends on the order of work.
+    fn finish(self, work: &mut Work<'_>) -> Vec<Triplet> {
+        let triplets: Vec<Triplet> = self.triplets.into_values().map(finished).collect();
+        work.count("triplets", triplets.len() as u64);
+        work.count("targets", triplets.iter().map(|triplet| triplet.targets.len() as u64).sum());
+        triplets
+    }
+}
+
+fn finished(mut triplet: Triplet) -> Triplet {
+    triplet.targets.sort_unstable();
+    triplet.hard_negatives.sort_unstable();
+    let (query, targets) = (triplet.query, triplet.targets.clone());
+    triplet.hard_negatives.retain(|id| *id != query && !targets.contains(id));
+    let licences: std::collections::BTreeSet<String> = triplet
+        .provenance
+        .urls
+        .values()
+        .map(|address| address.licence.clone())
+        .filter(|licence| !licence.is_empty())
+        .collect();
+    triplet.provenance.licence = licences.into_iter().collect::<Vec<_>>().join(" AND ");
+    triplet
+}
+
+fn begin(pair: &ImagePair, instruction: &Instruction, context: &Context) -> Triplet {
+    let mut models = context.models.clone();
+    if let Some(model) = instruction.generator.strip_prefix("model:") {
+        models.push(format!("writer:{model}"));
+    }
+    let page = match pair.origin {
+        Origin::Page => pair.query.page_url.clone(),
+        Origin::Neighbour(_) => String::new(),
+    };
+    Triplet {
+        query: pair.query.picture,
+        instruction: instruction.text.clone(),
+        targets: Vec::new(),
+        relation: instruction.relation.clone(),
+        hard_negatives: Vec::new(),
+        provenance: Provenance {
+            source: pair.query.page_url.clone(),
+            generator: instruction.generator.clone(),
+            licence: String::new(),
+            models,
+            scores: pair.scores.clone(),
+            page,
+            urls: BTreeMap::new(),
+            prompt: instruction.prompt.clone(),
+            stages: STAGES.iter().map(|(name, version)| ((*name).to_owned(), *version)).collect(),
+        },
+    }
+}
+
+fn address(described: &Described, context: &Context) -> PictureAddress {
+    PictureAddress {
+        url: described.url.clone(),
+        page: described.page_url.clone(),
+        licence: described.licence.clone(),
+        opt_outs: context.opt_outs.get(&described.page_url).cloned().unwrap_or_default(),
+    }
+}
+
