@@ -1,0 +1,351 @@
+//! Cuts the bytes of a WARC file into records, and finds the next good record behind a bad one.
+//!
+//! A record's length is believed if a record, the end of a gzip member or the end of the file follows where it says. If not,
+//! the record is lost, and the next record's first line is looked for from the start of the lost one's content.
+
+use std::io::{self, Read, Seek};
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use regex::bytes::Regex;
+
+use super::InputConfig;
+use super::feed::{CUT_OFF, Feed, Stop, UNREADABLE};
+use super::fields;
+use crate::stage::DropReason;
+
+const WRONG_LENGTH: DropReason = DropReason("wrong record length");
+const NO_LENGTH: DropReason = DropReason("record without a length");
+const TOO_LARGE: DropReason = DropReason("record too large");
+const ENDLESS_HEADERS: DropReason = DropReason("endless record headers");
+
+/// The first line of a record and the name of its first field.
+static RECORD_LINE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?-u)WARC/[01]\.[0-9]{1,2}[ \t]*\r?\n[A-Za-z-]{1,40}[ \t]*:").expect("a valid pattern")
+});
+/// More bytes than a record line can have: so much is kept of what has been searched in vain.
+const RECORD_LINE_BYTES: usize = 80;
+const VERSION_START: &[u8] = b"WARC/";
+/// What is looked at behind a record: an empty line twice, and the start of the next record.
+const BEHIND_BYTES: usize = 4 + VERSION_START.len();
+
+/// The parts of a record's header that are needed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Head {
+    /// Where the record lies in its file: its own offset, or that of its gzip member.
+    pub(super) offset: u64,
+    /// `WARC-Type`: "response", ...
+    pub(super) kind: String,
+    /// `WARC-Target-URI`, without angle brackets.
+    pub(super) address: String,
+    /// `Content-Type`.
+    pub(super) content_type: String,
+}
+
+/// What the next stretch of a file is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Item {
+    /// A whole record; its content is at [`Records::block`].
+    Record(Head),
+    /// Something that could not be read.
+    Lost(Head, DropReason),
+}
+
+/// The records of a WARC file.
+pub(super) struct Records<R> {
+    feed: Feed<R>,
+    max_record_bytes: usize,
+    max_header_bytes: usize,
+    block: Range<usize>,
+    /// True from a loss to the next whole record: what lies between is one loss.
+    is_lost: bool,
+    /// True if what comes next in the feed does not continue what is there.
+    is_broken: bool,
+}
+
+/// Where the content of a record ends.
+enum End {
+    /// Where its header says.
+    Good,
+    /// It is lost; the search goes on so far behind the record's start.
+    At(usize, DropReason),
+    /// It is lost together with all that is in the feed.
+    Broken(DropReason),
+}
+
+impl<R: Read + Seek> Records<R> {
+    /// The records of `file`; `named_gz` if its name says that it is compressed.
+    pub(super) fn new(file: R, named_gz: bool, config: &InputConfig) -> io::Result<Self> {
+        Ok(Self {
+            feed: Feed::new(file, named_gz, config)?,
+            max_record_bytes: config.max_record_bytes,
+            max_header_bytes: config.max_header_bytes,
+            block: 0..0,
+            is_lost: false,
+            is_broken: false,
+        })
+    }
+
+    /// The content of the record that [`Records::next`] gave last.
+    pub(super) fn block(&self) -> &[u8] {
+        &self.feed.available()[self.block.clone()]
+    }
+
+    /// The next record or loss; none at the end of the file.
+    pub(super) fn next(&mut self) -> io::Result<Option<Item>> {
+        self.leave_record();
+        loop {
+            match self.find_record()? {
+                Found::Record => {}
+                Found::Nothing => return Ok(None),
+                Found::Loss(_) if self.is_lost => {}
+                Found::Loss(reason) => {
+                    self.is_lost = true;
+                    return Ok(Some(Item::Lost(
+                        Head {
+                            offset: self.feed.offset(),
+                            ..Head::default()
+                        },
+                        reason,
+                    )));
+                }
+            }
+            if !self.is_at_record() {
+                continue;
+            }
+            let offset = self.feed.offset();
+            let mut head = Head {
+                offset,
+                ..Head::default()
+            };
+            let lost = match self.read_record(&mut head)? {
+                Ok(()) => {
+                    self.is_lost = false;
+                    self.feed.note_record();
+                    return Ok(Some(Item::Record(head)));
+                }
+                Err(reason) => reason,
+            };
+            // The stretch behind a loss may look like a record and be none: only what has an address is another loss.
+            if !self.is_lost || !head.address.is_empty() {
+                self.is_lost = true;
+                return Ok(Some(Item::Lost(head, lost)));
+            }
+        }
+    }
+
+    fn leave_record(&mut self) {
+        if self.is_broken {
+            self.feed.clear();
+        } else {
+            self.feed.consume(self.block.end);
+        }
+        self.is_broken = false;
+        self.block = 0..0;
+    }
+
+    fn is_at_record(&self) -> bool {
+        self.feed.available().starts_with(VERSION_START)
+    }
+
+    /// Brings the next record line to the front of the feed.
+    fn find_record(&mut self) -> io::Result<Found> {
+        let mut is_garbage = false;
+        loop {
+            let bytes = self.feed.available();
+            let blank = bytes
+                .iter()
+                .position(|byte| !matches!(byte, b'\r' | b'\n' | b' ' | 0))
+                .unwrap_or(bytes.len());
+            self.feed.consume(blank);
+            let bytes = self.feed.available();
+            if let Some(line) = RECORD_LINE.find(bytes) {
+                let skipped = line.start();
+                self.feed.consume(skipped);
+                return Ok(if is_garbage || 0 < skipped {
+                    Found::Loss(UNREADABLE)
+                } else {
+                    Found::Record
+                });
+            }
+            let searched = bytes.len().saturating_sub(RECORD_LINE_BYTES);
+            is_garbage |= 0 < searched;
+            self.feed.consume(searched);
+            match self.feed.want(self.feed.available().len() + 1)? {
+                None | Some(Stop::Member) => {}
+                Some(Stop::Damage(reason)) => {
+                    self.feed.clear();
+                    return Ok(Found::Loss(reason));
+                }
+                Some(Stop::End) => {
+                    is_garbage |= !self.feed.available().is_empty();
+                    self.feed.clear();
+                    return Ok(if is_garbage {
+                        Found::Loss(UNREADABLE)
+                    } else {
+                        Found::Nothing
+                    });
+                }
+            }
+        }
+    }
+
+    /// Reads the record at the front of the feed. If it is lost, the feed stands where the search is to go on.
+    fn read_record(&mut self, head: &mut Head) -> io::Result<Result<(), DropReason>> {
+        let header_bytes = match self.read_header()? {
+            Ok(bytes) => bytes,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let length = match self.parse_header(header_bytes, head) {
+            Ok(length) => length,
+            Err(reason) => {
+                self.feed.consume(header_bytes);
+                return Ok(Err(reason));
+            }
+        };
+        Ok(match self.find_end(header_bytes, header_bytes + length)? {
+            End::Good => {
+                self.block = header_bytes..header_bytes + length;
+                Ok(())
+            }
+            End::At(end, reason) => {
+                self.feed.consume(end);
+                Err(reason)
+            }
+            End::Broken(reason) => {
+                self.feed.clear();
+                Err(reason)
+            }
+        })
+    }
+
+    /// The length of the header, blank line included.
+    fn read_header(&mut self) -> io::Result<Result<usize, DropReason>> {
+        let mut searched = 0;
+        loop {
+            let bytes = self.feed.available();
+            let length = fields::header_length(bytes, searched);
+            searched = bytes.len();
+            let header = &bytes[..length.unwrap_or(searched).min(self.max_header_bytes + 1)];
+            // A header that was cut off runs into the next record's.
+            if let Some(next) = RECORD_LINE.find(&header[VERSION_START.len()..]) {
+                let skipped = next.start() + VERSION_START.len();
+                self.feed.consume(skipped);
+                return Ok(Err(CUT_OFF));
+            }
+            if self.max_header_bytes < header.len() {
+                self.feed.consume(VERSION_START.len());
+                return Ok(Err(ENDLESS_HEADERS));
+            }
+            if let Some(length) = length {
+                return Ok(Ok(length));
+            }
+            match self.feed.want(searched + 1)? {
+                None | Some(Stop::Member) => {}
+                Some(Stop::Damage(reason)) => {
+                    self.feed.clear();
+                    return Ok(Err(reason));
+                }
+                Some(Stop::End) => {
+                    self.feed.clear();
+                    return Ok(Err(CUT_OFF));
+                }
+            }
+        }
+    }
+
+    /// Fills in the head; returns the stated length.
+    fn parse_header(&self, header_bytes: usize, head: &mut Head) -> Result<usize, DropReason> {
+        let mut length = None;
+        for field in fields::parse(&self.feed.available()[..header_bytes]).1 {
+            if field.is("WARC-Type") {
+                head.kind = field.text().to_ascii_lowercase();
+            } else if field.is("WARC-Target-URI") {
+                let address = field.text();
+                head.address = address.trim_start_matches('<').trim_end_matches('>').to_owned();
+            } else if field.is("Content-Type") {
+                head.content_type = field.text();
+            } else if field.is("Content-Length") {
+                length = Some(field.text());
+            }
+        }
+        let digits = length.filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
+        // What has too many digits for a number is too large.
+        let length: usize = digits.ok_or(NO_LENGTH)?.parse().map_err(|_| TOO_LARGE)?;
+        if self.max_record_bytes < length {
+            Err(TOO_LARGE)
+        } else {
+            Ok(length)
+        }
+    }
+
+    /// Whether the content that starts at `start` ends at `end`, as its header says; if not, where to search on.
+    fn find_end(&mut self, start: usize, end: usize) -> io::Result<End> {
+        let mut boundary: Option<usize> = None;
+        let mut is_cut_off = false;
+        loop {
+            let all = end + BEHIND_BYTES;
+            let stop = self
+                .feed
+                .want(boundary.map_or(all, |at| at + VERSION_START.len()).min(all))?;
+            let available = self.feed.available();
+            if let Some(at) = boundary.filter(|at| at + VERSION_START.len() <= available.len()) {
+                if available[at..].starts_with(VERSION_START) {
+                    return Ok(End::At(at, WRONG_LENGTH));
+                }
+                boundary = None;
+            }
+            let is_whole = end <= available.len();
+            match stop {
+                None if available.len() < all => {}
+                None => break,
+                // The record's gzip member ends behind it, as it should.
+                Some(Stop::Member) if is_whole && is_blank(&available[end..]) => break,
+                // Members may be cut anywhere; but the next one may also start with a record.
+                Some(Stop::Member) => boundary = (!is_whole).then_some(available.len()),
+                // A whole record is good, though the checksum of its member is cut off.
+                Some(Stop::Damage(CUT_OFF)) if is_whole => {
+                    is_cut_off = true;
+                    break;
+                }
+                Some(Stop::Damage(reason)) => return Ok(End::Broken(reason)),
+                Some(Stop::End) if is_whole => break,
+                Some(Stop::End) => {
+                    return Ok(match self.find_line(start) {
+                        Some(line) => End::At(line, WRONG_LENGTH),
+                        None => End::At(available.len(), CUT_OFF),
+                    });
+                }
+            }
+        }
+        let behind = &self.feed.available()[end..];
+        let next = behind.trim_ascii_start();
+        if next.is_empty() || next.starts_with(VERSION_START) || behind.starts_with(b"\r\n\r\n") {
+            self.is_broken = is_cut_off;
+            return Ok(End::Good);
+        }
+        Ok(if is_cut_off {
+            End::Broken(WRONG_LENGTH)
+        } else {
+            End::At(self.find_line(start).unwrap_or(end), WRONG_LENGTH)
+        })
+    }
+
+    /// The first record line behind `start`.
+    fn find_line(&self, start: usize) -> Option<usize> {
+        RECORD_LINE
+            .find(&self.feed.available()[start..])
+            .map(|line| start + line.start())
+    }
+}
+
+/// What lies at the front of the feed.
+enum Found {
+    Record,
+    Loss(DropReason),
+    Nothing,
+}
+
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().is_empty()
+}

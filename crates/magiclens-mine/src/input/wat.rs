@@ -1,0 +1,478 @@
+//! WAT files: what a crawler noted about each page, as JSON in the `metadata` records of a WARC file.
+//!
+//! Common Crawl's extractor writes `IMG@/src` links with `alt` and `title`; it knows nothing of `srcset`, captions or the text around.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use url::Url;
+
+use super::archive::{REVISIT, for_each_item, item_name};
+use super::http_message::status_reason;
+use super::sniff;
+use super::{InputConfig, PAGE_TOO_LARGE, Record, cut, web_address};
+use crate::page::{Page, PagePicture};
+use crate::stage::DropReason;
+
+const BAD_JSON: DropReason = DropReason("not a WAT record");
+const NOT_HTML: DropReason = DropReason("not HTML");
+
+/// The attributes of `<img>` that hold its address, as they stand in the paths of links.
+const IMAGE_PATHS: [&str; 4] = ["IMG@/src", "IMG@/data-src", "IMG@/data-original", "IMG@/data-lazy-src"];
+/// `<meta>` names under which pages state their licence.
+const LICENCE_NAMES: [&str; 4] = ["dc.rights", "dc.license", "dcterms.rights", "dcterms.license"];
+
+/// Reads the pages of one file. `name` stands for it in what is rejected.
+pub(super) fn read(
+    name: &str,
+    path: &Path,
+    config: &InputConfig,
+    each: &mut dyn FnMut(Record) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    for_each_item(name, path, config, &mut |head, block| {
+        let page = match block {
+            Ok(block) if head.kind == "metadata" => parse_page(block, &head.address, config),
+            Ok(_) => return Ok(()),
+            Err(reason) => Err(reason),
+        };
+        match page {
+            Ok(Some(page)) => each(Record::Page(page)),
+            Ok(None) => Ok(()),
+            Err(reason) => each(Record::Rejected {
+                item: item_name(name, &head),
+                reason,
+            }),
+        }
+    })
+}
+
+/// The page that a record describes; none if it describes no response.
+fn parse_page(block: &[u8], address: &str, config: &InputConfig) -> Result<Option<Page>, DropReason> {
+    if config.max_page_bytes < block.len() {
+        return Err(PAGE_TOO_LARGE);
+    }
+    // `serde_json` refuses what is nested too deeply.
+    let Wat { envelope } = serde_json::from_slice(block).map_err(|_| BAD_JSON)?;
+    let header = envelope.header;
+    match header.kind.0.as_str() {
+        "response" => {}
+        "revisit" => return Err(REVISIT),
+        _ => return Ok(None),
+    }
+    let response = envelope.payload.response;
+    if let Some(reason) = response.message.status.0.parse().map_or(Some(BAD_JSON), status_reason) {
+        return Err(reason);
+    }
+    let content_type = response.header("Content-Type").unwrap_or_default();
+    let html = response.html.as_ref().ok_or(NOT_HTML)?;
+    if sniff::is_stated_other(content_type) || sniff::is_stated_picture(content_type) {
+        return Err(NOT_HTML);
+    }
+    let url = web_address(if header.address.0.is_empty() {
+        address
+    } else {
+        &header.address.0
+    })?;
+    Ok(Some(make_page(url, &response, html, config)))
+}
+
+fn make_page(url: Url, response: &Response, html: &Html, config: &InputConfig) -> Page {
+    let base = url.join(&html.head.base.0).unwrap_or_else(|_| url.clone());
+    let absolute = |link: &Link| {
+        let address = link.url.0.trim();
+        (!address.is_empty() && address.len() <= config.max_address_bytes)
+            .then(|| base.join(address).ok().and_then(|url| web_address(url.as_str()).ok()))
+            .flatten()
+            .map(String::from)
+    };
+    let picture = |link: &Link| {
+        Some(PagePicture {
+            url: absolute(link)?,
+            alt: cut(link.alt.0.clone(), config.max_text_bytes),
+            title: cut(link.title.0.clone(), config.max_text_bytes),
+            ..PagePicture::default()
+        })
+    };
+    let is_image = |link: &&Link| IMAGE_PATHS.iter().any(|path| link.path.0.eq_ignore_ascii_case(path));
+    let is_licence = |link: &&Link| {
+        link.rel
+            .0
+            .split_ascii_whitespace()
+            .any(|rel| rel.eq_ignore_ascii_case("license"))
+    };
+    let licence_link = html
+        .head
+        .links
+        .iter()
+        .chain(&html.links)
+        .filter(is_licence)
+        .find_map(absolute);
+    let licence = licence_link.or_else(|| LICENCE_NAMES.iter().find_map(|name| html.head.meta(name)));
+    let title = Some(html.head.title.0.clone()).filter(|title| !title.trim().is_empty());
+    Page {
+        title: cut(
+            title.or_else(|| html.head.meta("og:title")).unwrap_or_default(),
+            config.max_text_bytes,
+        ),
+        language: html.head.meta("HTML@/lang").unwrap_or_default(),
+        licence: cut(licence.unwrap_or_default(), config.max_text_bytes),
+        opt_outs: opt_outs(response, &html.head),
+        pictures: html
+            .links
+            .iter()
+            .filter(is_image)
+            .filter_map(picture)
+            .take(config.max_pictures_per_page)
+            .collect(),
+        url: url.into(),
+        ..Page::default()
+    }
+}
+
+/// The wishes of the publisher in headers and `<meta>`, sorted. What is said to one crawler is taken to be said to all.
+fn opt_outs(response: &Response, head: &HtmlHead) -> Vec<String> {
+    let headers = response
+        .headers
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case("X-Robots-Tag"))
+        .map(|(_, value)| &value.0);
+    let metas = head
+        .metas
+        .iter()
+        .filter(|meta| meta.name.0.eq_ignore_ascii_case("robots"))
+        .map(|meta| &meta.content.0);
+    let mut found = Vec::new();
+    for value in headers.chain(metas) {
+        for word in value.split([',', ':', ';']) {
+            match word.trim().to_ascii_lowercase().as_str() {
+                word @ ("noindex" | "noimageindex" | "noai" | "noimageai") => found.push(word.to_owned()),
+                "none" => found.push("noindex".to_owned()),
+                _ => {}
+            }
+        }
+    }
+    let reservations = [
+        response.header("tdm-reservation").map(str::to_owned),
+        head.meta("tdm-reservation"),
+    ];
+    if reservations.iter().flatten().any(|value| value.trim() == "1") {
+        found.push("tdm-reservation".to_owned());
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+#[derive(serde::Deserialize)]
+struct Wat {
+    #[serde(rename = "Envelope")]
+    envelope: Envelope,
+}
+
+#[derive(serde::Deserialize)]
+struct Envelope {
+    #[serde(rename = "WARC-Header-Metadata")]
+    header: WarcHeader,
+    #[serde(rename = "Payload-Metadata", default)]
+    payload: Payload,
+}
+
+#[derive(serde::Deserialize)]
+struct WarcHeader {
+    #[serde(rename = "WARC-Type", default)]
+    kind: Text,
+    #[serde(rename = "WARC-Target-URI", default)]
+    address: Text,
+}
+
+#[derive(Default, serde::Deserialize)]
+struct Payload {
+    #[serde(rename = "HTTP-Response-Metadata", default)]
+    response: Response,
+}
+
+#[derive(Default, serde::Deserialize)]
+struct Response {
+    #[serde(rename = "Response-Message", default)]
+    message: ResponseMessage,
+    #[serde(rename = "Headers", default, deserialize_with = "pairs")]
+    headers: Vec<(String, Text)>,
+    #[serde(rename = "HTML-Metadata")]
+    html: Option<Html>,
+}
+
+#[derive(Default, serde::Deserialize)]
+struct ResponseMessage {
+    #[serde(rename = "Status", default)]
+    status: Text,
+}
+
+#[derive(serde::Deserialize)]
+struct Html {
+    #[serde(rename = "Head", default)]
+    head: HtmlHead,
+    #[serde(rename = "Links", default)]
+    links: Vec<Link>,
+}
+
+#[derive(Default, serde::Deserialize)]
+struct HtmlHead {
+    #[serde(rename = "Title", default)]
+    title: Text,
+    #[serde(rename = "Base", default)]
+    base: Text,
+    #[serde(rename = "Metas", default)]
+    metas: Vec<Meta>,
+    #[serde(rename = "Link", default)]
+    links: Vec<Link>,
+}
+
+#[derive(serde::Deserialize)]
+struct Meta {
+    #[serde(default)]
+    name: Text,
+    #[serde(default)]
+    property: Text,
+    #[serde(default)]
+    content: Text,
+}
+
+#[derive(serde::Deserialize)]
+struct Link {
+    #[serde(default)]
+    path: Text,
+    #[serde(default)]
+    url: Text,
+    #[serde(default)]
+    alt: Text,
+    #[serde(default)]
+    title: Text,
+    #[serde(default)]
+    rel: Text,
+}
+
+impl Response {
+    /// The value of a header, whatever the case of its name.
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.0.as_str())
+    }
+}
+
+impl HtmlHead {
+    /// The content of the `<meta>` of that name or property, if it has any.
+    fn meta(&self, name: &str) -> Option<String> {
+        let is_named =
+            |meta: &&Meta| meta.name.0.eq_ignore_ascii_case(name) || meta.property.0.eq_ignore_ascii_case(name);
+        let contents = self.metas.iter().filter(is_named).map(|meta| meta.content.0.trim());
+        contents.filter(|content| !content.is_empty()).map(str::to_owned).next()
+    }
+}
+
+/// A value that ought to be a string. Numbers are taken as written, a list as its parts with commas (headers that came several
+/// times), anything else as nothing: an odd value costs itself, not the page.
+#[derive(Clone, Debug, Default)]
+struct Text(String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor).map(Self)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = String;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("a value")
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<String, E> {
+        Ok(value.to_owned())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<String, E> {
+        Ok(value)
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<String, E> {
+        Ok(String::new())
+    }
+
+    fn visit_unit<E>(self) -> Result<String, E> {
+        Ok(String::new())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<String, A::Error> {
+        let mut parts = Vec::new();
+        while let Some(Text(part)) = values.next_element()? {
+            parts.push(part);
+        }
+        Ok(parts.join(", "))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut values: A) -> Result<String, A::Error> {
+        while values.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(String::new())
+    }
+}
+
+/// The entries of an object in their order, repeated names and all.
+fn pairs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, Text)>, D::Error> {
+    struct PairsVisitor;
+    impl<'de> Visitor<'de> for PairsVisitor {
+        type Value = Vec<(String, Text)>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+            formatter.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut values: A) -> Result<Self::Value, A::Error> {
+            let mut pairs = Vec::new();
+            while let Some(pair) = values.next_entry()? {
+                pairs.push(pair);
+            }
+            Ok(pairs)
+        }
+    }
+    deserializer.deserialize_map(PairsVisitor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORD: &str = r#"{"Container":{"Filename":"x.warc.gz"},"Envelope":{"Format":"WARC","WARC-Header-Metadata":{
+        "WARC-Type":"response","WARC-Target-URI":"http://example.org/a/page.html","Content-Length":"100"},
+        "Payload-Metadata":{"HTTP-Response-Metadata":{"Response-Message":{"Status":"200","Reason":"OK"},
+        "Headers":{"content-type":"text/html; charset=utf-8","X-Robots-Tag":["noarchive","bot: NoAI"],"TDM-Reservation":"1"},
+        "HTML-Metadata":{"Head":{"Title":"A page","Base":"../b/","Metas":[{"name":"HTML@/lang","content":"de"},
+        {"name":"robots","content":"noimageindex, follow"},{"property":"og:title","content":"no"}],
+        "Link":[{"path":"LINK@/href","rel":"stylesheet","url":"x.css"},{"path":"LINK@/href","rel":"License","url":"/cc-by"}]},
+        "Links":[{"path":"A@/href","url":"x"},{"path":"IMG@/src","url":"1.png","alt":"One","title":"first"},
+        {"path":"IMG@/src","url":"https://other.org/2.png#f"},{"path":"IMG@/src","url":"data:image/png;base64,AA"},
+        {"path":"IMG@/src"},{"path":"IMG@/longdesc","url":"no.html"},{"path":"IMG@/data-src","url":"/3.png","alt":7},
+        {"path":"EMBED@/src","url":"film.swf"}]}}}}}"#;
+
+    fn parse(json: &str) -> Result<Option<Page>, DropReason> {
+        parse_page(json.as_bytes(), "http://example.org/header", &InputConfig::default())
+    }
+
+    #[test]
+    fn a_record_becomes_a_page() {
+        let page = parse(RECORD).unwrap().unwrap();
+        let picture = |url: &str, alt: &str, title: &str| PagePicture {
+            url: url.to_owned(),
+            alt: alt.to_owned(),
+            title: title.to_owned(),
+            ..PagePicture::default()
+        };
+        let expected = Page {
+            url: "http://example.org/a/page.html".to_owned(),
+            title: "A page".to_owned(),
+            language: "de".to_owned(),
+            licence: "http://example.org/cc-by".to_owned(),
+            opt_outs: ["noai", "noimageindex", "tdm-reservation"].map(str::to_owned).to_vec(),
+            pictures: vec![
+                picture("http://example.org/b/1.png", "One", "first"),
+                picture("https://other.org/2.png", "", ""),
+                picture("http://example.org/3.png", "7", ""),
+            ],
+            ..Page::default()
+        };
+        assert_eq!(page, expected);
+    }
+
+    #[test]
+    fn what_is_no_page_has_a_reason() {
+        let check = |from: &str, to: &str, expected| {
+            assert!(RECORD.contains(from), "{from}");
+            assert_eq!(
+                parse(&RECORD.replace(from, to)).map(|page| page.map(|page| page.url)),
+                expected,
+                "{to}"
+            );
+        };
+        let kept = |url: &str| Ok(Some(url.to_owned()));
+        check(
+            r#""Status":"200""#,
+            r#""Status":200"#,
+            kept("http://example.org/a/page.html"),
+        );
+        check(
+            r#""Status":"200""#,
+            r#""Status":"404""#,
+            Err(DropReason("HTTP status 4xx")),
+        );
+        check(r#""Status":"200""#, r#""Status":{}"#, Err(BAD_JSON));
+        check(r#""WARC-Type":"response""#, r#""WARC-Type":"request""#, Ok(None));
+        check(r#""WARC-Type":"response""#, r#""WARC-Type":"revisit""#, Err(REVISIT));
+        check("text/html; charset=utf-8", "application/pdf", Err(NOT_HTML));
+        check("HTML-Metadata", "PDF-Metadata", Err(NOT_HTML));
+        check(
+            r#""WARC-Target-URI":"http://example.org/a/page.html""#,
+            r#""x":1"#,
+            kept("http://example.org/header"),
+        );
+        check(
+            "http://example.org/a/page.html",
+            "file:///etc/passwd",
+            Err(super::super::NOT_WEB),
+        );
+        check(
+            r#""Title":"A page""#,
+            r#""Title":["A",{"x":[1]},null]"#,
+            kept("http://example.org/a/page.html"),
+        );
+        check("{\"Container\"", "{{\"Container\"", Err(BAD_JSON));
+        assert_eq!(parse(&"[".repeat(100_000)), Err(BAD_JSON));
+        assert_eq!(
+            parse(&format!(r#"{{"Envelope":{}"#, r#"{"a":"#.repeat(100_000))),
+            Err(BAD_JSON)
+        );
+        assert_eq!(parse(""), Err(BAD_JSON));
+        let small = InputConfig {
+            max_page_bytes: 100,
+            ..InputConfig::default()
+        };
+        assert_eq!(parse_page(RECORD.as_bytes(), "", &small), Err(PAGE_TOO_LARGE));
+    }
+
+    #[test]
+    fn pictures_and_texts_have_limits() {
+        let config = InputConfig {
+            max_pictures_per_page: 2,
+            max_text_bytes: 3,
+            max_address_bytes: 20,
+            ..InputConfig::default()
+        };
+        let page = parse_page(RECORD.as_bytes(), "", &config).unwrap().unwrap();
+        assert_eq!(page.title, "A p");
+        let shown: Vec<(&str, &str)> = page
+            .pictures
+            .iter()
+            .map(|picture| (picture.url.as_str(), picture.alt.as_str()))
+            .collect();
+        assert_eq!(
+            shown,
+            [("http://example.org/b/1.png", "One"), ("http://example.org/3.png", "7")]
+        );
+    }
+}
