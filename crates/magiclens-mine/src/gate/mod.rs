@@ -1,0 +1,215 @@
+//! Quality gates of instructions, of templates and language models alike: what they say must be words, true as far as the metadata
+//! tells, need the query picture, and not give the target's caption away.
+
+mod claims;
+mod form;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use magiclens_data::ImageId;
+use serde::{Deserialize, Serialize};
+
+use crate::page::{ImagePair, Instruction, Metadata};
+use crate::stage::DropReason;
+use crate::words::{content_words, is_stop_word, overlap, share_in, words};
+
+/// It has hardly any words.
+pub const TOO_SHORT: DropReason = DropReason("instruction too short");
+/// It has too many words or characters.
+pub const TOO_LONG: DropReason = DropReason("instruction too long");
+/// It is code, an address, a file name, or signs.
+pub const NOT_WORDS: DropReason = DropReason("instruction is not words");
+/// It is in a language that is not wanted.
+pub const WRONG_LANGUAGE: DropReason = DropReason("instruction in another language");
+/// It has a blocked word.
+pub const BLOCKED_WORD: DropReason = DropReason("instruction has a blocked word");
+/// It says "image 1", "the target image": no one who searches would.
+pub const NAMES_PICTURES: DropReason = DropReason("instruction names the pictures");
+/// It is talk about the task: "Sure, here is", "the caption says".
+pub const TALKS_ABOUT_TASK: DropReason = DropReason("instruction talks about the task");
+/// It tells most of the target's caption.
+pub const LEAKS_CAPTION: DropReason = DropReason("instruction leaks the caption");
+/// It describes the target without any regard to the query picture.
+pub const NEEDS_NO_QUERY: DropReason = DropReason("instruction does not need the query picture");
+/// It contradicts what is known about the pictures.
+pub const CONTRADICTS: DropReason = DropReason("instruction contradicts the metadata");
+/// It nearly repeats an earlier wording of the same pair.
+pub const NEAR_COPY: DropReason = DropReason("instruction repeats another wording");
+/// From the same query picture the same words lead to another target.
+pub const AMBIGUOUS: DropReason = DropReason("instruction leads to two targets");
+/// The same words were said for several pairs of the page.
+pub const REPEATED: DropReason = DropReason("instruction repeated on the page");
+
+/// The thresholds of the gates.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GateConfig {
+    /// Fewest words. 2: "at night" says what is wanted; single words ("Paris") are labels.
+    pub min_words: usize,
+    /// Most words. 40: more than twice the longest of the usual benchmarks' averages; CLIP reads 77 tokens.
+    pub max_words: usize,
+    /// Most characters. 300: 40 long words.
+    pub max_chars: usize,
+    /// Fewest letters among the characters that are not spaces, as a share. 0.6: "radius 10 instead of 20" has 0.8.
+    pub min_letter_share: f64,
+    /// Captions with fewer telling words are names ("the Bloom dialog"): an instruction may have to say them.
+    pub min_leak_words: usize,
+    /// The share of a caption's telling words that is a leak: with four of five, the caption can be found by its text alone.
+    pub max_caption_share: f64,
+    /// Without a word that refers back, an instruction that says this share of a description stands for it.
+    pub max_description_share: f64,
+    /// Without a word that refers back, this many telling words are a description of their own.
+    pub max_standalone_words: usize,
+    /// Words in common, of all words of both, from which two wordings of a pair are the same. 0.8: one word of five may differ.
+    pub max_wording_overlap: f64,
+    /// Pairs of a page that may have the same instruction. 4: "the next step" is right for many, but teaches little each time.
+    pub max_repeats_a_page: usize,
+    /// Languages that may be used, as ISO 639-3 codes ("eng"); empty: any.
+    pub languages: Vec<String>,
+    /// Shorter instructions are not asked for their language. 40: below, trigrams guess wrong too often.
+    pub min_language_chars: usize,
+    /// Words that no instruction may have, in lower case: slurs and obscenities, which web pages have and nobody should be taught.
+    pub blocked_words: Vec<String>,
+}
+
+impl Default for GateConfig {
+    fn default() -> Self {
+        let blocked = ["bitch", "cunt", "faggot", "fuck", "fucked", "fucking", "nigger", "porn", "porno", "retard", "slut", "tranny", "whore"];
+        Self {
+            min_words: 2,
+            max_words: 40,
+            max_chars: 300,
+            min_letter_share: 0.6,
+            min_leak_words: 5,
+            max_caption_share: 0.75,
+            max_description_share: 0.6,
+            max_standalone_words: 4,
+            max_wording_overlap: 0.8,
+            max_repeats_a_page: 4,
+            languages: Vec::new(),
+            min_language_chars: 40,
+            blocked_words: blocked.map(str::to_owned).into(),
+        }
+    }
+}
+
+/// Decides whether an instruction is good enough for its pair.
+#[derive(Clone, Debug, Default)]
+pub struct Gate {
+    config: GateConfig,
+}
+
+/// What was said on a page so far, for [`Gate::check_page`].
+#[derive(Clone, Debug, Default)]
+pub struct Said(BTreeMap<String, Vec<(ImageId, ImageId)>>);
+
+impl Gate {
+    /// A gate with these thresholds.
+    pub fn new(config: GateConfig) -> Self {
+        Self { config }
+    }
+
+    /// Checks an instruction by itself, against its pair, and against the wordings of the same pair that were kept before it.
+    ///
+    /// # Errors
+    /// The first reason to drop it.
+    pub fn check(&self, pair: &ImagePair, instruction: &Instruction, earlier: &[Instruction]) -> Result<(), DropReason> {
+        let text = instruction.text.trim();
+        form::check(text, &self.config)?;
+        let said = content_words(text);
+        if self.leaks(&said, &pair.target.metadata) {
+            return Err(LEAKS_CAPTION);
+        }
+        if self.stands_alone(text, &said, &pair.target.metadata) {
+            return Err(NEEDS_NO_QUERY);
+        }
+        if claims::contradicts(text, &pair.query.metadata, &pair.target.metadata) {
+            return Err(CONTRADICTS);
+        }
+        let own: BTreeSet<String> = words(text).into_iter().collect();
+        let is_copy = |other: &Instruction| {
+            let other: BTreeSet<String> = words(&other.text).into_iter().collect();
+            self.config.max_wording_overlap <= overlap(&own, &other)
+        };
+        if earlier.iter().any(is_copy) { Err(NEAR_COPY) } else { Ok(()) }
+    }
+
+    /// Checks an instruction against what was said for other pairs of the same page, and notes it if it is good. Pairs must come in
+    /// a fixed order: the first that says something keeps it.
+    ///
+    /// # Errors
+    /// The reason to drop it.
+    pub fn check_page(&self, pair: &ImagePair, instruction: &Instruction, said: &mut Said) -> Result<(), DropReason> {
+        let (query, target) = (pair.query.picture, pair.target.picture);
+        let pairs = said.0.entry(words(&instruction.text).join(" ")).or_default();
+        if pairs.iter().any(|&(other_query, other_target)| other_query == query && other_target != target) {
+            return Err(AMBIGUOUS);
+        }
+        if !pairs.contains(&(query, target)) {
+            if self.config.max_repeats_a_page <= pairs.len() {
+                return Err(REPEATED);
+            }
+            pairs.push((query, target));
+        }
+        Ok(())
+    }
+
+    /// Most of a target's description of some length.
+    fn leaks(&self, said: &BTreeSet<String>, target: &Metadata) -> bool {
+        own_texts(target).map(content_words).any(|caption| {
+            self.config.min_leak_words <= caption.len() && self.config.max_caption_share <= share_in(&caption, said)
+        })
+    }
+
+    /// No word refers to the query picture, and the rest describes the target.
+    fn stands_alone(&self, text: &str, said: &BTreeSet<String>, target: &Metadata) -> bool {
+        if refers_back(text, self.config.max_standalone_words) {
+            return false;
+        }
+        let tells = |caption: &str| self.config.max_description_share <= share_in(&content_words(caption), said);
+        self.config.max_standalone_words <= said.len() || own_texts(target).any(tells)
+    }
+}
+
+/// What describes the picture itself; file names are not sentences.
+fn own_texts(metadata: &Metadata) -> impl Iterator<Item = &str> {
+    [&metadata.caption, &metadata.alt, &metadata.title, &metadata.model_caption].into_iter().map(String::as_str).filter(|text| !text.is_empty())
+}
+
+/// Words that point at the query picture, or compare with it.
+const REFERENCES: &[&str] = &[
+    "again", "also", "another", "back", "before", "after", "but", "closer", "different", "differently", "else", "earlier", "farther", "fewer", "further",
+    "here", "instead", "it", "it's", "its", "later", "less", "like", "likewise", "matching", "more", "next", "not", "now", "only", "opposite", "original",
+    "originally", "other", "others", "previous", "rather", "related", "resembles", "same", "similar", "still", "than", "that", "them", "their", "these", "they",
+    "this", "those", "too", "unlike", "version", "without", "ones", "bigger", "brighter", "cheaper", "cleaner", "clearer", "colder", "darker",
+    "deeper", "finer", "fuller", "heavier", "higher", "larger", "lighter", "longer", "lower", "narrower", "newer", "nearer", "older", "quieter", "rounder",
+    "sharper", "shorter", "simpler", "slimmer", "smaller", "softer", "taller", "thicker", "thinner", "warmer", "wider", "younger", "better", "worse",
+    "undo", "unchanged", "corresponding", "alternative", "both", "neither", "accompanying", "companion", "counterpart", "sibling", "series", "previously",
+];
+
+/// Verbs that begin a change of the query picture.
+const CHANGES: &[&str] = &[
+    "add", "apply", "blur", "change", "colour", "color", "crop", "cut", "enlarge", "exchange", "flip", "give", "have", "keep", "leave", "make", "move", "paint", "put",
+    "remove", "replace", "rotate", "skip", "swap", "switch", "take", "turn", "use", "zoom", "open", "close", "go", "step", "put", "shift", "invert",
+];
+
+/// Words that begin an instruction with its first half left out: "at night".
+const ELLIPSES: &[&str] = &[
+    "as", "at", "by", "during", "for", "from", "in", "inside", "near", "on", "outside", "over", "to", "under", "using", "wearing", "when", "while", "with",
+];
+
+fn refers_back(text: &str, max_ellipsis_words: usize) -> bool {
+    let words = words(text);
+    let is_reference = |word: &String| REFERENCES.contains(&word.as_str());
+    // "the blue one", but not "one blue car".
+    let is_one = |at: usize| words[at] == "one" && words.get(at + 1).is_none_or(|next| is_stop_word(next));
+    let first = words.first().map_or("", String::as_str);
+    let telling = words.iter().filter(|word| !is_stop_word(word)).count();
+    words.iter().any(is_reference)
+        || (0..words.len()).any(is_one)
+        || CHANGES.contains(&first)
+        || (ELLIPSES.contains(&first) && telling < max_ellipsis_words)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! Instructions by templates, from the words of both pictures: the offline default, and the rival of the language model.
+//!
+//! A relation between two descriptions is looked for that is true as far as the words tell; each relation has its wordings,
+//! in `wordings.toml`. Where nothing true can be said, nothing is said.
+
+mod phrase;
+mod relation;
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+
+use crate::page::{ImagePair, Instruction};
+use crate::stage::DropReason;
+use relation::{Relation, relate};
+
+/// A pair of which the template generator can say nothing that is surely true.
+pub const NOTHING_TO_SAY: DropReason = DropReason("no relation in the words");
+
+/// How the template generator writes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TemplateConfig {
+    /// Wordings of a pair. 3: the paper's language model wrote several for each; more repeat themselves.
+    pub wordings: usize,
+    /// Fewest words of an instruction. 2: "at night" is one.
+    pub min_words: usize,
+    /// Most words of an instruction. 20: the benchmarks' instructions have 8 to 14 on average.
+    pub max_words: usize,
+    /// Most words that name what the target shows. 7: more would tell so much that the query picture is not needed.
+    pub max_phrase_words: usize,
+    /// Whether to speak of pairs that only share a section, a page or a likeness. They are true but say less.
+    pub loose_relations: bool,
+}
+
+impl Default for TemplateConfig {
+    fn default() -> Self {
+        Self {
+            wordings: 3,
+            min_words: 2,
+            max_words: 20,
+            max_phrase_words: 7,
+            loose_relations: true,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wordings {
+    version: u32,
+    wordings: Vec<String>,
+}
+
+static WORDINGS: LazyLock<BTreeMap<String, Wordings>> =
+    LazyLock::new(|| toml::from_str(include_str!("wordings.toml")).expect("the file is part of the program, and tested"));
+
+/// Wordings of what leads from the query to the target, different from one another, the same for the same pair and seed.
+/// Empty if nothing true can be said.
+pub fn instruct(pair: &ImagePair, config: &TemplateConfig, seed: u64) -> Vec<Instruction> {
+    let Some(relation) = relate(pair, config) else { return Vec::new() };
+    let Some(known) = WORDINGS.get(relation.name) else { return Vec::new() };
+    let mut filled: Vec<([u8; 32], String)> = known
+        .wordings
+        .iter()
+        .filter_map(|wording| Some((lot(pair, seed, wording), fill(wording, &relation)?)))
+        .filter(|(_, text)| (config.min_words..=config.max_words).contains(&text.split_whitespace().count()))
+        .collect();
+    filled.sort();
+    filled
+        .into_iter()
+        .take(config.wordings)
+        .map(|(lot, text)| Instruction {
+            // People begin about one line in four with a capital.
+            text: if lot[31] < 64 { capitalised(&text) } else { text },
+            relation: relation.name.to_owned(),
+            generator: format!("template:{}/{}", relation.name, known.version),
+            ..Instruction::default()
+        })
+        .collect()
+}
+
+/// A wording's place in the order of this pair.
+fn lot(pair: &ImagePair, seed: u64, wording: &str) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&seed.to_le_bytes());
+    for side in [&pair.query, &pair.target] {
+        hasher.update(side.picture.to_string().as_bytes());
+        hasher.update(side.page_url.as_bytes());
+        hasher.update(&[0]);
+    }
+    hasher.update(wording.as_bytes());
+    *hasher.finalize().as_bytes()
+}
+
+/// The wording with its braces filled; none if something that it asks for is not known.
+fn fill(wording: &str, relation: &Relation) -> Option<String> {
+    let mut text = String::new();
+    let mut rest = wording;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, after) = after.split_once('}')?;
+        text.push_str(before);
+        text.push_str(relation.slots.get(name).filter(|value| !value.is_empty())?);
+        rest = after;
+    }
+    Some(text + rest)
+}
+
+fn capitalised(text: &str) -> String {
+    let mut rest = text.chars();
+    rest.next().map_or(String::new(), |first| first.to_uppercase().chain(rest).collect())
+}
+
+#[cfg(test)]
+mod tests;
