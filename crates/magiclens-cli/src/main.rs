@@ -6,6 +6,7 @@ mod embed;
 mod eval;
 mod import;
 mod index;
+mod mine;
 mod model;
 mod model_choice;
 mod progress;
@@ -39,6 +40,7 @@ enum Command {
     Model(model::Args),
     Import(import::Args),
     Collection(collection::Args),
+    Mine(mine::Args),
     Train(train::Args),
     Eval(Box<eval::Args>),
 }
@@ -70,6 +72,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Model(args) => model::run(args),
         Command::Import(args) => import::run(args),
         Command::Collection(args) => collection::run(args),
+        Command::Mine(args) => mine::run(args),
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(&args),
     }

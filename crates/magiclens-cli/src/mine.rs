@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use clap::Subcommand;
 use magiclens_mine::collect::collect;
-use magiclens_mine::report::{self, ReportOptions};
+use magiclens_mine::report::{self, ReportConfig};
 use magiclens_mine::{MineConfig, Run, Step, Task, Tools};
 
 use crate::model_choice;
@@ -246,16 +246,17 @@ fn write_report(args: &ReportArgs) -> anyhow::Result<()> {
         (None, Some(folder)) => folder.join("report"),
         (None, None) => bail!("the run is in an object store\nhint: name a folder for the report with `--out`"),
     };
-    let options = ReportOptions {
+    let config = ReportConfig {
         samples: args.samples,
         seed: args.seed,
+        ..ReportConfig::default()
     };
-    let report = report::of_run(&run, &options)?;
+    let (report, thumbnails) = report::of_run(&run, config)?;
     fs_err::create_dir_all(&out)?;
     let write = |name: &str, text: String| write_whole(&out.join(name), &text);
-    write("report.json", report.json()?)?;
-    write("report.md", report.markdown())?;
-    write("report.html", report.html())?;
+    write("report.json", report.to_json())?;
+    write("report.md", report.to_markdown())?;
+    write("report.html", report.to_html(&thumbnails))?;
     tell(&format!("wrote `{}`", out.join("report.html").display()));
     Ok(())
 }

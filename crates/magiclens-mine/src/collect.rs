@@ -80,20 +80,33 @@ pub(crate) fn pictures_of(triplet: &Triplet) -> impl Iterator<Item = ImageId> + 
 }
 
 /// What is known about pictures, by the first page that shows them.
-pub(crate) fn describe(run: &Run, wanted: &BTreeSet<ImageId>) -> anyhow::Result<BTreeMap<ImageId, Described>> {
+fn describe(run: &Run, wanted: &BTreeSet<ImageId>) -> anyhow::Result<BTreeMap<ImageId, Described>> {
     let mut found = BTreeMap::new();
+    describe_each(run, wanted, &mut |described| {
+        found.entry(described.picture).or_insert_with(|| described.clone());
+    })?;
+    Ok(found)
+}
+
+/// Gives what every page says about the pictures that are wanted, in the order of the shards.
+pub(crate) fn describe_each(
+    run: &Run,
+    wanted: &BTreeSet<ImageId>,
+    give: &mut dyn FnMut(&Described),
+) -> anyhow::Result<()> {
     for shard in 0..run.entries().len() {
-        let local = run.store().local(&table_name(folder::PAGES, shard))?;
+        let name = table_name(folder::PAGES, shard);
+        if !run.store().exists(&name)? {
+            continue;
+        }
+        let local = run.store().local(&name)?;
         for row in rows::read(local.path())? {
             let group: Group = row?.parse()?;
-            for described in group.pictures {
-                if wanted.contains(&described.picture) {
-                    found.entry(described.picture).or_insert(described);
-                }
-            }
+            let described = group.pictures.iter().filter(|described| wanted.contains(&described.picture));
+            described.for_each(&mut *give);
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 fn write_picture(out: &Path, file: &PictureFile, described: &Described) -> anyhow::Result<Picture> {

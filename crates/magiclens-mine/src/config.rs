@@ -15,8 +15,7 @@ use crate::html::HtmlConfig;
 use crate::input::InputConfig;
 use crate::instruct::InstructConfig;
 use crate::instruct::template::TemplateConfig;
-use crate::language_model::caption::CaptionConfig;
-use crate::language_model::{ModelConfig, WriterConfig};
+use crate::language_model::{DescriberConfig, ModelConfig, WriterConfig};
 use crate::metadata::MetadataConfig;
 use crate::neighbour::NeighbourConfig;
 use crate::pair::PairConfig;
@@ -56,7 +55,7 @@ pub struct MineConfig {
     /// The gates that instructions must pass.
     pub gate: GateConfig,
     /// The model that describes pictures; none unless given.
-    pub caption: Option<ModelUse<CaptionConfig>>,
+    pub caption: Option<ModelUse<DescriberConfig>>,
     /// The model that writes instructions; needed if `instruct.writers` names it.
     pub writer: Option<ModelUse<WriterConfig>>,
 }
@@ -99,7 +98,7 @@ impl Default for GroupConfig {
         Self {
             min_pictures: 2,
             max_pictures: 40,
-            opt_outs: words("noai noimageai noimageindex noindex none tdm-reservation"),
+            opt_outs: words("noai noimageai noimageindex noindex tdm-reservation"),
             max_pictures_per_shard: 1_000_000,
             chunk_bytes: 32 << 20,
             chunk_pictures: 64,

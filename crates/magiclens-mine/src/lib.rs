@@ -1,12 +1,32 @@
-//! Web pages to triplets.
+//! Web pages to triplets: pictures that share a page are related in ways that words can make explicit (MagicLens, section 3).
+//!
+//! A run is a folder (or a place in an object store) that belongs to one configuration. Its input is cut into shards; each
+//! step turns one shard into one output, which is published whole, so that any engine that retries tasks can drive it.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod clean;
+pub mod collect;
+pub mod config;
 pub mod duplicate;
 pub mod encoder;
+pub mod fetch;
 pub mod filter;
+pub mod gate;
+pub mod html;
+pub mod input;
+pub mod instruct;
+pub mod language_model;
+pub mod metadata;
 pub mod neighbour;
 pub mod page;
 pub mod pair;
+pub mod report;
 pub mod rows;
+pub mod run;
 pub mod stage;
+mod steps;
+pub mod store;
+mod words;
+
+pub use config::MineConfig;
+pub use run::{Run, Step, Task, Tools};

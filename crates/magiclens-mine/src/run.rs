@@ -112,7 +112,7 @@ pub struct Run {
 }
 
 /// What tasks compute with; loaded once a process, when first needed.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Tools {
     default_model: PathBuf,
     encoders: Option<Encoders>,
@@ -456,10 +456,19 @@ impl Tools {
 
     fn usage_since(&self, before: &BTreeMap<String, Usage>) -> BTreeMap<String, Usage> {
         let since = |(name, usage): (String, Usage)| {
-            let before = before.get(&name).cloned().unwrap_or_default();
-            (name, usage.since(&before))
+            let before = before.get(&name).copied().unwrap_or_default();
+            (name, usage - before)
         };
         self.usage().into_iter().map(since).collect()
+    }
+}
+
+impl std::fmt::Debug for Tools {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tools")
+            .field("default_model", &self.default_model)
+            .field("reply_cache", &self.reply_cache)
+            .finish_non_exhaustive()
     }
 }
 

@@ -28,6 +28,7 @@ mod funnel;
 mod gather;
 mod html;
 mod markdown;
+mod of_run;
 mod reservoir;
 mod tables;
 mod words;
@@ -41,6 +42,7 @@ pub use counts::{Counted, Counts, ScoreHistogram};
 pub use funnel::{Before, Dropped, FunnelStage, FunnelStep, Rate, StageUnit, StepReport};
 pub use gather::{Gathering, ReportConfig, TripletFigures};
 pub use html::Thumbnails;
+pub use of_run::of_run;
 pub use reservoir::Distinct;
 pub use words::{ComparedSize, Diversity, GeneratorWords, Lengths, NGrams, Opening, Words};
 

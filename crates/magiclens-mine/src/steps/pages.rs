@@ -12,7 +12,7 @@ use magiclens_data::{ImageId, PictureFile, PictureShard};
 use crate::clean::{Decoded, Pixels};
 use crate::duplicate::{self, Print};
 use crate::encoder::{Encoders, pack};
-use crate::language_model::caption::describe;
+use crate::language_model::describe;
 use crate::metadata::expand;
 use crate::page::{Described, Metadata, Page, PagePicture, RawPicture};
 use crate::rows::{Row, Shuffle, TableWriter};
@@ -218,9 +218,9 @@ fn caption_all(
         return Ok(());
     };
     let start = Instant::now();
-    let pictures: Vec<(ImageId, RgbImage)> = pages
+    let pictures: Vec<RgbImage> = pages
         .iter()
-        .flat_map(|(_, pictures)| pictures.iter().map(|(_, picture)| (picture.id, picture.pixels.clone())))
+        .flat_map(|(_, pictures)| pictures.iter().map(|(_, picture)| picture.pixels.clone()))
         .collect();
     for (metadata, described) in metadata.iter_mut().zip(describe(model, &pictures, &caption.ask)?) {
         match described {

@@ -1,32 +1,42 @@
 //! From an entry of the manifest to parsed pages with the pictures that may be content: what `fetch` and `pages` share.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::clean::Markup;
+use crate::fetch;
 use crate::filter::Filters;
 use crate::html;
-use crate::input::{self, Record, Wanted};
+use crate::input::{self, Folder, InputKind, Record, Wanted};
 use crate::page::{Page, PagePicture, RawPage, RawPicture};
 use crate::run::Work;
 use crate::stage::{DropReason, Outcome, Stage};
 use crate::steps::spill::Spill;
 use crate::store::{self, LocalFile};
 
+/// How `X-Robots-Tag` would address us.
+const PRODUCT: &str = "magiclens";
+
 /// The files of a task's entry, on this machine.
 pub(crate) struct LocalEntry {
-    files: Vec<LocalFile>,
+    paths: Vec<PathBuf>,
+    /// Copies of remote files, which go when this is dropped.
+    _copies: Vec<LocalFile>,
 }
 
 impl LocalEntry {
     pub(crate) fn open(work: &Work<'_>) -> anyhow::Result<Self> {
         let entry = &work.run.entries()[work.task];
-        let files = entry.files.iter().map(|file| Ok(store::fetch(file)?)).collect::<anyhow::Result<_>>()?;
-        Ok(Self { files })
-    }
-
-    fn paths(&self) -> Vec<PathBuf> {
-        self.files.iter().map(|file| file.path().to_owned()).collect()
+        if entry.kind == InputKind::Folder {
+            return Ok(Self {
+                paths: entry.paths(),
+                _copies: Vec::new(),
+            });
+        }
+        let copies: Vec<LocalFile> = entry.files.iter().map(|file| Ok(store::fetch(file)?)).collect::<anyhow::Result<_>>()?;
+        Ok(Self {
+            paths: copies.iter().map(|file| file.path().to_owned()).collect(),
+            _copies: copies,
+        })
     }
 }
 
@@ -41,7 +51,7 @@ pub(crate) fn each_chunk(
     let entry = &run.entries()[work.task];
     let mut chunk = Chunk::default();
     let chunk_bytes = run.config().group.chunk_bytes;
-    input::read(entry, &local.paths(), Wanted::Pages, &run.config().input, &mut |record| {
+    input::read(entry, &local.paths, Wanted::Pages, &run.config().input, &mut |record| {
         match record {
             Record::Html(page) => {
                 work.tally.keep("read", 1);
@@ -156,7 +166,7 @@ pub(crate) enum Files {
     /// In an archive or fetched: on disk, by address.
     Spilled(Spill),
     /// In the folder of saved pages, and what was fetched.
-    Folder(PathBuf, Spill),
+    Folder(Folder, Spill),
 }
 
 impl Files {
@@ -165,13 +175,12 @@ impl Files {
         let run = work.run;
         let entry = &run.entries()[work.task];
         let mut spill = Spill::new(run.config().group.max_pictures_per_shard)?;
-        if let Some(root) = entry.root() {
-            return Ok(Self::Folder(root.into(), spill));
+        match (entry.kind, &entry.root) {
+            (InputKind::Folder, Some(root)) => return Ok(Self::Folder(Folder::open(Path::new(root))?, spill)),
+            (InputKind::Warc, _) => {}
+            _ => return Ok(Self::Spilled(spill)),
         }
-        if !entry.may_hold_pictures() {
-            return Ok(Self::Spilled(spill));
-        }
-        input::read(entry, &local.paths(), Wanted::Pictures, &run.config().input, &mut |record| {
+        input::read(entry, &local.paths, Wanted::Pictures, &run.config().input, &mut |record| {
             match record {
                 Record::Picture(picture) => {
                     work.count("picture bytes in the archive", picture.bytes.len() as u64);
@@ -202,18 +211,19 @@ impl Files {
         for url in std::iter::once(&picture.url).chain(&picture.alternatives) {
             let found = match self {
                 Self::Spilled(spill) => spill.get(url)?,
-                Self::Folder(root, spill) => match input::read_picture(root, url, &config.input) {
-                    Ok(Some(found)) => Some(found),
-                    Ok(None) => spill.get(url)?,
+                Self::Folder(folder, spill) if url.starts_with("file:") => match folder.picture(url, &config.input) {
+                    Ok(found) => Some(found),
                     Err(refused) => {
                         reason = refused;
-                        None
+                        spill.get(url)?
                     }
                 },
+                Self::Folder(_, spill) => spill.get(url)?,
             };
             if let Some(found) = found {
-                let wishes: BTreeSet<String> = html::opt_outs(&found.robots_tags);
-                if wishes.iter().any(|wish| config.group.opt_outs.contains(wish)) {
+                let wish = fetch::opt_out(found.robots_tags.iter().map(String::as_str), PRODUCT);
+                let wish = wish.map(|wish| if wish == "none" { "noindex" } else { wish });
+                if wish.is_some_and(|wish| config.group.opt_outs.iter().any(|heeded| heeded == wish)) {
                     return Ok(Err(DropReason("publisher opted out")));
                 }
                 return Ok(Ok(found));

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::anyhow;
 use magiclens_data::{ImageId, PictureAddress, Provenance, Triplet, write_triplets};
 
-use crate::gate::Gate;
+use crate::gate::{Gate, Said};
 use crate::instruct::{Writer, template};
 use crate::language_model::write_instructions;
 use crate::page::{Described, ImagePair, Instruction, Origin};
@@ -18,7 +18,7 @@ use crate::steps::{Group, centers, folder};
 pub(crate) fn run(work: &mut Work<'_>, tools: &mut Tools) -> anyhow::Result<()> {
     let config = work.run.config();
     let context = Context {
-        gate: Gate::new(&config.gate),
+        gate: Gate::new(config.gate.clone()),
         models: encoder_names(work.run),
         opt_outs: opt_outs(work)?,
     };
@@ -118,7 +118,11 @@ fn instruct(
         }
     }
     for (pair, mut instructions) in pairs.into_iter().zip(written) {
-        let mut passed = pass(work, context, &pair, std::mem::take(&mut instructions));
+        if triplets.page != pair.query.page_url {
+            triplets.page.clone_from(&pair.query.page_url);
+            triplets.said = Said::default();
+        }
+        let mut passed = pass(work, context, &pair, std::mem::take(&mut instructions), &mut triplets.said);
         let wants_template = config.instruct.writers.contains(&Writer::Template)
             || (config.instruct.writers.contains(&Writer::TemplateFallback) && passed.is_empty());
         if wants_template {
@@ -128,7 +132,7 @@ fn instruct(
             } else {
                 work.tally.keep("instruct by template", 1);
             }
-            passed.extend(pass(work, context, &pair, made));
+            passed.extend(pass(work, context, &pair, made, &mut triplets.said));
         }
         for instruction in passed {
             triplets.add(&pair, instruction, context);
@@ -138,10 +142,17 @@ fn instruct(
     Ok(())
 }
 
-fn pass(work: &mut Work<'_>, context: &Context, pair: &ImagePair, instructions: Vec<Instruction>) -> Vec<Instruction> {
+fn pass(
+    work: &mut Work<'_>,
+    context: &Context,
+    pair: &ImagePair,
+    instructions: Vec<Instruction>,
+    said: &mut Said,
+) -> Vec<Instruction> {
     let mut passed: Vec<Instruction> = Vec::new();
     for instruction in instructions {
-        match context.gate.check(pair, &instruction, &passed) {
+        let by_itself = context.gate.check(pair, &instruction, &passed);
+        match by_itself.and_then(|()| context.gate.check_page(pair, &instruction, said)) {
             Ok(()) => {
                 work.tally.keep("gate", 1);
                 passed.push(instruction);
@@ -155,6 +166,9 @@ fn pass(work: &mut Work<'_>, context: &Context, pair: &ImagePair, instructions: 
 /// The triplets of a shard. One instruction about one query picture is one triplet, however many pictures answer it.
 #[derive(Default)]
 struct Triplets {
+    /// The page at work, and what was said of its pairs.
+    page: String,
+    said: Said,
     triplets: BTreeMap<(ImageId, String), Triplet>,
 }
 
