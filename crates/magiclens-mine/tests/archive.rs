@@ -538,6 +538,46 @@ fn random_bytes_end() {
 }
 
 #[test]
+fn a_wat_file_gives_links() {
+    let json = |kind: &str, name: &str| {
+        let json = format!(
+            r#"{{"Envelope":{{"WARC-Header-Metadata":{{"WARC-Type":"{kind}","WARC-Target-URI":"http://example.org/{name}"}},
+            "Payload-Metadata":{{"HTTP-Response-Metadata":{{"Response-Message":{{"Status":"200"}},
+            "HTML-Metadata":{{"Links":[{{"path":"IMG@/src","url":"1.png","alt":"one"}}]}}}}}}}}}}"#
+        );
+        record("metadata", &format!("http://example.org/{name}"), json.as_bytes())
+    };
+    let records = [
+        record_with("WARC-Type: warcinfo\r\n", b"software: x\r\n"),
+        json("request", "a"),
+        json("response", "a"),
+        record("metadata", "http://example.org/odd", b"{}"),
+        with_length("9999"),
+        json("response", "b"),
+    ];
+    for bytes in [records.concat(), members(&records)] {
+        let found = records_of("crawl.warc.wat.gz", &bytes, Wanted::All, &small());
+        assert_eq!(
+            lines(&found),
+            [
+                "links of a",
+                "odd: not a WAT record",
+                "x: wrong record length",
+                "links of b"
+            ]
+        );
+        let Record::Page(page) = &found[0] else {
+            panic!("{found:?}")
+        };
+        assert_eq!(
+            (page.pictures[0].url.as_str(), page.pictures[0].alt.as_str()),
+            ("http://example.org/1.png", "one")
+        );
+        assert_eq!(records_of("crawl.warc.wat.gz", &bytes, Wanted::Pictures, &small()), []);
+    }
+}
+
+#[test]
 fn the_caller_can_stop() {
     let folder = tempfile::tempdir().unwrap();
     let path: PathBuf = folder.path().join("a.warc");

@@ -105,7 +105,7 @@ impl<R: Read + Seek> Feed<R> {
     /// Makes at least `bytes` available; if that cannot be, says what stopped it.
     pub(super) fn want(&mut self, bytes: usize) -> io::Result<Option<Stop>> {
         while self.end - self.start < bytes {
-            self.make_room(bytes);
+            self.make_room();
             match self.source.read(&mut self.window[self.end..])? {
                 Got::Bytes(read) => self.end += read,
                 Got::Stop(stop) => return Ok(Some(stop)),
@@ -129,21 +129,22 @@ impl<R: Read + Seek> Feed<R> {
         }
     }
 
-    /// Makes the window's end free: moves what is available to the front, else grows, but never beyond what is wanted.
-    fn make_room(&mut self, wanted: usize) {
+    /// Makes the window's end free. It is moved only when half of it is used up and else doubled: so the work stays in proportion
+    /// to what is read, and the window below twice the largest record.
+    fn make_room(&mut self) {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         }
         if self.end < self.window.len() {
             return;
         }
-        if 0 < self.start {
+        if 0 < self.start && self.end / 2 <= self.start {
             self.window.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
         } else {
-            let doubled = (self.window.len() * 2).min(self.max_window_bytes);
-            self.window.resize(doubled.min(wanted).max(self.window.len() + 1), 0);
+            let doubled = (self.window.len() * 2).min(self.max_window_bytes.saturating_mul(2));
+            self.window.resize(doubled.max(self.window.len() + 1), 0);
         }
     }
 }

@@ -269,7 +269,7 @@ impl Table {
 
     /// Gives the rows from `start` on to `each`, with their numbers, until that returns false.
     fn read(self, start: u64, each: &mut dyn FnMut(u64, Cells) -> bool) -> anyhow::Result<()> {
-        let mut first_row = 0;
+        let mut first_row = 0u64;
         let mut skipped_groups = 0;
         for group in self.builder.metadata().row_groups() {
             let end = first_row.saturating_add(u64::try_from(group.num_rows()).unwrap_or(0));

@@ -78,8 +78,9 @@ impl<R: Read + Seek> Records<R> {
     pub(super) fn new(file: R, named_gz: bool, config: &InputConfig) -> io::Result<Self> {
         Ok(Self {
             feed: Feed::new(file, named_gz, config)?,
-            max_record_bytes: config.max_record_bytes,
-            max_header_bytes: config.max_header_bytes,
+            // Far more than any memory, and little enough to be added up.
+            max_record_bytes: config.max_record_bytes.min(usize::MAX / 4),
+            max_header_bytes: config.max_header_bytes.min(usize::MAX / 4),
             block: 0..0,
             is_lost: false,
             is_broken: false,
@@ -95,41 +96,25 @@ impl<R: Read + Seek> Records<R> {
     pub(super) fn next(&mut self) -> io::Result<Option<Item>> {
         self.leave_record();
         loop {
-            match self.find_record()? {
-                Found::Record => {}
-                Found::Nothing => return Ok(None),
-                Found::Loss(_) if self.is_lost => {}
-                Found::Loss(reason) => {
-                    self.is_lost = true;
-                    return Ok(Some(Item::Lost(
-                        Head {
-                            offset: self.feed.offset(),
-                            ..Head::default()
-                        },
-                        reason,
-                    )));
-                }
-            }
-            if !self.is_at_record() {
-                continue;
-            }
-            let offset = self.feed.offset();
+            let found = self.find_record()?;
             let mut head = Head {
-                offset,
+                offset: self.feed.offset(),
                 ..Head::default()
             };
-            let lost = match self.read_record(&mut head)? {
-                Ok(()) => {
-                    self.is_lost = false;
-                    self.feed.note_record();
-                    return Ok(Some(Item::Record(head)));
-                }
-                Err(reason) => reason,
+            let lost = match found {
+                Found::Nothing => return Ok(None),
+                Found::Loss(reason) => Err(reason),
+                Found::Record => self.read_record(&mut head)?,
             };
-            // The stretch behind a loss may look like a record and be none: only what has an address is another loss.
+            let Err(reason) = lost else {
+                self.is_lost = false;
+                self.feed.note_record();
+                return Ok(Some(Item::Record(head)));
+            };
+            // What follows a loss may look like a record and be none: only what has an address is another loss.
             if !self.is_lost || !head.address.is_empty() {
                 self.is_lost = true;
-                return Ok(Some(Item::Lost(head, lost)));
+                return Ok(Some(Item::Lost(head, reason)));
             }
         }
     }
@@ -142,10 +127,6 @@ impl<R: Read + Seek> Records<R> {
         }
         self.is_broken = false;
         self.block = 0..0;
-    }
-
-    fn is_at_record(&self) -> bool {
-        self.feed.available().starts_with(VERSION_START)
     }
 
     /// Brings the next record line to the front of the feed.
