@@ -13,13 +13,24 @@
 //! | `reservoir.rs`, `counts.rs` | fair samples, counts by value, histograms |
 //! | `funnel.rs` | what each stage got, kept and dropped; speed |
 //! | `words/` | how instructions are worded, by what wrote them |
-//! | `tables.rs` | the tables of both pages |
+//! | `tables/` | the tables of both pages |
 //! | `markdown.rs` | the report as text |
 //! | `html/` | the report as one page with plots and pictures |
 //!
-//! The JSON form is [`MiningReport`] with the names of its fields, and `schema` before them. Fields are only added while the number
-//! in `schema` stays. Shares lie between 0 and 1, a number that cannot be known is `null`, and pictures are named by their id, the
-//! hash of their file.
+//! The JSON form is [`MiningReport`] with the names of its fields, and `schema` before them:
+//!
+//! | field | what it holds |
+//! |---|---|
+//! | `run` | name, settings and remarks |
+//! | `steps` | for each step its stages (`items` = `kept` + all `dropped`), times, memory, `rates`, other numbers |
+//! | `problems` | sums that do not add up |
+//! | `triplets` | numbers, counts by relation, generator, host, licence, opt-out, ..., histograms of scores |
+//! | `words` | for each generator lengths, diversity of all and at the same size, commonest words, openings |
+//! | `samples` | triplets with their provenance and the words of their pictures |
+//! | `config` | what the report was asked to show |
+//!
+//! Fields are only added while the number in `schema` stays. Shares lie between 0 and 1, figures have six decimals, a number that
+//! cannot be known is `null`, and pictures are named by their id, the hash of their file.
 
 mod counts;
 #[cfg(test)]

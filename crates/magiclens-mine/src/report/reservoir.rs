@@ -79,7 +79,9 @@ impl<T> Reservoir<T> {
         let kept = self.kept.len() as u64;
         match self.kept.last_key_value() {
             Some((&largest, _)) if self.overflowed => Distinct {
-                items: ((kept - 1) as f64 / (largest as f64 / u128::MAX as f64)).round() as u64,
+                items: self
+                    .offered
+                    .min(((kept - 1) as f64 / (largest as f64 / u128::MAX as f64)).round() as u64),
                 exact: false,
             },
             _ => Distinct {

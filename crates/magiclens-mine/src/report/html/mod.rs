@@ -49,16 +49,19 @@ impl MiningReport {
 
 /// Key figures, settings, remarks and problems.
 fn head(report: &MiningReport) -> String {
-    let mut figures: Vec<(String, String)> = Vec::new();
+    // Steps may look at the same pages and pictures again: the most that any of them saw.
+    let mut figures: Vec<(String, u64)> = Vec::new();
     for step in &report.steps {
         for rate in &step.rates {
-            if !figures.iter().any(|(name, _)| *name == rate.unit) {
-                figures.push((rate.unit.clone(), whole(rate.items)));
+            match figures.iter_mut().find(|(name, _)| *name == rate.unit) {
+                Some((_, most)) => *most = rate.items.max(*most),
+                None => figures.push((rate.unit.clone(), rate.items)),
             }
         }
     }
     figures.retain(|(name, _)| name != "triplets");
-    figures.push(("triplets".to_owned(), whole(report.triplets.triplets)));
+    figures.push(("triplets".to_owned(), report.triplets.triplets));
+    let mut figures: Vec<(String, String)> = figures.into_iter().map(|(name, items)| (name, whole(items))).collect();
     let cpu: f64 = report.steps.iter().map(|step| step.cpu_seconds).sum();
     if cpu > 0.0 {
         figures.push(("CPU time".to_owned(), tables::seconds(cpu)));
