@@ -1,0 +1,78 @@
+//! Wishes in the headers of a picture that it be left alone.
+
+use super::robots::match_len;
+
+/// What in `X-Robots-Tag` forbids to index a picture or to learn from it. The first two and `none` are Google's, the
+/// others those of DeviantArt's, which img2dataset honours too.
+const DIRECTIVES: [&str; 5] = ["noindex", "noimageindex", "none", "noai", "noimageai"];
+
+/// Directives with a value of their own, whose colon follows no name of a crawler.
+const WITH_VALUE: [&str; 4] = [
+    "unavailable_after",
+    "max-snippet",
+    "max-image-preview",
+    "max-video-preview",
+];
+
+/// The first directive of these `X-Robots-Tag` values that asks the crawler of this product token to leave a picture.
+///
+/// `noai` speaks to everybody, `otherbot: noai` to another crawler alone; a name holds up to the next name or the
+/// end of its value.
+pub fn opt_out<'a>(values: impl IntoIterator<Item = &'a str>, product_token: &str) -> Option<&'static str> {
+    values
+        .into_iter()
+        .find_map(|value| opt_out_of_value(value, product_token))
+}
+
+fn opt_out_of_value(value: &str, product_token: &str) -> Option<&'static str> {
+    let mut is_for_us = true;
+    for part in value.split(',') {
+        let mut directive = part.trim();
+        // More than one name may stand before a directive; the last counts.
+        while let Some((name, rest)) = directive.split_once(':') {
+            let name = name.trim();
+            if WITH_VALUE.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+                break;
+            }
+            is_for_us = name == "*" || match_len(name.as_bytes(), product_token).is_some();
+            directive = rest.trim();
+        }
+        if is_for_us && let Some(found) = DIRECTIVES.iter().find(|known| known.eq_ignore_ascii_case(directive)) {
+            return Some(found);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directives_for_us_are_found() {
+        for (values, expected) in [
+            (&["noindex"][..], Some("noindex")),
+            (&["NoImageIndex"], Some("noimageindex")),
+            (&["nofollow, noai"], Some("noai")),
+            (&["nofollow", " noimageai "], Some("noimageai")),
+            (&["none"], Some("none")),
+            (&["MyBot: noindex"], Some("noindex")),
+            (&["mybot/2.0: nofollow, noai"], Some("noai")),
+            (&["*: noai"], Some("noai")),
+            (&["otherbot: noindex, noai"], None),
+            (&["otherbot: noindex", "noai"], Some("noai")),
+            (&["otherbot: nofollow, mybot: noai"], Some("noai")),
+            (&["mybot: nofollow, otherbot: noai"], None),
+            (
+                &["unavailable_after: 25 Jun 2010 15:00:00 PST, noindex"],
+                Some("noindex"),
+            ),
+            (&["max-image-preview: none"], None),
+            (&["googlebot: unavailable_after: 1 Jan 2010, noindex"], None),
+            (&["all", "index, follow", "noindexing", "", ",,:,"], None),
+            (&[], None),
+        ] {
+            assert_eq!(opt_out(values.iter().copied(), "MyBot"), expected, "{values:?}");
+        }
+    }
+}
