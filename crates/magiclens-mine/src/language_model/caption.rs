@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::config::{check_counts, check_language};
 use super::wire::{Content, Part, PictureUrl, Role};
 use super::{Completion, LanguageModel, Message, ModelError, Prompt, ask, reply};
 use crate::stage::DropReason;
@@ -18,6 +19,9 @@ use crate::stage::DropReason;
 pub(super) const VERSION: &str = "caption/1";
 const SYSTEM: &str = include_str!("../../prompts/caption-1.txt");
 const QUESTION: &str = "Describe this picture.";
+
+/// A picture that has no pixel, or more a side than a JPEG can have.
+const NOT_SHOWN: DropReason = DropReason("picture cannot be shown to a model");
 
 /// How pictures are shown to a vision model, and what its answers must be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,7 +66,8 @@ pub struct Description {
     pub labels: Vec<String>,
 }
 
-/// Captions and labels, in the order of the pictures.
+/// Captions and labels, in the order of the pictures. Some thousand pictures a call are fine: each is held as the JPEG that
+/// is sent, some 50 kB.
 ///
 /// # Errors
 /// What stops the whole run, see [`LanguageModel::complete`].
@@ -71,39 +76,51 @@ pub fn describe(
     pictures: &[RgbImage],
     config: &DescriberConfig,
 ) -> Result<Vec<Result<Description, DropReason>>, ModelError> {
+    config.check()?;
     let prompts = pictures.par_iter().map(|picture| prompt(picture, config)).collect();
     ask(model, prompts, config.max_asks, &|_, completion| {
         read(completion, config)
     })
 }
 
-fn prompt(picture: &RgbImage, config: &DescriberConfig) -> Prompt {
-    let parts = vec![
-        Part::Text {
-            text: QUESTION.to_owned(),
-        },
-        Part::ImageUrl {
-            image_url: PictureUrl {
-                url: data_url(picture, config),
-            },
-        },
-    ];
-    let question = Message {
-        role: Role::User,
-        content: Content::Parts(parts),
-    };
-    Prompt {
-        version: VERSION,
-        messages: vec![Message::system(SYSTEM), question],
-        ask: 0,
+impl DescriberConfig {
+    /// Refuses settings that cannot be.
+    ///
+    /// # Errors
+    /// A setting and what to write instead.
+    pub fn check(&self) -> Result<(), ModelError> {
+        check_counts(&[
+            ("picture_size_px", self.picture_size_px.into()),
+            ("jpeg_quality", self.jpeg_quality.into()),
+            ("max_caption_chars", self.max_caption_chars as u64),
+            ("max_asks", self.max_asks.into()),
+        ])?;
+        check_language(&self.language)
     }
 }
 
+fn prompt(picture: &RgbImage, config: &DescriberConfig) -> Result<Prompt, DropReason> {
+    let text = QUESTION.to_owned();
+    let url = data_url(picture, config).ok_or(NOT_SHOWN)?;
+    let image_url = PictureUrl { url };
+    let question = Message {
+        role: Role::User,
+        content: Content::Parts(vec![Part::Text { text }, Part::ImageUrl { image_url }]),
+    };
+    Ok(Prompt {
+        version: VERSION,
+        messages: vec![Message::system(SYSTEM), question],
+        ask: 0,
+    })
+}
+
 /// A smaller copy as a JPEG: what is sent has bounded size, and nothing of the file but its look.
-fn data_url(picture: &RgbImage, config: &DescriberConfig) -> String {
-    let size = config.picture_size_px.max(1);
+fn data_url(picture: &RgbImage, config: &DescriberConfig) -> Option<String> {
     let (width, height) = picture.dimensions();
-    let longer = width.max(height);
+    if width == 0 || height == 0 {
+        return None;
+    }
+    let (size, longer) = (config.picture_size_px, width.max(height));
     let mut smaller = None;
     if size < longer {
         let scaled = |side: u32| (u64::from(side) * u64::from(size) / u64::from(longer)).max(1) as u32;
@@ -111,15 +128,11 @@ fn data_url(picture: &RgbImage, config: &DescriberConfig) -> String {
     }
     let picture = smaller.as_ref().unwrap_or(picture);
     let mut jpeg = Vec::new();
-    let mut encoder = JpegEncoder::new_with_quality(&mut jpeg, config.jpeg_quality.clamp(1, 100));
-    // It fails on empty pictures and those above 65,535 pixels a side alone; then the server refuses the empty file.
-    if encoder
+    let mut encoder = JpegEncoder::new_with_quality(&mut jpeg, config.jpeg_quality.min(100));
+    encoder
         .encode(picture, picture.width(), picture.height(), ExtendedColorType::Rgb8)
-        .is_err()
-    {
-        jpeg.clear();
-    }
-    format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg))
+        .ok()?;
+    Some(format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg)))
 }
 
 fn read(completion: &Completion, config: &DescriberConfig) -> Result<Description, DropReason> {
@@ -261,6 +274,28 @@ mod tests {
                 .all(|(a, b)| a.abs_diff(b) < 12)
         };
         assert!(near(64, 128, [200, 30, 30]) && near(448, 128, [30, 30, 200]));
+    }
+
+    #[test]
+    fn a_picture_without_pixels_is_not_asked_about() {
+        let model = Scripted::new(|_| Ok(String::new()));
+        let answers = describe(&model, &[RgbImage::new(0, 0)], &DescriberConfig::default()).unwrap();
+        assert_eq!(answers, [Err(NOT_SHOWN)]);
+        assert!(model.asked().is_empty());
+    }
+
+    #[test]
+    fn impossible_settings_are_named() {
+        let wrong = |toml: &str| {
+            toml::from_str::<DescriberConfig>(toml)
+                .unwrap()
+                .check()
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(wrong("picture_size_px = 0").starts_with("`picture_size_px` is 0\nhint: "));
+        assert!(wrong("language = 'en'").starts_with("`language` is `en`, which is no language"));
+        assert!(toml::from_str::<DescriberConfig>("picture_size = 0").is_err());
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub struct ModelConfig {
     pub backoff_ms: u64,
     /// The longest pause, also where the server's `Retry-After` wants a longer one.
     pub max_backoff_ms: u64,
-    /// The largest reply that is read. 1 MiB is far above `max_tokens`, and bounds memory at `concurrency` times as much.
+    /// The largest reply that is read. 256 KiB are far above `max_tokens`, and bound what a hostile server can make us hold.
     pub max_reply_bytes: usize,
     /// So many prompts in a row that the server fails on or refuses stop the run: then it is the server, not the prompts.
     pub max_failures_in_a_row: u32,
@@ -81,7 +81,7 @@ impl Default for ModelConfig {
             attempts: 5,
             backoff_ms: 1_000,
             max_backoff_ms: 60_000,
-            max_reply_bytes: 1 << 20,
+            max_reply_bytes: 256 << 10,
             max_failures_in_a_row: 100,
             max_tokens: 1_024,
             limit_field: LimitField::MaxTokens,
@@ -121,22 +121,15 @@ impl ModelConfig {
                 "name the model as the server lists it at `/v1/models`",
             );
         }
-        for (field, count) in [
-            ("concurrency", self.concurrency),
-            ("attempts", self.attempts as usize),
-            ("max_tokens", self.max_tokens as usize),
-            ("max_reply_bytes", self.max_reply_bytes),
-            ("max_failures_in_a_row", self.max_failures_in_a_row as usize),
-            ("timeout_ms", usize::try_from(self.timeout_ms).unwrap_or(usize::MAX)),
-            (
-                "connect_timeout_ms",
-                usize::try_from(self.connect_timeout_ms).unwrap_or(usize::MAX),
-            ),
-        ] {
-            if count == 0 {
-                return wrong(field, "is 0".to_owned(), "give at least 1");
-            }
-        }
+        check_counts(&[
+            ("concurrency", self.concurrency as u64),
+            ("attempts", self.attempts.into()),
+            ("max_tokens", self.max_tokens.into()),
+            ("max_reply_bytes", self.max_reply_bytes as u64),
+            ("max_failures_in_a_row", self.max_failures_in_a_row.into()),
+            ("timeout_ms", self.timeout_ms),
+            ("connect_timeout_ms", self.connect_timeout_ms),
+        ])?;
         for (field, number) in [
             ("temperature", self.temperature),
             ("repeat_temperature", self.repeat_temperature),
@@ -183,6 +176,30 @@ impl ModelConfig {
         url.set_path(&format!("{path}/chat/completions"));
         Ok(url)
     }
+}
+
+/// Refuses counts of 0.
+pub(super) fn check_counts(counts: &[(&'static str, u64)]) -> Result<(), ModelError> {
+    match counts.iter().find(|(_, count)| *count == 0) {
+        Some((field, _)) => Err(ModelError::Config {
+            field,
+            problem: "is 0".to_owned(),
+            hint: "give at least 1",
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses what is neither empty nor the code of a language that can be told.
+pub(super) fn check_language(language: &str) -> Result<(), ModelError> {
+    if language.is_empty() || whatlang::Lang::from_code(language).is_some() {
+        return Ok(());
+    }
+    Err(ModelError::Config {
+        field: "language",
+        problem: format!("is `{language}`, which is no language that can be told"),
+        hint: "give an ISO 639-3 code such as `eng`, or leave it empty to take any",
+    })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::config::{check_counts, check_language};
 use super::prompt::{NothingToSay, PairWords, pair_words};
 use super::{Completion, LanguageModel, Message, ModelError, Prompt, ask, reply};
 use crate::page::{ImagePair, Instruction, Metadata, Origin};
@@ -52,7 +53,7 @@ pub struct WriterConfig {
     pub draws: u64,
     /// Another number draws other demonstrations.
     pub seed: u64,
-    /// Longer metadata is cut. 300 characters hold a caption; a whole prompt then stays below some 4,000 tokens.
+    /// Longer metadata is cut. 300 characters hold a caption; a whole prompt then stays below some 3,000 tokens.
     pub max_field_chars: usize,
     /// Longer instructions are left out: the text tower reads 77 tokens, which are about 300 characters, and nobody asks so long.
     pub max_instruction_chars: usize,
@@ -95,7 +96,8 @@ struct Demonstration {
 static POOL: LazyLock<Vec<Demonstration>> =
     LazyLock::new(|| serde_json::from_str(DEMONSTRATIONS).expect("a test reads the file that is built in"));
 
-/// The instructions of each pair, in the order of the pairs, at least one and at most `wordings`.
+/// The instructions of each pair, in the order of the pairs, at least one and at most `wordings`. Some thousand pairs a call are fine:
+/// each prompt is held, some 10 kB.
 ///
 /// # Errors
 /// What stops the whole run, see [`LanguageModel::complete`].
@@ -104,31 +106,39 @@ pub fn write_instructions(
     pairs: &[ImagePair],
     config: &WriterConfig,
 ) -> Result<Vec<Result<Vec<Instruction>, DropReason>>, ModelError> {
+    config.check()?;
     let words = |pair: &ImagePair| {
         let share_a_page = pair.origin == Origin::Page;
-        pair_words(
-            &pair.query.metadata,
-            &pair.target.metadata,
-            share_a_page,
-            config.max_field_chars,
-        )
-        .map_err(|nothing| match nothing {
-            NothingToSay::NoWords => NO_WORDS,
-            NothingToSay::SameWords => SAME_WORDS,
-        })
+        let (query, target) = (&pair.query.metadata, &pair.target.metadata);
+        pair_words(query, target, share_a_page, config.max_field_chars)
     };
-    let words: Vec<Result<PairWords, DropReason>> = pairs.iter().map(words).collect();
-    let asked: Vec<&PairWords> = words.iter().flatten().collect();
-    let prompts = asked.iter().map(|words| prompt(words, config)).collect();
-    let mut answers = ask(model, prompts, config.max_asks, &|index, completion| {
-        read(completion, &asked[index].tag, model.name(), config)
-    })?
-    .into_iter();
-    let answer = |words: &Result<PairWords, DropReason>| match words {
-        Ok(_) => answers.next().unwrap_or(Err(reply::UNANSWERED)),
-        Err(reason) => Err(*reason),
-    };
-    Ok(words.iter().map(answer).collect())
+    let words: Vec<_> = pairs.iter().map(words).collect();
+    let prompts = words.iter().map(|words| match words {
+        Ok(words) => Ok(prompt(words, config)),
+        Err(NothingToSay::NoWords) => Err(NO_WORDS),
+        Err(NothingToSay::SameWords) => Err(SAME_WORDS),
+    });
+    ask(model, prompts.collect(), config.max_asks, &|index, completion| {
+        let tag = words[index].as_ref().map_or("", |words| &words.tag);
+        read(completion, tag, model.name(), config)
+    })
+}
+
+impl WriterConfig {
+    /// Refuses settings that cannot be.
+    ///
+    /// # Errors
+    /// A setting and what to write instead.
+    pub fn check(&self) -> Result<(), ModelError> {
+        check_counts(&[
+            ("wordings", self.wordings as u64),
+            ("draws", self.draws),
+            ("max_field_chars", self.max_field_chars as u64),
+            ("max_instruction_chars", self.max_instruction_chars as u64),
+            ("max_asks", self.max_asks.into()),
+        ])?;
+        check_language(&self.language)
+    }
 }
 
 fn prompt(words: &PairWords, config: &WriterConfig) -> Prompt {
@@ -151,8 +161,10 @@ fn prompt(words: &PairWords, config: &WriterConfig) -> Prompt {
 }
 
 fn question(words: &PairWords, config: &WriterConfig) -> String {
-    let wordings = config.wordings.max(1);
-    format!("Pair {}. {}\nWrite {wordings} wordings.", words.tag, words.text)
+    format!(
+        "Pair {}. {}\nWrite {} wordings.",
+        words.tag, words.text, config.wordings
+    )
 }
 
 /// The pair's demonstrations: the pool in an order that follows from its draw, as far as wanted.
@@ -167,7 +179,7 @@ fn draw(words: &PairWords, config: &WriterConfig) -> Vec<&'static Demonstration>
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     };
     let tag = u64::from_str_radix(&words.tag, 16).unwrap_or_default();
-    let draw = number([config.seed, tag, 0]) % config.draws.max(1);
+    let draw = number([config.seed, tag, 0]) % config.draws;
     let mut order: Vec<(u64, &Demonstration)> = POOL
         .iter()
         .zip(0..)
@@ -188,7 +200,7 @@ impl Demonstration {
         let shown = self
             .instructions
             .iter()
-            .take(wordings.max(1))
+            .take(wordings)
             .map(|text| json(text))
             .collect::<Vec<_>>()
             .join(", ");
@@ -221,7 +233,7 @@ fn read(
         match checked(value, config) {
             Ok(text) => {
                 let words = bare(&text);
-                if texts.len() < config.wordings.max(1) && !known.contains(&words) {
+                if texts.len() < config.wordings && !known.contains(&words) {
                     known.push(words);
                     texts.push(text);
                 }

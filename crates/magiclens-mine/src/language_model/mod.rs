@@ -149,44 +149,41 @@ pub enum ModelError {
 /// Reads an answer, or says why it is of no use.
 type Read<'a, T> = &'a dyn Fn(usize, &Completion) -> Result<T, DropReason>;
 
-/// Asks all prompts, and those with useless answers up to `max_asks` times in all.
+/// Asks all prompts that could be made, and those with useless answers up to `max_asks` times in all.
 fn ask<T>(
     model: &dyn LanguageModel,
-    mut prompts: Vec<Prompt>,
+    prompts: Vec<Result<Prompt, DropReason>>,
     max_asks: u32,
     read: Read<'_, T>,
 ) -> Result<Vec<Result<T, DropReason>>, ModelError> {
-    let mut answers: Vec<Option<Result<T, DropReason>>> = prompts.iter().map(|_| None).collect();
-    let mut open: Vec<usize> = (0..prompts.len()).collect();
-    for ask in 0..max_asks.max(1) {
-        for prompt in &mut prompts {
-            prompt.ask = ask;
+    let mut answers = Vec::with_capacity(prompts.len());
+    let (mut open, mut asked) = (Vec::new(), Vec::new());
+    for (index, prompt) in prompts.into_iter().enumerate() {
+        answers.push(Err(prompt.as_ref().err().copied().unwrap_or(reply::UNANSWERED)));
+        if let Ok(prompt) = prompt {
+            open.push(index);
+            asked.push(prompt);
         }
-        let completions = model.complete(&prompts)?;
-        let mut again = (Vec::new(), Vec::new());
-        for ((index, prompt), completion) in open.into_iter().zip(prompts).zip(completions) {
-            match completion {
-                Ok(completion) => {
-                    let answer = read(index, &completion);
-                    if answer.is_err() {
-                        again.0.push(index);
-                        again.1.push(prompt);
-                    }
-                    answers[index] = Some(answer);
-                }
-                // The model has tried often enough by itself.
-                Err(reason) => answers[index] = Some(Err(reason)),
-            }
-        }
-        (open, prompts) = again;
+    }
+    for ask in 0..max_asks {
         if open.is_empty() {
             break;
         }
+        asked.iter_mut().for_each(|prompt| prompt.ask = ask);
+        let completions = model.complete(&asked)?;
+        let (mut still_open, mut again) = (Vec::new(), Vec::new());
+        for ((index, prompt), completion) in open.into_iter().zip(asked).zip(completions) {
+            // A prompt without a completion was tried often enough by the model itself.
+            let is_answered = completion.is_ok();
+            answers[index] = completion.and_then(|completion| read(index, &completion));
+            if is_answered && answers[index].is_err() {
+                still_open.push(index);
+                again.push(prompt);
+            }
+        }
+        (open, asked) = (still_open, again);
     }
-    Ok(answers
-        .into_iter()
-        .map(|answer| answer.unwrap_or(Err(reply::UNANSWERED)))
-        .collect())
+    Ok(answers)
 }
 
 #[cfg(test)]
@@ -194,11 +191,13 @@ mod tests {
     use super::*;
     use scripted::Scripted;
 
-    fn prompts(count: usize) -> Vec<Prompt> {
-        let prompt = |n| Prompt {
-            version: "test/1",
-            messages: vec![Message::user(format!("{n}"))],
-            ask: 0,
+    fn prompts(count: usize) -> Vec<Result<Prompt, DropReason>> {
+        let prompt = |n| {
+            Ok(Prompt {
+                version: "test/1",
+                messages: vec![Message::user(format!("{n}"))],
+                ask: 0,
+            })
         };
         (0..count).map(prompt).collect()
     }
@@ -226,8 +225,16 @@ mod tests {
     }
 
     #[test]
-    fn no_prompts_ask_nothing() {
-        let model = Scripted::new(|_| Ok(String::new()));
-        assert!(ask(&model, Vec::new(), 2, &number).unwrap().is_empty());
+    fn prompts_that_cannot_be_made_keep_their_place() {
+        let model = Scripted::new(|prompt| Ok(prompt.messages[0].text()));
+        let mut some = prompts(3);
+        some[1] = Err(reply::REFUSED);
+        assert_eq!(
+            ask(&model, some, 2, &number).unwrap(),
+            [Ok(0), Err(reply::REFUSED), Ok(2)]
+        );
+        assert_eq!(model.asked().len(), 2);
+        assert!(ask(&model, vec![Err(reply::REFUSED)], 2, &number).unwrap()[0].is_err());
+        assert_eq!(model.asked().len(), 2, "nothing is not asked");
     }
 }

@@ -104,7 +104,7 @@ impl Cache {
 
 fn read(path: &Path, key: &Key, max_reply_bytes: usize) -> io::Result<String> {
     // Escapes make a string of JSON up to six times as long.
-    let max_bytes = max_reply_bytes as u64 * 6 + (1 << 16);
+    let max_bytes = (max_reply_bytes as u64).saturating_mul(6).saturating_add(1 << 16);
     let mut text = String::new();
     fs_err::File::open(path)?.take(max_bytes).read_to_string(&mut text)?;
     let entry: Entry = serde_json::from_str(&text)?;

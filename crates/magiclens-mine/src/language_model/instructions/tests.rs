@@ -243,6 +243,26 @@ fn a_prompt_is_the_task_five_examples_and_the_pair() {
 }
 
 #[test]
+fn impossible_settings_are_named() {
+    let wrong = |toml: &str| {
+        toml::from_str::<WriterConfig>(toml)
+            .unwrap()
+            .check()
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(wrong("wordings = 0").starts_with("`wordings` is 0\nhint: "));
+    assert!(wrong("language = 'English'").starts_with("`language` is `English`, which is no language"));
+    assert!(toml::from_str::<WriterConfig>("words = 3").is_err());
+    let model = Scripted::new(|_| Ok(String::new()));
+    let config = WriterConfig {
+        max_asks: 0,
+        ..WriterConfig::default()
+    };
+    assert!(write_instructions(&model, &[pair("a", "b")], &config).is_err());
+}
+
+#[test]
 fn demonstrations_are_drawn_by_pair_and_seed() {
     let first = |seed, draws| {
         let config = WriterConfig {
