@@ -1,0 +1,180 @@
+//! A model behind an OpenAI-compatible `/chat/completions`: many requests in flight, retries, a cache, a limit on cost.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+
+use super::config::ModelConfig;
+use super::reply_cache::{Cache, Key};
+use super::server::{Asked, Failure, Job, Server};
+use super::usage::{Tokens, Usage};
+use super::{Completion, LanguageModel, ModelError, Prompt, reply, wire};
+use crate::stage::DropReason;
+
+/// A model behind an OpenAI-compatible chat endpoint. It has threads of its own for waiting; calls block.
+pub struct ChatEndpoint {
+    runtime: tokio::runtime::Runtime,
+    cache: Option<Cache>,
+    server: Arc<Server>,
+}
+
+impl ChatEndpoint {
+    /// An endpoint with these settings. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// An impossible setting, or a missing API key.
+    pub fn new(config: &ModelConfig, cache: Option<Cache>) -> Result<Self, ModelError> {
+        let server = Arc::new(Server::new(config)?);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("chat")
+            .enable_all()
+            .build()
+            .map_err(|error| ModelError::Client(error.to_string()))?;
+        Ok(Self { runtime, cache, server })
+    }
+
+    /// What was asked and paid since the endpoint was made.
+    pub fn usage(&self) -> Usage {
+        self.server.purse().usage()
+    }
+
+    async fn complete_all(&self, prompts: &[Prompt]) -> Result<Vec<Result<Completion, DropReason>>, ModelError> {
+        let (stop, stopped) = watch::channel(false);
+        let mut round = Round {
+            answers: vec![None; prompts.len()],
+            asked: BTreeMap::new(),
+            copies: Vec::new(),
+            error: None,
+        };
+        let mut in_flight = JoinSet::new();
+        for (index, prompt) in prompts.iter().enumerate() {
+            let body = wire::request_body(&self.server.config, prompt);
+            let key = Key::new(prompt.version, &body);
+            if let Some(&first) = round.asked.get(&key) {
+                round.copies.push((index, first));
+                continue;
+            }
+            round.asked.insert(key, index);
+            if let Some(completion) = self.recall(&key, prompt) {
+                round.answers[index] = Some(Ok(completion));
+                continue;
+            }
+            let at_most = wire::at_most(&self.server.config, prompt);
+            let job = Job {
+                index,
+                key,
+                body,
+                version: prompt.version,
+                at_most,
+            };
+            // One that costs too much waits for what those in flight leave over.
+            while round.error.is_none()
+                && (in_flight.len() >= self.server.config.concurrency || !self.server.purse().reserve(at_most))
+            {
+                match in_flight.join_next().await {
+                    Some(done) => self.finish(done, &mut round, &stop),
+                    None => round.stop(self.server.spent(at_most), &stop),
+                }
+            }
+            if round.error.is_some() {
+                break;
+            }
+            let (server, stopped) = (Arc::clone(&self.server), stopped.clone());
+            in_flight.spawn(async move {
+                let answer = server.ask(&job, stopped).await;
+                (job, answer)
+            });
+        }
+        // What is under way is paid: it is waited for and kept, also when the run stops.
+        while let Some(done) = in_flight.join_next().await {
+            self.finish(done, &mut round, &stop);
+        }
+        round.end(&self.server)
+    }
+
+    /// The completion in the cache.
+    fn recall(&self, key: &Key, prompt: &Prompt) -> Option<Completion> {
+        let reply = self.cache.as_ref()?.get(key, self.server.config.max_reply_bytes)?;
+        let (completion, tokens) = wire::read_reply(&reply).ok()?;
+        let tokens = tokens.unwrap_or_else(|| wire::at_most(&self.server.config, prompt));
+        self.server.purse().save(tokens);
+        Some(completion)
+    }
+
+    /// Takes in what became of a job. This runs on the caller's thread, which may wait for files.
+    fn finish(&self, done: Result<(Job, Asked), JoinError>, round: &mut Round, stop: &watch::Sender<bool>) {
+        let (job, answer) = match done {
+            Ok(done) => done,
+            // Only a panic of the HTTP client comes here, and its reservation stays: the run must stop.
+            Err(error) => return round.stop(ModelError::Client(error.to_string()), stop),
+        };
+        self.server.purse().release(job.at_most);
+        match answer {
+            Ok((body, completion, tokens)) => {
+                // A server that counts no tokens is paid what it could have cost.
+                self.server.purse().spend(tokens.unwrap_or(job.at_most));
+                round.answers[job.index] = Some(Ok(completion));
+                if let Some(cache) = &self.cache
+                    && let Err(error) = cache.put(&job.key, &self.server.config.model, job.version, &body)
+                {
+                    round.stop(ModelError::Cache(error), stop);
+                }
+            }
+            Err(Failure::Item(reason)) => {
+                self.server.purse().fail();
+                round.answers[job.index] = Some(Err(reason));
+            }
+            Err(Failure::Run(error)) => round.stop(error, stop),
+            Err(Failure::GivenUp) => {}
+        }
+    }
+}
+
+/// The prompts of one call.
+struct Round {
+    answers: Vec<Option<Result<Completion, DropReason>>>,
+    /// Which prompt was the first with a request.
+    asked: BTreeMap<Key, usize>,
+    /// Prompts with the same request as an earlier one.
+    copies: Vec<(usize, usize)>,
+    error: Option<ModelError>,
+}
+
+impl Round {
+    /// The first error counts; those after it follow from it.
+    fn stop(&mut self, error: ModelError, stop: &watch::Sender<bool>) {
+        self.error.get_or_insert(error);
+        stop.send_replace(true);
+    }
+
+    fn end(mut self, server: &Server) -> Result<Vec<Result<Completion, DropReason>>, ModelError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        for (index, first) in self.copies {
+            self.answers[index] = self.answers[first].clone();
+            match &self.answers[index] {
+                Some(Ok(_)) => server.purse().save(Tokens::default()),
+                _ => server.purse().fail(),
+            }
+        }
+        Ok(self
+            .answers
+            .into_iter()
+            .map(|answer| answer.unwrap_or(Err(reply::UNANSWERED)))
+            .collect())
+    }
+}
+
+impl LanguageModel for ChatEndpoint {
+    fn name(&self) -> &str {
+        &self.server.config.model
+    }
+
+    fn complete(&self, prompts: &[Prompt]) -> Result<Vec<Result<Completion, DropReason>>, ModelError> {
+        self.runtime.block_on(self.complete_all(prompts))
+    }
+}

@@ -1,0 +1,372 @@
+//! The server as one prompt meets it: attempts, pauses, what a status means, what may still be spent.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, StatusCode, redirect};
+use tokio::sync::{Semaphore, watch};
+use url::Url;
+
+use super::config::ModelConfig;
+use super::reply_cache::Key;
+use super::usage::{Purse, Tokens};
+use super::wire::{self, NoCompletion};
+use super::{Completion, ModelError, reply};
+use crate::stage::DropReason;
+
+/// What requests in flight share.
+pub(super) struct Server {
+    pub(super) config: ModelConfig,
+    url: Url,
+    authorization: Option<HeaderValue>,
+    client: Client,
+    /// Bounds the requests of all callers together.
+    permits: Semaphore,
+    purse: Mutex<Purse>,
+    failures_in_a_row: AtomicU32,
+}
+
+/// One prompt on its way.
+pub(super) struct Job {
+    pub(super) index: usize,
+    pub(super) key: Key,
+    pub(super) body: String,
+    pub(super) version: &'static str,
+    pub(super) at_most: Tokens,
+}
+
+/// How a prompt ended without a completion.
+pub(super) enum Failure {
+    Item(DropReason),
+    Run(ModelError),
+    /// Another prompt stopped the run.
+    GivenUp,
+}
+
+/// The body, what it says, and what it cost if the server counts.
+pub(super) type Asked = Result<(String, Completion, Option<Tokens>), Failure>;
+
+impl Server {
+    /// Nothing is sent yet.
+    pub(super) fn new(config: &ModelConfig) -> Result<Self, ModelError> {
+        let url = config.check()?;
+        let purse = Purse::new(config.prompt_price, config.completion_price, config.max_cost);
+        Ok(Self {
+            authorization: config.api_key_env.as_deref().map(authorization).transpose()?,
+            client: client(config, &url)?,
+            permits: Semaphore::new(config.concurrency.min(Semaphore::MAX_PERMITS)),
+            purse: Mutex::new(purse),
+            failures_in_a_row: AtomicU32::new(0),
+            config: config.clone(),
+            url,
+        })
+    }
+
+    /// What was counted and spent.
+    pub(super) fn purse(&self) -> MutexGuard<'_, Purse> {
+        // Counting cannot stop halfway, so that the numbers are good after a panic elsewhere.
+        self.purse.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that a request may cost more than is left.
+    pub(super) fn spent(&self, next: Tokens) -> ModelError {
+        let purse = self.purse();
+        ModelError::Spent {
+            max_cost: self.config.max_cost.unwrap_or_default(),
+            spent: purse.usage().cost,
+            next: purse.cost(next),
+        }
+    }
+
+    /// Sends a request until it is answered, refused, or given up.
+    pub(super) async fn ask(&self, job: &Job, mut stopped: watch::Receiver<bool>) -> Asked {
+        let Ok(_permit) = self.permits.acquire().await else {
+            return Err(Failure::GivenUp);
+        };
+        for attempt in 1.. {
+            if *stopped.borrow() {
+                return Err(Failure::GivenUp);
+            }
+            let trouble = match self.send(&job.body).await {
+                Ok((body, (completion, tokens))) => {
+                    self.failures_in_a_row.store(0, Ordering::Relaxed);
+                    return Ok((body, completion, tokens));
+                }
+                Err(trouble) => trouble,
+            };
+            let (reason, what, wait) = match trouble {
+                Trouble::Stop(error) => return Err(Failure::Run(error)),
+                Trouble::Refused(what) => return Err(self.give_up(job, reply::REFUSED, what)),
+                Trouble::Unreachable(reason) if attempt >= self.config.attempts => {
+                    return Err(Failure::Run(ModelError::Unreachable {
+                        url: self.url.to_string(),
+                        attempts: attempt,
+                        reason,
+                    }));
+                }
+                Trouble::Unreachable(what) => (reply::BROKEN_OFF, what, None),
+                Trouble::Passing { reason, what, wait } => (reason, what, wait),
+            };
+            if attempt >= self.config.attempts {
+                return Err(self.give_up(job, reason, what));
+            }
+            let pause = self.pause(&job.key, attempt, wait);
+            tracing::debug!(prompt = job.version, attempt, ?pause, "{}: {what}", reason.0);
+            self.purse().retry();
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = stopped.wait_for(|stopped| *stopped) => return Err(Failure::GivenUp),
+            }
+        }
+        Err(Failure::GivenUp)
+    }
+
+    /// Logs a prompt that gets no answer, and stops the run if many in a row did not.
+    fn give_up(&self, job: &Job, reason: DropReason, what: String) -> Failure {
+        tracing::warn!(prompt = job.version, index = job.index, "{}: {what}", reason.0);
+        let in_a_row = self.failures_in_a_row.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if in_a_row < self.config.max_failures_in_a_row {
+            return Failure::Item(reason);
+        }
+        Failure::Run(ModelError::KeepsFailing {
+            url: self.url.to_string(),
+            in_a_row,
+            reason: format!("{}: {what}", reason.0),
+        })
+    }
+
+    /// As long as the server wants, or twice as long as the last time; never longer than the limit.
+    fn pause(&self, key: &Key, attempt: u32, wait: Option<Duration>) -> Duration {
+        let longest = Duration::from_millis(self.config.max_backoff_ms);
+        let backoff = Duration::from_millis(self.config.backoff_ms)
+            .saturating_mul(1 << (attempt - 1).min(20))
+            .min(longest);
+        let backoff = backoff.mul_f64(1.0 - key.fraction(attempt) / 2.0);
+        wait.map_or(backoff, |wait| wait.min(longest).max(backoff))
+    }
+
+    async fn send(&self, body: &str) -> Result<(String, (Completion, Option<Tokens>)), Trouble> {
+        let mut request = self
+            .client
+            .post(self.url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .body(body.to_owned());
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        let mut response = request.send().await.map_err(trouble)?;
+        let (status, wait) = (response.status(), retry_after(response.headers()));
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(trouble)? {
+            if self.config.max_reply_bytes < bytes.len() + chunk.len() {
+                return Err(Trouble::Passing {
+                    reason: reply::TOO_LARGE,
+                    what: format!("more than {} bytes", self.config.max_reply_bytes),
+                    wait: None,
+                });
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        let body = String::from_utf8_lossy(&bytes).into_owned();
+        if !status.is_success() {
+            return Err(self.refusal(status, wire::error_message(&body), wait));
+        }
+        match wire::read_reply(&body) {
+            Ok(answer) => Ok((body, answer)),
+            Err(NoCompletion::Error { status, message }) => {
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                Err(self.refusal(status, message, wait))
+            }
+            Err(NoCompletion::Foreign) => Err(Trouble::Passing {
+                reason: reply::FOREIGN,
+                what: wire::error_message(&body),
+                wait: None,
+            }),
+        }
+    }
+
+    /// What a status means: for this attempt, this prompt, or the run.
+    fn refusal(&self, status: StatusCode, message: String, wait: Option<Duration>) -> Trouble {
+        let hint = match status.as_u16() {
+            // OpenAI says so when the account is empty; no pause helps.
+            429 if message.contains("quota") => "the account has no credit, or its limit is reached".to_owned(),
+            429 => {
+                return Trouble::Passing {
+                    reason: reply::RATE_LIMITED,
+                    what: message,
+                    wait,
+                };
+            }
+            408 | 425 | 500..=599 => {
+                return Trouble::Passing {
+                    reason: reply::SERVER_ERROR,
+                    what: format!("{status}: {message}"),
+                    wait,
+                };
+            }
+            401 | 403 => match &self.config.api_key_env {
+                Some(variable) => {
+                    format!("is the key in the environment variable `{variable}` right, and allowed to use this model?")
+                }
+                None => "set `api_key_env` to the name of the environment variable that holds the API key".to_owned(),
+            },
+            402 => "the account has no credit".to_owned(),
+            404 | 405 => "`base_url` usually ends in `/v1`; what `GET base_url/models` lists can be `model`".to_owned(),
+            300..=399 => "set `base_url` to the address that it redirects to; redirects are not followed".to_owned(),
+            // 400, 413, 422 and the like: the prompt is too long, its picture unreadable, its words unwanted.
+            _ => return Trouble::Refused(format!("{status}: {message}")),
+        };
+        Trouble::Stop(ModelError::Refused {
+            url: self.url.to_string(),
+            model: self.config.model.clone(),
+            status: status.as_u16(),
+            message,
+            hint,
+        })
+    }
+}
+
+/// How one attempt failed.
+enum Trouble {
+    /// Another attempt may go well; the server may have said when.
+    Passing {
+        reason: DropReason,
+        what: String,
+        wait: Option<Duration>,
+    },
+    /// Nobody is there; another attempt may go well.
+    Unreachable(String),
+    /// The server does not want this prompt.
+    Refused(String),
+    /// It would refuse all others as well.
+    Stop(ModelError),
+}
+
+/// The header with the key that an environment variable holds.
+fn authorization(variable: &str) -> Result<HeaderValue, ModelError> {
+    let no_key = || ModelError::NoKey(variable.to_owned());
+    let key = std::env::var(variable).map_err(|_| no_key())?;
+    if key.trim().is_empty() {
+        return Err(no_key());
+    }
+    let mut header = HeaderValue::from_str(&format!("Bearer {}", key.trim())).map_err(|_| no_key())?;
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+fn client(config: &ModelConfig, url: &Url) -> Result<Client, ModelError> {
+    // Err means that the process has a provider already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = Client::builder()
+        .no_proxy()
+        // A redirect would turn the request into a GET, and could carry the key elsewhere.
+        .redirect(redirect::Policy::none())
+        .connect_timeout(Duration::from_millis(config.connect_timeout_ms))
+        .timeout(Duration::from_millis(config.timeout_ms))
+        .user_agent(concat!("magiclens-mine/", env!("CARGO_PKG_VERSION")));
+    if url.scheme() == "http" {
+        // A local server must do on a machine that has no certificates.
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build().map_err(|error| ModelError::Client(chain(&error)))
+}
+
+fn trouble(error: reqwest::Error) -> Trouble {
+    let what = chain(&error);
+    if error.is_connect() {
+        return Trouble::Unreachable(what);
+    }
+    let reason = if error.is_timeout() {
+        reply::TIMED_OUT
+    } else {
+        reply::BROKEN_OFF
+    };
+    Trouble::Passing {
+        reason,
+        what,
+        wait: None,
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        line = format!("{line}: {cause}");
+        source = cause.source();
+    }
+    reply::one_line(&line)
+}
+
+/// The pause that the server asks for, in seconds. The other form, a date, is left to the ordinary pause.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: f64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(config: ModelConfig) -> Server {
+        let config = ModelConfig {
+            model: "m".to_owned(),
+            ..config
+        };
+        Server::new(&config).unwrap()
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_limit_and_heed_the_server() {
+        let server = server(ModelConfig {
+            backoff_ms: 100,
+            max_backoff_ms: 1_000,
+            ..ModelConfig::default()
+        });
+        let key = Key::new("test/1", "{}");
+        let pause = |attempt, wait| server.pause(&key, attempt, wait).as_millis();
+        for (attempt, full) in [(1, 100), (2, 200), (3, 400), (4, 800), (5, 1_000), (60, 1_000)] {
+            let pause = pause(attempt, None);
+            assert!((full / 2..=full).contains(&pause), "attempt {attempt}: {pause}");
+        }
+        assert_eq!(pause(1, None), pause(1, None));
+        assert_eq!(pause(1, Some(Duration::from_millis(700))), 700);
+        assert_eq!(pause(1, Some(Duration::from_secs(3_600))), 1_000);
+        assert!(
+            50 <= pause(1, Some(Duration::ZERO)),
+            "a server that says 0 is not hammered"
+        );
+    }
+
+    #[test]
+    fn a_pause_in_seconds_is_read() {
+        let pause = |text: &str| {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
+            retry_after(&headers)
+        };
+        assert_eq!(pause("3"), Some(Duration::from_secs(3)));
+        assert_eq!(pause("0.5"), Some(Duration::from_millis(500)));
+        for none in ["", "soon", "-1", "NaN", "1e300", "Wed, 21 Oct 2026 07:28:00 GMT"] {
+            assert_eq!(pause(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_missing_key_is_named() {
+        let config = ModelConfig {
+            model: "m".to_owned(),
+            api_key_env: Some("MAGICLENS_TEST_NO_SUCH_KEY".to_owned()),
+            ..ModelConfig::default()
+        };
+        let error = Server::new(&config).err().unwrap();
+        assert!(
+            error
+                .to_string()
+                .starts_with("the environment variable `MAGICLENS_TEST_NO_SUCH_KEY`"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,172 @@
+//! What was asked, answered and paid.
+
+use std::ops::Sub;
+
+use serde::{Deserialize, Serialize};
+
+/// Totals since an endpoint was made. `requests + cached + failed`, and tokens spent and saved together, are the same at
+/// every run over the same input; `retries` and the split between spent and saved are not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Prompts that the server answered.
+    pub requests: u64,
+    /// Prompts whose answer was known: from the cache, or asked twice at once.
+    pub cached: u64,
+    /// Prompts given up or refused.
+    pub failed: u64,
+    /// Requests sent again after a failure.
+    pub retries: u64,
+    /// Tokens of the prompts that the server answered.
+    pub prompt_tokens: u64,
+    /// Tokens of its answers.
+    pub completion_tokens: u64,
+    /// What those cost, by the prices of the configuration.
+    pub cost: f64,
+    /// Tokens of prompts that were not sent, since their answer was known.
+    pub saved_prompt_tokens: u64,
+    /// Tokens of known answers.
+    pub saved_completion_tokens: u64,
+    /// What those would have cost.
+    pub saved_cost: f64,
+}
+
+impl Sub for Usage {
+    type Output = Self;
+
+    /// What came to an earlier reading until this one.
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(earlier.requests),
+            cached: self.cached.saturating_sub(earlier.cached),
+            failed: self.failed.saturating_sub(earlier.failed),
+            retries: self.retries.saturating_sub(earlier.retries),
+            prompt_tokens: self.prompt_tokens.saturating_sub(earlier.prompt_tokens),
+            completion_tokens: self.completion_tokens.saturating_sub(earlier.completion_tokens),
+            cost: self.cost - earlier.cost,
+            saved_prompt_tokens: self.saved_prompt_tokens.saturating_sub(earlier.saved_prompt_tokens),
+            saved_completion_tokens: self
+                .saved_completion_tokens
+                .saturating_sub(earlier.saved_completion_tokens),
+            saved_cost: self.saved_cost - earlier.saved_cost,
+        }
+    }
+}
+
+/// Tokens of one request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tokens {
+    pub(super) prompt: u64,
+    pub(super) completion: u64,
+}
+
+/// Counts, and keeps requests from costing more than is allowed.
+#[derive(Debug)]
+pub(super) struct Purse {
+    prompt_price: f64,
+    completion_price: f64,
+    max_cost: Option<f64>,
+    reserved: f64,
+    usage: Usage,
+}
+
+impl Purse {
+    pub(super) fn new(prompt_price: f64, completion_price: f64, max_cost: Option<f64>) -> Self {
+        Self {
+            prompt_price,
+            completion_price,
+            max_cost,
+            reserved: 0.0,
+            usage: Usage::default(),
+        }
+    }
+
+    pub(super) fn cost(&self, tokens: Tokens) -> f64 {
+        (tokens.prompt as f64 * self.prompt_price + tokens.completion as f64 * self.completion_price) / 1e6
+    }
+
+    /// Lays aside what a request costs at most; false if that is more than is left.
+    pub(super) fn reserve(&mut self, at_most: Tokens) -> bool {
+        let cost = self.cost(at_most);
+        if self
+            .max_cost
+            .is_some_and(|max_cost| max_cost < self.usage.cost + self.reserved + cost)
+        {
+            return false;
+        }
+        self.reserved += cost;
+        true
+    }
+
+    /// Gives back what was laid aside.
+    pub(super) fn release(&mut self, at_most: Tokens) {
+        self.reserved -= self.cost(at_most);
+    }
+
+    pub(super) fn spend(&mut self, tokens: Tokens) {
+        self.usage.requests += 1;
+        self.usage.prompt_tokens = self.usage.prompt_tokens.saturating_add(tokens.prompt);
+        self.usage.completion_tokens = self.usage.completion_tokens.saturating_add(tokens.completion);
+        // From the totals, so that the order of the answers does not show in the last digits.
+        self.usage.cost = self.cost(Tokens {
+            prompt: self.usage.prompt_tokens,
+            completion: self.usage.completion_tokens,
+        });
+    }
+
+    pub(super) fn save(&mut self, tokens: Tokens) {
+        self.usage.cached += 1;
+        self.usage.saved_prompt_tokens = self.usage.saved_prompt_tokens.saturating_add(tokens.prompt);
+        self.usage.saved_completion_tokens = self.usage.saved_completion_tokens.saturating_add(tokens.completion);
+        self.usage.saved_cost = self.cost(Tokens {
+            prompt: self.usage.saved_prompt_tokens,
+            completion: self.usage.saved_completion_tokens,
+        });
+    }
+
+    pub(super) fn fail(&mut self) {
+        self.usage.failed += 1;
+    }
+
+    pub(super) fn retry(&mut self) {
+        self.usage.retries += 1;
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        self.usage
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_be_too_much_is_not_reserved() {
+        let tokens = |prompt, completion| Tokens { prompt, completion };
+        // One unit a prompt token, two a token of the answer.
+        let mut purse = Purse::new(1e6, 2e6, Some(10.0));
+        assert!(purse.reserve(tokens(2, 2))); // 6 of 10
+        assert!(!purse.reserve(tokens(1, 2))); // 5 more
+        assert!(purse.reserve(tokens(2, 1))); // 4 more
+        purse.release(tokens(2, 2));
+        purse.spend(tokens(1, 1)); // 3 spent, 4 reserved
+        assert!(purse.reserve(tokens(3, 0)));
+        assert!(!purse.reserve(tokens(1, 0)));
+        assert_eq!(purse.usage().cost, 3.0);
+    }
+
+    #[test]
+    fn saved_tokens_are_told_but_not_spent() {
+        let mut purse = Purse::new(1e6, 0.0, None);
+        let before = purse.usage();
+        purse.save(Tokens {
+            prompt: 7,
+            completion: 5,
+        });
+        let usage = purse.usage() - before;
+        assert_eq!(
+            (usage.cached, usage.requests, usage.cost, usage.saved_cost),
+            (1, 0, 0.0, 7.0)
+        );
+    }
+}
