@@ -8,10 +8,38 @@ use crate::page::Metadata;
 use crate::words::{content_words, is_stop_word, stem, words};
 
 const COLOURS: &[&str] = &[
-    "beige", "black", "blue", "brown", "crimson", "cyan", "gold", "golden", "gray", "green", "indigo", "magenta", "maroon", "navy", "orange",
-    "pink", "purple", "red", "scarlet", "silver", "teal", "turquoise", "violet", "white", "yellow", "monochrome", "colourful", "colorful",
+    "beige",
+    "black",
+    "blue",
+    "brown",
+    "crimson",
+    "cyan",
+    "gold",
+    "golden",
+    "gray",
+    "green",
+    "indigo",
+    "magenta",
+    "maroon",
+    "navy",
+    "orange",
+    "pink",
+    "purple",
+    "red",
+    "scarlet",
+    "silver",
+    "teal",
+    "turquoise",
+    "violet",
+    "white",
+    "yellow",
+    "monochrome",
+    "colourful",
+    "colorful",
 ];
-const COUNTS: &[&str] = &["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "dozen", "hundred"];
+const COUNTS: &[&str] = &[
+    "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "dozen", "hundred",
+];
 
 /// How a word of an instruction is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +58,23 @@ enum Part {
 pub(super) fn contradicts(text: &str, query: &Metadata, target: &Metadata) -> bool {
     let (query_own, target_own) = (own_words(query), own_words(target));
     // What surrounds the target may be about it as well.
-    let around = [&target.heading, &target.page_title, &target.page_heading, &target.context, &target.file_words];
-    let target_all: BTreeSet<String> = around.into_iter().flat_map(|text| plain_words(text)).chain(target_own.iter().cloned()).collect();
-    let query_all: BTreeSet<String> = [&query.heading, &query.file_words].into_iter().flat_map(|text| plain_words(text)).chain(query_own.iter().cloned()).collect();
+    let around = [
+        &target.heading,
+        &target.page_title,
+        &target.page_heading,
+        &target.context,
+        &target.file_words,
+    ];
+    let target_all: BTreeSet<String> = around
+        .into_iter()
+        .flat_map(|text| plain_words(text))
+        .chain(target_own.iter().cloned())
+        .collect();
+    let query_all: BTreeSet<String> = [&query.heading, &query.file_words]
+        .into_iter()
+        .flat_map(|text| plain_words(text))
+        .chain(query_own.iter().cloned())
+        .collect();
     let tokens = parts(text);
     let wanted_only_by_query = |word: &str| query_own.contains(word) && !target_all.contains(word);
     for (word, part) in &tokens {
@@ -46,12 +88,17 @@ pub(super) fn contradicts(text: &str, query: &Metadata, target: &Metadata) -> bo
             }
         }
     }
-    is_turned_round(&tokens, &query_own, &target_own) || is_denied(&tokens, target) || misquotes(text, &query_all, &target_all)
+    is_turned_round(&tokens, &query_own, &target_own)
+        || is_denied(&tokens, target)
+        || misquotes(text, &query_all, &target_all)
 }
 
 /// All words of the picture's own descriptions and labels, as they are compared.
 fn own_words(metadata: &Metadata) -> BTreeSet<String> {
-    own_texts(metadata).chain(metadata.labels.iter().map(String::as_str)).flat_map(plain_words).collect()
+    own_texts(metadata)
+        .chain(metadata.labels.iter().map(String::as_str))
+        .flat_map(plain_words)
+        .collect()
 }
 
 fn plain_words(text: &str) -> Vec<String> {
@@ -81,11 +128,16 @@ fn parts(text: &str) -> Vec<(String, Part)> {
                 (part, turn) = (Part::Wanted, &[]);
             } else if word == "without" || (word == "no" && next != "longer") {
                 (part, turn) = (Part::Absent, &["but", "and", "with"]);
-            } else if (word_is(&["instead"]) && next == "of") || (word == "rather" && next == "than") || (word == "place" && next == "of") {
+            } else if (word_is(&["instead"]) && next == "of")
+                || (word == "rather" && next == "than")
+                || (word == "place" && next == "of")
+            {
                 (part, turn) = (Part::LeftBehind, &["but", "show"]);
             } else if word_is(&["not", "unlike", "except", "remove", "undo", "never"]) {
                 (part, turn) = (Part::LeftBehind, &["but", "show", "and"]);
-            } else if word_is(&["from", "change", "replace", "swap", "turn", "exchange", "switch"]) && is_followed(&words[at..], &["to", "with", "into", "for", "by"]) {
+            } else if word_is(&["from", "change", "replace", "swap", "turn", "exchange", "switch"])
+                && is_followed(&words[at..], &["to", "with", "into", "for", "by"])
+            {
                 (part, turn) = (Part::LeftBehind, &["to", "with", "into", "for", "by"]);
             } else if word == "before" || (word == "this" && ["is", "belongs"].contains(&next)) {
                 (part, turn) = (Part::Given, &["show"]);
@@ -113,7 +165,11 @@ fn is_turned_round(tokens: &[(String, Part)], query: &BTreeSet<String>, target: 
 /// "Without X" where the target's words tell of X.
 fn is_denied(tokens: &[(String, Part)], target: &Metadata) -> bool {
     let told = |word: &String| {
-        own_texts(target).any(|text| parts(text).iter().any(|(told, part)| *part == Part::Wanted && normal(told) == *word))
+        own_texts(target).any(|text| {
+            parts(text)
+                .iter()
+                .any(|(told, part)| *part == Part::Wanted && normal(told) == *word)
+        })
     };
     runs(tokens, Part::Absent).any(|run| !run.is_empty() && run.iter().take(2).all(told))
 }
@@ -123,7 +179,13 @@ fn runs(tokens: &[(String, Part)], wanted: Part) -> impl Iterator<Item = Vec<Str
     tokens
         .chunk_by(|a, b| a.1 == b.1)
         .filter(move |run| run[0].1 == wanted)
-        .map(|run| run.iter().map(|(word, _)| word).filter(|word| !is_stop_word(word)).map(|word| normal(word)).collect())
+        .map(|run| {
+            run.iter()
+                .map(|(word, _)| word)
+                .filter(|word| !is_stop_word(word))
+                .map(|word| normal(word))
+                .collect()
+        })
 }
 
 /// A quoted term that neither picture has.

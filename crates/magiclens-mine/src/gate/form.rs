@@ -4,7 +4,9 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::{BLOCKED_WORD, GateConfig, NAMES_PICTURES, NOT_WORDS, TALKS_ABOUT_TASK, TOO_LONG, TOO_SHORT, WRONG_LANGUAGE};
+use super::{
+    BLOCKED_WORD, GateConfig, NAMES_PICTURES, NOT_WORDS, TALKS_ABOUT_TASK, TOO_LONG, TOO_SHORT, WRONG_LANGUAGE,
+};
 use crate::stage::DropReason;
 use crate::words::words;
 
@@ -63,7 +65,11 @@ pub(super) fn check(text: &str, config: &GateConfig) -> Result<(), DropReason> {
     if words.iter().any(|word| config.blocked_words.contains(word)) {
         return Err(BLOCKED_WORD);
     }
-    if is_other_language(text, config) { Err(WRONG_LANGUAGE) } else { Ok(()) }
+    if is_other_language(text, config) {
+        Err(WRONG_LANGUAGE)
+    } else {
+        Ok(())
+    }
 }
 
 fn is_prose(text: &str, words: &[String], min_letter_share: f64) -> bool {
@@ -73,7 +79,9 @@ fn is_prose(text: &str, words: &[String], min_letter_share: f64) -> bool {
     const MAX_SAME: usize = 3;
     let visible = text.chars().filter(|c| !c.is_whitespace()).count();
     let letters = text.chars().filter(|c| c.is_alphabetic()).count();
-    let loops = words.windows(MAX_SAME + 1).any(|run| run.iter().all(|word| *word == run[0]));
+    let loops = words
+        .windows(MAX_SAME + 1)
+        .any(|run| run.iter().all(|word| *word == run[0]));
     min_letter_share <= letters as f64 / visible.max(1) as f64
         && words.iter().all(|word| word.chars().count() <= MAX_WORD_CHARS)
         && !loops

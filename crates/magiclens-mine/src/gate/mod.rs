@@ -50,7 +50,7 @@ pub struct GateConfig {
     pub max_words: usize,
     /// Most characters. 300: 40 long words.
     pub max_chars: usize,
-    /// Fewest letters among the characters that are not spaces, as a share. 0.6: "radius 10 instead of 20" has 0.8.
+    /// Fewest letters among the characters that are not spaces, as a share. 0.4: "from 1890 to 1930" has 6 of 14.
     pub min_letter_share: f64,
     /// Captions with fewer telling words are names ("the Bloom dialog"): an instruction may have to say them.
     pub min_leak_words: usize,
@@ -74,12 +74,15 @@ pub struct GateConfig {
 
 impl Default for GateConfig {
     fn default() -> Self {
-        let blocked = ["bitch", "cunt", "faggot", "fuck", "fucked", "fucking", "nigger", "porn", "porno", "retard", "slut", "tranny", "whore"];
+        let blocked = [
+            "bitch", "cunt", "faggot", "fuck", "fucked", "fucking", "nigger", "porn", "porno", "retard", "slut",
+            "tranny", "whore",
+        ];
         Self {
             min_words: 2,
             max_words: 40,
             max_chars: 300,
-            min_letter_share: 0.6,
+            min_letter_share: 0.4,
             min_leak_words: 5,
             max_caption_share: 0.75,
             max_description_share: 0.6,
@@ -113,7 +116,12 @@ impl Gate {
     ///
     /// # Errors
     /// The first reason to drop it.
-    pub fn check(&self, pair: &ImagePair, instruction: &Instruction, earlier: &[Instruction]) -> Result<(), DropReason> {
+    pub fn check(
+        &self,
+        pair: &ImagePair,
+        instruction: &Instruction,
+        earlier: &[Instruction],
+    ) -> Result<(), DropReason> {
         let text = instruction.text.trim();
         form::check(text, &self.config)?;
         let said = content_words(text);
@@ -131,7 +139,11 @@ impl Gate {
             let other: BTreeSet<String> = words(&other.text).into_iter().collect();
             self.config.max_wording_overlap <= overlap(&own, &other)
         };
-        if earlier.iter().any(is_copy) { Err(NEAR_COPY) } else { Ok(()) }
+        if earlier.iter().any(is_copy) {
+            Err(NEAR_COPY)
+        } else {
+            Ok(())
+        }
     }
 
     /// Checks an instruction against what was said for other pairs of the same page, and notes it if it is good. Pairs must come in
@@ -142,7 +154,10 @@ impl Gate {
     pub fn check_page(&self, pair: &ImagePair, instruction: &Instruction, said: &mut Said) -> Result<(), DropReason> {
         let (query, target) = (pair.query.picture, pair.target.picture);
         let pairs = said.0.entry(words(&instruction.text).join(" ")).or_default();
-        if pairs.iter().any(|&(other_query, other_target)| other_query == query && other_target != target) {
+        if pairs
+            .iter()
+            .any(|&(other_query, other_target)| other_query == query && other_target != target)
+        {
             return Err(AMBIGUOUS);
         }
         if !pairs.contains(&(query, target)) {
@@ -173,29 +188,135 @@ impl Gate {
 
 /// What describes the picture itself; file names are not sentences.
 fn own_texts(metadata: &Metadata) -> impl Iterator<Item = &str> {
-    [&metadata.caption, &metadata.alt, &metadata.title, &metadata.model_caption].into_iter().map(String::as_str).filter(|text| !text.is_empty())
+    [
+        &metadata.caption,
+        &metadata.alt,
+        &metadata.title,
+        &metadata.model_caption,
+    ]
+    .into_iter()
+    .map(String::as_str)
+    .filter(|text| !text.is_empty())
 }
 
 /// Words that point at the query picture, or compare with it.
 const REFERENCES: &[&str] = &[
-    "again", "also", "another", "back", "before", "after", "but", "closer", "different", "differently", "else", "earlier", "farther", "fewer", "further",
-    "here", "instead", "it", "it's", "its", "later", "less", "like", "likewise", "matching", "more", "next", "not", "now", "only", "opposite", "original",
-    "originally", "other", "others", "previous", "rather", "related", "resembles", "same", "similar", "still", "than", "that", "them", "their", "these", "they",
-    "this", "those", "too", "unlike", "version", "without", "ones", "bigger", "brighter", "cheaper", "cleaner", "clearer", "colder", "darker",
-    "deeper", "finer", "fuller", "heavier", "higher", "larger", "lighter", "longer", "lower", "narrower", "newer", "nearer", "older", "quieter", "rounder",
-    "sharper", "shorter", "simpler", "slimmer", "smaller", "softer", "taller", "thicker", "thinner", "warmer", "wider", "younger", "better", "worse",
-    "undo", "unchanged", "corresponding", "alternative", "both", "neither", "accompanying", "companion", "counterpart", "sibling", "series", "previously",
+    "again",
+    "also",
+    "another",
+    "back",
+    "before",
+    "after",
+    "but",
+    "closer",
+    "different",
+    "differently",
+    "else",
+    "earlier",
+    "farther",
+    "fewer",
+    "further",
+    "here",
+    "instead",
+    "it",
+    "it's",
+    "its",
+    "later",
+    "less",
+    "like",
+    "likewise",
+    "matching",
+    "more",
+    "next",
+    "not",
+    "now",
+    "only",
+    "opposite",
+    "original",
+    "originally",
+    "other",
+    "others",
+    "previous",
+    "rather",
+    "related",
+    "resembles",
+    "same",
+    "similar",
+    "still",
+    "than",
+    "that",
+    "them",
+    "their",
+    "these",
+    "they",
+    "this",
+    "those",
+    "too",
+    "unlike",
+    "version",
+    "without",
+    "ones",
+    "bigger",
+    "brighter",
+    "cheaper",
+    "cleaner",
+    "clearer",
+    "colder",
+    "darker",
+    "deeper",
+    "finer",
+    "fuller",
+    "heavier",
+    "higher",
+    "larger",
+    "lighter",
+    "longer",
+    "lower",
+    "narrower",
+    "newer",
+    "nearer",
+    "older",
+    "quieter",
+    "rounder",
+    "sharper",
+    "shorter",
+    "simpler",
+    "slimmer",
+    "smaller",
+    "softer",
+    "taller",
+    "thicker",
+    "thinner",
+    "warmer",
+    "wider",
+    "younger",
+    "better",
+    "worse",
+    "undo",
+    "unchanged",
+    "corresponding",
+    "alternative",
+    "both",
+    "neither",
+    "accompanying",
+    "companion",
+    "counterpart",
+    "sibling",
+    "series",
+    "previously",
 ];
 
 /// Verbs that begin a change of the query picture.
 const CHANGES: &[&str] = &[
-    "add", "apply", "blur", "change", "colour", "color", "crop", "cut", "enlarge", "exchange", "flip", "give", "have", "keep", "leave", "make", "move", "paint", "put",
-    "remove", "replace", "rotate", "skip", "swap", "switch", "take", "turn", "use", "zoom", "open", "close", "go", "step", "put", "shift", "invert",
+    "add", "apply", "blur", "change", "colour", "color", "crop", "cut", "enlarge", "exchange", "flip", "give", "have",
+    "keep", "leave", "make", "move", "paint", "put", "remove", "replace", "rotate", "skip", "swap", "switch", "take",
+    "turn", "use", "zoom", "open", "close", "go", "step", "put", "shift", "invert",
 ];
 
 /// Words that begin an instruction with its first half left out: "at night".
 const ELLIPSES: &[&str] = &[
-    "as", "at", "by", "during", "for", "from", "in", "inside", "near", "on", "outside", "over", "to", "under", "using", "wearing", "when", "while", "with",
+    "as", "at", "by", "during", "for", "from", "in", "inside", "near", "on", "outside", "over", "to", "under", "using",
+    "wearing", "when", "while", "with",
 ];
 
 fn refers_back(text: &str, max_ellipsis_words: usize) -> bool {
@@ -205,7 +326,10 @@ fn refers_back(text: &str, max_ellipsis_words: usize) -> bool {
     let is_one = |at: usize| words[at] == "one" && words.get(at + 1).is_none_or(|next| is_stop_word(next));
     let first = words.first().map_or("", String::as_str);
     let telling = words.iter().filter(|word| !is_stop_word(word)).count();
+    // "from winter to summer" names both ends.
+    let is_way = first == "from" && words.iter().any(|word| word == "to");
     words.iter().any(is_reference)
+        || is_way
         || (0..words.len()).any(is_one)
         || CHANGES.contains(&first)
         || (ELLIPSES.contains(&first) && telling < max_ellipsis_words)

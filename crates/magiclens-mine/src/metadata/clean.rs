@@ -144,11 +144,15 @@ fn pattern(text: &str) -> Regex {
 }
 
 static TAG: LazyLock<Regex> = LazyLock::new(|| pattern(r"</?[A-Za-z][^<>]{0,300}>|<!--[^<>]{0,300}-->"));
-static SPACES_IN_QUOTES: LazyLock<Regex> = LazyLock::new(|| pattern(r"([“(\[]) | ([”)\],;.!?])"));
+static SPACES_IN_QUOTES: LazyLock<Regex> = LazyLock::new(|| pattern(r"([“(\[]) | ([”)\],;.!?]+)( |$)"));
 static SITE_SEPARATOR: LazyLock<Regex> = LazyLock::new(|| pattern(r"\s+(?:\||[-–—‒―]|::|»|«|·|•|/)\s+|\s*\|\s*"));
 static NUMBERING: LazyLock<Regex> = LazyLock::new(|| {
+    // "10 best mills" is no numbering.
     pattern(
-        r"(?i)^(?:(?:(?:chapter|appendix|section|part)\s+)?(?:\d{1,3}(?:\.\d{1,3})*|[A-Z](?:\.\d{1,3})+)[.):]?\s+|chapter\s+[ivxlc]+[.:]\s+)(\S)",
+        r"(?ix)^(?:
+          (?:chapter|appendix|section|part)\s+(?:\d{1,3}(?:\.\d{1,3})*|[ivxlc]+|[a-z])\s*[.:)–—-]\s*
+        | (?:\d{1,3}|[a-z])(?:\.\d{1,3})+[.:)]?\s+
+        | \d{1,3}[.:)]\s+)(\S)",
     )
 });
 
@@ -156,7 +160,8 @@ static NUMBERING: LazyLock<Regex> = LazyLock::new(|| {
 static PREFIXES: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     [
         // "Figure 12.4 – ", "Fig. 3a:", "Abb. 2", "Figure:"
-        r"(?i)^(?:fig(?:ure|\.)?|abb(?:ildung|\.)?|plate|exhibit|illustration|image|photo|picture|pic|img)\.?\s*(?:no\.?\s*)?\d+(?:[.\-‑]\d+)*[a-z]?(?:\s*[:.)|\-–—]+\s*|\s+|$)",
+        // Without a mark behind the number, a capital must follow: it is kept.
+        r"(?i)^(?:fig(?:ure|\.)?|abb(?:ildung|\.)?|plate|exhibit|illustration|image|photo|picture|pic|img)\.?\s*(?:no\.?\s*)?\d+(?:[.\-‑]\d+)*[a-z]?(?:\s*[:.)|\-–—]+\s*|\s+(?-i:([\p{Lu}“]))|$)",
         r"(?i)^(?:fig(?:ure|\.)?|caption|image|photo|picture|screenshot|illustration|alt(?: text)?|description|title|thumbnail)\s*:\s*",
         r"(?i)^(?:this|the|an|a)?\s*(?:close-?up\s+)?(?:stock\s+)?(?:image|picture|pic|photo|photograph|screen ?shot|illustration|graphic|thumbnail)s?\s+(?:of|showing|shows|depicting|displaying)\s+",
         r"^(?:file|File|Image|Datei|Fichier):",
@@ -173,7 +178,7 @@ static SUFFIXES: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         r"(?i)[\s(\[.,;|–—-]*(?:photo(?:graph)?s?|image|picture|illustration|foto|graphic)\s*(?:credits?\s*)?(?::|by\s|courtesy\b|©|credit\b)[^()]{0,80}[)\]]*$",
         r"(?i)[\s(\[.,;|–—-]*(?:source|credits?|courtesy of|courtesy|copyright|©|\(c\))\s*[:\s][^()]{0,80}[)\]]*$",
         r"(?i)[\s(\[.,;|–—-]*(?:enlarge(?: image)?|(?:royalty[- ]free |free )?stock (?:photo|image|illustration)s?|zoom in|view larger|full size)[.)\]]*$",
-        r"[\s¶#:;,|•·*>»–—-]+$",
+        r"(?:[\s¶#:;,|•·*>»–—-]|\.\.\.)+$",
     ]
     .map(pattern)
     .into()
@@ -208,7 +213,7 @@ pub(crate) fn one_line(text: &str) -> String {
         }
     }
     let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
-    SPACES_IN_QUOTES.replace_all(&line, "$1$2").into_owned()
+    SPACES_IN_QUOTES.replace_all(&line, "$1$2$3").into_owned()
 }
 
 /// The words of an alt text, a caption or a title that tell about the picture; empty if none do.
@@ -218,8 +223,8 @@ pub(crate) fn describing(text: &str) -> String {
     loop {
         let before = rest.len();
         for prefix in PREFIXES.iter() {
-            if let Some(found) = prefix.find(rest) {
-                rest = &rest[found.end()..];
+            if let Some(found) = prefix.captures(rest) {
+                rest = &rest[found.get(1).map_or(found[0].len(), |kept| kept.start())..];
             }
         }
         for suffix in SUFFIXES.iter() {
@@ -257,7 +262,9 @@ pub(crate) fn says_nothing(text: &str) -> bool {
 pub(crate) fn heading(text: &str) -> String {
     let line = one_line(text);
     let bare = NUMBERING.replace(&line, "$1");
-    let bare = bare.trim_matches(|c: char| c.is_whitespace() || "#:|".contains(c));
+    let bare = bare
+        .trim_matches(|c: char| c.is_whitespace() || "#:|".contains(c))
+        .trim_end_matches("...");
     if bare.chars().any(char::is_alphabetic) {
         bare.to_owned()
     } else {
@@ -383,6 +390,10 @@ mod tests {
         check("Picture window of a house", "Picture window of a house");
         check("Ｆｕｊｉ\u{200b} ﬁeld\u{ad}s", "Fuji fields");
         check("富士山", "富士山");
+        check("Figure 4 The mill", "The mill");
+        check("Picture 2 dogs", "Picture 2 dogs");
+        check("The .NET logo", "The .NET logo");
+        check("Color to Alpha…", "Color to Alpha");
         check("Flood Fill¶", "Flood Fill");
     }
 
@@ -426,6 +437,9 @@ mod tests {
         check("3D view", "3D view");
         check("A. B. Yehoshua", "A. B. Yehoshua");
         check("Gamma¶", "Gamma");
+        check("Part 2 of the walk", "Part 2 of the walk");
+        check("Part IV: The walk", "The walk");
+        check("10 best mills", "10 best mills");
         check("4.2", "");
     }
 

@@ -5,6 +5,8 @@
 
 mod phrase;
 mod relation;
+mod slot;
+mod state;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -53,14 +55,19 @@ struct Wordings {
     wordings: Vec<String>,
 }
 
-static WORDINGS: LazyLock<BTreeMap<String, Wordings>> =
-    LazyLock::new(|| toml::from_str(include_str!("wordings.toml")).expect("the file is part of the program, and tested"));
+static WORDINGS: LazyLock<BTreeMap<String, Wordings>> = LazyLock::new(|| {
+    toml::from_str(include_str!("wordings.toml")).expect("the file is part of the program, and tested")
+});
 
 /// Wordings of what leads from the query to the target, different from one another, the same for the same pair and seed.
 /// Empty if nothing true can be said.
 pub fn instruct(pair: &ImagePair, config: &TemplateConfig, seed: u64) -> Vec<Instruction> {
-    let Some(relation) = relate(pair, config) else { return Vec::new() };
-    let Some(known) = WORDINGS.get(relation.name) else { return Vec::new() };
+    let Some(relation) = relate(pair, config) else {
+        return Vec::new();
+    };
+    let Some(known) = WORDINGS.get(relation.name) else {
+        return Vec::new();
+    };
     let mut filled: Vec<([u8; 32], String)> = known
         .wordings
         .iter()
@@ -109,7 +116,8 @@ fn fill(wording: &str, relation: &Relation) -> Option<String> {
 
 fn capitalised(text: &str) -> String {
     let mut rest = text.chars();
-    rest.next().map_or(String::new(), |first| first.to_uppercase().chain(rest).collect())
+    rest.next()
+        .map_or(String::new(), |first| first.to_uppercase().chain(rest).collect())
 }
 
 #[cfg(test)]

@@ -6,32 +6,193 @@ use crate::words::{is_stop_word, words};
 
 /// Before these a noun phrase can be cut short and stays true.
 const CUTS: &[&str] = &[
-    "with", "in", "on", "at", "from", "after", "before", "by", "for", "using", "during", "showing", "including", "near", "under",
-    "over", "behind", "while", "where", "which", "that", "as", "when", "via", "through", "into", "to", "and", "containing",
+    "with",
+    "in",
+    "on",
+    "at",
+    "from",
+    "after",
+    "before",
+    "by",
+    "for",
+    "using",
+    "during",
+    "showing",
+    "including",
+    "near",
+    "under",
+    "over",
+    "behind",
+    "while",
+    "where",
+    "which",
+    "that",
+    "as",
+    "when",
+    "via",
+    "through",
+    "into",
+    "to",
+    "and",
+    "containing",
 ];
 
 /// Words that open a circumstance: "at night".
 const PREPOSITIONS: &[&str] = &[
-    "about", "above", "after", "against", "along", "among", "around", "as", "at", "before", "behind", "below", "beneath", "beside",
-    "between", "by", "during", "for", "from", "in", "inside", "near", "of", "on", "outside", "over", "through", "under",
-    "using", "via", "wearing", "with", "within", "without",
+    "about", "above", "after", "against", "along", "among", "around", "as", "at", "before", "behind", "below",
+    "beneath", "beside", "between", "by", "during", "for", "from", "in", "inside", "near", "of", "on", "outside",
+    "over", "through", "under", "using", "via", "wearing", "with", "within", "without",
 ];
 
 /// Words that make a description a sentence, which cannot follow "showing".
 const SENTENCE_WORDS: &[&str] = &[
-    "is", "are", "was", "were", "be", "been", "am", "has", "have", "had", "can", "cannot", "can't", "could", "will", "would", "shall",
-    "should", "may", "might", "must", "do", "does", "did", "don't", "doesn't", "you", "your", "we", "our", "us", "i", "my", "he", "she",
-    "it", "it's", "its", "they", "their", "them", "this", "that", "these", "those", "here", "there", "who", "what", "how", "why",
-    "when", "let's", "please", "if", "because", "shows", "show", "shown", "means", "becomes", "became", "looks", "gets", "got", "makes", "same",
-    "above", "below", "left", "right", "top", "bottom", "following", "previous", "next", "another", "other",
+    "is",
+    "are",
+    "was",
+    "were",
+    "be",
+    "been",
+    "am",
+    "has",
+    "have",
+    "had",
+    "can",
+    "cannot",
+    "can't",
+    "could",
+    "will",
+    "would",
+    "shall",
+    "should",
+    "may",
+    "might",
+    "must",
+    "do",
+    "does",
+    "did",
+    "don't",
+    "doesn't",
+    "you",
+    "your",
+    "we",
+    "our",
+    "us",
+    "i",
+    "my",
+    "he",
+    "she",
+    "it",
+    "it's",
+    "its",
+    "they",
+    "their",
+    "them",
+    "this",
+    "that",
+    "these",
+    "those",
+    "here",
+    "there",
+    "who",
+    "what",
+    "how",
+    "why",
+    "when",
+    "let's",
+    "please",
+    "if",
+    "because",
+    "shows",
+    "show",
+    "shown",
+    "means",
+    "becomes",
+    "became",
+    "looks",
+    "gets",
+    "got",
+    "makes",
+    "same",
+    "above",
+    "below",
+    "left",
+    "right",
+    "top",
+    "bottom",
+    "following",
+    "previous",
+    "next",
+    "another",
+    "other",
 ];
 
 /// Verbs that open an order: "Click the button".
 const ORDERS: &[&str] = &[
-    "click", "select", "choose", "press", "add", "set", "enter", "open", "drag", "move", "type", "see", "note", "try", "make", "change",
-    "adjust", "configure", "install", "run", "check", "activate", "load", "save", "apply", "find", "use", "create", "get", "go", "put",
-    "take", "keep", "remove", "delete", "copy", "paste", "draw", "edit", "import", "export", "start", "stop", "turn", "switch",
-    "look", "read", "learn", "visit", "buy", "join", "watch", "download", "upload", "enable", "disable", "insert", "replace", "define",
+    "click",
+    "select",
+    "choose",
+    "press",
+    "add",
+    "set",
+    "enter",
+    "open",
+    "drag",
+    "move",
+    "type",
+    "see",
+    "note",
+    "try",
+    "make",
+    "change",
+    "adjust",
+    "configure",
+    "install",
+    "run",
+    "check",
+    "activate",
+    "load",
+    "save",
+    "apply",
+    "find",
+    "use",
+    "create",
+    "get",
+    "go",
+    "put",
+    "take",
+    "keep",
+    "remove",
+    "delete",
+    "copy",
+    "paste",
+    "draw",
+    "edit",
+    "import",
+    "export",
+    "start",
+    "stop",
+    "turn",
+    "switch",
+    "look",
+    "read",
+    "learn",
+    "visit",
+    "buy",
+    "join",
+    "watch",
+    "download",
+    "upload",
+    "enable",
+    "disable",
+    "insert",
+    "replace",
+    "define",
+];
+
+/// Endings of words that are hardly ever names.
+const COMMON_ENDINGS: &[&str] = &[
+    "tion", "tions", "sion", "ing", "ings", "ed", "ment", "ments", "ness", "ity", "mage", "mages", "xample", "xamples",
+    "view", "views", "parison",
 ];
 
 /// One word of a description.
@@ -43,6 +204,8 @@ pub(super) struct Token {
     pub(super) key: String,
     /// The strongest mark between it and the token before: a space if there is none.
     pub(super) gap: char,
+    /// Which quotation of the text it stands in, counted from 1; 0 outside.
+    quotation: usize,
 }
 
 /// A description and its tokens.
@@ -64,20 +227,42 @@ impl<'a> Phrase<'a> {
         let mut tokens = Vec::new();
         let mut gap = ' ';
         let mut at = 0;
+        let (mut quotations, mut inside) = (0, false);
+        let mut turn = |marks: &str| {
+            for mark in marks.chars() {
+                inside = match mark {
+                    '“' | '«' | '„' => true,
+                    '”' | '»' => false,
+                    '"' => !inside,
+                    _ => continue,
+                };
+                quotations += usize::from(inside);
+            }
+            if inside { quotations } else { 0 }
+        };
         for piece in text.split_whitespace() {
             let start = at + text[at..].find(piece).expect("the piece comes from here");
             at = start + piece.len();
             let is_core = |c: char| c.is_alphanumeric() || "=%&°+$€£#×".contains(c);
             let (Some(first), Some(last)) = (piece.find(is_core), piece.rfind(is_core)) else {
                 gap = stronger(gap, marks(piece));
+                turn(piece);
                 continue;
             };
             let end = last + piece[last..].chars().next().map_or(0, char::len_utf8);
             let span = start + first..start + end;
             gap = stronger(gap, marks(&piece[..first]));
             let key = text[span.clone()].to_lowercase().replace('’', "'");
-            tokens.push(Token { span, key, gap });
-            gap = marks(&piece[end..]);
+            let quotation = turn(&piece[..first]);
+            // Marks inside a word, as in `5"x7"`, are no quotations; those behind it may end one.
+            turn(&text[span.end..at]);
+            let behind = marks(&text[span.end..at]);
+            tokens.push(Token {
+                span,
+                key,
+                gap: std::mem::replace(&mut gap, behind),
+                quotation,
+            });
         }
         Self { text, tokens }
     }
@@ -93,22 +278,44 @@ impl<'a> Phrase<'a> {
     /// The words of a span as written, but a sentence's first word in lower case.
     pub(super) fn written(&self, span: Range<usize>) -> String {
         let text = self.as_written(span.clone());
-        if span.start == 0 && self.starts_like_a_sentence() { lower_first(&text) } else { text }
+        if span.start == 0 && self.starts_like_a_sentence() {
+            lower_first(&text)
+        } else {
+            text
+        }
     }
 
     /// The words of a span as written, with the quotes and brackets that belong to it.
     pub(super) fn as_written(&self, span: Range<usize>) -> String {
-        let Some(tokens) = self.tokens.get(span.clone()).filter(|tokens| !tokens.is_empty()) else { return String::new() };
+        let Some(tokens) = self.tokens.get(span.clone()).filter(|tokens| !tokens.is_empty()) else {
+            return String::new();
+        };
         let (first, last) = (&tokens[0].span, &tokens[tokens.len() - 1].span);
         // Marks right after the last word may close what was opened inside.
         let whole = &self.text[first.start..self.text.len()];
-        let end = last.end + whole[last.end - first.start..].find(|c: char| !"”)]’\"".contains(c)).unwrap_or(self.text.len() - last.end);
-        let start = first.start - self.text[..first.start].chars().rev().take_while(|c| "“([\"".contains(*c)).map(char::len_utf8).sum::<usize>();
+        let end = last.end
+            + whole[last.end - first.start..]
+                .find(|c: char| !"”)]’\"".contains(c))
+                .unwrap_or(self.text.len() - last.end);
+        let start = first.start
+            - self.text[..first.start]
+                .chars()
+                .rev()
+                .take_while(|c| "“([\"".contains(*c))
+                .map(char::len_utf8)
+                .sum::<usize>();
         let candidates = [start..end, first.start..end, start..last.end, first.start..last.end];
-        let balanced = candidates.into_iter().map(|range| &self.text[range]).find(|text| is_balanced(text));
+        let balanced = candidates
+            .into_iter()
+            .map(|range| &self.text[range])
+            .find(|text| is_balanced(text));
         let text = match balanced {
             Some(text) => text.to_owned(),
-            None => tokens.iter().map(|token| &self.text[token.span.clone()]).collect::<Vec<_>>().join(" "),
+            None => tokens
+                .iter()
+                .map(|token| &self.text[token.span.clone()])
+                .collect::<Vec<_>>()
+                .join(" "),
         };
         unwrapped(&text).to_owned()
     }
@@ -121,8 +328,10 @@ impl<'a> Phrase<'a> {
         let article = ["a", "an", "the"].contains(&self.key(0));
         let second_small = text(1).starts_with(|c: char| c.is_lowercase() || c.is_numeric());
         // "Paris at night", "Apollo 11": a name before a preposition or a number cannot be told from a noun; leave it.
-        let name_like = PREPOSITIONS.contains(&self.key(1)) && !first.ends_with("ed") && !first.ends_with("ing");
-        plain && (article || (second_small && !self.is_titled() && !name_like && !text(1).starts_with(char::is_numeric)))
+        let name_like =
+            PREPOSITIONS.contains(&self.key(1)) && !COMMON_ENDINGS.iter().any(|ending| first.ends_with(ending));
+        plain
+            && (article || (second_small && !self.is_titled() && !name_like && !text(1).starts_with(char::is_numeric)))
     }
 
     /// True if every mark inside the span is weak: no new sentence, dash, colon or bracket after its first word.
@@ -138,17 +347,39 @@ impl<'a> Phrase<'a> {
     pub(super) fn difference(&self, other: &Phrase) -> Option<Difference> {
         let shorter = self.len().min(other.len());
         let same = |a: &Token, b: &Token| a.key == b.key;
-        let mut start = (0..shorter).take_while(|&at| same(&self.tokens[at], &other.tokens[at])).count();
+        let mut start = (0..shorter)
+            .take_while(|&at| same(&self.tokens[at], &other.tokens[at]))
+            .count();
         let end = (0..shorter - start)
-            .take_while(|&back| same(&self.tokens[self.len() - 1 - back], &other.tokens[other.len() - 1 - back]))
+            .take_while(|&back| {
+                same(
+                    &self.tokens[self.len() - 1 - back],
+                    &other.tokens[other.len() - 1 - back],
+                )
+            })
             .count();
         let (mut query, mut target) = (start..self.len() - end, start..other.len() - end);
         if query.is_empty() && target.is_empty() {
             return None;
         }
-        // A preposition before the place belongs to it: "using time" instead of "using distance".
+        // A quotation is one name: “Linear Light” and “Hard Light”, not "Linear" and "Hard".
+        while 0 < start && self.continues_quotation(start) && other.continues_quotation(start) {
+            start -= 1;
+        }
+        (query.start, target.start) = (start, start);
+        while query.end < self.len()
+            && target.end < other.len()
+            && self.continues_quotation(query.end)
+            && other.continues_quotation(target.end)
+        {
+            (query.end, target.end) = (query.end + 1, target.end + 1);
+        }
+        // A preposition before the place belongs to it: "using time" instead of "using distance". Behind it no article may stand
+        // if a noun follows: "for the Mottle option".
         let mut from = start;
-        while 0 < from && ["a", "an", "the", "its", "their"].contains(&self.key(from - 1)) {
+        let is_last =
+            target.end == other.len() || other.tokens[target.end].gap != ' ' || is_stop_word(other.key(target.end));
+        while is_last && 0 < from && ["a", "an", "the", "its", "their"].contains(&self.key(from - 1)) {
             from -= 1;
         }
         if 0 < from && PREPOSITIONS.contains(&self.key(from - 1)) && !query.is_empty() && !target.is_empty() {
@@ -158,25 +389,45 @@ impl<'a> Phrase<'a> {
         Some(Difference { query, target })
     }
 
+    /// The token stands in the same quotation as the one before.
+    fn continues_quotation(&self, at: usize) -> bool {
+        let quotation = |at: usize| self.tokens.get(at).map_or(0, |token| token.quotation);
+        0 < at && quotation(at) != 0 && quotation(at) == quotation(at - 1)
+    }
+
     /// The beginning of the description that can follow "showing": at most `max_words` words, no sentence, no order.
     pub(super) fn noun_phrase(&self, max_words: usize) -> Option<String> {
-        let sentence_end = (1..self.len()).find(|&at| ".;:?!".contains(self.tokens[at].gap)).unwrap_or(self.len());
+        let sentence_end = (1..self.len())
+            .find(|&at| ".;:?!".contains(self.tokens[at].gap))
+            .unwrap_or(self.len());
         let whole = 0..sentence_end;
         let keys = |range: Range<usize>| range.map(|at| self.key(at));
-        if whole.is_empty() || keys(whole.clone()).any(|key| SENTENCE_WORDS.contains(&key)) {
+        let is_verb = |key: &str| SENTENCE_WORDS.contains(&key) || key.ends_with("n't");
+        if whole.is_empty() || keys(whole.clone()).any(is_verb) {
             return None;
         }
         let titled = self.is_titled();
-        if ORDERS.contains(&self.key(0)) && !titled || self.starts_with_preposition(&whole) || ["and", "or", "but"].contains(&self.key(0)) {
+        if ORDERS.contains(&self.key(0)) && !titled
+            || self.starts_with_preposition(&whole)
+            || ["and", "or", "but"].contains(&self.key(0))
+        {
             return None;
         }
-        let end = if sentence_end <= max_words { sentence_end } else { self.cut(max_words)? };
+        let end = if sentence_end <= max_words {
+            sentence_end
+        } else {
+            self.cut(max_words)?
+        };
         if !keys(0..end).any(|key| 3 <= key.chars().count() && !is_stop_word(key)) {
             return None;
         }
         let written = self.written(0..end);
         // "Add Core Account" is a name on a page, not an order to the reader.
-        Some(if ORDERS.contains(&self.key(0)) { format!("“{}”", written.replace(['“', '”', '"'], "")) } else { written })
+        Some(if ORDERS.contains(&self.key(0)) {
+            format!("“{}”", written.replace(['“', '”', '"'], ""))
+        } else {
+            written
+        })
     }
 
     /// The longest beginning of two to `max_words` words that ends before a preposition or a mark.
@@ -189,9 +440,15 @@ impl<'a> Phrase<'a> {
 
     /// Most words have capitals, as in titles.
     pub(super) fn is_titled(&self) -> bool {
-        let telling = self.tokens.iter().filter(|token| !is_stop_word(&token.key) && 2 < token.key.len());
+        let telling = self
+            .tokens
+            .iter()
+            .filter(|token| !is_stop_word(&token.key) && 2 < token.key.len());
         let (capital, all) = telling.fold((0, 0), |(capital, all), token| {
-            (capital + usize::from(self.text[token.span.clone()].starts_with(char::is_uppercase)), all + 1)
+            (
+                capital + usize::from(self.text[token.span.clone()].starts_with(char::is_uppercase)),
+                all + 1,
+            )
         });
         2 <= all && all * 2 <= capital * 3 && 2 <= capital
     }
@@ -235,13 +492,16 @@ fn is_balanced(text: &str) -> bool {
 
 pub(super) fn lower_first(text: &str) -> String {
     let mut rest = text.chars();
-    rest.next().map_or(String::new(), |first| first.to_lowercase().chain(rest).collect())
+    rest.next()
+        .map_or(String::new(), |first| first.to_lowercase().chain(rest).collect())
 }
 
 /// True if all telling words of `part` are in `whole`.
 pub(super) fn says_nothing_new(part: &str, whole: &str) -> bool {
     let known = words(whole);
-    words(part).iter().all(|word| is_stop_word(word) || known.contains(word))
+    words(part)
+        .iter()
+        .all(|word| is_stop_word(word) || known.contains(word))
 }
 
 #[cfg(test)]
@@ -257,14 +517,49 @@ mod tests {
     #[test]
     fn finds_the_one_place() {
         let check = |query: &str, target: &str, expected: (&str, &str)| {
-            assert_eq!(difference(query, target), Some((expected.0.to_owned(), expected.1.to_owned())), "{query} / {target}");
+            assert_eq!(
+                difference(query, target),
+                Some((expected.0.to_owned(), expected.1.to_owned())),
+                "{query} / {target}"
+            );
         };
-        check("Filter “Bloom” applied", "Filter “Lens Flare” applied", ("“Bloom”", "“Lens Flare”"));
+        check(
+            "Filter “Bloom” applied",
+            "Filter “Lens Flare” applied",
+            ("“Bloom”", "“Lens Flare”"),
+        );
         check("Bridge at night", "Bridge in the fog", ("at night", "in the fog"));
-        check("example using distance", "example using time", ("using distance", "using time"));
-        check("Chicago River", "Chicago River - Gamma Correction", ("", "Gamma Correction"));
-        check("The dialog (as a list)", "The dialog (grid view)", ("as a list", "grid view"));
+        check(
+            "example using distance",
+            "example using time",
+            ("using distance", "using time"),
+        );
+        check(
+            "Chicago River",
+            "Chicago River - Gamma Correction",
+            ("", "Gamma Correction"),
+        );
+        check(
+            "The dialog (as a list)",
+            "The dialog (grid view)",
+            ("as a list", "grid view"),
+        );
         check("Red cotton shirt", "Blue cotton shirt", ("red", "blue"));
+        check(
+            "Mode “Linear Light”",
+            "Mode “Hard Light”",
+            ("“Linear Light”", "“Hard Light”"),
+        );
+        check(
+            "A \"big mill\" here",
+            "A \"big barn\" here",
+            ("\"big mill\"", "\"big barn\""),
+        );
+        check(
+            "for the “Mottle” option",
+            "for the “Defocus” option",
+            ("“Mottle”", "“Defocus”"),
+        );
         check("step 1", "step 2", ("1", "2"));
         assert_eq!(difference("The mill.", "the mill"), None);
         assert_eq!(difference("", ""), None);
@@ -272,9 +567,14 @@ mod tests {
 
     #[test]
     fn takes_noun_phrases() {
-        let check = |text: &str, expected: Option<&str>| assert_eq!(Phrase::new(text).noun_phrase(6).as_deref(), expected, "{text}");
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(Phrase::new(text).noun_phrase(6).as_deref(), expected, "{text}")
+        };
         check("The Buffers dialog", Some("the Buffers dialog"));
-        check("Street network with legend and background color", Some("street network with legend"));
+        check(
+            "Street network with legend and background color",
+            Some("street network with legend"),
+        );
         check("Elevation map. It is large", Some("elevation map"));
         check("The “Whirl and Pinch” dialog", Some("the “Whirl and Pinch” dialog"));
         check("Chicago River", Some("Chicago River"));
@@ -291,7 +591,11 @@ mod tests {
     fn survives_odd_marks() {
         for text in ["“", "((", "“a", "a”)", "é“", "\" a", "= & %", "→ →", "a (b “c) d” e"] {
             let phrase = Phrase::new(text);
-            let _ = (phrase.written(0..phrase.len()), phrase.noun_phrase(3), phrase.is_titled());
+            let _ = (
+                phrase.written(0..phrase.len()),
+                phrase.noun_phrase(3),
+                phrase.is_titled(),
+            );
         }
         assert_eq!(Phrase::new("a (b").written(0..2), "a b");
     }

@@ -1,0 +1,367 @@
+//! What is said of hand-made pairs.
+
+use std::collections::BTreeSet;
+
+use magiclens_data::ImageId;
+
+use super::*;
+use crate::gate::Gate;
+use crate::page::{Described, Metadata, Origin};
+
+fn described(number: u8, caption: &str) -> Described {
+    Described {
+        picture: ImageId::of_bytes(&[number]),
+        shard: 0,
+        url: format!("https://a.example/{number}.jpg"),
+        page_url: "https://a.example/".to_owned(),
+        width: 300,
+        height: 200,
+        figure: None,
+        position: number.into(),
+        licence: String::new(),
+        metadata: Metadata {
+            caption: caption.to_owned(),
+            heading: "Old mills".to_owned(),
+            ..Metadata::default()
+        },
+    }
+}
+
+fn pair(query: &str, target: &str) -> ImagePair {
+    ImagePair {
+        query: described(1, query),
+        target: described(2, target),
+        origin: Origin::Page,
+        scores: BTreeMap::new(),
+        hard_negatives: Vec::new(),
+    }
+}
+
+/// All wordings.
+fn all(pair: &ImagePair) -> Vec<Instruction> {
+    instruct(
+        pair,
+        &TemplateConfig {
+            wordings: usize::MAX,
+            ..TemplateConfig::default()
+        },
+        7,
+    )
+}
+
+/// The pair has the relation, and `wording` is among what is said, whatever its first letter.
+#[track_caller]
+fn check_pair(pair: &ImagePair, relation: &str, wording: &str) {
+    let said = all(pair);
+    let found: BTreeSet<&str> = said.iter().map(|one| one.relation.as_str()).collect();
+    assert!(
+        found.iter().eq(&[relation]),
+        "{found:?} for {:?}",
+        pair.target.metadata.caption
+    );
+    let texts: Vec<String> = said.iter().map(|one| one.text.to_lowercase()).collect();
+    assert!(texts.contains(&wording.to_lowercase()), "{texts:#?}");
+}
+
+#[track_caller]
+fn check(query: &str, target: &str, relation: &str, wording: &str) {
+    check_pair(&pair(query, target), relation, wording);
+}
+
+#[test]
+fn finds_before_and_after() {
+    check(
+        "Original image",
+        "Filter “Whirl and Pinch” applied",
+        "effect",
+        "after applying Whirl and Pinch",
+    );
+    check(
+        "Original",
+        "After applying the Whirl filter",
+        "effect",
+        "apply Whirl filter to this",
+    );
+    check(
+        "Filter “Whirl” applied",
+        "Original image",
+        "original",
+        "the original, before Whirl",
+    );
+    check(
+        "Original image",
+        "Iterations = 4",
+        "result",
+        "the same picture with iterations = 4",
+    );
+    check(
+        "Original image",
+        "With default options",
+        "result",
+        "this image with default options",
+    );
+    check(
+        "Iterations = 4",
+        "Original image",
+        "untouched",
+        "the original of this picture",
+    );
+    let mut far = pair("Original image", "Filter “Whirl” applied");
+    far.target.position = 9;
+    assert!(
+        !all(&far).iter().any(|one| one.relation == "effect"),
+        "another original may stand between"
+    );
+}
+
+#[test]
+fn finds_numbers() {
+    check("Backups: Step 1", "Backups: Step 2", "next", "the next step");
+    check(
+        "Backups: Step 2",
+        "Backups: Step 1",
+        "previous",
+        "the step before this one",
+    );
+    check(
+        "Backups: Step 2",
+        "Backups: Step 5",
+        "step",
+        "this is step 2, show me step 5",
+    );
+    check(
+        "Formula 1 of the index",
+        "Formula 2 of the index",
+        "number",
+        "formula 2 instead of formula 1",
+    );
+    check(
+        "Blur with radius 10",
+        "Blur with radius 20",
+        "value",
+        "the same with radius 20",
+    );
+    check(
+        "Elevation map, 500m resolution",
+        "Elevation map, 250m resolution",
+        "amount",
+        "like this one, but 250m",
+    );
+    check(
+        "The harbour in 1890",
+        "The harbour in 1930",
+        "time",
+        "the same, but in 1930 instead of 1890",
+    );
+}
+
+#[test]
+fn finds_the_one_difference() {
+    check(
+        "Red cotton shirt",
+        "Blue cotton shirt",
+        "colour",
+        "in blue instead of red",
+    );
+    check(
+        "Tower bridge at night",
+        "Tower bridge in the fog",
+        "circumstance",
+        "the same, but in the fog",
+    );
+    check(
+        "Example using distance",
+        "Example using time",
+        "circumstance",
+        "the same using time, not using distance",
+    );
+    check(
+        "The Symmetry Mirror dialog",
+        "The Symmetry Tiling dialog",
+        "variant",
+        "the same dialog, but Tiling instead of Mirror",
+    );
+    check(
+        "Filter “Bloom” in use",
+        "Filter “Lens Flare” in use",
+        "exchange",
+        "“Lens Flare” instead of “Bloom”",
+    );
+    check("Tower bridge", "Tower bridge at night", "addition", "this one at night");
+    check(
+        "Chicago River",
+        "Chicago River - Gamma Correction",
+        "label",
+        "same subject, now Gamma Correction",
+    );
+    check(
+        "Chicago River - Gamma Correction",
+        "Chicago River",
+        "removal",
+        "the same without Gamma Correction",
+    );
+    check("A map with a legend", "A map", "removal", "leave out a legend");
+}
+
+#[test]
+fn finds_other_kinds_of_pictures_of_the_same() {
+    check(
+        "Filter “Bloom” applied",
+        "“Bloom” filter options",
+        "aspect",
+        "the options for this",
+    );
+    check(
+        "Painting with the Eraser",
+        "Tool Options for the Eraser",
+        "aspect",
+        "its tool options",
+    );
+    check(
+        "St Mary's from the river",
+        "Floor plan of St Mary's",
+        "aspect",
+        "the matching floor plan",
+    );
+    let mut companion = pair("Two ducks", "“Bloom” dialog");
+    companion.target.metadata.page_title = "Bloom".to_owned();
+    check_pair(&companion, "companion", "same topic, but the dialog");
+    check(
+        "“Bloom” filter options",
+        "Filter “Bloom” applied",
+        "use",
+        "not this but a picture with Bloom applied",
+    );
+    let mut sample = pair("“Bloom” filter options", "Original image");
+    sample.target.metadata.alt = "Example for the Bloom filter".to_owned();
+    check_pair(&sample, "sample", "the original picture used as example for this");
+}
+
+#[test]
+fn falls_back_to_what_is_common() {
+    check(
+        "Two ducks",
+        "A windmill near Delft",
+        "section",
+        "from the same section, but showing a windmill near Delft",
+    );
+    check(
+        "Two ducks",
+        "A windmill near Delft",
+        "section",
+        "another picture on Old mills: a windmill near Delft",
+    );
+    let mut page = pair("Two ducks", "A windmill");
+    page.target.metadata.heading = "Wind".to_owned();
+    check_pair(&page, "page", "same page as this, now a windmill");
+    let mut neighbour = pair("Two ducks", "A windmill");
+    neighbour.origin = Origin::Neighbour("clip".to_owned());
+    check_pair(&neighbour, "similar", "something similar to this, but a windmill");
+    check(
+        "Old windmill",
+        "Old windmill",
+        "another",
+        "another picture of old windmill",
+    );
+}
+
+#[test]
+fn says_nothing_rather_than_something_untrue_or_broken() {
+    for (query, target) in [
+        ("", ""),
+        ("Two ducks", ""),
+        ("", "Click the button to go on"),
+        ("Two ducks", "This is what you see when it is done"),
+        ("Two old ducks", "Two ducks"),
+        ("Two ducks", "12 / 45"),
+        ("Two ducks", "Original image"),
+        ("“Bloom” filter options", "Original image"),
+    ] {
+        assert_eq!(all(&pair(query, target)), [], "{query} / {target}");
+    }
+    let strict = TemplateConfig {
+        loose_relations: false,
+        ..TemplateConfig::default()
+    };
+    assert_eq!(instruct(&pair("Two ducks", "A windmill"), &strict, 7), []);
+    let mut elsewhere = pair("Two ducks", "A windmill");
+    elsewhere.target.page_url = "https://b.example/".to_owned();
+    assert_eq!(all(&elsewhere), [], "nothing is common");
+}
+
+#[test]
+fn does_not_tell_long_captions() {
+    let target = "Street network with legend and background colour of Wake County in North Carolina";
+    check(
+        "Two ducks",
+        target,
+        "section",
+        "same topic as this, now street network with legend",
+    );
+}
+
+#[test]
+fn same_seed_same_words_other_seed_other_words() {
+    let config = TemplateConfig::default();
+    let pair = pair("Two ducks", "A windmill near Delft");
+    let said = instruct(&pair, &config, 7);
+    assert_eq!(said, instruct(&pair, &config, 7));
+    assert_eq!(said.len(), 3);
+    assert_eq!(said.iter().map(|one| &one.text).collect::<BTreeSet<_>>().len(), 3);
+    assert!((8..20).any(|seed| instruct(&pair, &config, seed) != said));
+    assert_eq!(said[0].generator, "template:section/1");
+}
+
+#[test]
+fn wordings_pass_the_gates() {
+    let gate = Gate::default();
+    for (query, target) in [
+        ("Original image", "Filter “Whirl and Pinch” applied"),
+        ("Filter “Whirl” applied", "Original image"),
+        ("Original image", "Iterations = 4"),
+        ("Backups: Step 1", "Backups: Step 2"),
+        ("Backups: Step 2", "Backups: Step 5"),
+        ("Blur with radius 10", "Blur with radius 20"),
+        ("The harbour in 1890", "The harbour in 1930"),
+        ("Red cotton shirt", "Blue cotton shirt"),
+        ("Tower bridge at night", "Tower bridge in the fog"),
+        ("The Symmetry Mirror dialog", "The Symmetry Tiling dialog"),
+        ("Tower bridge", "Tower bridge at night"),
+        ("A map with a legend", "A map"),
+        ("Filter “Bloom” applied", "“Bloom” filter options"),
+        ("Two ducks", "A windmill near Delft"),
+    ] {
+        let pair = pair(query, target);
+        let said = all(&pair);
+        assert!(3 <= said.len(), "{query} / {target}");
+        for one in &said {
+            assert_eq!(gate.check(&pair, one, &[]), Ok(()), "{}", one.text);
+        }
+    }
+}
+
+#[test]
+fn every_relation_has_wordings_that_can_be_filled() {
+    let slots = [
+        "target", "query", "same", "what", "kind", "subject", "topic", "counter", "name",
+    ];
+    let relation = Relation {
+        name: "any",
+        slots: slots.map(|slot| (slot, "x".to_owned())).into(),
+    };
+    for (name, known) in WORDINGS.iter() {
+        assert!(0 < known.version && 5 <= known.wordings.len(), "{name}");
+        for wording in &known.wordings {
+            assert!(fill(wording, &relation).is_some(), "{wording}");
+        }
+    }
+    let source = [
+        include_str!("relation.rs"),
+        include_str!("slot.rs"),
+        include_str!("state.rs"),
+    ]
+    .concat();
+    for name in WORDINGS.keys() {
+        assert!(source.contains(&format!("\"{name}\"")), "no relation `{name}`");
+    }
+}
