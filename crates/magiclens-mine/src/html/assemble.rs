@@ -1,0 +1,321 @@
+//! What the pass found -> a page: main content, context of each picture, addresses, repetitions.
+
+use std::collections::HashMap;
+
+use url::Url;
+
+use super::scan::{Found, MainLevel, Scan};
+use super::sources::{Base, resolve};
+use super::statements::Licence;
+use super::text::Span;
+use crate::page::{Page, PagePicture, RawPage, Region};
+
+/// Makes the page. `url` is the parsed address of `raw`.
+pub(super) fn assemble(mut scan: Scan, raw: &RawPage, url: Url) -> Page {
+    for tag in &raw.robots_tags {
+        scan.statements.read_robots(tag);
+    }
+    let base = Base::new(url, scan.statements.base.as_deref());
+    let main = main_content(&scan);
+    let words = Words::new(&scan, &main);
+    let pictures = pictures(&mut scan, &words, &main, &base);
+    let statements = &scan.statements;
+    let title = if statements.title.is_empty() {
+        &statements.shared_title
+    } else {
+        &statements.title
+    };
+    Page {
+        url: raw.url.clone(),
+        title: title.clone(),
+        heading: first_heading(&scan, &main),
+        language: statements.language.clone(),
+        licence: match statements.licence() {
+            Some(Licence::Address(address)) => base.join(address).unwrap_or_else(|| address.to_owned()),
+            Some(Licence::Words(words)) => words.to_owned(),
+            None => String::new(),
+        },
+        opt_outs: statements.opt_outs(),
+        text: scan
+            .text
+            .first_of(words.main_text.pieces(whole(&scan)), scan.config.max_text_chars),
+        pictures,
+    }
+}
+
+/// The places of the main content, in their order.
+fn main_content(scan: &Scan) -> Vec<Span> {
+    let of = |level: MainLevel| -> Vec<Span> {
+        let mut spans: Vec<Span> = scan
+            .mains
+            .iter()
+            .filter(|part| part.level == level)
+            .map(|part| part.span)
+            .collect();
+        spans.sort_unstable();
+        spans
+    };
+    let marked = of(MainLevel::Main);
+    if !marked.is_empty() {
+        return marked;
+    }
+    let beside = Cuts::new(scan.aside.clone());
+    let length = |spans: &[Span]| -> usize {
+        spans
+            .iter()
+            .flat_map(|span| beside.pieces(*span))
+            .map(|piece| piece.end - piece.start)
+            .sum()
+    };
+    let all = length(&[whole(scan)]);
+    [MainLevel::Article, MainLevel::Named]
+        .map(of)
+        .into_iter()
+        // A teaser or a comment may be an `<article>`, too: the main content is much of the page.
+        .find(|spans| !spans.is_empty() && scan.config.min_main_share * all as f64 <= length(spans) as f64)
+        .unwrap_or_else(|| vec![whole(scan)])
+}
+
+fn whole(scan: &Scan) -> Span {
+    Span {
+        start: 0,
+        end: scan.text.len(),
+    }
+}
+
+/// The first `<h1>` of the main content, else of the page.
+fn first_heading(scan: &Scan, main: &[Span]) -> String {
+    let mut headings: Vec<_> = scan.headings.iter().filter(|heading| heading.level == 1).collect();
+    headings.sort_by_key(|heading| heading.span);
+    let is_main = |span: Span| main.iter().any(|part| part.start <= span.start && span.end <= part.end);
+    let first = headings
+        .iter()
+        .find(|heading| heading.region == Region::Main && is_main(heading.span));
+    let heading = first.or_else(|| headings.first());
+    heading.map_or_else(String::new, |heading| {
+        scan.text.tidy(heading.span, scan.config.max_label_chars)
+    })
+}
+
+/// Where running text is found.
+struct Words {
+    /// Without captions, code, and what stands beside the main content.
+    running: Cuts,
+    /// With captions.
+    main_text: Cuts,
+    /// Headings in the order of their starts.
+    headings: Vec<Span>,
+}
+
+impl Words {
+    fn new(scan: &Scan, main: &[Span]) -> Self {
+        let mut beside = scan.aside.clone();
+        let mut start = 0;
+        for part in main {
+            if start < part.start {
+                beside.push(Span { start, end: part.start });
+            }
+            start = start.max(part.end);
+        }
+        if start < scan.text.len() {
+            beside.push(Span {
+                start,
+                end: scan.text.len(),
+            });
+        }
+        let mut headings: Vec<Span> = scan.headings.iter().map(|heading| heading.span).collect();
+        headings.sort_unstable();
+        Self {
+            running: Cuts::new(beside.iter().chain(&scan.captions_and_code).copied().collect()),
+            main_text: Cuts::new(beside.iter().chain(&scan.code).copied().collect()),
+            headings,
+        }
+    }
+
+    /// The running text around a place: before and after, as far as other pictures and headings allow.
+    fn around(&self, at: usize, previous: usize, next: usize) -> (Span, Span) {
+        let heading = self.headings.partition_point(|heading| heading.start < at);
+        let start = heading.checked_sub(1).map_or(0, |last| self.headings[last].end.min(at));
+        let end = self.headings.get(heading).map_or(usize::MAX, |next| next.start);
+        (
+            Span {
+                start: start.max(previous),
+                end: at,
+            },
+            Span {
+                start: at,
+                end: end.min(next),
+            },
+        )
+    }
+}
+
+fn pictures(scan: &mut Scan, words: &Words, main: &[Span], base: &Base) -> Vec<PagePicture> {
+    let end = scan.text.len();
+    let found: Vec<(Found, Vec<String>)> = std::mem::take(&mut scan.pictures)
+        .into_iter()
+        .map(|found| {
+            let addresses = resolve(&found.sources, base, scan.config.max_alternatives.saturating_add(1));
+            (found, addresses)
+        })
+        .filter(|(_, addresses)| !addresses.is_empty())
+        .collect();
+    let places: Vec<usize> = found.iter().map(|(found, _)| found.at).collect();
+    let mut pictures = Vec::new();
+    for (at, (found, mut addresses)) in found.into_iter().enumerate() {
+        let region = region(&found, main);
+        let (mut before, mut after) = (String::new(), String::new());
+        if region == Region::Main {
+            let previous = at.checked_sub(1).map_or(0, |previous| places[previous]);
+            let next = places.get(at + 1).copied().unwrap_or(end);
+            let around = words.around(found.at, previous, next);
+            before = scan
+                .text
+                .last_of(words.running.pieces_backwards(around.0), scan.config.max_context_chars);
+            after = scan
+                .text
+                .first_of(words.running.pieces(around.1), scan.config.max_context_chars);
+        }
+        let heading = found.heading.checked_sub(1).map(|heading| scan.headings[heading].span);
+        let url = addresses.remove(0);
+        pictures.push(PagePicture {
+            url,
+            alternatives: addresses,
+            alt: found.alt,
+            title: found.title,
+            caption: found.caption.map(|(_, caption)| caption).unwrap_or_default(),
+            heading: heading.map_or_else(String::new, |span| scan.text.tidy(span, scan.config.max_label_chars)),
+            before,
+            after,
+            link: base.join(&found.link).unwrap_or_default(),
+            width: found.width,
+            height: found.height,
+            region,
+            figure: found.figure,
+            marks: found.marks,
+        });
+    }
+    number_figures(without_repetitions(pictures))
+}
+
+fn region(found: &Found, main: &[Span]) -> Region {
+    let is_main = main.iter().any(|part| part.start <= found.at && found.at <= part.end);
+    match found.region {
+        Region::Main if is_main => Region::Main,
+        // Above the main content stands the head of the page, even where nothing says so.
+        Region::Main if main.first().is_some_and(|first| found.at < first.start) => Region::Header,
+        Region::Main => Region::Aside,
+        region => region,
+    }
+}
+
+/// Of several pictures with one address the one about which most is said, at its place.
+fn without_repetitions(pictures: Vec<PagePicture>) -> Vec<PagePicture> {
+    let richness = |picture: &PagePicture| {
+        (
+            picture.region == Region::Main,
+            !picture.caption.is_empty(),
+            !picture.alt.is_empty(),
+            picture.figure.is_some(),
+            picture.before.len() + picture.after.len() + picture.title.len(),
+        )
+    };
+    let mut best: HashMap<&str, usize> = HashMap::new();
+    for (at, picture) in pictures.iter().enumerate() {
+        let kept = best.entry(&picture.url).or_insert(at);
+        if richness(&pictures[*kept]) < richness(picture) {
+            *kept = at;
+        }
+    }
+    let is_kept: Vec<bool> = pictures
+        .iter()
+        .enumerate()
+        .map(|(at, picture)| best[picture.url.as_str()] == at)
+        .collect();
+    pictures
+        .into_iter()
+        .zip(is_kept)
+        .filter_map(|(picture, is_kept)| is_kept.then_some(picture))
+        .collect()
+}
+
+/// Numbers the figures that are left from 0, in the order of their first pictures.
+fn number_figures(mut pictures: Vec<PagePicture>) -> Vec<PagePicture> {
+    let mut numbers: HashMap<u32, u32> = HashMap::new();
+    for figure in pictures.iter_mut().filter_map(|picture| picture.figure.as_mut()) {
+        let next = numbers.len() as u32;
+        *figure = *numbers.entry(*figure).or_insert(next);
+    }
+    pictures
+}
+
+/// Places that are left out, sorted, without overlaps.
+struct Cuts(Vec<Span>);
+
+impl Cuts {
+    fn new(mut spans: Vec<Span>) -> Self {
+        spans.sort_unstable();
+        let mut merged: Vec<Span> = Vec::new();
+        for span in spans {
+            match merged.last_mut() {
+                Some(last) if span.start <= last.end => last.end = last.end.max(span.end),
+                _ => merged.push(span),
+            }
+        }
+        Self(merged)
+    }
+
+    /// What is left of a place, first to last.
+    fn pieces(&self, span: Span) -> impl Iterator<Item = Span> {
+        let first = self.0.partition_point(|cut| cut.end <= span.start);
+        let cuts = self.0[first..]
+            .iter()
+            .take_while(move |cut| cut.start < span.end)
+            .copied();
+        let ends = cuts.clone().map(|cut| cut.start).chain([span.end]);
+        let starts = [span.start].into_iter().chain(cuts.map(|cut| cut.end));
+        starts
+            .zip(ends)
+            .map(|(start, end)| Span { start, end })
+            .filter(|piece| piece.start < piece.end)
+    }
+
+    /// What is left of a place, last to first.
+    fn pieces_backwards(&self, span: Span) -> impl Iterator<Item = Span> {
+        let end = self.0.partition_point(|cut| cut.start < span.end);
+        let cuts = self.0[..end]
+            .iter()
+            .rev()
+            .take_while(move |cut| span.start < cut.end)
+            .copied();
+        let starts = cuts.clone().map(|cut| cut.end).chain([span.start]);
+        let ends = [span.end].into_iter().chain(cuts.map(|cut| cut.start));
+        starts
+            .zip(ends)
+            .map(|(start, end)| Span { start, end })
+            .filter(|piece| piece.start < piece.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_leave_pieces_in_both_directions() {
+        let span = |start, end| Span { start, end };
+        let cuts = Cuts::new(vec![span(8, 10), span(2, 4), span(3, 5)]);
+        assert_eq!(cuts.0, [span(2, 5), span(8, 10)]);
+        assert_eq!(
+            cuts.pieces(span(0, 12)).collect::<Vec<_>>(),
+            [span(0, 2), span(5, 8), span(10, 12)]
+        );
+        assert_eq!(
+            cuts.pieces_backwards(span(0, 12)).collect::<Vec<_>>(),
+            [span(10, 12), span(5, 8), span(0, 2)]
+        );
+        assert_eq!(cuts.pieces(span(3, 9)).collect::<Vec<_>>(), [span(5, 8)]);
+        assert_eq!(cuts.pieces_backwards(span(3, 9)).collect::<Vec<_>>(), [span(5, 8)]);
+        assert_eq!(cuts.pieces(span(3, 4)).count(), 0);
+    }
+}

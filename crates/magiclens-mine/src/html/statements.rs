@@ -1,0 +1,174 @@
+//! What a page says about itself: title, language, licence, wishes to be left alone.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::tag::Attribute;
+use super::text::tidy;
+use super::tokens::Attributes;
+
+/// Statements of a page, as far as it has been read.
+#[derive(Debug, Default)]
+pub(super) struct Statements {
+    /// `<title>`.
+    pub(super) title: String,
+    /// `og:title`.
+    pub(super) shared_title: String,
+    /// `<html lang>`.
+    pub(super) language: String,
+    /// The first `<base href>`.
+    pub(super) base: Option<String>,
+    licence_link: Option<String>,
+    licence_data: Option<String>,
+    /// By the trustworthiness of the name that it stands under.
+    licence_meta: [Option<String>; 3],
+    opt_outs: BTreeSet<&'static str>,
+}
+
+/// What a page can say about its licence.
+pub(super) enum Licence<'a> {
+    /// An address as written.
+    Address(&'a str),
+    /// An address or words.
+    Words(&'a str),
+}
+
+/// Most characters of a statement; a licence that is longer is a text, not a name.
+const MAX_CHARS: usize = 500;
+
+impl Statements {
+    pub(super) fn read_html(&mut self, attributes: &Attributes) {
+        let language = attributes
+            .get(Attribute::Lang)
+            .or_else(|| attributes.get(Attribute::XmlLang));
+        if self.language.is_empty() {
+            self.language = words(language.unwrap_or_default());
+        }
+    }
+
+    pub(super) fn read_base(&mut self, attributes: &Attributes) {
+        if self.base.is_none() {
+            self.base = attributes
+                .get(Attribute::Href)
+                .map(|href| String::from_utf8_lossy(href).into_owned());
+        }
+    }
+
+    /// A `<link>` or an `<a>`.
+    pub(super) fn read_link(&mut self, attributes: &Attributes) {
+        let Some(rel) = attributes.get(Attribute::Rel).filter(|_| self.licence_link.is_none()) else {
+            return;
+        };
+        let is_licence = |word: &[u8]| word.eq_ignore_ascii_case(b"license") || word.eq_ignore_ascii_case(b"licence");
+        if rel.split(u8::is_ascii_whitespace).any(is_licence) {
+            self.licence_link = attributes
+                .get(Attribute::Href)
+                .map(words)
+                .filter(|href| !href.is_empty());
+        }
+    }
+
+    pub(super) fn read_meta(&mut self, attributes: &Attributes) {
+        let Some(content) = attributes.get(Attribute::Content) else {
+            return;
+        };
+        for attribute in [Attribute::Name, Attribute::Property] {
+            let Some(name) = attributes.get(attribute) else {
+                continue;
+            };
+            match &name.trim_ascii().to_ascii_lowercase()[..] {
+                b"robots" | b"googlebot" | b"googlebot-image" | b"bingbot" | b"ccbot" => {
+                    self.read_robots(&String::from_utf8_lossy(content));
+                }
+                b"tdm-reservation" if content.trim_ascii() == b"1" => {
+                    self.opt_outs.insert("tdm-reservation");
+                }
+                b"og:title" if self.shared_title.is_empty() => self.shared_title = words(content),
+                b"dcterms.license" | b"dcterms.licence" | b"dc.rights.license" | b"license" | b"licence"
+                | b"cc:license" => {
+                    self.keep_licence(0, content);
+                }
+                b"dcterms.rights" | b"dc.rights" | b"rights" => self.keep_licence(1, content),
+                b"copyright" | b"dcterms.rightsholder" | b"dc.rights.holder" => self.keep_licence(2, content),
+                _ => {}
+            }
+        }
+    }
+
+    /// The directives of a robots `<meta>` or an `X-Robots-Tag`, for whichever robot they are meant.
+    pub(super) fn read_robots(&mut self, directives: &str) {
+        for directive in directives.split([',', ';', ' ', ':', '\t', '\n']) {
+            match directive.trim().to_ascii_lowercase().as_str() {
+                "noindex" | "none" => self.opt_outs.insert("noindex"),
+                "noimageindex" => self.opt_outs.insert("noimageindex"),
+                "noai" => self.opt_outs.insert("noai"),
+                "noimageai" => self.opt_outs.insert("noimageai"),
+                _ => continue,
+            };
+        }
+    }
+
+    pub(super) fn read_json_ld(&mut self, script: &[u8]) {
+        if self.licence_data.is_some() || !script.windows(9).any(|window| window == b"\"license\"") {
+            return;
+        }
+        if let Ok(data) = serde_json::from_slice::<Value>(script) {
+            self.licence_data = licence_of(&data)
+                .map(|licence| tidy(licence, MAX_CHARS))
+                .filter(|it| !it.is_empty());
+        }
+    }
+
+    /// The licence that is stated most clearly.
+    pub(super) fn licence(&self) -> Option<Licence<'_>> {
+        let data = self.licence_data.as_deref().map(Licence::Words);
+        let meta = || {
+            self.licence_meta
+                .iter()
+                .flatten()
+                .next()
+                .map(|words| Licence::Words(words))
+        };
+        self.licence_link
+            .as_deref()
+            .map(Licence::Address)
+            .or(data)
+            .or_else(meta)
+    }
+
+    /// The wishes, sorted.
+    pub(super) fn opt_outs(&self) -> Vec<String> {
+        self.opt_outs.iter().map(|wish| (*wish).to_owned()).collect()
+    }
+
+    fn keep_licence(&mut self, rank: usize, content: &[u8]) {
+        let licence = words(content);
+        if self.licence_meta[rank].is_none() && !licence.is_empty() {
+            self.licence_meta[rank] = Some(licence);
+        }
+    }
+}
+
+/// The licence of the page's own objects: those of pictures and other works deeper inside are not the page's.
+fn licence_of(data: &Value) -> Option<&str> {
+    match data {
+        Value::Array(items) => items.iter().find_map(licence_of),
+        Value::Object(object) => {
+            let licence = object.get("license").and_then(|licence| match licence {
+                Value::String(words) => Some(words.as_str()),
+                Value::Object(licence) => ["@id", "url", "name"]
+                    .iter()
+                    .find_map(|key| licence.get(*key)?.as_str()),
+                Value::Array(licences) => licences.iter().find_map(Value::as_str),
+                _ => None,
+            });
+            licence.or_else(|| object.get("@graph").and_then(licence_of))
+        }
+        _ => None,
+    }
+}
+
+fn words(value: &[u8]) -> String {
+    tidy(&String::from_utf8_lossy(value), MAX_CHARS)
+}

@@ -1,0 +1,250 @@
+//! The tokenizer's events, without an allocation each: tags with the attributes that matter, and text.
+
+use std::convert::Infallible;
+
+use html5gum::{Emitter, Error, State, Tokenizer};
+
+use super::scan::Scan;
+use super::tag::{Attribute, Tag};
+
+/// Longest name of an element or attribute that we know, and then some.
+const MAX_NAME: usize = 32;
+
+/// Tokenizes the page and hands each tag and text to the scan.
+pub(super) fn feed(html: &str, max_attribute_bytes: usize, scan: &mut Scan) {
+    let emitter = TokenEmitter {
+        scan,
+        name: Name::default(),
+        is_end: false,
+        self_closing: false,
+        last_start: Name::default(),
+        attributes: Attributes {
+            max_bytes: max_attribute_bytes,
+            ..Attributes::default()
+        },
+    };
+    // Reading from memory cannot fail.
+    let Ok(()) = Tokenizer::new_with_emitter(html, emitter).finish();
+}
+
+/// The attributes of a start tag that matter, the first of each name.
+#[derive(Debug, Default)]
+pub(super) struct Attributes {
+    spans: Vec<(Attribute, usize, usize)>,
+    bytes: Vec<u8>,
+    max_bytes: usize,
+    name: Name,
+    /// Whether the value that comes is wanted.
+    open: bool,
+}
+
+impl Attributes {
+    /// The value of an attribute; empty if it has none.
+    pub(super) fn get(&self, attribute: Attribute) -> Option<&[u8]> {
+        self.spans
+            .iter()
+            .find(|(known, ..)| *known == attribute)
+            .map(|&(_, start, end)| &self.bytes[start..end])
+    }
+
+    /// All attributes, in their order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Attribute, &[u8])> {
+        self.spans
+            .iter()
+            .map(|&(attribute, start, end)| (attribute, &self.bytes[start..end]))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.spans.clear();
+        self.bytes.clear();
+        self.name.clear();
+        self.open = false;
+    }
+
+    /// The name is complete: decides whether the value is wanted.
+    fn finish_name(&mut self) {
+        if self.name.is_empty() {
+            return;
+        }
+        let attribute = Attribute::from_name(self.name.as_bytes());
+        self.name.clear();
+        // Several lazy-load attributes count as one name, and may all be there.
+        let repeats = matches!(
+            attribute,
+            Attribute::FullSource | Attribute::LazySource | Attribute::LazySrcset
+        );
+        let known = !matches!(attribute, Attribute::Other(_));
+        if known && self.spans.len() < MAX_ATTRIBUTES && (repeats || self.get(attribute).is_none()) {
+            self.spans.push((attribute, self.bytes.len(), self.bytes.len()));
+            self.open = true;
+        }
+    }
+
+    fn push_value(&mut self, value: &[u8]) {
+        self.finish_name();
+        if !self.open {
+            return;
+        }
+        let Some((attribute, start, end)) = self.spans.last_mut() else {
+            return;
+        };
+        let room = self.max_bytes.saturating_sub(*end - *start);
+        self.bytes.extend_from_slice(&value[..value.len().min(room)]);
+        if room < value.len() {
+            self.open = false;
+            // Words can be cut, but a part of an address leads nowhere.
+            if !matches!(
+                attribute,
+                Attribute::Alt | Attribute::Title | Attribute::Class | Attribute::Content
+            ) {
+                self.bytes.truncate(*start);
+            }
+        }
+        *end = self.bytes.len();
+    }
+}
+
+/// Attributes that matter on one tag; there are not so many.
+const MAX_ATTRIBUTES: usize = 32;
+
+/// A short name in place; longer ones are cut, and then are none that we know.
+#[derive(Clone, Copy, Debug, Default)]
+struct Name {
+    bytes: [u8; MAX_NAME],
+    length: usize,
+}
+
+impl Name {
+    fn push(&mut self, bytes: &[u8]) {
+        let taken = bytes.len().min(MAX_NAME - self.length);
+        self.bytes[self.length..self.length + taken].copy_from_slice(&bytes[..taken]);
+        self.length += taken;
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    fn clear(&mut self) {
+        self.length = 0;
+    }
+
+    fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+}
+
+struct TokenEmitter<'a, 'b> {
+    scan: &'a mut Scan<'b>,
+    name: Name,
+    is_end: bool,
+    self_closing: bool,
+    last_start: Name,
+    attributes: Attributes,
+}
+
+impl Emitter for TokenEmitter<'_, '_> {
+    type Token = Infallible;
+
+    fn set_last_start_tag(&mut self, last_start_tag: Option<&[u8]>) {
+        self.last_start.clear();
+        self.last_start.push(last_start_tag.unwrap_or_default());
+    }
+
+    fn emit_eof(&mut self) {}
+
+    fn emit_error(&mut self, _: Error) {}
+
+    #[inline]
+    fn should_emit_errors(&mut self) -> bool {
+        false
+    }
+
+    #[inline]
+    fn pop_token(&mut self) -> Option<Infallible> {
+        None
+    }
+
+    #[inline]
+    fn emit_string(&mut self, text: &[u8]) {
+        self.scan.text(text);
+    }
+
+    fn init_start_tag(&mut self) {
+        self.name.clear();
+        self.attributes.clear();
+        self.is_end = false;
+        self.self_closing = false;
+    }
+
+    fn init_end_tag(&mut self) {
+        self.init_start_tag();
+        self.is_end = true;
+    }
+
+    fn emit_current_tag(&mut self) -> Option<State> {
+        let tag = Tag::from_name(self.name.as_bytes());
+        if self.is_end {
+            self.scan.end(tag);
+            return None;
+        }
+        self.attributes.finish_name();
+        self.last_start = self.name;
+        self.scan.start(tag, &self.attributes, self.self_closing);
+        if self.scan.is_foreign() {
+            return None;
+        }
+        match tag {
+            Tag::Title | Tag::Textarea => Some(State::RcData),
+            Tag::Script => Some(State::ScriptData),
+            Tag::Style | Tag::Xmp | Tag::Iframe | Tag::Noembed | Tag::Noframes => Some(State::RawText),
+            Tag::Plaintext => Some(State::PlainText),
+            _ => None,
+        }
+    }
+
+    fn set_self_closing(&mut self) {
+        self.self_closing = true;
+    }
+
+    fn push_tag_name(&mut self, name: &[u8]) {
+        self.name.push(name);
+    }
+
+    fn init_attribute(&mut self) {
+        self.attributes.finish_name();
+        self.attributes.open = false;
+    }
+
+    fn push_attribute_name(&mut self, name: &[u8]) {
+        self.attributes.name.push(name);
+    }
+
+    fn push_attribute_value(&mut self, value: &[u8]) {
+        self.attributes.push_value(value);
+    }
+
+    fn current_is_appropriate_end_tag_token(&mut self) -> bool {
+        self.is_end && self.last_start.as_bytes() == self.name.as_bytes()
+    }
+
+    fn adjusted_current_node_present_but_not_in_html_namespace(&mut self) -> bool {
+        self.scan.is_foreign()
+    }
+
+    fn init_comment(&mut self) {}
+    fn emit_current_comment(&mut self) {}
+    fn push_comment(&mut self, _: &[u8]) {}
+    fn emit_current_doctype(&mut self) {}
+    fn set_force_quirks(&mut self) {}
+    fn push_doctype_name(&mut self, _: &[u8]) {}
+    fn init_doctype(&mut self) {}
+    fn set_doctype_public_identifier(&mut self, _: &[u8]) {}
+    fn set_doctype_system_identifier(&mut self, _: &[u8]) {}
+    fn push_doctype_public_identifier(&mut self, _: &[u8]) {}
+    fn push_doctype_system_identifier(&mut self, _: &[u8]) {}
+}
