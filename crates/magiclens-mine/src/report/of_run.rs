@@ -7,6 +7,7 @@ use magiclens_data::{ImageId, read_picture_shard};
 
 use super::{Gathering, MiningReport, ReportConfig, RunFacts, StageUnit, StepReport, Thumbnails};
 use crate::collect::describe_each;
+use crate::config::MineConfig;
 use crate::run::{Run, Step, TaskCost, TaskCounts, table_name};
 use crate::steps::folder;
 
@@ -23,7 +24,7 @@ pub fn of_run(run: &Run, config: ReportConfig) -> anyhow::Result<(MiningReport, 
         if results.len() < plan.tasks {
             remarks.push(format!("step `{}`: {} of {} tasks are done", plan.step.name(), results.len(), plan.tasks));
         }
-        steps.push(sum(plan.step, &results));
+        steps.push(sum(plan.step, run.config(), &results));
     }
     let mut gathering = Gathering::new(config);
     for shard in 0..run.entries().len() {
@@ -121,7 +122,17 @@ fn pipeline(step: Step) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-fn sum(step: Step, results: &[(TaskCounts, TaskCost)]) -> StepReport {
+/// Stages that a run without a model does not have.
+fn has_stage(stage: &str, config: &MineConfig) -> bool {
+    match stage {
+        "caption" => config.caption.is_some(),
+        "instruct by model" => config.instruct.asks_model(),
+        "neighbour pairs" => config.neighbour.enabled,
+        _ => true,
+    }
+}
+
+fn sum(step: Step, config: &MineConfig, results: &[(TaskCounts, TaskCost)]) -> StepReport {
     let unit = |(stage, unit): &(&str, &str)| StageUnit {
         stage: (*stage).to_owned(),
         unit: (*unit).to_owned(),
@@ -129,7 +140,7 @@ fn sum(step: Step, results: &[(TaskCounts, TaskCost)]) -> StepReport {
     let mut report = StepReport {
         step: step.name().to_owned(),
         tasks: results.len() as u64,
-        pipeline: pipeline(step).iter().map(unit).collect(),
+        pipeline: pipeline(step).iter().filter(|(stage, _)| has_stage(stage, config)).map(unit).collect(),
         ..StepReport::default()
     };
     for (counts, cost) in results {

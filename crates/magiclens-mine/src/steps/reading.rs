@@ -116,6 +116,7 @@ fn clean_markup(work: &mut Work<'_>, mut page: Page) -> Page {
             work.tally.drop("page limit", DropReason("page has more pictures"));
         }
     }
+    work.tally.keep("page limit", page.pictures.len() as u64);
     page
 }
 
