@@ -8,7 +8,7 @@ use regex::Regex;
 use super::phrase::{Difference, Phrase};
 use super::relation::{Place, Relation, is_kind, lower_titled, own_words};
 use crate::page::ImagePair;
-use crate::words::{is_stop_word, stem};
+use crate::words::{content_words, is_stop_word, stem};
 
 /// Things that are counted, in the order in which they come.
 const COUNTERS: &[&str] = &[
@@ -75,15 +75,23 @@ pub(super) fn parallel(pair: &ImagePair, place: &Place) -> Option<Relation> {
     if nameless {
         fields.push((&query.file_words, &target.file_words));
     }
-    fields
+    let mut found = fields
         .into_iter()
         .filter(|(a, b)| !a.is_empty() && !b.is_empty())
-        .find_map(|(a, b)| {
+        .filter_map(|(a, b)| {
             let (query, target) = (Phrase::new(a), Phrase::new(b));
             let difference = query.difference(&target)?;
             let fits = !nameless || is_sure(&query, &target, &difference);
             fits.then(|| compare(&query, &target, &difference, place)).flatten()
-        })
+        });
+    let first = found.next()?;
+    // Where caption and alt text differ in different words, "the same but for one thing" is not true.
+    let changed = |relation: &Relation| {
+        let slots = ["query", "target"].map(|slot| relation.slots.get(slot).map_or("", String::as_str));
+        content_words(&slots.join(" "))
+    };
+    let agrees = |other: Relation| !changed(&first).is_disjoint(&changed(&other));
+    found.all(agrees).then_some(first)
 }
 
 /// Words of file names are short of grammar: most must agree, and what differs must tell something.
@@ -180,6 +188,7 @@ fn replaced(query: &Phrase, target: &Phrase, difference: &Difference, place: &Pl
     // "in 1890" and "in 1930"
     if from.len() == 2
         && to.len() == 2
+        && query.key(from.start) == target.key(to.start)
         && YEAR.is_match(query.key(from.start + 1))
         && YEAR.is_match(target.key(to.start + 1))
     {
@@ -231,9 +240,11 @@ fn are_alike(query: &Phrase, from: &Range<usize>, target: &Phrase, to: &Range<us
     let is_state = |phrase: &Phrase, span: &Range<usize>| phrase.key(span.end - 1).ends_with("ed");
     let is_number =
         |phrase: &Phrase, span: &Range<usize>| phrase.key(span.start).starts_with(|c: char| c.is_ascii_digit());
+    let has_grammar = |phrase: &Phrase, span: &Range<usize>| span.clone().any(|at| is_stop_word(phrase.key(at)));
     let at_start = from.start == 0 || to.end < target.len();
     (at_start || is_name(query, from) == is_name(target, to))
         && is_state(query, from) == is_state(target, to)
+        && has_grammar(query, from) == has_grammar(target, to)
         && !is_number(query, from)
         && !is_number(target, to)
 }
