@@ -230,7 +230,7 @@ fn all_words(metadata: &Metadata) -> String {
 
 /// Another kind of picture of the same: "its options dialog".
 fn aspect(pair: &ImagePair, place: &Place) -> Option<Relation> {
-    let query_words = content_words(&all_words(&pair.query.metadata));
+    let query_words = content_words(&own_all(&pair.query.metadata));
     let page_words = content_words(&format!(
         "{} {}",
         pair.target.metadata.page_title, pair.target.metadata.page_heading
@@ -322,7 +322,12 @@ fn kind_of(phrase: &Phrase, known: &BTreeSet<String>) -> Option<(String, String)
     let start = (article..end).rev().take_while(|&at| !all_known(at..at + 1)).last()?;
     let kind = start..end;
     let fits = start > article && kind.len() <= 3 && phrase.is_whole(&(article..end));
-    if !fits || !all_known(article..start) || !names(article..start) || is_stop_word(phrase.key(start)) {
+    if !fits
+        || !all_known(article..start)
+        || !names(article..start)
+        || is_stop_word(phrase.key(start))
+        || phrase.continues_quotation(start)
+    {
         return None;
     }
     Some((lower_titled(&phrase.written(kind)), phrase.written(article..start)))
@@ -438,7 +443,11 @@ fn brief(target: &Described, query_words: &str, config: &TemplateConfig) -> Opti
         .filter(|text| !text.is_empty())
         .find_map(|text| {
             // "GRASS v.overlay: polygon to polygon union": what comes behind the colon tells more.
-            let (_, text) = text.split_once(": ").unwrap_or(("", text));
+            let behind = text
+                .split_once(": ")
+                .map(|(_, behind)| behind)
+                .filter(|behind| !behind.contains(':') && 2 <= content_words(behind).len());
+            let text = behind.unwrap_or(text);
             let phrase = Phrase::new(text);
             let whole = phrase
                 .noun_phrase(config.max_phrase_words)

@@ -7,7 +7,7 @@ use regex::Regex;
 
 use super::phrase::{Difference, Phrase};
 use super::relation::{Place, Relation, is_kind, lower_titled, own_words};
-use crate::page::ImagePair;
+use crate::page::{Described, ImagePair};
 use crate::words::{content_words, is_stop_word, stem};
 
 /// Things that are counted, in the order in which they come.
@@ -75,23 +75,32 @@ pub(super) fn parallel(pair: &ImagePair, place: &Place) -> Option<Relation> {
     if nameless {
         fields.push((&query.file_words, &target.file_words));
     }
-    let mut found = fields
+    let fields: Vec<(Phrase, Phrase)> = fields
         .into_iter()
         .filter(|(a, b)| !a.is_empty() && !b.is_empty())
-        .filter_map(|(a, b)| {
-            let (query, target) = (Phrase::new(a), Phrase::new(b));
-            let difference = query.difference(&target)?;
-            let fits = !nameless || is_sure(&query, &target, &difference);
-            fits.then(|| compare(&query, &target, &difference, place)).flatten()
-        });
-    let first = found.next()?;
+        .map(|(a, b)| (Phrase::new(a), Phrase::new(b)))
+        .collect();
+    let found = fields.iter().find_map(|(query, target)| {
+        let difference = query.difference(target)?;
+        let fits = !nameless || is_sure(query, target, &difference) && are_of_a_size(&pair.query, &pair.target);
+        fits.then(|| compare(query, target, &difference, place)).flatten()
+    })?;
     // Where caption and alt text differ in different words, "the same but for one thing" is not true.
-    let changed = |relation: &Relation| {
-        let slots = ["query", "target"].map(|slot| relation.slots.get(slot).map_or("", String::as_str));
-        content_words(&slots.join(" "))
+    let slots = ["query", "target"].map(|slot| found.slots.get(slot).map_or("", String::as_str));
+    let changed = content_words(&slots.join(" "));
+    let agrees = |(query, target): &(Phrase, Phrase)| {
+        let Some(other) = query.difference(target) else {
+            return true;
+        };
+        let other = format!("{} {}", query.as_written(other.query), target.as_written(other.target));
+        MAX_LABEL_WORDS < query.len().max(target.len()) || !changed.is_disjoint(&content_words(&other))
     };
-    let agrees = |other: Relation| !changed(&first).is_disjoint(&changed(&other));
-    found.all(agrees).then_some(first)
+    fields.iter().all(agrees).then_some(found)
+}
+
+/// Variants of one picture are as wide or as high as one another.
+fn are_of_a_size(query: &Described, target: &Described) -> bool {
+    query.width.abs_diff(target.width) * 50 <= query.width || query.height.abs_diff(target.height) * 50 <= query.height
 }
 
 /// Words of file names are short of grammar: most must agree, and what differs must tell something.
@@ -129,11 +138,47 @@ fn compare(query: &Phrase, target: &Phrase, difference: &Difference, place: &Pla
     }
 }
 
+/// Longer descriptions differ in many ways that mean nothing.
+const MAX_LABEL_WORDS: usize = 10;
+
 /// Words of file names that tell how a file came about.
 const FILE_STATES: &[&str] = &[
-    "open", "setting", "settings", "result", "start", "end", "before", "after", "example", "test", "menu", "new",
-    "old", "base", "left", "right", "work", "tut", "step", "map", "source", "none", "done", "pre", "post", "use",
-    "main", "sample", "demo", "select", "icon",
+    "open",
+    "mode",
+    "duplicate",
+    "copy",
+    "raster",
+    "vector",
+    "setting",
+    "settings",
+    "result",
+    "start",
+    "end",
+    "before",
+    "after",
+    "example",
+    "test",
+    "menu",
+    "new",
+    "old",
+    "base",
+    "left",
+    "right",
+    "work",
+    "tut",
+    "step",
+    "map",
+    "source",
+    "none",
+    "done",
+    "pre",
+    "post",
+    "use",
+    "main",
+    "sample",
+    "demo",
+    "select",
+    "icon",
 ];
 
 /// "of", "the", "and": a phrase does not end there.
