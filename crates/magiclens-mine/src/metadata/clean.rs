@@ -33,12 +33,14 @@ const PLAIN_HEADINGS: &[&str] = &[
     "further reading",
     "gallery",
     "general",
+    "general examples",
     "getting started",
     "home",
     "how it works",
     "illustrations",
     "images",
     "installation",
+    "intention",
     "introduction",
     "key modifiers",
     "main page",
@@ -165,6 +167,7 @@ static PREFIXES: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         r"(?i)^(?:fig(?:ure|\.)?|caption|image|photo|picture|screenshot|illustration|alt(?: text)?|description|title|thumbnail)\s*:\s*",
         r"(?i)^(?:this|the|an|a)?\s*(?:close-?up\s+)?(?:stock\s+)?(?:image|picture|pic|photo|photograph|screen ?shot|illustration|graphic|thumbnail)s?\s+(?:of|showing|shows|depicting|displaying)\s+",
         r"^(?:file|File|Image|Datei|Fichier):",
+        r#"^(?:alt|title)\s*=\s*["']?"#,
         r"^[\s:;,.|•·*>»–—-]+",
     ]
     .map(pattern)
@@ -236,6 +239,11 @@ pub(crate) fn describing(text: &str) -> String {
             break;
         }
     }
+    // The end of a quotation whose beginning was taken away.
+    let rest = match rest.strip_suffix('"') {
+        Some(open) if !open.contains('"') => open,
+        _ => rest,
+    };
     if says_nothing(rest) {
         String::new()
     } else {
@@ -390,6 +398,7 @@ mod tests {
         check("Picture window of a house", "Picture window of a house");
         check("Ｆｕｊｉ\u{200b} ﬁeld\u{ad}s", "Fuji fields");
         check("富士山", "富士山");
+        check("alt=\"Zoph icon\"", "Zoph icon");
         check("Figure 4 The mill", "The mill");
         check("Picture 2 dogs", "Picture 2 dogs");
         check("The .NET logo", "The .NET logo");

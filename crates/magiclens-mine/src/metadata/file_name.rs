@@ -152,6 +152,14 @@ pub(crate) fn is_file_name(text: &str) -> bool {
         || (one_word && text.contains('_'))
 }
 
+/// True if a text is one word with a digit or a hyphen that is the name of the file at the address: `tone13` for `tone13.png`.
+pub(crate) fn is_own_name(text: &str, url: &str) -> bool {
+    let name = url.rsplit('/').next().unwrap_or_default();
+    let stem = name.split('.').next().unwrap_or_default();
+    let one_word = !text.contains(char::is_whitespace) && text.contains(|c: char| c.is_ascii_digit() || c == '-');
+    one_word && text.eq_ignore_ascii_case(stem)
+}
+
 /// `%20` to a space; bytes that are not UTF-8 are replaced.
 fn decode_percent(text: &str) -> String {
     let bytes = text.as_bytes();
@@ -239,6 +247,14 @@ mod tests {
         check("data:image/png;base64,harbour", "");
         check("%E9%ff.png", "");
         check("", "");
+    }
+
+    #[test]
+    fn knows_the_own_name() {
+        assert!(is_own_name("tone13", "https://a.example/i/tone13.png"));
+        assert!(is_own_name("red-car", "red-car.jpg?w=3"));
+        assert!(!is_own_name("car", "car.jpg"));
+        assert!(!is_own_name("Apollo 13", "apollo13.jpg"));
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub fn expand(page: &Page, picture: &PagePicture, config: &MetadataConfig) -> Me
     }
     let mut alt = described(&picture.alt, config.max_alt_chars);
     let mut title = described(&picture.title, config.max_alt_chars);
-    if says_again(&alt, &caption) {
+    if says_again(&alt, &caption) || file_name::is_own_name(&alt, &picture.url) {
         alt.clear();
     }
     if says_again(&title, &caption) || says_again(&title, &alt) {

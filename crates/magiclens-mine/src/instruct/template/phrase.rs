@@ -390,7 +390,7 @@ impl<'a> Phrase<'a> {
     }
 
     /// The token stands in the same quotation as the one before.
-    fn continues_quotation(&self, at: usize) -> bool {
+    pub(super) fn continues_quotation(&self, at: usize) -> bool {
         let quotation = |at: usize| self.tokens.get(at).map_or(0, |token| token.quotation);
         0 < at && quotation(at) != 0 && quotation(at) == quotation(at - 1)
     }

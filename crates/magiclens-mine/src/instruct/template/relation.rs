@@ -170,9 +170,13 @@ impl Place {
         }
     }
 
-    /// So near that "original" and "result" mean the same picture.
-    pub(super) fn is_close(&self) -> bool {
-        self.figure || (self.section && self.distance <= 2)
+    /// So near that `original` and `result` are surely the same picture: in one figure, or one soon after the other and of the
+    /// same shape.
+    pub(super) fn is_close(&self, original: &Described, result: &Described) -> bool {
+        let shape = |picture: &Described| f64::from(picture.width) / f64::from(picture.height.max(1));
+        let alike = (shape(original) / shape(result).max(f64::MIN_POSITIVE) - 1.0).abs() < 0.02;
+        let follows = original.position < result.position && self.distance <= 2;
+        self.figure || (self.section && follows && alike)
     }
 }
 
@@ -226,7 +230,7 @@ fn all_words(metadata: &Metadata) -> String {
 
 /// Another kind of picture of the same: "its options dialog".
 fn aspect(pair: &ImagePair, place: &Place) -> Option<Relation> {
-    let query_words = content_words(&all_words(&pair.query.metadata));
+    let query_words = content_words(&own_all(&pair.query.metadata));
     let page_words = content_words(&format!(
         "{} {}",
         pair.target.metadata.page_title, pair.target.metadata.page_heading
@@ -318,7 +322,12 @@ fn kind_of(phrase: &Phrase, known: &BTreeSet<String>) -> Option<(String, String)
     let start = (article..end).rev().take_while(|&at| !all_known(at..at + 1)).last()?;
     let kind = start..end;
     let fits = start > article && kind.len() <= 3 && phrase.is_whole(&(article..end));
-    if !fits || !all_known(article..start) || !names(article..start) || is_stop_word(phrase.key(start)) {
+    if !fits
+        || !all_known(article..start)
+        || !names(article..start)
+        || is_stop_word(phrase.key(start))
+        || phrase.continues_quotation(start)
+    {
         return None;
     }
     Some((lower_titled(&phrase.written(kind)), phrase.written(article..start)))
@@ -352,13 +361,18 @@ fn example(pair: &ImagePair, place: &Place) -> Option<Relation> {
         "parameter",
         "property",
     ];
+    /// Longer descriptions tell of other things.
+    const MAX_LABEL_WORDS: usize = 7;
     /// What every page of a manual says.
     const COMMON: &[&str] = &[
         "filter", "example", "tool", "original", "applying", "applied", "effect", "result",
     ];
     let (query, target) = (&pair.query.metadata, &pair.target.metadata);
     let query_words = content_words(&own_all(query));
-    if !place.page || !query_words.iter().any(|word| CONTROLS.contains(&word.as_str())) {
+    // "Ripple applied with default options" is a result itself.
+    let label = words(own_words(query));
+    let is_label = label.len() <= MAX_LABEL_WORDS && !label.iter().any(|word| word == "applied");
+    if !is_label || !place.page || !query_words.iter().any(|word| CONTROLS.contains(&word.as_str())) {
         return None;
     }
     let is_about_it = |text: &str| {
@@ -376,8 +390,8 @@ fn example(pair: &ImagePair, place: &Place) -> Option<Relation> {
 /// Pictures that are described by the same words.
 fn same_words(pair: &ImagePair, place: &Place) -> Option<Relation> {
     let (query, target) = (own_words(&pair.query.metadata), own_words(&pair.target.metadata));
-    let (known, wanted) = (content_words(query), content_words(target));
-    if known.is_empty() || known != wanted {
+    let wanted = content_words(target);
+    if wanted.is_empty() || words(query) != words(target) {
         return None;
     }
     let phrase = Phrase::new(target);
@@ -429,7 +443,11 @@ fn brief(target: &Described, query_words: &str, config: &TemplateConfig) -> Opti
         .filter(|text| !text.is_empty())
         .find_map(|text| {
             // "GRASS v.overlay: polygon to polygon union": what comes behind the colon tells more.
-            let (_, text) = text.split_once(": ").unwrap_or(("", text));
+            let behind = text
+                .split_once(": ")
+                .map(|(_, behind)| behind)
+                .filter(|behind| !behind.contains(':') && 2 <= content_words(behind).len());
+            let text = behind.unwrap_or(text);
             let phrase = Phrase::new(text);
             let whole = phrase
                 .noun_phrase(config.max_phrase_words)

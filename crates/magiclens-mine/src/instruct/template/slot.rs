@@ -7,8 +7,8 @@ use regex::Regex;
 
 use super::phrase::{Difference, Phrase};
 use super::relation::{Place, Relation, is_kind, lower_titled, own_words};
-use crate::page::ImagePair;
-use crate::words::{is_stop_word, stem};
+use crate::page::{Described, ImagePair};
+use crate::words::{content_words, is_stop_word, stem};
 
 /// Things that are counted, in the order in which they come.
 const COUNTERS: &[&str] = &[
@@ -75,15 +75,32 @@ pub(super) fn parallel(pair: &ImagePair, place: &Place) -> Option<Relation> {
     if nameless {
         fields.push((&query.file_words, &target.file_words));
     }
-    fields
+    let fields: Vec<(Phrase, Phrase)> = fields
         .into_iter()
         .filter(|(a, b)| !a.is_empty() && !b.is_empty())
-        .find_map(|(a, b)| {
-            let (query, target) = (Phrase::new(a), Phrase::new(b));
-            let difference = query.difference(&target)?;
-            let fits = !nameless || is_sure(&query, &target, &difference);
-            fits.then(|| compare(&query, &target, &difference, place)).flatten()
-        })
+        .map(|(a, b)| (Phrase::new(a), Phrase::new(b)))
+        .collect();
+    let found = fields.iter().find_map(|(query, target)| {
+        let difference = query.difference(target)?;
+        let fits = !nameless || is_sure(query, target, &difference) && are_of_a_size(&pair.query, &pair.target);
+        fits.then(|| compare(query, target, &difference, place)).flatten()
+    })?;
+    // Where caption and alt text differ in different words, "the same but for one thing" is not true.
+    let slots = ["query", "target"].map(|slot| found.slots.get(slot).map_or("", String::as_str));
+    let changed = content_words(&slots.join(" "));
+    let agrees = |(query, target): &(Phrase, Phrase)| {
+        let Some(other) = query.difference(target) else {
+            return true;
+        };
+        let other = format!("{} {}", query.as_written(other.query), target.as_written(other.target));
+        MAX_LABEL_WORDS < query.len().max(target.len()) || !changed.is_disjoint(&content_words(&other))
+    };
+    fields.iter().all(agrees).then_some(found)
+}
+
+/// Variants of one picture are as wide or as high as one another.
+fn are_of_a_size(query: &Described, target: &Described) -> bool {
+    query.width.abs_diff(target.width) * 50 <= query.width || query.height.abs_diff(target.height) * 50 <= query.height
 }
 
 /// Words of file names are short of grammar: most must agree, and what differs must tell something.
@@ -121,11 +138,47 @@ fn compare(query: &Phrase, target: &Phrase, difference: &Difference, place: &Pla
     }
 }
 
+/// Longer descriptions differ in many ways that mean nothing.
+const MAX_LABEL_WORDS: usize = 10;
+
 /// Words of file names that tell how a file came about.
 const FILE_STATES: &[&str] = &[
-    "open", "setting", "settings", "result", "start", "end", "before", "after", "example", "test", "menu", "new",
-    "old", "base", "left", "right", "work", "tut", "step", "map", "source", "none", "done", "pre", "post", "use",
-    "main", "sample", "demo", "select", "icon",
+    "open",
+    "mode",
+    "duplicate",
+    "copy",
+    "raster",
+    "vector",
+    "setting",
+    "settings",
+    "result",
+    "start",
+    "end",
+    "before",
+    "after",
+    "example",
+    "test",
+    "menu",
+    "new",
+    "old",
+    "base",
+    "left",
+    "right",
+    "work",
+    "tut",
+    "step",
+    "map",
+    "source",
+    "none",
+    "done",
+    "pre",
+    "post",
+    "use",
+    "main",
+    "sample",
+    "demo",
+    "select",
+    "icon",
 ];
 
 /// "of", "the", "and": a phrase does not end there.
@@ -180,6 +233,7 @@ fn replaced(query: &Phrase, target: &Phrase, difference: &Difference, place: &Pl
     // "in 1890" and "in 1930"
     if from.len() == 2
         && to.len() == 2
+        && query.key(from.start) == target.key(to.start)
         && YEAR.is_match(query.key(from.start + 1))
         && YEAR.is_match(target.key(to.start + 1))
     {
@@ -231,9 +285,11 @@ fn are_alike(query: &Phrase, from: &Range<usize>, target: &Phrase, to: &Range<us
     let is_state = |phrase: &Phrase, span: &Range<usize>| phrase.key(span.end - 1).ends_with("ed");
     let is_number =
         |phrase: &Phrase, span: &Range<usize>| phrase.key(span.start).starts_with(|c: char| c.is_ascii_digit());
+    let has_grammar = |phrase: &Phrase, span: &Range<usize>| span.clone().any(|at| is_stop_word(phrase.key(at)));
     let at_start = from.start == 0 || to.end < target.len();
     (at_start || is_name(query, from) == is_name(target, to))
         && is_state(query, from) == is_state(target, to)
+        && has_grammar(query, from) == has_grammar(target, to)
         && !is_number(query, from)
         && !is_number(target, to)
 }

@@ -45,9 +45,6 @@ static MANNER: LazyLock<Regex> = LazyLock::new(|| {
 
 /// The untouched picture and what became of it, either way round; only where they stand so close that they are surely the same.
 pub(super) fn worked_on(pair: &ImagePair, place: &Place, config: &TemplateConfig) -> Option<Relation> {
-    if !place.is_close() {
-        return None;
-    }
     let (query, target) = (&pair.query.metadata, &pair.target.metadata);
     let label = |metadata: &Metadata| {
         let phrase = Phrase::new(own_words(metadata));
@@ -57,7 +54,16 @@ pub(super) fn worked_on(pair: &ImagePair, place: &Place, config: &TemplateConfig
             .flatten()
             .filter(|_| phrase.len() <= config.max_phrase_words)
     };
-    match (state(query), state(target)) {
+    let (before, after) = (state(query), state(target));
+    let is_close = match (&before, &after) {
+        (State::Original, _) => place.is_close(&pair.query, &pair.target),
+        (_, State::Original) => place.is_close(&pair.target, &pair.query),
+        _ => false,
+    };
+    if !is_close {
+        return None;
+    }
+    match (before, after) {
         (State::Original, State::Applied(effect)) => Some(Relation::new("effect", [("target", effect)])),
         (State::Original, State::Manner(manner)) => Some(Relation::new("result", [("target", manner)])),
         (State::Original, State::Other) => Some(Relation::new("outcome", [("target", label(target)?)])),
