@@ -42,21 +42,25 @@ pub struct NeighbourBand {
     pub min: f32,
     /// Neighbours above it are copies. MegaPairs: 0.96.
     pub max: f32,
+    /// What pairs that other encoders found need by this one. Encoders err in different ways: a dialog looks like every other
+    /// dialog, and two captions may share their words by chance.
+    pub floor: f32,
 }
 
 impl Default for NeighbourConfig {
     fn default() -> Self {
-        let band = |encoder: &str, min, max| NeighbourBand {
+        let band = |encoder: &str, min, max, floor| NeighbourBand {
             encoder: encoder.into(),
             min,
             max,
+            floor,
         };
         Self {
             enabled: true,
             encoders: vec![
-                band("image", 0.6, 0.96),
-                band("look", 0.8, 0.98),
-                band("text", 0.6, 0.96),
+                band("image", 0.85, 0.97, 0.6),
+                band("look", 0.92, 0.985, 0.8),
+                band("text", 0.65, 0.96, 0.25),
             ],
             targets_per_picture: 2,
             hard_negatives: 4,
@@ -71,8 +75,8 @@ impl Default for NeighbourConfig {
 pub struct Member {
     /// The picture.
     pub described: Described,
-    /// Its unit vector by the cluster's encoder, or zeros.
-    pub vector: Vec<f32>,
+    /// Its unit vectors by the encoders of the bands, in their order; zeros for a picture without words.
+    pub vectors: Vec<Vec<f32>>,
 }
 
 /// The clusters that a vector joins: the nearest centers, first the nearest; of equal ones the first.
@@ -86,8 +90,9 @@ pub fn clusters_of(vector: &[f32], centers: &[Vec<f32>], count: usize) -> Vec<us
     ranked.into_iter().take(count).map(|(cluster, _)| cluster).collect()
 }
 
-/// The pairs of a cluster, in the order of query and rank. Members of one page are no pairs: the page makes those.
-pub fn neighbour_pairs(members: &[Member], band: &NeighbourBand, config: &NeighbourConfig) -> Vec<ImagePair> {
+/// The pairs of a cluster by the encoder of band `band`, in the order of query and rank. Members of one page are no pairs: the
+/// page makes those.
+pub fn neighbour_pairs(members: &[Member], band: usize, config: &NeighbourConfig) -> Vec<ImagePair> {
     let pairs: Vec<Vec<ImagePair>> = members
         .par_iter()
         .map(|query| pairs_of(query, members, band, config))
@@ -95,14 +100,20 @@ pub fn neighbour_pairs(members: &[Member], band: &NeighbourBand, config: &Neighb
     pairs.into_iter().flatten().collect()
 }
 
-fn pairs_of(query: &Member, members: &[Member], band: &NeighbourBand, config: &NeighbourConfig) -> Vec<ImagePair> {
+fn pairs_of(query: &Member, members: &[Member], by: usize, config: &NeighbourConfig) -> Vec<ImagePair> {
     let wanted = config.targets_per_picture + config.hard_negatives;
+    let band = &config.encoders[by];
     let is_other = |member: &&Member| {
         member.described.picture != query.described.picture && member.described.page_url != query.described.page_url
     };
     let in_band = members.iter().filter(is_other).filter_map(|member| {
-        let found = similarity(&query.vector, &member.vector);
-        (band.min < found && found < band.max).then_some((member, found))
+        let found = similarity(&query.vectors[by], &member.vectors[by]);
+        let agree = || {
+            let floors = config.encoders.iter().map(|other| other.floor).enumerate();
+            let reaches = |(at, floor): (usize, f32)| floor <= similarity(&query.vectors[at], &member.vectors[at]);
+            floors.filter(|(at, _)| *at != by).all(reaches)
+        };
+        (band.min < found && found < band.max && agree()).then_some((member, found))
     });
     let mut near: Vec<(&Member, f32)> = in_band.collect();
     near.sort_by(|a, b| b.1.total_cmp(&a.1).then(key(a.0).cmp(&key(b.0))));
@@ -116,11 +127,17 @@ fn pairs_of(query: &Member, members: &[Member], band: &NeighbourBand, config: &N
         is_new
     });
     let (targets, rest) = near.split_at(config.targets_per_picture.min(near.len()));
-    let pair = |(target, found): &(&Member, f32)| ImagePair {
+    let scores = |target: &Member| {
+        let score = |(at, band): (usize, &NeighbourBand)| {
+            (band.encoder.clone(), rounded(similarity(&query.vectors[at], &target.vectors[at])))
+        };
+        config.encoders.iter().enumerate().map(score).collect::<BTreeMap<_, _>>()
+    };
+    let pair = |(target, _): &(&Member, f32)| ImagePair {
         query: query.described.clone(),
         target: target.described.clone(),
         origin: Origin::Neighbour(band.encoder.clone()),
-        scores: BTreeMap::from([(band.encoder.clone(), rounded(*found))]),
+        scores: scores(target),
         hard_negatives: rest.iter().map(|(member, _)| member.described.clone()).collect(),
     };
     targets.iter().map(pair).collect()
@@ -150,7 +167,7 @@ mod tests {
         };
         Member {
             described,
-            vector: vec![angle.cos(), angle.sin()],
+            vectors: vec![vec![angle.cos(), angle.sin()], vec![1.0]],
         }
     }
 
@@ -166,17 +183,19 @@ mod tests {
             member(4, "e", 0.3), // the fourth, on another page
             member(7, "f", 1.5), // far
         ];
-        let band = NeighbourBand {
-            encoder: "look".into(),
+        let band = |encoder: &str, floor| NeighbourBand {
+            encoder: encoder.into(),
             min: 0.8,
             max: 0.99,
+            floor,
         };
         let config = NeighbourConfig {
+            encoders: vec![band("look", 0.0), band("text", 0.5)],
             targets_per_picture: 2,
             hard_negatives: 1,
             ..NeighbourConfig::default()
         };
-        let found = neighbour_pairs(&members, &band, &config);
+        let found = neighbour_pairs(&members, 0, &config);
         let of_first: Vec<_> = found
             .iter()
             .filter(|pair| pair.query.picture == members[0].described.picture)
@@ -185,7 +204,13 @@ mod tests {
         assert_eq!(targets, [4, 5]);
         assert_eq!(of_first[0].hard_negatives[0].picture.to_bytes()[0], 6);
         assert_eq!(of_first[0].scores["look"], rounded(0.3_f32.cos()));
+        assert_eq!(of_first[0].scores["text"], 1.0);
         assert_eq!(of_first[0].origin, Origin::Neighbour("look".into()));
+        let strict = NeighbourConfig {
+            encoders: vec![band("look", 0.0), band("text", 1.1)],
+            ..config
+        };
+        assert_eq!(neighbour_pairs(&members, 0, &strict), []);
     }
 
     #[test]

@@ -119,6 +119,17 @@ pub(crate) fn count(run: &Run) -> anyhow::Result<usize> {
     Ok(head.transpose()?.map(|row| row.parse::<CentersHead>()).transpose()?.map_or(0, |head| head.clusters))
 }
 
+/// The widths of the vectors of the encoders that find neighbours, in the order of their bands.
+pub(crate) fn widths(run: &Run) -> anyhow::Result<Vec<usize>> {
+    let local = run.store().local(&table_name(folder::CENTERS, 0))?;
+    let head: Option<CentersHead> = rows::read(local.path())?.next().transpose()?.map(|row| row.parse()).transpose()?;
+    let widths = head.map(|head| head.widths).unwrap_or_default();
+    let config = run.config();
+    let place = |name: &str| config.encoder.iter().position(|encoder| encoder.name == name);
+    let bands = config.neighbour.encoders.iter();
+    Ok(bands.filter_map(|band| widths.get(place(&band.encoder)?).copied()).collect())
+}
+
 /// The centers: for each the vectors of all encoders.
 pub(crate) fn read(run: &Run) -> anyhow::Result<Vec<Vec<Vec<f32>>>> {
     let local = run.store().local(&table_name(folder::CENTERS, 0))?;

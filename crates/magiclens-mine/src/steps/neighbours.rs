@@ -12,23 +12,23 @@ pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
     let start = Instant::now();
     let config = &work.run.config().neighbour;
     let clusters = centers::count(work.run)?.max(1);
-    let band = &config.encoders[work.task / clusters];
+    let widths = centers::widths(work.run)?;
     let mut members = Vec::new();
     for shard in 0..work.run.entries().len() {
         let local = work.run.store().local(&table_name(folder::MEMBERS, shard))?;
         for row in rows::received(local.path(), work.task)? {
             let row = row?;
-            let (vectors, _) = unpack(&row.bytes, &[row.bytes.len() / 2])?;
+            let (vectors, _) = unpack(&row.bytes, &widths)?;
             members.push(Member {
                 described: row.parse()?,
-                vector: vectors.into_iter().next().unwrap_or_default(),
+                vectors,
             });
         }
     }
     work.count("members", members.len() as u64);
     let mut shuffle = Shuffle::default();
     let mut pairs = 0;
-    for pair in neighbour_pairs(&members, band, config) {
+    for pair in neighbour_pairs(&members, work.task / clusters, config) {
         pairs += 1;
         shuffle.send(pair.query.shard, Row::new(pair.query.picture.to_string(), &pair, Vec::new())?);
     }

@@ -199,14 +199,15 @@ impl Clusters {
             if self.sent.insert(described.picture, ()).is_some() {
                 continue;
             }
+            let halves = |vector: &Vec<f32>| vector.iter().map(|&value| half::f16::from_f32(value)).collect();
+            let of_bands: Vec<Vec<half::f16>> = self.bands.iter().map(|(encoder, _)| halves(&vectors[*encoder])).collect();
+            let bytes = crate::encoder::pack(&of_bands);
             for (band, (encoder, centers)) in self.bands.iter().enumerate() {
                 let vector = &vectors[*encoder];
                 // A picture without words is near to nothing by its words.
                 if vector.iter().all(|value| *value == 0.0) {
                     continue;
                 }
-                let halves = vector.iter().map(|&value| half::f16::from_f32(value)).collect();
-                let bytes = crate::encoder::pack(&[halves]);
                 for cluster in clusters_of(vector, centers, per_picture) {
                     let destination = band * centers.len() + cluster;
                     self.members.send(destination, Row::new(described.picture.to_string(), described, bytes.clone())?);

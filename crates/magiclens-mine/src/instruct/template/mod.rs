@@ -21,7 +21,7 @@ use relation::{Relation, relate};
 pub const NOTHING_TO_SAY: DropReason = DropReason("no relation in the words");
 
 /// How the template generator writes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TemplateConfig {
     /// Wordings of a pair. 3: the paper's language model wrote several for each; more repeat themselves.
@@ -34,6 +34,9 @@ pub struct TemplateConfig {
     pub max_phrase_words: usize,
     /// Whether to speak of pairs that only share a section, a page or a likeness. They are true but say less.
     pub loose_relations: bool,
+    /// What each encoder of pictures must say of a pair that shares no page before it is called similar. Read off pairs of the
+    /// documentation packages (docs/mining.md): below it dialogs, plots and photographs are taken for one another.
+    pub min_likeness: BTreeMap<String, f64>,
 }
 
 impl Default for TemplateConfig {
@@ -44,6 +47,7 @@ impl Default for TemplateConfig {
             max_words: 20,
             max_phrase_words: 7,
             loose_relations: true,
+            min_likeness: BTreeMap::from([("image".to_owned(), 0.88), ("look".to_owned(), 0.93)]),
         }
     }
 }

@@ -411,8 +411,8 @@ fn loose(pair: &ImagePair, place: &Place, config: &TemplateConfig) -> Option<Rel
     let name = match (place.section, place.page, &pair.origin) {
         (true, ..) => "section",
         (false, true, _) => "page",
-        (false, false, Origin::Neighbour(_)) => "similar",
-        (false, false, Origin::Page) => return None,
+        (false, false, Origin::Neighbour(_)) if is_alike(pair, config) => "similar",
+        (false, false, _) => return None,
     };
     // A topic that the phrase repeats would stand there twice.
     let topic = if says_nothing_new(&place.topic, &what) || says_nothing_new(&what, &place.topic) {
@@ -421,6 +421,13 @@ fn loose(pair: &ImagePair, place: &Place, config: &TemplateConfig) -> Option<Rel
         place.topic.clone()
     };
     Some(Relation::new(name, [("what", what), ("topic", topic)]))
+}
+
+/// Whether the encoders that look at pictures say that the two are alike; one without a score has no say.
+fn is_alike(pair: &ImagePair, config: &TemplateConfig) -> bool {
+    let scored = |(encoder, least): (&String, &f64)| pair.scores.get(encoder).map(|score| least <= score);
+    let says: Vec<bool> = config.min_likeness.iter().filter_map(scored).collect();
+    !says.is_empty() && says.iter().all(|&alike| alike)
 }
 
 /// What the target shows in few words, with something that the query's words do not say, and without telling a long caption whole.
