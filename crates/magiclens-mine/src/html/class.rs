@@ -36,6 +36,8 @@ pub(super) struct Hints {
     pub(super) gallery: bool,
     /// Its text belongs to the page's machinery: edit links, pilcrows.
     pub(super) silent: bool,
+    /// It is a mark that leads to a source, if it is raised.
+    pub(super) reference: bool,
     /// A picture in it is shown late, by a script.
     pub(super) lazy: bool,
 }
@@ -52,6 +54,7 @@ impl Hints {
             card: self.card || other.card,
             gallery: self.gallery || other.gallery,
             silent: self.silent || other.silent,
+            reference: self.reference || other.reference,
             lazy: self.lazy || other.lazy,
         }
     }
@@ -154,6 +157,7 @@ fn read_name(name: &[u8], hints: &mut Hints) {
         }
         b"gallerytext" | b"cutline" | b"bildunterschrift" | b"legende" | b"legend" => hints.caption = true,
         b"title" => hints.title = true,
+        b"reference" => hints.reference = true,
         b"headerlink" | b"anchorlink" | b"mweditsection" | b"magnify" | b"sronly" | b"visuallyhidden"
         | b"screenreadertext" | b"noprint" => hints.silent = true,
         b"imglist" | b"imagelist" | b"thumblist" | b"photolist" => hints.gallery = true,

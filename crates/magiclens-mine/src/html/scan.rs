@@ -59,7 +59,7 @@ pub(super) struct Found {
     /// Where it links to, as written.
     pub(super) link: String,
     /// Where it stands in the text.
-    pub(super) at: usize,
+    pub(super) at: Span,
     /// As `Scan::heading`.
     pub(super) heading: usize,
     pub(super) region: Region,
@@ -67,6 +67,8 @@ pub(super) struct Found {
     pub(super) marks: Vec<String>,
     pub(super) width: Option<u32>,
     pub(super) height: Option<u32>,
+    /// A symbol in the caption of another picture.
+    pub(super) in_caption: bool,
     /// Waits for a script to be shown.
     lazy: bool,
     /// Stands in a `<noscript>`.
@@ -205,7 +207,8 @@ impl<'a> Scan<'a> {
             // Nobody wrote `</head>` or `<body>`.
             self.pop();
         }
-        if self.open.silent == 0 {
+        // The mark of links that lead away is no text.
+        if self.open.silent == 0 && !(self.link.is_open && text == b"[*]") {
             self.text.push(text);
         }
     }
@@ -466,7 +469,7 @@ impl<'a> Scan<'a> {
             frame.is_gallery = both.gallery;
         }
         frame.is_card |= both.card;
-        frame.is_silent |= both.silent;
+        frame.is_silent |= both.silent || (both.reference && frame.tag == Tag::Sup);
         if both.main && frame.main.is_none() && matches!(frame.tag, Tag::Div | Tag::Section | Tag::Td | Tag::Table) {
             frame.main = Some(MainLevel::Named);
         }
@@ -604,7 +607,7 @@ impl<'a> Scan<'a> {
         let is_single =
             self.headings.len() - frame.first_heading == 1 && self.pictures.len() - frame.first_picture == 1;
         let can_be_card = frame.is_card || (is_single && frame.tag == Tag::Div && 0 < frame.heading);
-        can_be_card && 1 < first.level && picture.at <= first.span.start
+        can_be_card && 1 < first.level && picture.at.end <= first.span.start
     }
 
     fn start_link(&mut self, attributes: &Attributes) {
@@ -672,7 +675,6 @@ impl<'a> Scan<'a> {
             return;
         }
         let mut found = Found {
-            at: self.text.len(),
             heading: self.heading,
             region: self.frames.last().map_or(Region::Main, |frame| frame.region),
             noscript: 0 < self.open.noscripts,
@@ -729,8 +731,8 @@ impl<'a> Scan<'a> {
     /// Puts a picture on the page, unless it is another form of the one just before it.
     fn place(&mut self, mut found: Found) {
         let here = Span {
-            start: self.pictures.last().map_or(0, |last| last.at),
-            end: found.at,
+            start: self.pictures.last().map_or(0, |last| last.at.end),
+            end: self.text.len(),
         };
         let is_adjacent = self.text.is_blank(here);
         if let Some(last) = self.pictures.last_mut().filter(|_| is_adjacent) {
@@ -769,6 +771,7 @@ impl<'a> Scan<'a> {
             });
             found.figure = Some(figure);
         }
+        found.at = self.text.push_picture();
         self.pictures.push(found);
     }
 

@@ -2,8 +2,10 @@
 
 /// Parts two blocks of text. Counts as white space.
 const BREAK: u8 = 0x1f;
-/// Stands for something shown that is neither text nor a picture. Counts as text, and vanishes from tidy pieces.
+/// Stands for something shown that is neither text nor a picture. Counts as text, until it is tidied.
 const MEDIA: u8 = 0x02;
+/// Stands for a picture, so that its place is never that of something else. Counts as white space.
+const PICTURE: u8 = 0x03;
 
 /// Where something stands in a [`Text`]: from `start` to before `end`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +54,15 @@ impl Text {
         self.bytes.push(MEDIA);
     }
 
+    /// Gives a picture its place.
+    pub(super) fn push_picture(&mut self) -> Span {
+        self.bytes.push(PICTURE);
+        Span {
+            start: self.len() - 1,
+            end: self.len(),
+        }
+    }
+
     /// Whether there is nothing but white space.
     pub(super) fn is_blank(&self, span: Span) -> bool {
         is_blank(self.slice(span))
@@ -67,6 +78,11 @@ impl Text {
     pub(super) fn ends_with_break(&self, span: Span) -> bool {
         let slice = self.slice(span);
         slice[trim_end(slice).len()..].contains(&BREAK)
+    }
+
+    /// Whether the last thing in the span is neither text nor a picture.
+    pub(super) fn ends_with_media(&self, span: Span) -> bool {
+        trim_end(self.slice(span)).ends_with(&[MEDIA])
     }
 
     /// A piece of the text with at most `max_chars` characters, tidy.
@@ -158,7 +174,7 @@ impl Tidy {
     /// Adds text; false once there is no more room.
     fn push(&mut self, text: &str) -> bool {
         for char in text.chars() {
-            if char.is_whitespace() || (char.is_control() && char != char::from(MEDIA)) {
+            if char.is_whitespace() || char.is_control() {
                 self.space();
             } else if !is_invisible(char) {
                 if self.max_chars <= self.chars + usize::from(self.space) {
@@ -209,16 +225,18 @@ fn last_words(text: &str, max_chars: usize) -> &str {
     }
 }
 
-/// Marks that show nothing: soft hyphen, zero-width spaces and joiners, direction marks, byte order mark, our own.
+/// Marks that show nothing: soft hyphen, zero-width spaces and joiners, direction marks, byte order mark.
 fn is_invisible(char: char) -> bool {
-    matches!(char, '\u{2}' | '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+    matches!(char, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
 }
 
 /// ASCII white space, our own break, and the no-break space, which pages use to fill empty cells.
 fn trim_start(mut bytes: &[u8]) -> &[u8] {
     loop {
         match bytes {
-            [b' ' | b'\t' | b'\n' | b'\r' | 0x0c | BREAK, rest @ ..] | [0xc2, 0xa0, rest @ ..] => bytes = rest,
+            [b' ' | b'\t' | b'\n' | b'\r' | 0x0c | BREAK | PICTURE, rest @ ..] | [0xc2, 0xa0, rest @ ..] => {
+                bytes = rest
+            }
             _ => return bytes,
         }
     }
@@ -227,7 +245,9 @@ fn trim_start(mut bytes: &[u8]) -> &[u8] {
 fn trim_end(mut bytes: &[u8]) -> &[u8] {
     loop {
         match bytes {
-            [rest @ .., b' ' | b'\t' | b'\n' | b'\r' | 0x0c | BREAK] | [rest @ .., 0xc2, 0xa0] => bytes = rest,
+            [rest @ .., b' ' | b'\t' | b'\n' | b'\r' | 0x0c | BREAK | PICTURE] | [rest @ .., 0xc2, 0xa0] => {
+                bytes = rest
+            }
             _ => return bytes,
         }
     }
@@ -286,7 +306,7 @@ mod tests {
         assert_eq!(text.last_of([all], 19), "wörter wörter");
         assert_eq!(text.first_of([all, all], 19), "wörter wörter");
         assert_eq!(
-            text.last_of([Span { start: 8, end: 14 }, Span { start: 0, end: 7 }], 99),
+            text.last_of([Span { start: 8, end: 15 }, Span { start: 0, end: 7 }], 99),
             "wörter wörter"
         );
     }
