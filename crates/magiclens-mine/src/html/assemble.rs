@@ -165,6 +165,8 @@ fn pictures(scan: &mut Scan, words: &Words, main: &[Span], base: &Base) -> Vec<P
         .collect();
     let places: Vec<Span> = found.iter().map(|(found, _)| found.at).collect();
     let mut pictures = Vec::new();
+    // The last heading and its words: most pictures share it with the one before.
+    let mut heading = (0, String::new());
     for (at, (found, mut addresses)) in found.into_iter().enumerate() {
         let region = region(&found, main);
         let (mut before, mut after) = (String::new(), String::new());
@@ -179,7 +181,11 @@ fn pictures(scan: &mut Scan, words: &Words, main: &[Span], base: &Base) -> Vec<P
                 .text
                 .first_of(words.running.pieces(around.1), scan.config.max_context_chars);
         }
-        let heading = found.heading.checked_sub(1).map(|heading| scan.headings[heading].span);
+        if heading.0 != found.heading {
+            let span = found.heading.checked_sub(1).map(|heading| scan.headings[heading].span);
+            let words = span.map(|span| scan.text.tidy(span, scan.config.max_label_chars));
+            heading = (found.heading, words.unwrap_or_default());
+        }
         let url = addresses.remove(0);
         pictures.push(PagePicture {
             url,
@@ -187,7 +193,7 @@ fn pictures(scan: &mut Scan, words: &Words, main: &[Span], base: &Base) -> Vec<P
             alt: found.alt,
             title: found.title,
             caption: found.caption.map(|(_, caption)| caption).unwrap_or_default(),
-            heading: heading.map_or_else(String::new, |span| scan.text.tidy(span, scan.config.max_label_chars)),
+            heading: heading.1.clone(),
             before,
             after,
             link: base.join(&found.link).unwrap_or_default(),

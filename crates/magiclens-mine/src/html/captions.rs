@@ -167,7 +167,7 @@ impl Scan<'_> {
         for run in self.runs(frame) {
             let is_picture = |item: &Item| !matches!(item, Item::Caption(_));
             let alternates = run.windows(2).all(|pair| is_picture(&pair[0]) != is_picture(&pair[1]));
-            if alternates && run.len() % 2 == 0 {
+            if alternates && run.len().is_multiple_of(2) {
                 for pair in run.chunks_exact(2) {
                     if let [Item::Picture(picture), Item::Caption(caption)]
                     | [Item::Caption(caption), Item::Picture(picture)] = *pair
@@ -234,7 +234,7 @@ impl Scan<'_> {
     /// Rows of pictures above or below rows of as many words: each picture takes the words of its column.
     fn columns(&self, rows: &[&[Cell]]) -> Option<Vec<(Cell, Cell)>> {
         let kinds: Vec<Row> = rows.iter().map(|row| self.kind_of_row(row)).collect();
-        let is_regular = kinds.len() % 2 == 0
+        let is_regular = kinds.len().is_multiple_of(2)
             && !kinds.contains(&Row::Other)
             && kinds.windows(2).all(|pair| pair[0] != pair[1])
             && rows.iter().all(|row| row.len() == rows[0].len());

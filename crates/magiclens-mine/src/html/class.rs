@@ -60,15 +60,17 @@ impl Hints {
     }
 }
 
-/// Longest name that is looked at; longer ones are made by machines and mean nothing.
+/// Longest name that is looked at; longer ones are made by machines and mean nothing, as do single letters.
 const MAX_NAME: usize = 40;
+/// The shortest word that [`read_word`] knows.
+const MIN_WORD: usize = 4;
 
 /// Reads the names of a `class` or an `id`.
 pub(super) fn hints(names: &[u8]) -> Hints {
     let mut hints = Hints::default();
     for name in names
         .split(u8::is_ascii_whitespace)
-        .filter(|name| !name.is_empty() && name.len() <= MAX_NAME)
+        .filter(|name| (2..=MAX_NAME).contains(&name.len()))
     {
         if name.eq_ignore_ascii_case(b"wp-caption") {
             // The one name of its kind that holds picture and caption.
@@ -77,7 +79,9 @@ pub(super) fn hints(names: &[u8]) -> Hints {
         }
         let before = hints;
         read_name(name, &mut hints);
-        each_word(name, |word| read_word(word, &mut hints));
+        if MIN_WORD <= name.len() {
+            each_word(name, |word| read_word(word, &mut hints));
+        }
         // `thumb-caption` and `figure-caption` are captions, not what holds them.
         if hints.caption && !before.caption {
             hints.wrapper = before.wrapper;

@@ -220,6 +220,10 @@ fn text_under_a_centred_picture_is_its_caption() {
         ["a.png=Scatterplot of two bands"]
     );
     assert_eq!(
+        captions("<div style='margin:0; text-align: center'><img src=a.png><p>A <b>grid</b></p></div>"),
+        ["a.png=A grid"]
+    );
+    assert_eq!(
         captions("<div align=center><a href=a.png><img src=a.png><br></a><i>Figure: a grid</i></div><p>More text."),
         ["a.png=Figure: a grid"]
     );
