@@ -64,6 +64,7 @@ fn main_content(scan: &Scan) -> Vec<Span> {
         spans
             .iter()
             .flat_map(|span| beside.pieces(*span))
+            .filter(|piece| !scan.text.is_blank(*piece))
             .map(|piece| piece.end - piece.start)
             .sum()
     };
@@ -72,7 +73,7 @@ fn main_content(scan: &Scan) -> Vec<Span> {
         .map(of)
         .into_iter()
         // A teaser or a comment may be an `<article>`, too: the main content is much of the page.
-        .find(|spans| !spans.is_empty() && scan.config.min_main_share * all as f64 <= length(spans) as f64)
+        .find(|spans| 0 < length(spans) && scan.config.min_main_share * all as f64 <= length(spans) as f64)
         .unwrap_or_else(|| vec![whole(scan)])
 }
 
@@ -133,17 +134,19 @@ impl Words {
     }
 
     /// The running text around a place: before and after, as far as other pictures and headings allow.
-    fn around(&self, at: usize, previous: usize, next: usize) -> (Span, Span) {
-        let heading = self.headings.partition_point(|heading| heading.start < at);
-        let start = heading.checked_sub(1).map_or(0, |last| self.headings[last].end.min(at));
+    fn around(&self, at: Span, previous: usize, next: usize) -> (Span, Span) {
+        let heading = self.headings.partition_point(|heading| heading.start < at.start);
+        let start = heading
+            .checked_sub(1)
+            .map_or(0, |last| self.headings[last].end.min(at.start));
         let end = self.headings.get(heading).map_or(usize::MAX, |next| next.start);
         (
             Span {
                 start: start.max(previous),
-                end: at,
+                end: at.start,
             },
             Span {
-                start: at,
+                start: at.end,
                 end: end.min(next),
             },
         )
@@ -160,14 +163,16 @@ fn pictures(scan: &mut Scan, words: &Words, main: &[Span], base: &Base) -> Vec<P
         })
         .filter(|(_, addresses)| !addresses.is_empty())
         .collect();
-    let places: Vec<usize> = found.iter().map(|(found, _)| found.at).collect();
+    let places: Vec<Span> = found.iter().map(|(found, _)| found.at).collect();
     let mut pictures = Vec::new();
+    // The last heading and its words: most pictures share it with the one before.
+    let mut heading = (0, String::new());
     for (at, (found, mut addresses)) in found.into_iter().enumerate() {
         let region = region(&found, main);
         let (mut before, mut after) = (String::new(), String::new());
         if region == Region::Main {
-            let previous = at.checked_sub(1).map_or(0, |previous| places[previous]);
-            let next = places.get(at + 1).copied().unwrap_or(end);
+            let previous = at.checked_sub(1).map_or(0, |previous| places[previous].end);
+            let next = places.get(at + 1).map_or(end, |next| next.start);
             let around = words.around(found.at, previous, next);
             before = scan
                 .text
@@ -176,7 +181,11 @@ fn pictures(scan: &mut Scan, words: &Words, main: &[Span], base: &Base) -> Vec<P
                 .text
                 .first_of(words.running.pieces(around.1), scan.config.max_context_chars);
         }
-        let heading = found.heading.checked_sub(1).map(|heading| scan.headings[heading].span);
+        if heading.0 != found.heading {
+            let span = found.heading.checked_sub(1).map(|heading| scan.headings[heading].span);
+            let words = span.map(|span| scan.text.tidy(span, scan.config.max_label_chars));
+            heading = (found.heading, words.unwrap_or_default());
+        }
         let url = addresses.remove(0);
         pictures.push(PagePicture {
             url,
@@ -184,7 +193,7 @@ fn pictures(scan: &mut Scan, words: &Words, main: &[Span], base: &Base) -> Vec<P
             alt: found.alt,
             title: found.title,
             caption: found.caption.map(|(_, caption)| caption).unwrap_or_default(),
-            heading: heading.map_or_else(String::new, |span| scan.text.tidy(span, scan.config.max_label_chars)),
+            heading: heading.1.clone(),
             before,
             after,
             link: base.join(&found.link).unwrap_or_default(),
@@ -199,11 +208,13 @@ fn pictures(scan: &mut Scan, words: &Words, main: &[Span], base: &Base) -> Vec<P
 }
 
 fn region(found: &Found, main: &[Span]) -> Region {
-    let is_main = main.iter().any(|part| part.start <= found.at && found.at <= part.end);
+    let is_main = main
+        .iter()
+        .any(|part| part.start <= found.at.start && found.at.end <= part.end);
     match found.region {
         Region::Main if is_main => Region::Main,
         // Above the main content stands the head of the page, even where nothing says so.
-        Region::Main if main.first().is_some_and(|first| found.at < first.start) => Region::Header,
+        Region::Main if main.first().is_some_and(|first| found.at.start < first.start) => Region::Header,
         Region::Main => Region::Aside,
         region => region,
     }

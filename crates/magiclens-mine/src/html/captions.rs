@@ -42,6 +42,8 @@ enum Row {
 enum Item {
     Picture(usize),
     Caption(usize),
+    /// A film or the like, which may have captions of its own.
+    Media,
 }
 
 /// Rank of a caption that nothing but its place betrays.
@@ -65,7 +67,7 @@ impl Scan<'_> {
                 });
             }
         }
-        if 0 < frame.caption_rank && !has_pictures {
+        if 0 < frame.caption_rank && (!has_pictures || self.is_caption_with_symbols(frame, span)) {
             self.add_caption(frame, span);
             return;
         }
@@ -82,11 +84,13 @@ impl Scan<'_> {
                     _ => self.give_captions(frame, wrapper),
                 }
             }
-            if frame.tag == Tag::Table {
-                self.caption_columns(frame);
-                self.number_table(frame, span);
+            if frame.region == Region::Main {
+                if frame.tag == Tag::Table {
+                    self.caption_cells(frame);
+                    self.number_table(frame, span);
+                }
+                self.caption_by_place(frame, span);
             }
-            self.caption_by_place(frame, span);
         }
         let is_bound = matches!(
             frame.tag,
@@ -98,6 +102,27 @@ impl Scan<'_> {
         if frame.tag == Tag::Table {
             self.cells.truncate(frame.first_cell);
         }
+    }
+
+    /// Whether an element named a caption is one although pictures stand in it: symbols in the text about the picture before.
+    fn is_caption_with_symbols(&mut self, frame: &Frame, span: Span) -> bool {
+        let wrapper = self.frames.iter().rfind(|outer| outer.wrapper != Wrapper::None);
+        let is_after_picture = wrapper.is_some_and(|outer| {
+            let before = self
+                .pictures
+                .get(outer.first_picture..frame.first_picture)
+                .unwrap_or_default();
+            before.iter().any(|picture| !picture.in_caption)
+        });
+        let has_own_captions = frame.first_caption < self.captions.len()
+            || self.pictures[frame.first_picture..]
+                .iter()
+                .any(|picture| picture.caption.is_some());
+        let is_caption = is_after_picture && !has_own_captions && !self.text.is_blank(span);
+        for picture in self.pictures[frame.first_picture..].iter_mut().filter(|_| is_caption) {
+            picture.in_caption = true;
+        }
+        is_caption
     }
 
     fn add_caption(&mut self, frame: &Frame, span: Span) {
@@ -118,11 +143,12 @@ impl Scan<'_> {
         let inside = &self.captions[frame.first_caption..];
         let best = inside.iter().map(|caption| caption.rank).max().unwrap_or_default();
         let best: Vec<Caption> = inside.iter().copied().filter(|caption| caption.rank == best).collect();
-        let pictures = frame.first_picture..self.pictures.len();
-        if pictures.len() == 1 {
+        let inside = frame.first_picture..self.pictures.len();
+        let pictures: Vec<usize> = inside.filter(|&at| !self.pictures[at].in_caption).collect();
+        if let [picture] = pictures[..] {
             let spans = best.iter().map(|caption| caption.span);
             let words = self.text.first_of(spans, self.config.max_caption_chars);
-            self.caption(frame.first_picture, best[0].rank, words);
+            self.caption(picture, best[0].rank, words);
         } else if let ([caption], Wrapper::Figure) = (&best[..], wrapper) {
             for picture in pictures {
                 self.caption_from(picture, *caption);
@@ -139,9 +165,9 @@ impl Scan<'_> {
     fn pair_neighbours(&mut self, frame: &Frame) {
         let mut taken = Vec::new();
         for run in self.runs(frame) {
-            let is_picture = |item: &Item| matches!(item, Item::Picture(_));
+            let is_picture = |item: &Item| !matches!(item, Item::Caption(_));
             let alternates = run.windows(2).all(|pair| is_picture(&pair[0]) != is_picture(&pair[1]));
-            if alternates && run.len() % 2 == 0 {
+            if alternates && run.len().is_multiple_of(2) {
                 for pair in run.chunks_exact(2) {
                     if let [Item::Picture(picture), Item::Caption(caption)]
                     | [Item::Caption(caption), Item::Picture(picture)] = *pair
@@ -161,29 +187,21 @@ impl Scan<'_> {
 
     /// Pictures without captions and waiting captions inside an element, parted wherever text stands between.
     fn runs(&self, frame: &Frame) -> Vec<Vec<Item>> {
-        let pictures = (frame.first_picture..self.pictures.len()).filter(|&at| self.pictures[at].caption.is_none());
-        let mut items: Vec<(Span, Item)> = pictures
-            .map(|at| {
-                (
-                    Span {
-                        start: self.pictures[at].at,
-                        end: self.pictures[at].at,
-                    },
-                    Item::Picture(at),
-                )
-            })
-            .collect();
+        let is_bare = |at: &usize| self.pictures[*at].caption.is_none() && !self.pictures[*at].in_caption;
+        let pictures = (frame.first_picture..self.pictures.len()).filter(is_bare);
+        let mut items: Vec<(Span, Item)> = pictures.map(|at| (self.pictures[at].at, Item::Picture(at))).collect();
         items.extend((frame.first_caption..self.captions.len()).map(|at| (self.captions[at].span, Item::Caption(at))));
         items.sort_by_key(|(span, _)| *span);
         let mut runs: Vec<Vec<Item>> = Vec::new();
-        let mut end = 0;
+        let mut end = frame.text_start;
         for (span, item) in items {
-            let follows = self.text.is_blank(Span {
+            let gap = Span {
                 start: end,
                 end: span.start,
-            });
-            match runs.last_mut().filter(|_| follows) {
+            };
+            match runs.last_mut().filter(|_| self.text.is_blank(gap)) {
                 Some(run) => run.push(item),
+                None if self.text.ends_with_media(gap) => runs.push(vec![Item::Media, item]),
                 None => runs.push(vec![item]),
             }
             end = span.end;
@@ -191,37 +209,69 @@ impl Scan<'_> {
         runs
     }
 
-    /// Rows of pictures above or below rows of as many words: each picture takes the words of its column.
-    fn caption_columns(&mut self, frame: &Frame) {
-        let cells: Vec<Cell> = self.cells[frame.first_cell.min(self.cells.len())..].to_vec();
+    /// Tables whose cells caption each other.
+    fn caption_cells(&mut self, frame: &Frame) {
+        let cells: Vec<Cell> = self.cells.get(frame.first_cell..).unwrap_or_default().to_vec();
         let rows: Vec<&[Cell]> = cells.chunk_by(|a, b| a.row == b.row).collect();
+        for (picture, words) in self
+            .columns(&rows)
+            .or_else(|| self.labelled_rows(&rows))
+            .unwrap_or_default()
+        {
+            if picture.first_picture < picture.end_picture && !self.text.is_blank(words.span) {
+                self.caption_from(
+                    picture.first_picture,
+                    Caption {
+                        rank: BY_PLACE,
+                        span: words.span,
+                    },
+                );
+                add_span(&mut self.captions_and_code, words.span);
+            }
+        }
+    }
+
+    /// Rows of pictures above or below rows of as many words: each picture takes the words of its column.
+    fn columns(&self, rows: &[&[Cell]]) -> Option<Vec<(Cell, Cell)>> {
         let kinds: Vec<Row> = rows.iter().map(|row| self.kind_of_row(row)).collect();
-        let is_regular = kinds.len() % 2 == 0
+        let is_regular = kinds.len().is_multiple_of(2)
             && !kinds.contains(&Row::Other)
             && kinds.windows(2).all(|pair| pair[0] != pair[1])
             && rows.iter().all(|row| row.len() == rows[0].len());
-        if !is_regular {
-            return;
-        }
-        for (pair, kind) in rows.chunks_exact(2).zip(kinds.chunks_exact(2)) {
-            let (pictures, words) = if kind[0] == Row::Pictures {
-                (pair[0], pair[1])
-            } else {
-                (pair[1], pair[0])
-            };
-            for (cell, words) in pictures.iter().zip(words) {
-                if cell.first_picture < cell.end_picture && !self.text.is_blank(words.span) {
-                    self.caption_from(
-                        cell.first_picture,
-                        Caption {
-                            rank: BY_PLACE,
-                            span: words.span,
-                        },
-                    );
-                    add_span(&mut self.captions_and_code, words.span);
+        is_regular.then(|| {
+            let pairs = rows.chunks_exact(2).zip(kinds.chunks_exact(2));
+            let sorted = pairs.map(|(pair, kind)| {
+                if kind[0] == Row::Pictures {
+                    (pair[0], pair[1])
+                } else {
+                    (pair[1], pair[0])
                 }
+            });
+            sorted
+                .flat_map(|(pictures, words)| pictures.iter().copied().zip(words.iter().copied()))
+                .collect()
+        })
+    }
+
+    /// Rows of a name and a picture, perhaps under a row of words.
+    fn labelled_rows(&self, rows: &[&[Cell]]) -> Option<Vec<(Cell, Cell)>> {
+        let body = match rows {
+            [head, body @ ..] if self.kind_of_row(head) == Row::Words => body,
+            _ => rows,
+        };
+        let label = |row: &&[Cell]| match **row {
+            [words, picture]
+                if self.kind_of_row(&[words]) == Row::Words && self.kind_of_row(&[picture]) == Row::Pictures =>
+            {
+                Some((picture, words))
             }
-        }
+            _ => None,
+        };
+        // A single such row may be anything.
+        body.iter()
+            .map(label)
+            .collect::<Option<Vec<_>>>()
+            .filter(|pairs| 2 <= pairs.len())
     }
 
     fn kind_of_row(&self, row: &[Cell]) -> Row {
@@ -242,7 +292,6 @@ impl Scan<'_> {
         let pictures = &mut self.pictures[frame.first_picture..];
         let max_bytes = pictures.len().saturating_mul(2 * self.config.max_side_caption_chars);
         let is_figure = 2 <= pictures.len()
-            && frame.region == Region::Main
             && span.end - span.start <= max_bytes
             && pictures.iter().all(|picture| picture.figure.is_none());
         if is_figure {
@@ -256,13 +305,13 @@ impl Scan<'_> {
     /// The text under or above a picture, in the forms where it can hardly be anything but its caption.
     fn caption_by_place(&mut self, frame: &Frame, span: Span) {
         let pictures = frame.first_picture..self.pictures.len();
-        let last_at = self.pictures[pictures.end - 1].at;
+        let (first, last) = (self.pictures[pictures.start].at, self.pictures[pictures.end - 1].at);
         let before = Span {
             start: span.start,
-            end: self.pictures[pictures.start].at,
+            end: first.start,
         };
         let after = Span {
-            start: last_at.max(span.start),
+            start: last.end,
             end: span.end,
         };
         let (is_blank_before, is_blank_after) = (self.text.is_blank(before), self.text.is_blank(after));
@@ -281,8 +330,8 @@ impl Scan<'_> {
         let is_settled = has_one && (is_figure || is_cell || frame.is_centred || frame.is_gallery);
         let stand_together = has_one
             || self.text.is_blank(Span {
-                start: self.pictures[pictures.start].at,
-                end: last_at,
+                start: first.end,
+                end: last.start,
             });
         let Some(words) = self
             .short_words(place)
@@ -305,7 +354,7 @@ impl Scan<'_> {
         if max_chars.saturating_mul(8) < span.end - span.start {
             return None;
         }
-        let words = self.text.tidy(span, max_chars + 1);
+        let words = self.text.tidy(span, usize::MAX);
         (!words.is_empty() && words.chars().count() <= max_chars).then_some(words)
     }
 
@@ -318,6 +367,7 @@ impl Scan<'_> {
     fn caption(&mut self, picture: usize, rank: u8, words: String) {
         if let Some(picture) = self.pictures.get_mut(picture)
             && picture.caption.is_none()
+            && !picture.in_caption
             && !words.is_empty()
         {
             picture.caption = Some((rank, words));

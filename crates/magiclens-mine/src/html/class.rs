@@ -36,6 +36,8 @@ pub(super) struct Hints {
     pub(super) gallery: bool,
     /// Its text belongs to the page's machinery: edit links, pilcrows.
     pub(super) silent: bool,
+    /// It is a mark that leads to a source, if it is raised.
+    pub(super) reference: bool,
     /// A picture in it is shown late, by a script.
     pub(super) lazy: bool,
 }
@@ -52,20 +54,23 @@ impl Hints {
             card: self.card || other.card,
             gallery: self.gallery || other.gallery,
             silent: self.silent || other.silent,
+            reference: self.reference || other.reference,
             lazy: self.lazy || other.lazy,
         }
     }
 }
 
-/// Longest name that is looked at; longer ones are made by machines and mean nothing.
+/// Longest name that is looked at; longer ones are made by machines and mean nothing, as do single letters.
 const MAX_NAME: usize = 40;
+/// The shortest word that [`read_word`] knows.
+const MIN_WORD: usize = 4;
 
 /// Reads the names of a `class` or an `id`.
 pub(super) fn hints(names: &[u8]) -> Hints {
     let mut hints = Hints::default();
     for name in names
         .split(u8::is_ascii_whitespace)
-        .filter(|name| !name.is_empty() && name.len() <= MAX_NAME)
+        .filter(|name| (2..=MAX_NAME).contains(&name.len()))
     {
         if name.eq_ignore_ascii_case(b"wp-caption") {
             // The one name of its kind that holds picture and caption.
@@ -74,7 +79,9 @@ pub(super) fn hints(names: &[u8]) -> Hints {
         }
         let before = hints;
         read_name(name, &mut hints);
-        each_word(name, |word| read_word(word, &mut hints));
+        if MIN_WORD <= name.len() {
+            each_word(name, |word| read_word(word, &mut hints));
+        }
         // `thumb-caption` and `figure-caption` are captions, not what holds them.
         if hints.caption && !before.caption {
             hints.wrapper = before.wrapper;
@@ -154,6 +161,7 @@ fn read_name(name: &[u8], hints: &mut Hints) {
         }
         b"gallerytext" | b"cutline" | b"bildunterschrift" | b"legende" | b"legend" => hints.caption = true,
         b"title" => hints.title = true,
+        b"reference" => hints.reference = true,
         b"headerlink" | b"anchorlink" | b"mweditsection" | b"magnify" | b"sronly" | b"visuallyhidden"
         | b"screenreadertext" | b"noprint" => hints.silent = true,
         b"imglist" | b"imagelist" | b"thumblist" | b"photolist" => hints.gallery = true,

@@ -43,6 +43,9 @@ pub struct HtmlConfig {
     pub max_pictures: usize,
     /// Other sources of a picture that are kept: each may cost a request.
     pub max_alternatives: usize,
+    /// Stated size from which a picture can be the preview of the picture file that it links to, in CSS pixels: smaller ones are
+    /// arrows and other symbols. Previews have at least 60, symbols at most 32.
+    pub min_linked_px: u32,
     /// Characters of running text for the filters of language and safety. Language is sure after some hundred.
     pub max_text_chars: usize,
     /// Characters of running text before and after a picture: two or three sentences.
@@ -72,6 +75,7 @@ impl Default for HtmlConfig {
             max_url_bytes: 4096,
             max_pictures: 1000,
             max_alternatives: 4,
+            min_linked_px: 48,
             max_text_chars: 4000,
             max_context_chars: 300,
             max_caption_chars: 1000,
@@ -109,7 +113,7 @@ pub fn parse(raw: &RawPage, config: &HtmlConfig) -> Result<Page, DropReason> {
     if !html.contains('<') {
         return Err(NOT_HTML);
     }
-    let mut scan = scan::Scan::new(config);
+    let mut scan = scan::Scan::new(config, html.len());
     tokens::feed(&html, config.max_attribute_bytes, &mut scan);
     scan.finish();
     Ok(assemble::assemble(scan, raw, url))

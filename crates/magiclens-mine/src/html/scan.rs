@@ -3,10 +3,14 @@
 //! All visible text goes into one buffer; headings, captions, parts of the page and pictures are places in it. What a
 //! caption belongs to is decided when the element around both ends (see [`super::captions`]).
 
+mod picture;
+mod style;
+
+use self::style::{Hidden, hidden, is_centred};
 use super::HtmlConfig;
 use super::captions::{Caption, Cell};
-use super::class::{Hints, Wrapper, each_word, hints, role_region};
-use super::sources::{Rank, Source, is_picture_file, read_srcset};
+use super::class::{Hints, Wrapper, hints, role_region};
+use super::sources::Source;
 use super::statements::Statements;
 use super::tag::{Attribute, Tag};
 use super::text::{Span, Text, is_blank, tidy};
@@ -59,7 +63,7 @@ pub(super) struct Found {
     /// Where it links to, as written.
     pub(super) link: String,
     /// Where it stands in the text.
-    pub(super) at: usize,
+    pub(super) at: Span,
     /// As `Scan::heading`.
     pub(super) heading: usize,
     pub(super) region: Region,
@@ -67,6 +71,8 @@ pub(super) struct Found {
     pub(super) marks: Vec<String>,
     pub(super) width: Option<u32>,
     pub(super) height: Option<u32>,
+    /// A symbol in the caption of another picture.
+    pub(super) in_caption: bool,
     /// Waits for a script to be shown.
     lazy: bool,
     /// Stands in a `<noscript>`.
@@ -114,6 +120,8 @@ pub(super) struct Frame {
     pub(super) first_cell: usize,
     /// The row of a table that it is or stands in.
     pub(super) row: usize,
+    /// It does nothing but hold others.
+    is_plain: bool,
     is_card: bool,
     is_silent: bool,
     hides_pictures: bool,
@@ -158,14 +166,14 @@ enum Capture {
 const MAX_CAPTURED: usize = 256 << 10;
 /// Most bytes of the names of one element that are kept.
 const MAX_NAMES: usize = 256;
-/// Stated sizes from which a linked picture is no mere symbol on a button, in CSS pixels.
-const MIN_THUMB: u32 = 48;
 
 impl<'a> Scan<'a> {
-    pub(super) fn new(config: &'a HtmlConfig) -> Self {
+    /// For a page of some bytes.
+    pub(super) fn new(config: &'a HtmlConfig, bytes: usize) -> Self {
         Self {
             config,
-            text: Text::default(),
+            // Tags take most of a page.
+            text: Text::with_capacity(bytes / 3),
             pictures: Vec::new(),
             headings: Vec::new(),
             statements: Statements::default(),
@@ -205,7 +213,8 @@ impl<'a> Scan<'a> {
             // Nobody wrote `</head>` or `<body>`.
             self.pop();
         }
-        if self.open.silent == 0 {
+        // The mark of links that lead away is no text.
+        if self.open.silent == 0 && !(self.link.is_open && text == b"[*]") {
             self.text.push(text);
         }
     }
@@ -378,11 +387,14 @@ impl<'a> Scan<'a> {
                 }
             }
         }
-        let parent = self.frames.last().copied();
+        let row = self.row_of(tag);
+        let parent = self.frames.last();
+        let region = parent.map_or(Region::Main, |parent| parent.region);
+        let gallery = parent.filter(|parent| parent.is_gallery).map(|parent| parent.tag);
         let is_root = matches!(tag, Tag::Body | Tag::Head);
         let mut frame = Frame {
             tag,
-            region: parent.map_or(Region::Main, |parent| parent.region),
+            region,
             wrapper: if tag == Tag::Figure {
                 Wrapper::Figure
             } else {
@@ -391,11 +403,12 @@ impl<'a> Scan<'a> {
             caption_rank: match tag {
                 Tag::Figcaption => 3,
                 Tag::Caption => 1,
-                Tag::Dd if parent.is_some_and(|parent| parent.tag == Tag::Dl && parent.is_gallery) => 2,
+                Tag::Dd if gallery == Some(Tag::Dl) => 2,
                 _ => 0,
             },
             is_centred: tag == Tag::Center,
-            is_gallery: tag == Tag::Li && parent.is_some_and(|parent| parent.is_gallery),
+            is_gallery: tag == Tag::Li && gallery.is_some(),
+            is_plain: false,
             is_card: matches!(tag, Tag::Td | Tag::Th | Tag::Dt | Tag::Dd | Tag::A),
             is_silent: tag.is_silent(),
             hides_pictures: tag.hides_pictures(),
@@ -408,7 +421,7 @@ impl<'a> Scan<'a> {
             first_picture: self.pictures.len(),
             first_caption: self.captions.len(),
             first_cell: self.cells.len(),
-            row: self.row_of(tag, parent),
+            row,
             names_start: self.names.len(),
             first_heading: self.headings.len(),
             heading: self.heading,
@@ -418,7 +431,16 @@ impl<'a> Scan<'a> {
             names = self.read_attributes(attributes, &mut frame);
         }
         self.set_region(&mut frame, attributes, names);
-        self.count(&frame, true);
+        frame.is_plain = !tag.acts_at_its_end()
+            && frame.region == region
+            && !frame.is_silent
+            && !frame.hides_pictures
+            && frame.wrapper == Wrapper::None
+            && frame.main.is_none()
+            && frame.caption_rank == 0;
+        if !frame.is_plain {
+            self.count(&frame, true);
+        }
         self.frames.push(frame);
     }
 
@@ -435,6 +457,7 @@ impl<'a> Scan<'a> {
                 }
                 Attribute::Align => frame.is_centred |= frame.tag == Tag::Div && value.eq_ignore_ascii_case(b"center"),
                 Attribute::Hidden | Attribute::AriaHidden | Attribute::Style => {
+                    frame.is_centred |= frame.tag == Tag::Div && is_centred(attribute, value);
                     let hidden = hidden(attribute, value);
                     frame.is_silent |= hidden == Hidden::All;
                     frame.hides_pictures |= hidden != Hidden::No;
@@ -466,7 +489,7 @@ impl<'a> Scan<'a> {
             frame.is_gallery = both.gallery;
         }
         frame.is_card |= both.card;
-        frame.is_silent |= both.silent;
+        frame.is_silent |= both.silent || (both.reference && frame.tag == Tag::Sup);
         if both.main && frame.main.is_none() && matches!(frame.tag, Tag::Div | Tag::Section | Tag::Td | Tag::Table) {
             frame.main = Some(MainLevel::Named);
         }
@@ -525,21 +548,32 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn row_of(&mut self, tag: Tag, parent: Option<Frame>) -> usize {
+    fn row_of(&mut self, tag: Tag) -> usize {
         match tag {
             Tag::Tr => {
                 self.rows += 1;
                 self.rows
             }
-            Tag::Td | Tag::Th => parent.map_or(0, |parent| if parent.tag == Tag::Tr { parent.row } else { 0 }),
+            Tag::Td | Tag::Th => self
+                .frames
+                .last()
+                .map_or(0, |parent| if parent.tag == Tag::Tr { parent.row } else { 0 }),
             _ => 0,
         }
     }
 
     fn pop(&mut self) {
         let Some(frame) = self.frames.pop() else { return };
-        self.count(&frame, false);
         self.names.truncate(frame.names_start);
+        let is_empty = frame.first_picture == self.pictures.len()
+            && frame.first_caption == self.captions.len()
+            && frame.first_heading == self.headings.len();
+        if frame.is_plain && is_empty {
+            return;
+        }
+        if !frame.is_plain {
+            self.count(&frame, false);
+        }
         let span = Span {
             start: frame.text_start,
             end: self.text.len(),
@@ -604,196 +638,7 @@ impl<'a> Scan<'a> {
         let is_single =
             self.headings.len() - frame.first_heading == 1 && self.pictures.len() - frame.first_picture == 1;
         let can_be_card = frame.is_card || (is_single && frame.tag == Tag::Div && 0 < frame.heading);
-        can_be_card && 1 < first.level && picture.at <= first.span.start
-    }
-
-    fn start_link(&mut self, attributes: &Attributes) {
-        self.end_link();
-        self.statements.read_link(attributes);
-        if let Some(href) = attributes.get(Attribute::Href) {
-            self.link.is_open = true;
-            self.link.href.clear();
-            self.link.href.extend_from_slice(href.trim_ascii());
-            self.link.caption.clear();
-            self.link
-                .caption
-                .extend_from_slice(attributes.get(Attribute::DataCaption).unwrap_or_default());
-            self.link.first_picture = self.pictures.len();
-        }
-    }
-
-    fn end_link(&mut self) {
-        if !std::mem::take(&mut self.link.is_open) || self.pictures.len() <= self.link.first_picture {
-            return;
-        }
-        let pictures = &mut self.pictures[self.link.first_picture..];
-        let href = &self.link.href;
-        if href.len() <= self.config.max_url_bytes {
-            for picture in pictures.iter_mut() {
-                picture.link = String::from_utf8_lossy(href).into_owned();
-            }
-        }
-        // A link around several pictures leads to at most one of them.
-        if let [picture] = pictures {
-            let is_symbol = picture
-                .width
-                .zip(picture.height)
-                .is_some_and(|(width, height)| width.max(height) < MIN_THUMB);
-            if is_picture_file(href) && !is_symbol {
-                picture
-                    .sources
-                    .extend(Source::new(href, Rank::Link, self.config.max_url_bytes));
-            }
-            if picture.caption.is_none() {
-                picture.caption = stated_caption(&self.link.caption, self.config.max_caption_chars);
-            }
-        }
-    }
-
-    fn add_source(&mut self, attributes: &Attributes) {
-        if 0 < self.open.pictures {
-            let media_type = attributes.get(Attribute::Type).unwrap_or_default();
-            for attribute in [Attribute::Srcset, Attribute::LazySrcset] {
-                let srcset = attributes.get(attribute).unwrap_or_default();
-                read_srcset(
-                    srcset,
-                    media_type,
-                    None,
-                    self.config.max_url_bytes,
-                    &mut self.picture_sources,
-                );
-            }
-        }
-    }
-
-    fn add_picture(&mut self, attributes: &Attributes, is_amp: bool) {
-        let mut sources = std::mem::take(&mut self.picture_sources);
-        if 0 < self.open.hiding_pictures || self.config.max_pictures <= self.pictures.len() {
-            return;
-        }
-        let mut found = Found {
-            at: self.text.len(),
-            heading: self.heading,
-            region: self.frames.last().map_or(Region::Main, |frame| frame.region),
-            noscript: 0 < self.open.noscripts,
-            lazy: is_amp,
-            width: attributes.get(Attribute::Width).and_then(pixels),
-            height: attributes.get(Attribute::Height).and_then(pixels),
-            ..Found::default()
-        };
-        let style = attributes.get(Attribute::Style).unwrap_or_default();
-        found.width = found.width.or_else(|| style_pixels(style, b"width"));
-        found.height = found.height.or_else(|| style_pixels(style, b"height"));
-        if found.width.is_some_and(|width| width <= 1) && found.height.is_some_and(|height| height <= 1) {
-            // It counts visitors.
-            return;
-        }
-        let max_bytes = self.config.max_url_bytes;
-        let max_chars = self.config.max_label_chars;
-        let words = |value: &[u8]| tidy(&String::from_utf8_lossy(value), max_chars);
-        let mut has_plain = false;
-        for (attribute, value) in attributes.iter() {
-            match attribute {
-                Attribute::Src => {
-                    let source = Source::new(value, Rank::Plain, max_bytes);
-                    has_plain = source.as_ref().is_some_and(|source| !source.is_placeholder());
-                    sources.extend(source);
-                }
-                Attribute::LazySource => {
-                    found.lazy = true;
-                    sources.extend(Source::new(value, Rank::Lazy, max_bytes));
-                }
-                Attribute::FullSource => sources.extend(Source::new(value, Rank::Full, max_bytes)),
-                Attribute::Srcset | Attribute::LazySrcset => {
-                    found.lazy |= attribute == Attribute::LazySrcset;
-                    read_srcset(value, b"", found.width, max_bytes, &mut sources);
-                }
-                Attribute::Alt => found.alt = words(value),
-                Attribute::Title => found.title = words(value),
-                Attribute::DataCaption => found.caption = stated_caption(value, self.config.max_caption_chars),
-                Attribute::Class => found.lazy |= hints(value).lazy,
-                Attribute::Hidden | Attribute::AriaHidden | Attribute::Style
-                    if hidden(attribute, value) != Hidden::No =>
-                {
-                    return;
-                }
-                _ => {}
-            }
-        }
-        found.lazy |= !has_plain;
-        found.sources = sources;
-        found.marks = self.marks(attributes);
-        self.place(found);
-    }
-
-    /// Puts a picture on the page, unless it is another form of the one just before it.
-    fn place(&mut self, mut found: Found) {
-        let here = Span {
-            start: self.pictures.last().map_or(0, |last| last.at),
-            end: found.at,
-        };
-        let is_adjacent = self.text.is_blank(here);
-        if let Some(last) = self.pictures.last_mut().filter(|_| is_adjacent) {
-            if found.noscript && last.lazy && !last.noscript {
-                // What a browser without scripts shows in the place of a lazy picture.
-                last.lazy = false;
-                last.sources
-                    .extend(found.sources.into_iter().map(|source| source.at_least(Rank::Lazy)));
-                if last.alt.is_empty() {
-                    last.alt = found.alt;
-                }
-                return;
-            }
-            if last.noscript && found.lazy && !found.noscript {
-                // The same the other way round: the fallback stands first.
-                let sources = std::mem::take(&mut last.sources);
-                found
-                    .sources
-                    .extend(sources.into_iter().map(|source| source.at_least(Rank::Lazy)));
-                found.lazy = false;
-                if found.alt.is_empty() {
-                    found.alt = std::mem::take(&mut last.alt);
-                }
-                self.pictures.pop();
-                let place = self.pictures.len();
-                for frame in self.frames.iter_mut().rev() {
-                    frame.first_picture = frame.first_picture.min(place);
-                }
-                self.link.first_picture = self.link.first_picture.min(place);
-            }
-        }
-        if 0 < self.open.figures {
-            let figure = *self.figure.get_or_insert_with(|| {
-                self.figures += 1;
-                self.figures - 1
-            });
-            found.figure = Some(figure);
-        }
-        self.pictures.push(found);
-    }
-
-    /// Words of the names of the picture and the elements nearest around it.
-    fn marks(&self, attributes: &Attributes) -> Vec<String> {
-        let mut marks: Vec<String> = Vec::new();
-        let mut add = |names: &[u8]| {
-            for name in names.split(u8::is_ascii_whitespace) {
-                each_word(name, |word| {
-                    if marks.len() < self.config.max_marks && !marks.iter().any(|mark| mark.as_bytes() == word) {
-                        marks.push(String::from_utf8_lossy(word).into_owned());
-                    }
-                });
-            }
-        };
-        for attribute in [Attribute::Class, Attribute::Id] {
-            let names = attributes.get(attribute).unwrap_or_default();
-            add(&names[..names.len().min(MAX_NAMES)]);
-        }
-        let mut end = self.names.len();
-        for frame in self.frames.iter().rev().take(self.config.mark_ancestors) {
-            add(&self.names[frame.names_start..end]);
-            end = frame.names_start;
-        }
-        marks
+        can_be_card && 1 < first.level && picture.at.end <= first.span.start
     }
 
     fn start_capture(&mut self, capture: Capture) {
@@ -818,76 +663,6 @@ pub(super) fn add_span(spans: &mut Vec<Span>, span: Span) {
     if span.start < span.end {
         spans.push(span);
     }
-}
-
-/// How an attribute hides an element.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hidden {
-    No,
-    /// From screen readers: mere decoration, or a copy of something.
-    Decoration,
-    /// From everybody.
-    All,
-}
-
-fn hidden(attribute: Attribute, value: &[u8]) -> Hidden {
-    let is_hidden = match attribute {
-        Attribute::Hidden => !value.eq_ignore_ascii_case(b"until-found"),
-        Attribute::AriaHidden if value.eq_ignore_ascii_case(b"true") => return Hidden::Decoration,
-        Attribute::Style => declares(value, b"display", b"none") || declares(value, b"visibility", b"hidden"),
-        _ => false,
-    };
-    if is_hidden { Hidden::All } else { Hidden::No }
-}
-
-/// The declarations of an inline style, names and values trimmed.
-fn declarations(style: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    style.split(|&byte| byte == b';').filter_map(|declaration| {
-        let colon = declaration.iter().position(|&byte| byte == b':')?;
-        Some((declaration[..colon].trim_ascii(), declaration[colon + 1..].trim_ascii()))
-    })
-}
-
-fn declares(style: &[u8], property: &[u8], keyword: &[u8]) -> bool {
-    declarations(style).any(|(name, value)| {
-        // With or without `!important`.
-        let word = value
-            .split(|&byte| byte == b'!')
-            .next()
-            .unwrap_or_default()
-            .trim_ascii();
-        name.eq_ignore_ascii_case(property) && word.eq_ignore_ascii_case(keyword)
-    })
-}
-
-fn style_pixels(style: &[u8], property: &[u8]) -> Option<u32> {
-    let (_, value) = declarations(style).find(|(name, _)| name.eq_ignore_ascii_case(property))?;
-    value
-        .to_ascii_lowercase()
-        .ends_with(b"px")
-        .then(|| pixels(value))
-        .flatten()
-}
-
-/// A length in CSS pixels: `300`, `300px`, `300.5`; percentages are none.
-fn pixels(value: &[u8]) -> Option<u32> {
-    let value = value.trim_ascii();
-    let digits = value
-        .iter()
-        .position(|byte| !byte.is_ascii_digit())
-        .unwrap_or(value.len());
-    let rest = value[digits..].trim_ascii();
-    let is_pixels = rest.is_empty() || rest[0] == b'.' || rest.eq_ignore_ascii_case(b"px");
-    if !is_pixels || rest.ends_with(b"%") {
-        return None;
-    }
-    std::str::from_utf8(&value[..digits]).ok()?.parse().ok()
-}
-
-/// A caption in an attribute, if it is plain text.
-fn stated_caption(value: &[u8], max_chars: usize) -> Option<(u8, String)> {
-    let caption = tidy(&String::from_utf8_lossy(value), max_chars);
-    (!caption.is_empty() && !caption.contains('<')).then_some((2, caption))
 }
 
 fn is_json_ld(media_type: &[u8]) -> bool {

@@ -160,9 +160,10 @@ pub(super) fn read_srcset(
 
 /// The absolute addresses, best first, without repetition; vector drawings left out, placeholders only if there is nothing else.
 pub(super) fn resolve(sources: &[Source], base: &Base, max_sources: usize) -> Vec<String> {
-    let has_real = sources
-        .iter()
-        .any(|source| source.format != Format::Vector && !source.is_placeholder());
+    let has_real = 1 < sources.len()
+        && sources
+            .iter()
+            .any(|source| source.format != Format::Vector && !source.is_placeholder());
     let mut best: Vec<&Source> = sources
         .iter()
         .filter(|source| source.format != Format::Vector && !(has_real && source.is_placeholder()))

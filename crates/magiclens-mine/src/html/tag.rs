@@ -159,11 +159,15 @@ impl Tag {
 
     /// The level of a heading, 1 to 6.
     pub(super) fn heading_level(self) -> Option<u8> {
-        use Tag::*;
-        [H1, H2, H3, H4, H5, H6]
-            .iter()
-            .position(|&heading| heading == self)
-            .map(|at| at as u8 + 1)
+        Some(match self {
+            Tag::H1 => 1,
+            Tag::H2 => 2,
+            Tag::H3 => 3,
+            Tag::H4 => 4,
+            Tag::H5 => 5,
+            Tag::H6 => 6,
+            _ => return None,
+        })
     }
 
     /// Part of the skeleton of a table.
@@ -219,6 +223,16 @@ impl Tag {
             self,
             Script | Style | Title | Textarea | Iframe | Noembed | Noframes | Xmp | Plaintext
         )
+    }
+
+    /// Something is done when it ends, or how many of it are open matters.
+    pub(super) fn acts_at_its_end(self) -> bool {
+        use Tag::*;
+        self.heading_level().is_some()
+            || matches!(
+                self,
+                A | Noscript | P | Picture | Pre | Script | Section | Svg | Table | Td | Th | Title
+            )
     }
 
     /// Can stand in a `<head>`.

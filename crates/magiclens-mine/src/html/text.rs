@@ -2,8 +2,10 @@
 
 /// Parts two blocks of text. Counts as white space.
 const BREAK: u8 = 0x1f;
-/// Stands for something shown that is neither text nor a picture. Counts as text, and vanishes from tidy pieces.
+/// Stands for something shown that is neither text nor a picture. Counts as text, until it is tidied.
 const MEDIA: u8 = 0x02;
+/// Stands for a picture, so that its place is never that of something else. Counts as white space.
+const PICTURE: u8 = 0x03;
 
 /// Where something stands in a [`Text`]: from `start` to before `end`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +21,13 @@ pub(super) struct Text {
 }
 
 impl Text {
+    /// With room for some bytes.
+    pub(super) fn with_capacity(bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -52,6 +61,15 @@ impl Text {
         self.bytes.push(MEDIA);
     }
 
+    /// Gives a picture its place.
+    pub(super) fn push_picture(&mut self) -> Span {
+        self.bytes.push(PICTURE);
+        Span {
+            start: self.len() - 1,
+            end: self.len(),
+        }
+    }
+
     /// Whether there is nothing but white space.
     pub(super) fn is_blank(&self, span: Span) -> bool {
         is_blank(self.slice(span))
@@ -69,6 +87,11 @@ impl Text {
         slice[trim_end(slice).len()..].contains(&BREAK)
     }
 
+    /// Whether the last thing in the span is neither text nor a picture.
+    pub(super) fn ends_with_media(&self, span: Span) -> bool {
+        trim_end(self.slice(span)).ends_with(&[MEDIA])
+    }
+
     /// A piece of the text with at most `max_chars` characters, tidy.
     pub(super) fn tidy(&self, span: Span, max_chars: usize) -> String {
         self.first_of([span], max_chars)
@@ -78,7 +101,7 @@ impl Text {
     pub(super) fn first_of(&self, spans: impl IntoIterator<Item = Span>, max_chars: usize) -> String {
         let mut tidy = Tidy::new(max_chars);
         for span in spans {
-            if !tidy.push(&String::from_utf8_lossy(self.slice(span))) {
+            if !tidy.push_bytes(self.slice(span)) {
                 break;
             }
             tidy.space();
@@ -88,8 +111,8 @@ impl Text {
 
     /// The last `max_chars` characters of some pieces of the text, which come last first; tidy, whole words.
     pub(super) fn last_of(&self, spans: impl IntoIterator<Item = Span>, max_chars: usize) -> String {
-        // Enough bytes for so many characters, even with some white space between the words.
-        let mut left = max_chars.saturating_mul(8);
+        // Enough bytes for so many characters with some white space between the words, in most scripts.
+        let mut left = max_chars.saturating_mul(3);
         let mut pieces = Vec::new();
         for span in spans {
             let mut slice = self.slice(span);
@@ -106,7 +129,7 @@ impl Text {
         }
         let mut tidy = Tidy::new(usize::MAX);
         for piece in pieces.iter().rev() {
-            tidy.push(&String::from_utf8_lossy(piece));
+            tidy.push_bytes(piece);
             tidy.space();
         }
         last_words(&tidy.finish(), max_chars).to_owned()
@@ -155,26 +178,67 @@ impl Tidy {
         }
     }
 
+    /// Adds text, of which no more is read than there is room for; false once there is none.
+    fn push_bytes(&mut self, mut text: &[u8]) -> bool {
+        while !text.is_empty() {
+            let mut end = text.len().min(4096);
+            while end < text.len() && text[end] & 0xc0 == 0x80 {
+                end += 1;
+            }
+            let has_room = match std::str::from_utf8(&text[..end]) {
+                Ok(text) => self.push(text),
+                Err(_) => self.push(&String::from_utf8_lossy(&text[..end])),
+            };
+            if !has_room {
+                return false;
+            }
+            text = &text[end..];
+        }
+        true
+    }
+
     /// Adds text; false once there is no more room.
     fn push(&mut self, text: &str) -> bool {
-        for char in text.chars() {
-            if char.is_whitespace() || (char.is_control() && char != char::from(MEDIA)) {
-                self.space();
-            } else if !is_invisible(char) {
-                if self.max_chars <= self.chars + usize::from(self.space) {
-                    self.full = true;
+        let mut rest = text;
+        while let Some(char) = rest.chars().next() {
+            // Most text is words of plain letters, which need no look at each.
+            let plain = rest
+                .bytes()
+                .position(|byte| !byte.is_ascii_graphic())
+                .unwrap_or(rest.len());
+            let word = if 0 < plain {
+                &rest[..plain]
+            } else {
+                &rest[..char.len_utf8()]
+            };
+            rest = &rest[word.len()..];
+            if 0 < plain || !(char.is_whitespace() || char.is_control() || is_invisible(char)) {
+                if !self.push_word(word, if 0 < plain { plain } else { 1 }) {
                     return false;
                 }
-                if self.space {
-                    self.out.push(' ');
-                    self.chars += 1;
-                    self.space = false;
-                }
-                self.out.push(char);
-                self.chars += 1;
+            } else if !is_invisible(char) {
+                self.space();
             }
         }
         true
+    }
+
+    /// Adds visible characters without white space; `chars` is their number, which is that of bytes if it is more than one.
+    fn push_word(&mut self, word: &str, chars: usize) -> bool {
+        let room = self.max_chars.saturating_sub(self.chars + usize::from(self.space));
+        if 0 < room && self.space {
+            self.out.push(' ');
+            self.chars += 1;
+            self.space = false;
+        }
+        if chars <= room {
+            self.out.push_str(word);
+            self.chars += chars;
+            return true;
+        }
+        self.out.push_str(if chars == 1 { "" } else { &word[..room] });
+        self.full = true;
+        false
     }
 
     fn space(&mut self) {
@@ -183,10 +247,11 @@ impl Tidy {
 
     fn finish(mut self) -> String {
         // Full in the middle of a word: the word goes, unless it is all there is, as where words have no spaces between.
-        if self.full && !self.space {
-            if let Some(end) = self.out.rfind(' ') {
-                self.out.truncate(end);
-            }
+        if self.full
+            && !self.space
+            && let Some(end) = self.out.rfind(' ')
+        {
+            self.out.truncate(end);
         }
         self.out
     }
@@ -209,16 +274,18 @@ fn last_words(text: &str, max_chars: usize) -> &str {
     }
 }
 
-/// Marks that show nothing: soft hyphen, zero-width spaces and joiners, direction marks, byte order mark, our own.
+/// Marks that show nothing: soft hyphen, zero-width spaces and joiners, direction marks, byte order mark.
 fn is_invisible(char: char) -> bool {
-    matches!(char, '\u{2}' | '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+    matches!(char, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
 }
 
 /// ASCII white space, our own break, and the no-break space, which pages use to fill empty cells.
 fn trim_start(mut bytes: &[u8]) -> &[u8] {
     loop {
         match bytes {
-            [b' ' | b'\t' | b'\n' | b'\r' | 0x0c | BREAK, rest @ ..] | [0xc2, 0xa0, rest @ ..] => bytes = rest,
+            [b' ' | b'\t' | b'\n' | b'\r' | 0x0c | BREAK | PICTURE, rest @ ..] | [0xc2, 0xa0, rest @ ..] => {
+                bytes = rest
+            }
             _ => return bytes,
         }
     }
@@ -227,7 +294,9 @@ fn trim_start(mut bytes: &[u8]) -> &[u8] {
 fn trim_end(mut bytes: &[u8]) -> &[u8] {
     loop {
         match bytes {
-            [rest @ .., b' ' | b'\t' | b'\n' | b'\r' | 0x0c | BREAK] | [rest @ .., 0xc2, 0xa0] => bytes = rest,
+            [rest @ .., b' ' | b'\t' | b'\n' | b'\r' | 0x0c | BREAK | PICTURE] | [rest @ .., 0xc2, 0xa0] => {
+                bytes = rest
+            }
             _ => return bytes,
         }
     }
@@ -286,7 +355,7 @@ mod tests {
         assert_eq!(text.last_of([all], 19), "wörter wörter");
         assert_eq!(text.first_of([all, all], 19), "wörter wörter");
         assert_eq!(
-            text.last_of([Span { start: 8, end: 14 }, Span { start: 0, end: 7 }], 99),
+            text.last_of([Span { start: 8, end: 15 }, Span { start: 0, end: 7 }], 99),
             "wörter wörter"
         );
     }

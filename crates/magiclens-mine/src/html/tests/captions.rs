@@ -196,10 +196,32 @@ fn rows_of_words_caption_rows_of_pictures() {
 }
 
 #[test]
+fn rows_of_a_name_and_a_picture_are_labelled() {
+    let html = "<table><tr><th>Mode<th>Example<tr><td>edge<td><img src=a.png><tr><td>tile<td><img src=b.png></table>";
+    assert_eq!(captions(html), ["a.png=edge", "b.png=tile"]);
+    assert_eq!(captions("<table><tr><td>words<td><img src=a.png></table>"), ["a.png="]);
+    assert_eq!(
+        captions("<table><tr><td>a<td><img src=a.png><tr><td>b<td><img src=b.png> c</table>"),
+        ["a.png=", "b.png="]
+    );
+}
+
+#[test]
+fn symbols_in_a_caption_take_no_caption() {
+    let html = "<div class=figure><p class=title>Title</p><div class=mediaobject><img src=a.png>
+                <div class=caption>Press <img src=i.png> twice</div></div><div class=mediaobject><img src=b.png></div></div>";
+    assert_eq!(captions(html), ["a.png=Press twice", "i.png=", "b.png=Title"]);
+}
+
+#[test]
 fn text_under_a_centred_picture_is_its_caption() {
     assert_eq!(
         captions("<center><img src=a.png border=1><br>Scatterplot of two bands</center>"),
         ["a.png=Scatterplot of two bands"]
+    );
+    assert_eq!(
+        captions("<div style='margin:0; text-align: center'><img src=a.png><p>A <b>grid</b></p></div>"),
+        ["a.png=A grid"]
     );
     assert_eq!(
         captions("<div align=center><a href=a.png><img src=a.png><br></a><i>Figure: a grid</i></div><p>More text."),

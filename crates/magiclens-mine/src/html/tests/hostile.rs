@@ -7,30 +7,31 @@ use rand::{RngExt, SeedableRng};
 
 use super::*;
 
-/// Ten megabytes of a repeated piece, perhaps after something. Whatever is quadratic takes hours.
-fn long(start: &str, piece: &str) -> RawPage {
-    raw((start.to_owned() + &piece.repeat((10 << 20) / piece.len())).as_bytes())
+/// Megabytes of a repeated piece, perhaps after something.
+fn long(start: &str, piece: &str, megabytes: usize) -> RawPage {
+    raw((start.to_owned() + &piece.repeat((megabytes << 20) / piece.len())).as_bytes())
 }
 
-/// Seconds that ten megabytes may take in an unoptimised build on a busy machine; far less than anything quadratic.
+/// Seconds that a page may take in an unoptimised build on a busy machine; whatever is quadratic takes hours.
 const MAX_SECONDS: u64 = 60;
 
 #[test]
-fn ten_megabytes_of_anything_take_time_in_proportion() {
+fn megabytes_of_anything_take_time_in_proportion() {
     let pages = [
         ("", "<div><div>"),
+        ("", "<img src=x.png alt=y>"),
+        ("<img src='", "x"),
+        ("<img", " src=x"),
+        ("", "&amp;&lt;&#65;&nosuch;"),
+        ("<", "a"),
         ("", "<div class=figure><img src=a.png>"),
         ("", "<img>"),
-        ("", "<img src=x.png alt=y>"),
         ("", "<p class=caption>x</p>"),
         ("", "<img src=data:,><p class=caption>x</p>"),
         ("<img", " a"),
-        ("<img", " src=x"),
         ("<img ", "srcset='a 1x, b 2x' "),
         ("<img srcset='", "a 1x, "),
-        ("<img src='", "x"),
         ("<a title=\"", "&amp;&lt;&#65;&nosuch;"),
-        ("", "&amp;&lt;&#65;&nosuch;"),
         ("", "&"),
         ("", "<"),
         ("", "</div>"),
@@ -55,8 +56,9 @@ fn ten_megabytes_of_anything_take_time_in_proportion() {
         ("<script type=application/ld+json>", "{\"license\":["),
         ("<figure>", "<figcaption>x"),
     ];
-    for (start, piece) in pages {
-        let page = long(start, piece);
+    // The unoptimised build needs seconds for ten megabytes, so that only the plainest attacks have that size here.
+    for (at, (start, piece)) in pages.into_iter().enumerate() {
+        let page = long(start, piece, if at < 6 { 10 } else { 1 });
         let began = Instant::now();
         let parsed = parse(&page, &HtmlConfig::default());
         assert!(

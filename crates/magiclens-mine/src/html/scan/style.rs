@@ -1,0 +1,74 @@
+//! What the attributes of an element say about its size and whether it is seen.
+
+use super::super::tag::Attribute;
+
+/// How an attribute hides an element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hidden {
+    No,
+    /// From screen readers: mere decoration, or a copy of something.
+    Decoration,
+    /// From everybody.
+    All,
+}
+
+/// Whether an attribute hides the element that bears it.
+pub(super) fn hidden(attribute: Attribute, value: &[u8]) -> Hidden {
+    let is_hidden = match attribute {
+        Attribute::Hidden => !value.eq_ignore_ascii_case(b"until-found"),
+        Attribute::AriaHidden if value.eq_ignore_ascii_case(b"true") => return Hidden::Decoration,
+        Attribute::Style => declares(value, b"display", b"none") || declares(value, b"visibility", b"hidden"),
+        _ => false,
+    };
+    if is_hidden { Hidden::All } else { Hidden::No }
+}
+
+/// Whether an inline style centres what an element holds.
+pub(super) fn is_centred(attribute: Attribute, value: &[u8]) -> bool {
+    attribute == Attribute::Style && declares(value, b"text-align", b"center")
+}
+
+/// The declarations of an inline style, names and values trimmed.
+fn declarations(style: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    style.split(|&byte| byte == b';').filter_map(|declaration| {
+        let colon = declaration.iter().position(|&byte| byte == b':')?;
+        Some((declaration[..colon].trim_ascii(), declaration[colon + 1..].trim_ascii()))
+    })
+}
+
+fn declares(style: &[u8], property: &[u8], keyword: &[u8]) -> bool {
+    declarations(style).any(|(name, value)| {
+        // With or without `!important`.
+        let word = value
+            .split(|&byte| byte == b'!')
+            .next()
+            .unwrap_or_default()
+            .trim_ascii();
+        name.eq_ignore_ascii_case(property) && word.eq_ignore_ascii_case(keyword)
+    })
+}
+
+/// A length in CSS pixels that an inline style states.
+pub(super) fn style_pixels(style: &[u8], property: &[u8]) -> Option<u32> {
+    let (_, value) = declarations(style).find(|(name, _)| name.eq_ignore_ascii_case(property))?;
+    value
+        .to_ascii_lowercase()
+        .ends_with(b"px")
+        .then(|| pixels(value))
+        .flatten()
+}
+
+/// A length in CSS pixels: `300`, `300px`, `300.5`; percentages are none.
+pub(super) fn pixels(value: &[u8]) -> Option<u32> {
+    let value = value.trim_ascii();
+    let digits = value
+        .iter()
+        .position(|byte| !byte.is_ascii_digit())
+        .unwrap_or(value.len());
+    let rest = value[digits..].trim_ascii();
+    let is_pixels = rest.is_empty() || rest[0] == b'.' || rest.eq_ignore_ascii_case(b"px");
+    if !is_pixels || rest.ends_with(b"%") {
+        return None;
+    }
+    std::str::from_utf8(&value[..digits]).ok()?.parse().ok()
+}
