@@ -163,7 +163,7 @@ static PREFIXES: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     [
         // "Figure 12.4 – ", "Fig. 3a:", "Abb. 2", "Figure:"
         // Without a mark behind the number, a capital must follow: it is kept.
-        r"(?i)^(?:fig(?:ure|\.)?|abb(?:ildung|\.)?|plate|exhibit|illustration|image|photo|picture|pic|img)\.?\s*(?:no\.?\s*)?\d+(?:[.\-‑]\d+)*[a-z]?(?:\s*[:.)|\-–—]+\s*|\s+(?-i:([\p{Lu}“]))|$)",
+        r"(?i)^(?:fig(?:ure|\.)?|abb(?:ildung|\.)?|plate|exhibit|illustration|image|photo|picture|pic|img)\.?\s*(?:no\.?\s*)?(?:[a-z]\.)?\d+(?:[.\-‑]\d+)*[a-z]?(?:\s*[:.)|\-–—]+\s*|\s+(?-i:([\p{Lu}“]))|$)",
         r"(?i)^(?:fig(?:ure|\.)?|caption|image|photo|picture|screenshot|illustration|alt(?: text)?|description|title|thumbnail)\s*:\s*",
         r"(?i)^(?:this|the|an|a)?\s*(?:close-?up\s+)?(?:stock\s+)?(?:image|picture|pic|photo|photograph|screen ?shot|illustration|graphic|thumbnail)s?\s+(?:of|showing|shows|depicting|displaying)\s+",
         r"^(?:file|File|Image|Datei|Fichier):",
@@ -400,6 +400,7 @@ mod tests {
         check("富士山", "富士山");
         check("alt=\"Zoph icon\"", "Zoph icon");
         check("Figure 4 The mill", "The mill");
+        check("Figure A.19. The mill", "The mill");
         check("Picture 2 dogs", "Picture 2 dogs");
         check("The .NET logo", "The .NET logo");
         check("Color to Alpha…", "Color to Alpha");

@@ -33,7 +33,6 @@ const CUTS: &[&str] = &[
     "through",
     "into",
     "to",
-    "and",
     "containing",
 ];
 
@@ -339,6 +338,14 @@ impl<'a> Phrase<'a> {
         self.tokens[span.clone()].iter().skip(1).all(|token| token.gap == ' ')
     }
 
+    /// The span is one quotation.
+    pub(super) fn is_quoted(&self, span: &Range<usize>) -> bool {
+        let mut quotations = self.tokens[span.clone()].iter().map(|token| token.quotation);
+        quotations
+            .next()
+            .is_some_and(|first| first != 0 && quotations.all(|other| other == first))
+    }
+
     pub(super) fn starts_with_preposition(&self, span: &Range<usize>) -> bool {
         PREPOSITIONS.contains(&self.key(span.start))
     }
@@ -406,7 +413,8 @@ impl<'a> Phrase<'a> {
         if whole.is_empty() || keys(whole.clone()).any(is_verb) {
             return None;
         }
-        let titled = self.is_titled();
+        // Titles and quotations order nobody.
+        let titled = self.is_titled() || self.tokens[0].quotation != 0;
         if ORDERS.contains(&self.key(0)) && !titled
             || self.starts_with_preposition(&whole)
             || ["and", "or", "but"].contains(&self.key(0))
@@ -423,18 +431,18 @@ impl<'a> Phrase<'a> {
         }
         let written = self.written(0..end);
         // "Add Core Account" is a name on a page, not an order to the reader.
-        Some(if ORDERS.contains(&self.key(0)) {
-            format!("“{}”", written.replace(['“', '”', '"'], ""))
-        } else {
-            written
-        })
+        let is_bare = ORDERS.contains(&self.key(0)) && !written.contains(['“', '"']);
+        Some(if is_bare { format!("“{written}”") } else { written })
     }
 
-    /// The longest beginning of two to `max_words` words that ends before a preposition or a mark.
+    /// The longest beginning of two to `max_words` words that ends before a preposition or a strong mark. Not before "and" or a
+    /// comma: "edge-based and region-based segmentation" is one thing.
     pub(super) fn cut(&self, max_words: usize) -> Option<usize> {
         (2..=max_words.min(self.len().saturating_sub(1))).rev().find(|&at| {
-            let ends_well = !is_stop_word(self.key(at - 1));
-            ends_well && (CUTS.contains(&self.key(at)) || self.tokens[at].gap != ' ')
+            let begins = self.tokens[0].span.start;
+            let whole = is_balanced(&self.text[begins..self.tokens[at - 1].span.end]);
+            let breaks = CUTS.contains(&self.key(at)) || !" ,".contains(self.tokens[at].gap);
+            whole && breaks && !is_stop_word(self.key(at - 1))
         })
     }
 
@@ -573,7 +581,7 @@ mod tests {
         check("The Buffers dialog", Some("the Buffers dialog"));
         check(
             "Street network with legend and background color",
-            Some("street network with legend"),
+            Some("street network"),
         );
         check("Elevation map. It is large", Some("elevation map"));
         check("The “Whirl and Pinch” dialog", Some("the “Whirl and Pinch” dialog"));
@@ -584,6 +592,12 @@ mod tests {
         check("At night", None);
         check("one two three four five six seven eight", None);
         check("", None);
+        check("Comparing edge-based and region-based segmentation of coins", None);
+        check("“Draw background” example", Some("“Draw background” example"));
+        check(
+            "A selected (dark and flat) image",
+            Some("a selected (dark and flat) image"),
+        );
         check("12", None);
     }
 

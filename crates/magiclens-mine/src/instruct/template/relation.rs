@@ -176,8 +176,23 @@ impl Place {
         let shape = |picture: &Described| f64::from(picture.width) / f64::from(picture.height.max(1));
         let alike = (shape(original) / shape(result).max(f64::MIN_POSITIVE) - 1.0).abs() < 0.02;
         let follows = original.position < result.position && self.distance <= 2;
-        self.figure || (self.section && follows && alike)
+        (self.figure || (self.section && follows && alike)) && !names_another(original, result)
     }
+}
+
+/// The file names are made alike, but the original's has words that the result's lacks: `light-globe-original` is not what
+/// `light-sunflower-bloom` was made from.
+fn names_another(original: &Described, result: &Described) -> bool {
+    const STATES: &[&str] = &["original", "before", "source", "base", "input", "raw"];
+    let of = |picture: &Described| -> BTreeSet<String> {
+        let words = words(&picture.metadata.file_words);
+        words
+            .into_iter()
+            .filter(|word| !STATES.contains(&word.as_str()))
+            .collect()
+    };
+    let (original, result) = (of(original), of(result));
+    !original.is_disjoint(&result) && !original.is_subset(&result)
 }
 
 /// A heading as a noun phrase; none if it names no matter.

@@ -122,12 +122,21 @@ fn compare(query: &Phrase, target: &Phrase, difference: &Difference, place: &Pla
         .clone()
         .filter(|&at| !is_stop_word(target.key(at)) && target.key(at).chars().any(char::is_alphabetic))
         .count();
-    let changed = from.len().max(to.len());
+    // A quotation is one name, however long.
+    let weight = |phrase: &Phrase, span: &Range<usize>| if phrase.is_quoted(span) { 1 } else { span.len() };
+    let changed = weight(query, from).max(weight(target, to));
+    // What is shared must outweigh what is not, but for circumstances: "bridge at night", "bridge in the fog".
+    let is_circumstance = query.starts_with_preposition(from) || target.starts_with_preposition(to);
+    let needed = if is_circumstance || from.is_empty() || to.is_empty() {
+        1
+    } else {
+        changed
+    };
     let is_usable = |phrase: &Phrase, span: &Range<usize>| {
         let last_dangles = !span.is_empty() && is_dangling(phrase.key(span.end - 1));
         span.len() <= MAX_WORDS && phrase.is_whole(span) && !last_dangles && !is_grammar(phrase, span)
     };
-    if telling == 0 || shared.count() < changed.div_ceil(2) || !is_usable(query, from) || !is_usable(target, to) {
+    if telling < needed || shared.count() < changed.div_ceil(2) || !is_usable(query, from) || !is_usable(target, to) {
         return None;
     }
     match (from.is_empty(), to.is_empty()) {

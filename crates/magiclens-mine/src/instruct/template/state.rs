@@ -48,8 +48,9 @@ pub(super) fn worked_on(pair: &ImagePair, place: &Place, config: &TemplateConfig
     let (query, target) = (&pair.query.metadata, &pair.target.metadata);
     let label = |metadata: &Metadata| {
         let phrase = Phrase::new(own_words(metadata));
-        let same_alt = query.alt == target.alt && !metadata.caption.is_empty();
-        (place.figure && (same_alt || metadata.caption.is_empty()))
+        // The title of the whole figure says nothing about one of its pictures.
+        let is_own = !metadata.caption.is_empty() || query.alt != target.alt;
+        (place.figure && is_own)
             .then(|| phrase.noun_phrase(config.max_phrase_words))
             .flatten()
             .filter(|_| phrase.len() <= config.max_phrase_words)
