@@ -150,7 +150,12 @@ fn plan(args: &PlanArgs) -> anyhow::Result<Run> {
         );
         return Run::open(&args.run);
     }
-    let config = args.config.as_deref().map(MineConfig::read).transpose()?.unwrap_or_default();
+    let config = args
+        .config
+        .as_deref()
+        .map(MineConfig::read)
+        .transpose()?
+        .unwrap_or_default();
     let run = Run::create(&args.run, &config, &args.input)?;
     tell(&format!("`{}`: {} shards", args.run, run.entries().len()));
     Ok(run)
@@ -192,7 +197,10 @@ fn tools(run: &Run, args: &ToolArgs) -> anyhow::Result<Tools> {
             .context("the threads cannot be started")?;
     }
     let model = model_choice::resolve(args.model.as_deref())?;
-    let replies = args.replies.clone().or_else(|| run.store().folder().map(|folder| folder.join("replies")));
+    let replies = args
+        .replies
+        .clone()
+        .or_else(|| run.store().folder().map(|folder| folder.join("replies")));
     Ok(Tools::new(model, replies))
 }
 
@@ -234,7 +242,10 @@ fn retry(args: &PlaceArgs) -> anyhow::Result<()> {
     let tasks = Run::open(&args.run)?.retry_failed()?;
     tell(&match tasks {
         0 => "nothing failed that may come now".to_owned(),
-        tasks => format!("{tasks} shards will ask again\nhint: `magiclens mine run {}` does it", args.run),
+        tasks => format!(
+            "{tasks} shards will ask again\nhint: `magiclens mine run {}` does it",
+            args.run
+        ),
     });
     Ok(())
 }

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use magiclens_data::{ImageId, Picture, PictureFile, PictureKind, Split, Triplet, read_picture_shard, read_triplets, write_pictures, write_triplets};
+use magiclens_data::{
+    ImageId, Picture, PictureFile, PictureKind, Split, Triplet, read_picture_shard, read_triplets, write_pictures,
+    write_triplets,
+};
 
 use crate::page::Described;
 use crate::rows;
@@ -68,7 +71,9 @@ pub fn all_triplets(run: &Run) -> anyhow::Result<Vec<Triplet>> {
             run.store().address()
         );
         let local = run.store().local(&name)?;
-        triplets.extend(read_triplets(local.path()).with_context(|| format!("step `{}`, task {shard}", Step::Triplets.name()))?);
+        triplets.extend(
+            read_triplets(local.path()).with_context(|| format!("step `{}`, task {shard}", Step::Triplets.name()))?,
+        );
     }
     Ok(triplets)
 }
@@ -102,7 +107,10 @@ pub(crate) fn describe_each(
         let local = run.store().local(&name)?;
         for row in rows::read(local.path())? {
             let group: Group = row?.parse()?;
-            let described = group.pictures.iter().filter(|described| wanted.contains(&described.picture));
+            let described = group
+                .pictures
+                .iter()
+                .filter(|described| wanted.contains(&described.picture));
             described.for_each(&mut *give);
         }
     }
@@ -111,7 +119,9 @@ pub(crate) fn describe_each(
 
 fn write_picture(out: &Path, file: &PictureFile, described: &Described) -> anyhow::Result<Picture> {
     let id = file.id.to_string();
-    let extension = image::guess_format(&file.bytes).ok().and_then(|format| format.extensions_str().first().copied());
+    let extension = image::guess_format(&file.bytes)
+        .ok()
+        .and_then(|format| format.extensions_str().first().copied());
     let path = format!("pictures/{}/{id}.{}", &id[..2], extension.unwrap_or("bin"));
     let place = out.join(&path);
     fs_err::create_dir_all(place.parent().expect("the path has folders"))?;

@@ -138,7 +138,8 @@ impl MineConfig {
     /// A missing file, an unknown field, or settings that contradict each other.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text = fs_err::read_to_string(path)?;
-        let config: Self = toml::from_str(&text).with_context(|| format!("`{}` is no configuration of a run", path.display()))?;
+        let config: Self =
+            toml::from_str(&text).with_context(|| format!("`{}` is no configuration of a run", path.display()))?;
         config.check().with_context(|| format!("`{}`", path.display()))?;
         Ok(config)
     }
@@ -149,7 +150,10 @@ impl MineConfig {
     /// The first contradiction, with the way out.
     pub fn check(&self) -> anyhow::Result<()> {
         let width_of = |name: &str| self.encoder.iter().find(|encoder| encoder.name == name);
-        for (field, name) in [("pair.image_encoder", &self.pair.image_encoder), ("pair.text_encoder", &self.pair.text_encoder)] {
+        for (field, name) in [
+            ("pair.image_encoder", &self.pair.image_encoder),
+            ("pair.text_encoder", &self.pair.text_encoder),
+        ] {
             ensure!(
                 width_of(name).is_some(),
                 "`{field}` is `{name}`, which is no `[[encoder]]`\nhint: name one of {:?}",
@@ -178,7 +182,9 @@ impl MineConfig {
             self.group.min_pictures
         );
         if self.instruct.asks_model() && self.writer.is_none() {
-            bail!("`instruct.writers` asks a model, but there is no `[writer.model]`\nhint: see docs/language-models.md for recipes");
+            bail!(
+                "`instruct.writers` asks a model, but there is no `[writer.model]`\nhint: see docs/language-models.md for recipes"
+            );
         }
         Ok(())
     }
@@ -206,8 +212,20 @@ mod tests {
     fn unknown_fields_and_contradictions_are_refused() {
         assert!(read("sed = 1").unwrap_err().contains("sed"));
         assert!(read("[clean]\nmin_side = 1").unwrap_err().contains("min_side"));
-        assert!(read("[pair]\nimage_encoder = \"clip\"").unwrap_err().contains("no `[[encoder]]`"));
-        assert!(read("[duplicate]\nbuckets = 0").unwrap_err().contains("duplicate.buckets"));
-        assert!(read("[instruct]\nwriters = [\"model\"]").unwrap_err().contains("[writer.model]"));
+        assert!(
+            read("[pair]\nimage_encoder = \"clip\"")
+                .unwrap_err()
+                .contains("no `[[encoder]]`")
+        );
+        assert!(
+            read("[duplicate]\nbuckets = 0")
+                .unwrap_err()
+                .contains("duplicate.buckets")
+        );
+        assert!(
+            read("[instruct]\nwriters = [\"model\"]")
+                .unwrap_err()
+                .contains("[writer.model]")
+        );
     }
 }

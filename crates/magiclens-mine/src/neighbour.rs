@@ -129,9 +129,17 @@ fn pairs_of(query: &Member, members: &[Member], by: usize, config: &NeighbourCon
     let (targets, rest) = near.split_at(config.targets_per_picture.min(near.len()));
     let scores = |target: &Member| {
         let score = |(at, band): (usize, &NeighbourBand)| {
-            (band.encoder.clone(), rounded(similarity(&query.vectors[at], &target.vectors[at])))
+            (
+                band.encoder.clone(),
+                rounded(similarity(&query.vectors[at], &target.vectors[at])),
+            )
         };
-        config.encoders.iter().enumerate().map(score).collect::<BTreeMap<_, _>>()
+        config
+            .encoders
+            .iter()
+            .enumerate()
+            .map(score)
+            .collect::<BTreeMap<_, _>>()
     };
     let pair = |(target, _): &(&Member, f32)| ImagePair {
         query: query.described.clone(),

@@ -273,7 +273,8 @@ impl Run {
             usage: tools.usage_since(&usage_before),
         };
         self.store.write(&cost_name(task), &serde_json::to_vec_pretty(&cost)?)?;
-        self.store.write(&counts_name(task), &serde_json::to_vec_pretty(&counts)?)?;
+        self.store
+            .write(&counts_name(task), &serde_json::to_vec_pretty(&counts)?)?;
         Ok(true)
     }
 
@@ -450,8 +451,12 @@ impl Tools {
     }
 
     fn usage(&self) -> BTreeMap<String, Usage> {
-        let of = |name: &str, model: &Option<ChatEndpoint>| model.as_ref().map(|model| (name.to_owned(), model.usage()));
-        [of("caption", &self.captioner), of("writer", &self.writer)].into_iter().flatten().collect()
+        let of =
+            |name: &str, model: &Option<ChatEndpoint>| model.as_ref().map(|model| (name.to_owned(), model.usage()));
+        [of("caption", &self.captioner), of("writer", &self.writer)]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     fn usage_since(&self, before: &BTreeMap<String, Usage>) -> BTreeMap<String, Usage> {
@@ -526,7 +531,11 @@ fn cpu_seconds() -> f64 {
     // Fields 14 and 15 of `proc(5)`'s stat, counted after the name, which may hold spaces; in hundredths of a second on Linux.
     let stat = fs_err::read_to_string("/proc/self/stat").unwrap_or_default();
     let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok());
+    let ticks = after_name
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<f64>().ok());
     ticks.sum::<f64>() / 100.0
 }
 

@@ -22,7 +22,12 @@ pub fn of_run(run: &Run, config: ReportConfig) -> anyhow::Result<(MiningReport, 
     for plan in &plans {
         let results = run.results(plan.step)?;
         if results.len() < plan.tasks {
-            remarks.push(format!("step `{}`: {} of {} tasks are done", plan.step.name(), results.len(), plan.tasks));
+            remarks.push(format!(
+                "step `{}`: {} of {} tasks are done",
+                plan.step.name(),
+                results.len(),
+                plan.tasks
+            ));
         }
         steps.push(sum(plan.step, run.config(), &results));
     }
@@ -31,7 +36,9 @@ pub fn of_run(run: &Run, config: ReportConfig) -> anyhow::Result<(MiningReport, 
         let name = table_name(folder::TRIPLETS, shard);
         if run.store().exists(&name)? {
             let local = run.store().local(&name)?;
-            magiclens_data::read_triplets(local.path())?.iter().for_each(|triplet| gathering.add(triplet));
+            magiclens_data::read_triplets(local.path())?
+                .iter()
+                .for_each(|triplet| gathering.add(triplet));
         }
     }
     let facts = RunFacts {
@@ -61,18 +68,33 @@ pub fn of_run(run: &Run, config: ReportConfig) -> anyhow::Result<(MiningReport, 
         max_pixels: clean.max_pixels,
     };
     let pictures: Vec<ImageId> = wanted.into_iter().collect();
-    let read = |id: ImageId| files.get(&id).cloned().ok_or_else(|| "its file is in no picture shard".to_owned());
+    let read = |id: ImageId| {
+        files
+            .get(&id)
+            .cloned()
+            .ok_or_else(|| "its file is in no picture shard".to_owned())
+    };
     let thumbnails = Thumbnails::make(&pictures, &limits, read);
     Ok((report, thumbnails))
 }
 
 fn name_of(address: &str) -> String {
-    address.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned()
+    address
+        .trim_end_matches('/')
+        .rsplit('/')
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn settings(run: &Run) -> BTreeMap<String, String> {
     let config = run.config();
-    let writers: Vec<String> = config.instruct.writers.iter().map(|writer| format!("{writer:?}").to_lowercase()).collect();
+    let writers: Vec<String> = config
+        .instruct
+        .writers
+        .iter()
+        .map(|writer| format!("{writer:?}").to_lowercase())
+        .collect();
     let encoders: Vec<&str> = config.encoder.iter().map(|encoder| encoder.name.as_str()).collect();
     let band = |min: f32, max: f32| format!("{min} to {max}");
     let pair = &config.pair;
@@ -81,9 +103,18 @@ fn settings(run: &Run) -> BTreeMap<String, String> {
         ("seed".to_owned(), config.seed.to_string()),
         ("writers".to_owned(), writers.join(", ")),
         ("encoders".to_owned(), encoders.join(", ")),
-        ("image similarity".to_owned(), band(pair.min_image_similarity, pair.max_image_similarity)),
-        ("text similarity".to_owned(), band(pair.min_text_similarity, pair.max_text_similarity)),
-        ("fetching".to_owned(), if config.fetch.allowed { "allowed" } else { "off" }.to_owned()),
+        (
+            "image similarity".to_owned(),
+            band(pair.min_image_similarity, pair.max_image_similarity),
+        ),
+        (
+            "text similarity".to_owned(),
+            band(pair.min_text_similarity, pair.max_text_similarity),
+        ),
+        (
+            "fetching".to_owned(),
+            if config.fetch.allowed { "allowed" } else { "off" }.to_owned(),
+        ),
     ])
 }
 
@@ -140,7 +171,11 @@ fn sum(step: Step, config: &MineConfig, results: &[(TaskCounts, TaskCost)]) -> S
     let mut report = StepReport {
         step: step.name().to_owned(),
         tasks: results.len() as u64,
-        pipeline: pipeline(step).iter().filter(|(stage, _)| has_stage(stage, config)).map(unit).collect(),
+        pipeline: pipeline(step)
+            .iter()
+            .filter(|(stage, _)| has_stage(stage, config))
+            .map(unit)
+            .collect(),
         ..StepReport::default()
     };
     for (counts, cost) in results {
@@ -166,7 +201,8 @@ fn sum(step: Step, config: &MineConfig, results: &[(TaskCounts, TaskCost)]) -> S
                 ("saved prompt tokens", usage.saved_prompt_tokens),
                 ("saved completion tokens", usage.saved_completion_tokens),
             ];
-            one.numbers.extend(numbers.map(|(name, number)| (format!("{model}: {name}"), number)));
+            one.numbers
+                .extend(numbers.map(|(name, number)| (format!("{model}: {name}"), number)));
             one.amounts.insert(format!("{model}: cost"), usage.cost);
             one.amounts.insert(format!("{model}: saved cost"), usage.saved_cost);
         }

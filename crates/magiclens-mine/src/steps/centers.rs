@@ -100,11 +100,17 @@ pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
         }
     }
     let config = &work.run.config().neighbour;
-    let clusters = (pictures as usize).div_ceil(config.cluster_size).clamp(1, MAX_CENTERS).min(smallest.len().max(1));
+    let clusters = (pictures as usize)
+        .div_ceil(config.cluster_size)
+        .clamp(1, MAX_CENTERS)
+        .min(smallest.len().max(1));
     work.count("clusters", clusters as u64);
     work.publish_table(folder::CENTERS, |_, writer| {
         writer.push(Row::new("", &CentersHead { widths, clusters }, Vec::new())?)?;
-        smallest.into_values().take(clusters).try_for_each(|row| writer.push(row))
+        smallest
+            .into_values()
+            .take(clusters)
+            .try_for_each(|row| writer.push(row))
     })
 }
 
@@ -116,18 +122,28 @@ pub(crate) fn count(run: &Run) -> anyhow::Result<usize> {
     }
     let local = run.store().local(&name)?;
     let head = rows::read(local.path())?.next();
-    Ok(head.transpose()?.map(|row| row.parse::<CentersHead>()).transpose()?.map_or(0, |head| head.clusters))
+    Ok(head
+        .transpose()?
+        .map(|row| row.parse::<CentersHead>())
+        .transpose()?
+        .map_or(0, |head| head.clusters))
 }
 
 /// The widths of the vectors of the encoders that find neighbours, in the order of their bands.
 pub(crate) fn widths(run: &Run) -> anyhow::Result<Vec<usize>> {
     let local = run.store().local(&table_name(folder::CENTERS, 0))?;
-    let head: Option<CentersHead> = rows::read(local.path())?.next().transpose()?.map(|row| row.parse()).transpose()?;
+    let head: Option<CentersHead> = rows::read(local.path())?
+        .next()
+        .transpose()?
+        .map(|row| row.parse())
+        .transpose()?;
     let widths = head.map(|head| head.widths).unwrap_or_default();
     let config = run.config();
     let place = |name: &str| config.encoder.iter().position(|encoder| encoder.name == name);
     let bands = config.neighbour.encoders.iter();
-    Ok(bands.filter_map(|band| widths.get(place(&band.encoder)?).copied()).collect())
+    Ok(bands
+        .filter_map(|band| widths.get(place(&band.encoder)?).copied())
+        .collect())
 }
 
 /// The centers: for each the vectors of all encoders.

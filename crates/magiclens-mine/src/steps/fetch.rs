@@ -65,7 +65,10 @@ fn missing(work: &mut Work<'_>, filters: &Filters) -> anyhow::Result<BTreeSet<St
     let limit = work.run.config().group.max_pictures_per_shard;
     each_chunk(&mut silent, &local, filters, &mut |silent, pages| {
         let config = silent.run.config();
-        for page in pages.iter().filter(|page| page.pictures.len() >= config.group.min_pictures) {
+        for page in pages
+            .iter()
+            .filter(|page| page.pictures.len() >= config.group.min_pictures)
+        {
             for picture in &page.pictures {
                 if missing.len() < limit && files.find(picture, config)?.is_err() && picture.url.starts_with("http") {
                     missing.insert(picture.url.clone());
@@ -170,7 +173,10 @@ pub(crate) fn retry(run: &Run) -> anyhow::Result<usize> {
             again |= row?.parse::<Answer>()?.retryable;
         }
         if again {
-            run.forget(Task { step: Step::Fetch, task })?;
+            run.forget(Task {
+                step: Step::Fetch,
+                task,
+            })?;
             tasks += 1;
         }
     }

@@ -30,7 +30,10 @@ pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
     let mut pairs = 0;
     for pair in neighbour_pairs(&members, work.task / clusters, config) {
         pairs += 1;
-        shuffle.send(pair.query.shard, Row::new(pair.query.picture.to_string(), &pair, Vec::new())?);
+        shuffle.send(
+            pair.query.shard,
+            Row::new(pair.query.picture.to_string(), &pair, Vec::new())?,
+        );
     }
     work.tally.keep("neighbours", pairs);
     work.tally.spend("neighbours", start.elapsed().as_secs_f64());

@@ -39,7 +39,10 @@ pub(crate) fn run(work: &mut Work<'_>, tools: &mut Tools) -> anyhow::Result<()> 
     tools.encoders(config)?;
     tools.captioner(config)?;
     let picture_file = work.run.store().create(&table_name(folder::PICTURES, work.task))?;
-    let mut shard = Some(PictureShard::begin(picture_file.path(), File::create(picture_file.path())?)?);
+    let mut shard = Some(PictureShard::begin(
+        picture_file.path(),
+        File::create(picture_file.path())?,
+    )?);
     let mut rest = None;
     work.publish_table(folder::PAGES, |work, groups| {
         let mut published = Published {
@@ -180,7 +183,10 @@ fn without_copies(work: &mut Work<'_>, page: &Page, pictures: Vec<(usize, Decode
     };
     let mut kept: Vec<(usize, Decoded)> = Vec::new();
     for (at, picture) in pictures {
-        match kept.iter_mut().find(|(_, other)| other.print.likeness(&picture.print).is_some()) {
+        match kept
+            .iter_mut()
+            .find(|(_, other)| other.print.likeness(&picture.print).is_some())
+        {
             Some(other) => {
                 work.tally.drop("copies on the page", DropReason("copy on the page"));
                 if said(other.0) < said(at) {
@@ -293,7 +299,13 @@ fn publish_group(
             })?;
         }
     }
-    duplicate::send_sightings(&mut published.sightings, &config.duplicate, work.task, &page_id, &prints)?;
+    duplicate::send_sightings(
+        &mut published.sightings,
+        &config.duplicate,
+        work.task,
+        &page_id,
+        &prints,
+    )?;
     work.count("pictures", group.len() as u64);
     let group = Group {
         page: page_id.clone(),

@@ -24,7 +24,10 @@ pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
         let found = config.encoder.iter().position(|encoder| encoder.name == name);
         found.ok_or_else(|| anyhow!("there is no encoder `{name}`"))
     };
-    let (image, text) = (encoder(&config.pair.image_encoder)?, encoder(&config.pair.text_encoder)?);
+    let (image, text) = (
+        encoder(&config.pair.image_encoder)?,
+        encoder(&config.pair.text_encoder)?,
+    );
     let mut clusters = config.neighbour.enabled.then(|| Clusters::read(work)).transpose()?;
     let local = work.run.store().local(&table_name(folder::PAGES, work.task))?;
     work.publish_table(folder::PAIRS, |work, writer| {
@@ -40,7 +43,9 @@ pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
         }
         Ok(())
     })?;
-    clusters.map_or(Ok(()), |clusters| work.publish_shuffle(folder::MEMBERS, clusters.members))
+    clusters.map_or(Ok(()), |clusters| {
+        work.publish_shuffle(folder::MEMBERS, clusters.members)
+    })
 }
 
 /// What the buckets say of this shard's pictures and pages.
@@ -70,7 +75,9 @@ impl Verdicts {
                 self.dropped.insert(id, DropReason("on too many pages"));
             }
             Verdict::CopyOf(id, _) => {
-                self.dropped.entry(id).or_insert(DropReason("near-copy on another page"));
+                self.dropped
+                    .entry(id)
+                    .or_insert(DropReason("near-copy on another page"));
             }
             Verdict::Pages(id, pages) => {
                 self.pages.insert(id, pages.into_iter().collect());
@@ -85,7 +92,9 @@ impl Verdicts {
     fn is_of_earlier_page(&self, pair: &ImagePair, page: &str) -> bool {
         let pages = |id: ImageId| self.pages.get(&id);
         match (pages(pair.query.picture), pages(pair.target.picture)) {
-            (Some(a), Some(b)) => a.intersection(b).any(|other| other.as_str() < page && !self.overlapping.contains(other)),
+            (Some(a), Some(b)) => a
+                .intersection(b)
+                .any(|other| other.as_str() < page && !self.overlapping.contains(other)),
             _ => false,
         }
     }
@@ -156,7 +165,8 @@ fn write_pairs(
     let chosen = choose(in_band, config);
     work.tally.keep("choose", chosen.len() as u64);
     for _ in chosen.len()..candidates {
-        work.tally.drop("choose", DropReason("page or picture has better pairs"));
+        work.tally
+            .drop("choose", DropReason("page or picture has better pairs"));
     }
     for pair in &chosen {
         writer.push(Row::new(&group.page, pair, Vec::new())?)?;
@@ -186,7 +196,12 @@ impl Clusters {
             anyhow::Ok((encoder, centers.iter().map(|center| center[encoder].clone()).collect()))
         };
         Ok(Self {
-            bands: config.neighbour.encoders.iter().map(|found| band(&found.encoder)).collect::<anyhow::Result<_>>()?,
+            bands: config
+                .neighbour
+                .encoders
+                .iter()
+                .map(|found| band(&found.encoder))
+                .collect::<anyhow::Result<_>>()?,
             members: Shuffle::default(),
             sent: BTreeMap::new(),
         })
@@ -200,7 +215,11 @@ impl Clusters {
                 continue;
             }
             let halves = |vector: &Vec<f32>| vector.iter().map(|&value| half::f16::from_f32(value)).collect();
-            let of_bands: Vec<Vec<half::f16>> = self.bands.iter().map(|(encoder, _)| halves(&vectors[*encoder])).collect();
+            let of_bands: Vec<Vec<half::f16>> = self
+                .bands
+                .iter()
+                .map(|(encoder, _)| halves(&vectors[*encoder]))
+                .collect();
             let bytes = crate::encoder::pack(&of_bands);
             for (band, (encoder, centers)) in self.bands.iter().enumerate() {
                 let vector = &vectors[*encoder];
@@ -210,7 +229,10 @@ impl Clusters {
                 }
                 for cluster in clusters_of(vector, centers, per_picture) {
                     let destination = band * centers.len() + cluster;
-                    self.members.send(destination, Row::new(described.picture.to_string(), described, bytes.clone())?);
+                    self.members.send(
+                        destination,
+                        Row::new(described.picture.to_string(), described, bytes.clone())?,
+                    );
                 }
             }
         }

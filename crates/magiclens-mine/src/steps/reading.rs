@@ -32,7 +32,11 @@ impl LocalEntry {
                 _copies: Vec::new(),
             });
         }
-        let copies: Vec<LocalFile> = entry.files.iter().map(|file| Ok(store::fetch(file)?)).collect::<anyhow::Result<_>>()?;
+        let copies: Vec<LocalFile> = entry
+            .files
+            .iter()
+            .map(|file| Ok(store::fetch(file)?))
+            .collect::<anyhow::Result<_>>()?;
         Ok(Self {
             paths: copies.iter().map(|file| file.path().to_owned()).collect(),
             _copies: copies,
@@ -62,7 +66,11 @@ pub(crate) fn each_chunk(
             Record::Page(page) => {
                 work.tally.keep("read", 1);
                 // A page without text: its addresses and words are what it takes.
-                chunk.bytes += page.pictures.iter().map(|picture| 64 + picture.url.len() + picture.alt.len()).sum::<usize>();
+                chunk.bytes += page
+                    .pictures
+                    .iter()
+                    .map(|picture| 64 + picture.url.len() + picture.alt.len())
+                    .sum::<usize>();
                 chunk.raw.push(Item::Parsed(page));
             }
             Record::Picture(_) => {}
@@ -107,7 +115,11 @@ fn give_chunk(
 /// The page with the pictures that its markup does not betray, at most as many as a page may have.
 fn clean_markup(work: &mut Work<'_>, mut page: Page) -> Page {
     let config = work.run.config();
-    let candidates: Vec<(String, PagePicture)> = page.pictures.drain(..).map(|picture| (page.url.clone(), picture)).collect();
+    let candidates: Vec<(String, PagePicture)> = page
+        .pictures
+        .drain(..)
+        .map(|picture| (page.url.clone(), picture))
+        .collect();
     let kept = work.tally.run(&Markup(&config.clean), candidates);
     for (at, (_, picture)) in kept.into_iter().enumerate() {
         if at < config.group.max_pictures {
@@ -181,17 +193,23 @@ impl Files {
             (InputKind::Warc, _) => {}
             _ => return Ok(Self::Spilled(spill)),
         }
-        input::read(entry, &local.paths, Wanted::Pictures, &run.config().input, &mut |record| {
-            match record {
-                Record::Picture(picture) => {
-                    work.count("picture bytes in the archive", picture.bytes.len() as u64);
-                    keep_in(work, &mut spill, &picture)?;
+        input::read(
+            entry,
+            &local.paths,
+            Wanted::Pictures,
+            &run.config().input,
+            &mut |record| {
+                match record {
+                    Record::Picture(picture) => {
+                        work.count("picture bytes in the archive", picture.bytes.len() as u64);
+                        keep_in(work, &mut spill, &picture)?;
+                    }
+                    // The pass over pages counts what is wrong with the archive; pictures that cannot be read are missed there.
+                    Record::Html(_) | Record::Page(_) | Record::Rejected { .. } => {}
                 }
-                // The pass over pages counts what is wrong with the archive; pictures that cannot be read are missed there.
-                Record::Html(_) | Record::Page(_) | Record::Rejected { .. } => {}
-            }
-            Ok(())
-        })?;
+                Ok(())
+            },
+        )?;
         work.count("pictures in the archive", spill.len() as u64);
         Ok(Self::Spilled(spill))
     }

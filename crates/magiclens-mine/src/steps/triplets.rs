@@ -75,7 +75,11 @@ struct Context {
 
 fn encoder_names(run: &Run) -> Vec<String> {
     let named = |encoder: &crate::encoder::EncoderConfig| {
-        let file = encoder.checkpoint.as_ref().and_then(|path| path.file_stem()).map(|stem| stem.to_string_lossy().into_owned());
+        let file = encoder
+            .checkpoint
+            .as_ref()
+            .and_then(|path| path.file_stem())
+            .map(|stem| stem.to_string_lossy().into_owned());
         format!("encoder:{}@{}", encoder.name, file.as_deref().unwrap_or("default"))
     };
     run.config().encoder.iter().map(named).collect()
@@ -105,8 +109,13 @@ fn instruct(
     let start = Instant::now();
     let mut written: Vec<Vec<Instruction>> = vec![Vec::new(); pairs.len()];
     if config.instruct.asks_model() {
-        let ask = config.writer.as_ref().ok_or_else(|| anyhow!("there is no `[writer.model]`"))?;
-        let model = tools.writer(config)?.ok_or_else(|| anyhow!("there is no `[writer.model]`"))?;
+        let ask = config
+            .writer
+            .as_ref()
+            .ok_or_else(|| anyhow!("there is no `[writer.model]`"))?;
+        let model = tools
+            .writer(config)?
+            .ok_or_else(|| anyhow!("there is no `[writer.model]`"))?;
         for (at, answer) in write_instructions(model, &pairs, &ask.ask)?.into_iter().enumerate() {
             match answer {
                 Ok(instructions) => {
@@ -122,13 +131,20 @@ fn instruct(
             triplets.page.clone_from(&pair.query.page_url);
             triplets.said = Said::default();
         }
-        let mut passed = pass(work, context, &pair, std::mem::take(&mut instructions), &mut triplets.said);
+        let mut passed = pass(
+            work,
+            context,
+            &pair,
+            std::mem::take(&mut instructions),
+            &mut triplets.said,
+        );
         let wants_template = config.instruct.writers.contains(&Writer::Template)
             || (config.instruct.writers.contains(&Writer::TemplateFallback) && passed.is_empty());
         if wants_template {
             let made = template::instruct(&pair, &config.template, config.seed);
             if made.is_empty() {
-                work.tally.drop("instruct by template", DropReason("nothing true to say"));
+                work.tally
+                    .drop("instruct by template", DropReason("nothing true to say"));
             } else {
                 work.tally.keep("instruct by template", 1);
             }
@@ -175,12 +191,18 @@ struct Triplets {
 impl Triplets {
     fn add(&mut self, pair: &ImagePair, instruction: Instruction, context: &Context) {
         let key = (pair.query.picture, instruction.text.to_lowercase());
-        let triplet = self.triplets.entry(key).or_insert_with(|| begin(pair, &instruction, context));
+        let triplet = self
+            .triplets
+            .entry(key)
+            .or_insert_with(|| begin(pair, &instruction, context));
         if !triplet.targets.contains(&pair.target.picture) {
             triplet.targets.push(pair.target.picture);
         }
         let address = |described: &Described| (described.picture, address(described, context));
-        triplet.provenance.urls.extend([address(&pair.query), address(&pair.target)]);
+        triplet
+            .provenance
+            .urls
+            .extend([address(&pair.query), address(&pair.target)]);
         for negative in &pair.hard_negatives {
             if !triplet.hard_negatives.contains(&negative.picture) {
                 triplet.hard_negatives.push(negative.picture);
@@ -192,7 +214,10 @@ impl Triplets {
     fn finish(self, work: &mut Work<'_>) -> Vec<Triplet> {
         let triplets: Vec<Triplet> = self.triplets.into_values().map(finished).collect();
         work.count("triplets", triplets.len() as u64);
-        work.count("targets", triplets.iter().map(|triplet| triplet.targets.len() as u64).sum());
+        work.count(
+            "targets",
+            triplets.iter().map(|triplet| triplet.targets.len() as u64).sum(),
+        );
         triplets
     }
 }
@@ -201,7 +226,9 @@ fn finished(mut triplet: Triplet) -> Triplet {
     triplet.targets.sort_unstable();
     triplet.hard_negatives.sort_unstable();
     let (query, targets) = (triplet.query, triplet.targets.clone());
-    triplet.hard_negatives.retain(|id| *id != query && !targets.contains(id));
+    triplet
+        .hard_negatives
+        .retain(|id| *id != query && !targets.contains(id));
     let licences: std::collections::BTreeSet<String> = triplet
         .provenance
         .urls
@@ -237,7 +264,10 @@ fn begin(pair: &ImagePair, instruction: &Instruction, context: &Context) -> Trip
             page,
             urls: BTreeMap::new(),
             prompt: instruction.prompt.clone(),
-            stages: STAGES.iter().map(|(name, version)| ((*name).to_owned(), *version)).collect(),
+            stages: STAGES
+                .iter()
+                .map(|(name, version)| ((*name).to_owned(), *version))
+                .collect(),
         },
     }
 }
@@ -250,4 +280,3 @@ fn address(described: &Described, context: &Context) -> PictureAddress {
         opt_outs: context.opt_outs.get(&described.page_url).cloned().unwrap_or_default(),
     }
 }
-
