@@ -3,19 +3,16 @@
 //! Spark is `pyspark` (PyPI) in `local-cluster` mode: a master, two workers and their executors, each a process of its own. One
 //! executor is killed together with the program that it runs, as when a machine is lost.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use image::{ImageFormat, Rgb, RgbImage};
 use serde_json::Value;
-use walkdir::WalkDir;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_magiclens");
+use crate::archives::write_archives;
+use crate::{PROGRAM, check_same, check_success, magiclens, published, python, triplets};
+
 const DRIVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/spark/mine.py");
 const ARCHIVES: usize = 24;
 /// Spark starts within seconds on a quiet machine; this is for one that is not.
@@ -24,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(400);
 #[test]
 fn a_run_that_loses_an_executor_publishes_the_same_bytes() {
     let place = Place::new();
-    place.write_archives();
+    write_archives(&place.path("input"), ARCHIVES);
     let (alone, on_spark) = (place.path("alone"), place.path("on-spark"));
     check_success(magiclens(&["run"]).arg(&alone).arg("--input").arg(place.path("input")));
     check_success(
@@ -40,20 +37,15 @@ fn a_run_that_loses_an_executor_publishes_the_same_bytes() {
 
     let expected = published(&alone);
     let found = published(&on_spark);
-    assert_eq!(
-        expected.keys().collect::<Vec<_>>(),
-        found.keys().collect::<Vec<_>>(),
-        "the same files"
-    );
-    for (name, bytes) in &expected {
-        assert!(&found[name] == bytes, "{name} has other bytes");
-    }
-    let of = |folder: &str| expected.keys().filter(|name| name.starts_with(folder)).count();
-    assert!(
-        of("counts/pages/") == ARCHIVES && of("triplets/") > 0,
-        "{:?}",
-        expected.keys()
-    );
+    check_same(&expected, &found);
+    let done = |step: &str| {
+        expected
+            .keys()
+            .filter(|name| name.starts_with(&format!("counts/{step}/")))
+            .count()
+    };
+    assert_eq!((done("pages"), done("triplets")), (ARCHIVES, ARCHIVES));
+    assert!(0 < triplets(&expected), "a run without triplets shows nothing");
 
     let ends = place.task_ends();
     let lost: BTreeSet<_> = ends
@@ -104,32 +96,6 @@ impl Place {
 
     fn path(&self, name: &str) -> PathBuf {
         self.temp.path().join(name)
-    }
-
-    /// Many small archives, each a task of the first step.
-    fn write_archives(&self) {
-        fs_err::create_dir(self.path("input")).unwrap();
-        for n in 0..ARCHIVES as u32 {
-            let mut archive = Vec::new();
-            for page in 0..3 {
-                let site = format!("http://site{n}.example/{page}");
-                write_record(
-                    &mut archive,
-                    &format!("{site}/"),
-                    "text/html",
-                    page_html(n, page).as_bytes(),
-                );
-                for picture in 0..SHAPES.len() as u32 {
-                    write_record(
-                        &mut archive,
-                        &format!("{site}/{picture}.png"),
-                        "image/png",
-                        &drawing(n, page, picture),
-                    );
-                }
-            }
-            fs_err::write(self.path(&format!("input/{n:02}.warc")), archive).unwrap();
-        }
     }
 
     fn driver(&self, run: &Path, program: &str) -> Command {
@@ -360,126 +326,10 @@ impl Processes {
     }
 }
 
-/// What a run has published, by name. Costs are seconds and memory, which no two runs share.
-fn published(run: &Path) -> BTreeMap<String, Vec<u8>> {
-    let files = WalkDir::new(run).into_iter().map(Result::unwrap);
-    files
-        .filter(|entry| entry.file_type().is_file())
-        .map(|entry| {
-            let name = entry.path().strip_prefix(run).unwrap().to_str().unwrap().to_owned();
-            (name, entry.path().to_owned())
-        })
-        .filter(|(name, _)| !name.starts_with("costs/") && !name.starts_with("tmp/"))
-        .map(|(name, path)| (name, fs_err::read(path).unwrap()))
-        .collect()
-}
-
-fn magiclens(args: &[&str]) -> Command {
-    let mut command = Command::new(PROGRAM);
-    command.arg("mine").args(args);
-    command
-}
-
-#[track_caller]
-fn check_success(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-fn python() -> String {
-    std::env::var("MAGICLENS_PYTHON")
-        .expect("`MAGICLENS_PYTHON` is not set: it names a Python with the package `pyspark`; `scripts/test` makes one")
-}
-
 /// The folder of the package, which is a whole Spark.
 fn spark_home() -> PathBuf {
     let find = "import os, pyspark; print(os.path.dirname(pyspark.__file__))";
     let output = Command::new(python()).args(["-c", find]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().into()
-}
-
-fn write_record(archive: &mut Vec<u8>, url: &str, content_type: &str, body: &[u8]) {
-    let mut http = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    )
-    .into_bytes();
-    http.extend_from_slice(body);
-    write!(
-        archive,
-        "WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: {url}\r\nWARC-Date: 2024-05-01T00:00:00Z\r\n\
-         WARC-Record-ID: <urn:uuid:00000000-0000-4000-8000-{:012}>\r\n\
-         Content-Type: application/http; msgtype=response\r\nContent-Length: {}\r\n\r\n",
-        archive.len(),
-        http.len()
-    )
-    .unwrap();
-    archive.extend_from_slice(&http);
-    archive.extend_from_slice(b"\r\n\r\n");
-}
-
-const SHAPES: [&str; 4] = ["disc", "square", "cross", "ring"];
-const COLOURS: [(&str, [u8; 3]); 6] = [
-    ("red", [200, 30, 40]),
-    ("green", [30, 150, 60]),
-    ("blue", [40, 60, 200]),
-    ("yellow", [230, 200, 40]),
-    ("violet", [140, 50, 180]),
-    ("brown", [120, 80, 40]),
-];
-
-fn colour(n: u32, page: u32, picture: u32) -> (&'static str, [u8; 3]) {
-    COLOURS[(n + page * 2 + picture) as usize % COLOURS.len()]
-}
-
-/// A page that shows the shapes, each with its words.
-fn page_html(n: u32, page: u32) -> String {
-    let figure = |picture: u32| {
-        let (colour, _) = colour(n, page, picture);
-        let shape = SHAPES[picture as usize];
-        format!(
-            "<figure><img src=\"{picture}.png\" alt=\"a {colour} {shape} on striped paper\">\
-             <figcaption>The {shape} painted {colour}, sheet {n}</figcaption></figure>"
-        )
-    };
-    let figures: String = (0..SHAPES.len() as u32).map(figure).collect();
-    format!(
-        "<!doctype html><html lang=en><title>Shapes of sheet {n}, page {page}</title><main><h1>Shapes of sheet {n}</h1>\
-         <p>The same paper with other shapes: each was painted once, and once more in another colour on the next sheet.</p>\
-         {figures}</main></html>"
-    )
-}
-
-/// A shape on striped paper; no two are the same.
-fn drawing(n: u32, page: u32, picture: u32) -> Vec<u8> {
-    let (_, paint) = colour(n, page, picture);
-    let (x0, y0, radius) = (
-        140.0 + f64::from(n * 5 % 60),
-        120.0 + f64::from(page * 17),
-        70.0 + f64::from(n % 7) * 4.0,
-    );
-    let image = RgbImage::from_fn(360, 300, |x, y| {
-        let (dx, dy) = ((f64::from(x) - x0).abs(), (f64::from(y) - y0).abs());
-        let distance = dx.hypot(dy);
-        let is_inside = match picture {
-            0 => distance < radius,
-            1 => dx.max(dy) < radius,
-            2 => dx.min(dy) < radius / 4.0 && dx.max(dy) < radius,
-            _ => (radius * 0.6..radius).contains(&distance),
-        };
-        let stripe = if (x + y * (page + 1) + n * 3) / 12 % 2 == 0 {
-            235
-        } else {
-            200
-        };
-        if is_inside {
-            Rgb(paint)
-        } else {
-            Rgb([stripe, stripe, 215])
-        }
-    });
-    let mut png = Cursor::new(Vec::new());
-    image.write_to(&mut png, ImageFormat::Png).unwrap();
-    png.into_inner()
 }
