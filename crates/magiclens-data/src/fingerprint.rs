@@ -51,11 +51,8 @@ pub enum Likeness {
 impl Fingerprint {
     /// The fingerprint of a picture; `content` is the hash of its file.
     pub fn of(content: ImageId, picture: &RgbImage) -> Self {
-        let colours = miniature(picture, SIDE as usize);
-        let grey: Vec<u8> = miniature(picture, SIDE as usize + 1)
-            .chunks_exact(3)
-            .map(grey)
-            .collect();
+        let [colours, finer] = miniatures(picture, [SIDE as usize, SIDE as usize + 1]);
+        let grey: Vec<u8> = finer.chunks_exact(3).map(grey).collect();
         let mirrored: Vec<u8> = grey
             .chunks_exact(SIDE as usize + 1)
             .flat_map(|row| row.iter().rev().copied())
@@ -147,37 +144,37 @@ fn difference_hash(grey: &[u8]) -> [u64; 4] {
     bits
 }
 
-/// The mean colour of each of `columns` x 16 areas, `[16 * columns * 3]`. One pass over the pixels: this is done for every
-/// picture of a corpus.
-fn miniature(picture: &RgbImage, columns: usize) -> Vec<u8> {
+/// Miniatures of 16 rows and so many columns each: every cell is the mean of the pixels in it. All of them share the sums of the
+/// rows, which are the work.
+fn miniatures<const N: usize>(picture: &RgbImage, columns: [usize; N]) -> [Vec<u8>; N] {
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     if width == 0 || height == 0 {
-        return vec![0; columns * SIDE as usize * 3];
+        return columns.map(|columns| vec![0; columns * SIDE as usize * 3]);
     }
     let area = |cell: usize, cells: usize, length: usize| {
         let start = cell * length / cells;
         start..((cell + 1) * length / cells).max(start + 1)
     };
-    let pixels = picture.as_raw();
-    let mut small = Vec::with_capacity(columns * SIDE as usize * 3);
-    let mut sums = vec![[0_u64; 3]; columns];
+    let mut small = columns.map(|columns| Vec::with_capacity(columns * SIDE as usize * 3));
+    let mut sums = vec![0_u32; width * 3];
     for y in 0..SIDE as usize {
         let rows = area(y, SIDE as usize, height);
-        sums.fill([0; 3]);
-        for row in rows.clone() {
-            let row = &pixels[row * width * 3..(row + 1) * width * 3];
-            for (x, sum) in sums.iter_mut().enumerate() {
-                let columns = area(x, columns, width);
-                let mut part = [0_u32; 3];
-                for pixel in row[columns.start * 3..columns.end * 3].chunks_exact(3) {
-                    part = [0, 1, 2].map(|channel| part[channel].wrapping_add(u32::from(pixel[channel])));
-                }
-                *sum = [0, 1, 2].map(|channel| sum[channel] + u64::from(part[channel]));
+        sums.fill(0);
+        for row in picture.as_raw()[rows.start * width * 3..rows.end * width * 3].chunks_exact(width * 3) {
+            for (sum, sample) in sums.iter_mut().zip(row) {
+                *sum = sum.wrapping_add(u32::from(*sample));
             }
         }
-        for (x, sum) in sums.iter().enumerate() {
-            let count = (area(x, columns, width).len() * rows.len()) as u64;
-            small.extend(sum.map(|sum| ((sum + count / 2) / count) as u8));
+        for (small, columns) in small.iter_mut().zip(columns) {
+            for x in 0..columns {
+                let cell = area(x, columns, width);
+                let count = (cell.len() * rows.len()) as u64;
+                let mut total = [0_u64; 3];
+                for sum in sums[cell.start * 3..cell.end * 3].chunks_exact(3) {
+                    total = [0, 1, 2].map(|channel| total[channel] + u64::from(sum[channel]));
+                }
+                small.extend(total.map(|total| ((total + count / 2) / count) as u8));
+            }
         }
     }
     small
