@@ -44,5 +44,23 @@ need_rust() {
     need cc gcc libc6-dev
 }
 
+# A Python of its own with what tests and benchmarks of mining stand beside: Spark, an object store's protocol, parsers to compare
+# with. Nothing is installed for the system; `MAGICLENS_PYTHON` names another one.
+need_python() {
+    [ -z "${MAGICLENS_PYTHON:-}" ] || return 0
+    local folder="$cache_default/python" packages
+    packages="pyspark==4.3.0 moto[server]==5.2.5 warcio==1.8.1 selectolax==1.0.2 pillow==13.0.0 ImageHash==4.3.2"
+    export MAGICLENS_PYTHON="$folder/bin/python"
+    [ "$(cat "$folder/packages" 2>/dev/null)" != "$packages" ] || return 0
+    python3 -c 'import ensurepip, venv' 2>/dev/null || need no-such-command python3-venv
+    install_needed
+    say "fetching Python packages into $folder"
+    rm -rf "$folder"
+    # shellcheck disable=SC2086
+    python3 -m venv "$folder" && "$MAGICLENS_PYTHON" -m pip install --quiet --disable-pip-version-check $packages >&2 \
+        || fail "the Python packages could not be fetched" "see the lines above; MAGICLENS_PYTHON can name a Python that has them"
+    echo "$packages" >"$folder/packages"
+}
+
 # The folder of the program that `cargo build` and `cargo test` leave behind.
 program="$CARGO_TARGET_DIR/debug/magiclens"

@@ -10,7 +10,7 @@ fn config(server: &FakeChat, more: &str) -> String {
     let url = server.base_url();
     format!(
         "{WIDE}{PAGES_ONLY}[instruct]\nwriters = [\"model\", \"template_fallback\"]\n\
-         [writer.model]\nbase_url = \"{url}\"\nmodel = \"writer\"\nbackoff_ms = 1\nmax_backoff_ms = 20\ntimeout_ms = 2000\nprompt_price = 1.0\n{more}"
+         [writer.model]\nbase_url = \"{url}\"\nmodel = \"writer\"\nbackoff_ms = 1\nmax_backoff_ms = 20\ntimeout_ms = 5000\nattempts = 12\nprompt_price = 1.0\n{more}"
     )
 }
 
