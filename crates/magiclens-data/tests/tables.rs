@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use magiclens_data::{
-    ImageId, Picture, PictureKind, Provenance, Split, TableError, Triplet, read_pictures, read_triplets,
-    write_pictures, write_triplets,
+    ImageId, Picture, PictureAddress, PictureKind, Provenance, Split, TableError, Triplet, read_pictures,
+    read_triplets, write_pictures, write_triplets,
 };
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -66,6 +66,18 @@ fn triplets(count: usize) -> Vec<Triplet> {
             scores: (0..n % 3)
                 .map(|score| (format!("score {score}"), score as f64 / 3.0))
                 .collect::<BTreeMap<_, _>>(),
+            page: "https://example.org/cats".to_owned(),
+            urls: BTreeMap::from([(
+                id(1),
+                PictureAddress {
+                    url: "https://example.org/cat.png".to_owned(),
+                    page: "https://example.org/cats".to_owned(),
+                    licence: "CC0-1.0".to_owned(),
+                    opt_outs: vec!["noindex".to_owned()],
+                },
+            )]),
+            prompt: "instruct/1".to_owned(),
+            stages: BTreeMap::from([("gate".to_owned(), 1)]),
         },
     };
     (0..count).map(triplet).collect()

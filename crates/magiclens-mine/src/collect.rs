@@ -1,5 +1,6 @@
 //! From a run to a collection folder: the form in which `magiclens train`, `index` and `eval` read pictures and triplets.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -38,10 +39,8 @@ pub fn collect(run: &Run, out: &Path) -> anyhow::Result<Collected> {
         let local = run.store().local(&table_name(folder::PICTURES, shard))?;
         for file in read_picture_shard(local.path())? {
             let file = file?;
-            if let (true, Some(described)) = (wanted.contains(&file.id), described.get(&file.id)) {
-                if let std::collections::btree_map::Entry::Vacant(place) = pictures.entry(file.id) {
-                    place.insert(write_picture(out, &file, described)?);
-                }
+            if let (Some(described), Entry::Vacant(place)) = (described.get(&file.id), pictures.entry(file.id)) {
+                place.insert(write_picture(out, &file, described)?);
             }
         }
     }

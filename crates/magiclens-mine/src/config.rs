@@ -209,6 +209,24 @@ mod tests {
     }
 
     #[test]
+    fn the_committed_file_says_every_default() {
+        let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/mine.toml");
+        assert_eq!(MineConfig::read(Path::new(committed)).unwrap(), MineConfig::default());
+        // Every field is named in it: a missing one would have its default too.
+        let table = |text: &str| text.parse::<toml::Table>().unwrap();
+        let written = table(&fs_err::read_to_string(committed).unwrap());
+        let all = table(&toml::to_string(&MineConfig::default()).unwrap());
+        for (section, fields) in &all {
+            for field in fields.as_table().into_iter().flat_map(toml::Table::keys) {
+                assert!(
+                    written[section].get(field).is_some(),
+                    "configs/mine.toml lacks `{section}.{field}`"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn unknown_fields_and_contradictions_are_refused() {
         assert!(read("sed = 1").unwrap_err().contains("sed"));
         assert!(read("[clean]\nmin_side = 1").unwrap_err().contains("min_side"));

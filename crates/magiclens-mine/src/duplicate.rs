@@ -335,10 +335,10 @@ mod tests {
         (id, Print::of(&Fingerprint::of(id, &pixels)))
     }
 
-    fn verdicts(
-        pages: &[(usize, &str, Vec<(ImageId, Print)>)],
-        config: &DuplicateConfig,
-    ) -> BTreeSet<(usize, Verdict)> {
+    /// Shard, page and pictures.
+    type SeenPage<'a> = (usize, &'a str, Vec<(ImageId, Print)>);
+
+    fn verdicts(pages: &[SeenPage<'_>], config: &DuplicateConfig) -> BTreeSet<(usize, Verdict)> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sightings");
         let mut shuffle = Shuffle::default();

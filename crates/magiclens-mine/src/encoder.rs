@@ -1,6 +1,7 @@
 //! The encoders of a run: what turns pictures and their words into vectors whose likeness is one dot product.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail, ensure};
@@ -76,9 +77,9 @@ impl Encoders {
                 encoder.name
             );
             let path = encoder.checkpoint.clone().unwrap_or_else(|| default.to_owned());
-            if !models.contains_key(&path) {
-                let model = Embedder::load(&path).with_context(|| format!("encoder `{}`", encoder.name))?;
-                models.insert(path, model);
+            if let Entry::Vacant(place) = models.entry(path) {
+                let model = Embedder::load(place.key()).with_context(|| format!("encoder `{}`", encoder.name))?;
+                place.insert(model);
             }
         }
         ensure!(
@@ -130,10 +131,11 @@ impl Encoders {
                 )
             };
             let is_picture = matches!(encoder.output, Output::Image | Output::ImageTrunk);
-            if is_picture && !trunks.contains_key(path.as_path()) {
-                if let Some(features) = model.image_features(pictures) {
-                    trunks.insert(path, features);
-                }
+            if is_picture
+                && !trunks.contains_key(path.as_path())
+                && let Some(features) = model.image_features(pictures)
+            {
+                trunks.insert(path, features);
             }
             let trunk = trunks.get(path.as_path());
             let rows = match encoder.output {
