@@ -93,10 +93,14 @@ impl Encoders {
         })
     }
 
-    /// Name and digest of each model, for the provenance.
+    /// Name and digest of each encoder's weights, for the provenance.
     pub fn models(&self) -> Vec<String> {
-        let model = |model: &Embedder| format!("{}@{}", model.config().name, &model.model_id()[..16]);
-        self.models.values().map(model).collect()
+        let named = |encoder: &EncoderConfig| {
+            let model = &self.models[encoder.checkpoint.as_ref().unwrap_or(&self.default)];
+            let digest: String = model.model_id().chars().take(16).collect();
+            format!("encoder:{}={}@{digest}", encoder.name, model.config().name)
+        };
+        self.encoders.iter().map(named).collect()
     }
 
     /// The vectors of pictures and of the words about them: for each picture one vector an encoder, in their order.

@@ -14,7 +14,8 @@ use arrow_schema::DataType;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
 
-use crate::page::{Page, PagePicture};
+use crate::clean::Candidate;
+use crate::page::Page;
 use crate::stage::{DropReason, Outcome, Stage};
 
 /// One filter of the configuration.
@@ -46,7 +47,9 @@ pub enum FilterConfig {
     Table {
         /// What the score means, e.g. "unsafe": the reason that is counted.
         name: String,
-        /// Parquet with the columns `url` and `score`. The addresses are those of pages or pictures.
+        /// What the addresses are of.
+        of: Scored,
+        /// Parquet with the columns `url` and `score`.
         file: PathBuf,
         /// Lowest score that is kept.
         #[serde(default)]
@@ -57,6 +60,29 @@ pub enum FilterConfig {
         /// Whether what has no score is kept.
         keep_unknown: bool,
     },
+}
+
+impl FilterConfig {
+    /// Whether it decides about single pictures.
+    pub fn is_of_pictures(&self) -> bool {
+        matches!(
+            self,
+            Self::Table {
+                of: Scored::Pictures,
+                ..
+            }
+        )
+    }
+}
+
+/// What a table of scores is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scored {
+    /// Addresses of pages.
+    Pages,
+    /// Addresses of pictures.
+    Pictures,
 }
 
 /// The filters of a run, ready to use.
@@ -76,6 +102,7 @@ enum Filter {
         allow: usize,
     },
     Table {
+        of: Scored,
         scores: HashMap<String, f64>,
         min: f64,
         max: f64,
@@ -102,14 +129,47 @@ impl Stage for Filters {
         "filter"
     }
 
-    fn process(&self, mut page: Page) -> anyhow::Result<Outcome<Page>> {
-        for filter in &self.0 {
-            if let Some(reason) = filter.reason(&page) {
-                return Ok(Outcome::Drop(reason));
-            }
-            page.pictures.retain(|picture| filter.keeps(picture));
-        }
-        Ok(Outcome::Keep(page))
+    fn process(&self, page: Page) -> anyhow::Result<Outcome<Page>> {
+        let reason = self.0.iter().find_map(|filter| filter.reason(&page));
+        Ok(reason.map_or(Outcome::Keep(page), Outcome::Drop))
+    }
+}
+
+/// The filters that decide about single pictures.
+#[derive(Debug)]
+pub struct PictureFilters<'a>(pub &'a Filters);
+
+impl Stage for PictureFilters<'_> {
+    type Item = Candidate;
+    type Output = Candidate;
+
+    fn name(&self) -> &'static str {
+        "filter pictures"
+    }
+
+    fn process(&self, (page, picture): Candidate) -> anyhow::Result<Outcome<Candidate>> {
+        let reason = self
+            .0
+            .0
+            .iter()
+            .find_map(|filter| filter.reason_of_score(Scored::Pictures, &picture.url));
+        Ok(reason.map_or(Outcome::Keep((page, picture)), Outcome::Drop))
+    }
+}
+
+impl Filters {
+    /// Whether any of them decides about single pictures.
+    pub fn look_at_pictures(&self) -> bool {
+        let looks = |filter: &Filter| {
+            matches!(
+                filter,
+                Filter::Table {
+                    of: Scored::Pictures,
+                    ..
+                }
+            )
+        };
+        self.0.iter().any(looks)
     }
 }
 
@@ -144,11 +204,13 @@ impl Filter {
             }
             FilterConfig::Table {
                 name,
+                of,
                 file,
                 min,
                 max,
                 keep_unknown,
             } => Self::Table {
+                of,
                 scores: read_scores(&file)?,
                 min: min.unwrap_or(f64::NEG_INFINITY),
                 max: max.unwrap_or(f64::INFINITY),
@@ -170,33 +232,26 @@ impl Filter {
                 max_percent,
                 allow,
             } => has_listed_words(page, words, *max_percent, *allow).then_some(DropReason("listed words")),
-            Self::Table {
-                scores,
-                min,
-                max,
-                reason,
-                ..
-            } => {
-                let score = scores.get(&page.url)?;
-                (!(*min..=*max).contains(score)).then_some(*reason)
-            }
+            Self::Table { .. } => self.reason_of_score(Scored::Pages, &page.url),
         }
     }
 
-    fn keeps(&self, picture: &PagePicture) -> bool {
+    fn reason_of_score(&self, about: Scored, url: &str) -> Option<DropReason> {
         let Self::Table {
+            of,
             scores,
             min,
             max,
             keep_unknown,
-            ..
+            reason,
         } = self
         else {
-            return true;
+            return None;
         };
-        scores
-            .get(&picture.url)
-            .map_or(*keep_unknown, |score| (*min..=*max).contains(score))
+        let is_kept = scores
+            .get(url)
+            .map_or(*keep_unknown, |score| (*min..=*max).contains(score));
+        (*of == about && !is_kept).then_some(*reason)
     }
 }
 
@@ -370,6 +425,7 @@ mod tests {
     use parquet::arrow::ArrowWriter;
 
     use super::*;
+    use crate::page::PagePicture;
 
     const ENGLISH: &str =
         "The quick brown fox jumps over the lazy dog while the children are playing in the garden behind the house.";
@@ -435,27 +491,37 @@ mod tests {
         let mut writer = ArrowWriter::try_new(std::fs::File::create(&file).unwrap(), batch.schema(), None).unwrap();
         writer.write(&batch).unwrap();
         writer.close().unwrap();
-        let below = |max| FilterConfig::Table {
+        let below = |of, max, keep_unknown| FilterConfig::Table {
             name: "unsafe".into(),
+            of,
             file: file.clone(),
             min: None,
             max: Some(max),
-            keep_unknown: true,
+            keep_unknown,
         };
-        let picture = |url: &str| PagePicture {
+        let page = |url: &str| Page {
             url: url.into(),
-            ..PagePicture::default()
-        };
-        let page = Page {
-            url: "p".into(),
-            pictures: vec![picture("a"), picture("b"), picture("c")],
             ..Page::default()
         };
-        assert_eq!(reason(below(0.05), page.clone()), Some("unsafe"));
-        let Outcome::Keep(kept) = Filters::new(&[below(0.5)]).unwrap().process(page).unwrap() else {
-            panic!("the page is kept");
+        assert_eq!(reason(below(Scored::Pages, 0.05, true), page("p")), Some("unsafe"));
+        assert_eq!(reason(below(Scored::Pages, 0.5, true), page("p")), None);
+        assert_eq!(
+            reason(below(Scored::Pages, 0.5, false), page("unknown")),
+            Some("unsafe")
+        );
+        assert_eq!(reason(below(Scored::Pictures, 0.05, false), page("p")), None);
+        let keeps = |url: &str, keep_unknown| {
+            let filters = Filters::new(&[below(Scored::Pictures, 0.5, keep_unknown)]).unwrap();
+            assert!(filters.look_at_pictures());
+            let picture = PagePicture {
+                url: url.into(),
+                ..PagePicture::default()
+            };
+            matches!(
+                PictureFilters(&filters).process(("p".into(), picture)).unwrap(),
+                Outcome::Keep(_)
+            )
         };
-        let urls: Vec<&str> = kept.pictures.iter().map(|picture| picture.url.as_str()).collect();
-        assert_eq!(urls, ["a", "c"]);
+        assert!(keeps("a", false) && !keeps("b", true) && keeps("c", true) && !keeps("c", false));
     }
 }

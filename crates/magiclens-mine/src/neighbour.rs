@@ -28,6 +28,8 @@ pub struct NeighbourConfig {
     pub hard_negatives: usize,
     /// Pictures a cluster should have; the work of a cluster grows with its square.
     pub cluster_size: usize,
+    /// Pictures that a cluster may hold in memory, some kilobytes each; further ones are left out of it and counted.
+    pub max_cluster_size: usize,
     /// Clusters that a picture joins, nearest first, so that neighbours across a border meet.
     pub clusters_per_picture: usize,
 }
@@ -65,6 +67,7 @@ impl Default for NeighbourConfig {
             targets_per_picture: 2,
             hard_negatives: 4,
             cluster_size: 20_000,
+            max_cluster_size: 100_000,
             clusters_per_picture: 2,
         }
     }
@@ -171,6 +174,7 @@ mod tests {
             figure: None,
             position: 0,
             licence: String::new(),
+            opt_outs: Vec::new(),
             metadata: Metadata::default(),
         };
         Member {

@@ -151,6 +151,9 @@ pub struct Described {
     pub position: u32,
     /// The licence that its page states; empty if none.
     pub licence: String,
+    /// The wishes of its page's publisher that the run does not act on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub opt_outs: Vec<String>,
     /// What is known in words.
     pub metadata: Metadata,
 }

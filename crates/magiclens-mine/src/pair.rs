@@ -167,6 +167,7 @@ mod tests {
             figure,
             position: u32::from(n),
             licence: String::new(),
+            opt_outs: Vec::new(),
             metadata: Metadata::default(),
         };
         Scored {

@@ -25,6 +25,7 @@ use crate::store::Store;
 /// The versions of the stages; one is raised when its decisions change, and stands with every triplet.
 pub const STAGES: &[(&str, u32)] = &[
     ("html", 1),
+    ("filter", 1),
     ("clean", 1),
     ("metadata", 1),
     ("duplicate", 1),
@@ -125,6 +126,8 @@ pub struct Tools {
 }
 
 const MANIFEST: &str = "run.json";
+/// The weights that a run was begun with.
+const MODELS: &str = "models.json";
 
 impl Run {
     /// Begins a run at `address` over `inputs`, or goes on with the run that is there.
@@ -140,8 +143,9 @@ impl Run {
         let store = Store::open(address)?;
         let bytes = serde_json::to_vec_pretty(&manifest)?;
         if store.create_exclusive(MANIFEST, &bytes)? {
-            store.write("config.toml", toml::to_string(config)?.as_bytes())?;
-            return Ok(Self { store, manifest });
+            let run = Self { store, manifest };
+            run.write_config()?;
+            return Ok(run);
         }
         let run = Self::open(address)?;
         ensure!(
@@ -155,7 +159,47 @@ impl Run {
             run.manifest.entries.len(),
             manifest.entries.len()
         );
+        run.write_config()?;
         Ok(run)
+    }
+
+    /// The configuration for people to read; the manifest is what counts.
+    fn write_config(&self) -> anyhow::Result<()> {
+        let text = toml::to_string(self.config())?;
+        if !self.store.exists("config.toml")? {
+            self.store.write("config.toml", text.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Fixes the weights of the run's encoders when it begins to use them.
+    ///
+    /// # Errors
+    /// A run that was begun with other weights: their vectors do not compare.
+    pub(crate) fn fix_models(&self, models: &[String]) -> anyhow::Result<()> {
+        if self
+            .store
+            .create_exclusive(MODELS, &serde_json::to_vec_pretty(models)?)?
+        {
+            return Ok(());
+        }
+        let begun = self.models()?;
+        ensure!(
+            begun == models,
+            "the run was begun with the weights {begun:?}, not {models:?}\nhint: name those weights with `--model`, or begin a new run"
+        );
+        Ok(())
+    }
+
+    /// Names and digests of the encoders' weights; none before the first pages are done.
+    ///
+    /// # Errors
+    /// A place that cannot be read.
+    pub fn models(&self) -> anyhow::Result<Vec<String>> {
+        if !self.store.exists(MODELS)? {
+            return Ok(Vec::new());
+        }
+        Ok(serde_json::from_slice(&self.store.read(MODELS)?)?)
     }
 
     /// Opens a run that was begun.

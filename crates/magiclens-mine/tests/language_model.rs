@@ -49,6 +49,7 @@ fn described(alt: &str) -> Described {
         figure: None,
         position: 0,
         licence: String::new(),
+        opt_outs: Vec::new(),
         metadata: Metadata {
             alt: alt.to_owned(),
             page_title: "Castles".to_owned(),

@@ -14,6 +14,7 @@ fn described(number: u8, caption: &str) -> Described {
         figure: None,
         position: number.into(),
         licence: String::new(),
+        opt_outs: Vec::new(),
         metadata: Metadata {
             caption: caption.to_owned(),
             ..Metadata::default()

@@ -104,6 +104,8 @@ impl Statements {
                 "noimageindex" => self.opt_outs.insert("noimageindex"),
                 "noai" => self.opt_outs.insert("noai"),
                 "noimageai" => self.opt_outs.insert("noimageai"),
+                // The archive reader hands the `TDM-Reservation` header on as a tag.
+                "tdm-reservation" => self.opt_outs.insert("tdm-reservation"),
                 _ => continue,
             };
         }

@@ -43,6 +43,11 @@ impl<'a> Message<'a> {
                 message.content_type = field.text();
             } else if field.is("X-Robots-Tag") {
                 message.robots_tags.push(field.text());
+            } else if field.is("TDM-Reservation") {
+                // The W3C group's protocol for text and data mining; "1" reserves the rights.
+                if field.text().trim() == "1" {
+                    message.robots_tags.push("tdm-reservation".to_owned());
+                }
             } else if field.is("Content-Encoding") {
                 message.encodings.extend(Encoding::parse_list(&field.text())?);
             } else if field.is("Transfer-Encoding") {
@@ -85,11 +90,11 @@ mod tests {
 
     #[test]
     fn the_headers_that_matter_are_read() {
-        let block = b"HTTP/1.1 200 OK\r\ncontent-type: text/html;\r\n charset=x\r\nX-Robots-Tag: noai\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\nx-robots-tag: noimageindex\r\n\r\nbody\r\n\r\nmore";
+        let block = b"HTTP/1.1 200 OK\r\ncontent-type: text/html;\r\n charset=x\r\nX-Robots-Tag: noai\r\nTDM-Reservation: 1\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\nx-robots-tag: noimageindex\r\n\r\nbody\r\n\r\nmore";
         let message = Message::parse(block, 1000).unwrap();
         assert_eq!(message.status, 200);
         assert_eq!(message.content_type, "text/html; charset=x");
-        assert_eq!(message.robots_tags, ["noai", "noimageindex"]);
+        assert_eq!(message.robots_tags, ["noai", "tdm-reservation", "noimageindex"]);
         assert_eq!(message.encodings, [Encoding::Gzip, Encoding::Chunked]);
         assert_eq!(message.body, b"body\r\n\r\nmore");
     }

@@ -19,6 +19,7 @@ pub(super) fn described(number: usize, host: &str) -> Described {
         figure: None,
         position: number as u32,
         licence: String::new(),
+        opt_outs: Vec::new(),
         metadata: Metadata {
             alt: format!("Picture {number}"),
             heading: "Filters".to_owned(),

@@ -8,6 +8,7 @@ use magiclens_data::{ImageId, read_picture_shard};
 use super::{Gathering, MiningReport, ReportConfig, RunFacts, StageUnit, StepReport, Thumbnails};
 use crate::collect::describe_each;
 use crate::config::MineConfig;
+use crate::filter::FilterConfig;
 use crate::run::{Run, Step, TaskCost, TaskCounts, table_name};
 use crate::steps::folder;
 
@@ -127,6 +128,7 @@ fn pipeline(step: Step) -> &'static [(&'static str, &'static str)] {
             ("parse", "pages"),
             ("opt-out", "pages"),
             ("filter", "pages"),
+            ("filter pictures", "pictures on pages"),
             ("clean markup", "pictures on pages"),
             ("page limit", "pictures on pages"),
             ("find", "pictures on pages"),
@@ -143,7 +145,7 @@ fn pipeline(step: Step) -> &'static [(&'static str, &'static str)] {
             ("pair", "pairs"),
             ("choose", "pairs"),
         ],
-        Step::Neighbours => &[("neighbours", "directed pairs")],
+        Step::Neighbours => &[("cluster", "pictures in clusters"), ("neighbours", "directed pairs")],
         Step::Triplets => &[
             ("neighbour pairs", "directed pairs"),
             ("instruct by model", "directed pairs"),
@@ -159,6 +161,7 @@ fn has_stage(stage: &str, config: &MineConfig) -> bool {
         "caption" => config.caption.is_some(),
         "instruct by model" => config.instruct.asks_model(),
         "neighbour pairs" => config.neighbour.enabled,
+        "filter pictures" => config.filter.iter().any(FilterConfig::is_of_pictures),
         _ => true,
     }
 }

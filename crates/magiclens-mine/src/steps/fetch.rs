@@ -161,29 +161,29 @@ pub(crate) fn add_fetched(work: &mut Work<'_>, files: &mut Files) -> anyhow::Res
 /// # Errors
 /// A place that cannot be read or written.
 pub(crate) fn retry(run: &Run) -> anyhow::Result<usize> {
-    let mut tasks = 0;
+    let mut again = Vec::new();
     for task in 0..run.entries().len() {
         let name = table_name(folder::FETCHED, task);
-        if !run.store().exists(&name)? {
-            continue;
-        }
-        let local = run.store().local(&name)?;
-        let mut again = false;
-        for row in rows::read(local.path())? {
-            again |= row?.parse::<Answer>()?.retryable;
-        }
-        if again {
-            run.forget(Task {
-                step: Step::Fetch,
-                task,
-            })?;
-            tasks += 1;
+        if run.store().exists(&name)? {
+            let local = run.store().local(&name)?;
+            for row in rows::read(local.path())? {
+                if row?.parse::<Answer>()?.retryable {
+                    again.push(Task {
+                        step: Step::Fetch,
+                        task,
+                    });
+                    break;
+                }
+            }
         }
     }
-    if tasks > 0 {
-        for plan in run.steps()?.into_iter().filter(|plan| plan.step != Step::Fetch).rev() {
-            (0..plan.tasks).try_for_each(|task| run.forget(Task { step: plan.step, task }))?;
-        }
+    if again.is_empty() {
+        return Ok(0);
     }
-    Ok(tasks)
+    // What depends on it goes first: a run that is killed here does too much again, not too little.
+    for plan in run.steps()?.into_iter().filter(|plan| plan.step != Step::Fetch).rev() {
+        (0..plan.tasks).try_for_each(|task| run.forget(Task { step: plan.step, task }))?;
+    }
+    again.iter().try_for_each(|task| run.forget(*task))?;
+    Ok(again.len())
 }

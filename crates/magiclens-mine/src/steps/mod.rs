@@ -23,8 +23,6 @@ pub(crate) struct Group {
     pub(crate) url: String,
     /// Its title.
     pub(crate) title: String,
-    /// The wishes of its publisher that the run does not act on.
-    pub(crate) opt_outs: Vec<String>,
     /// Its pictures, in their order.
     pub(crate) pictures: Vec<Described>,
     /// Widths of the vectors.

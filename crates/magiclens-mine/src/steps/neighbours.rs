@@ -6,6 +6,7 @@ use crate::encoder::unpack;
 use crate::neighbour::{Member, neighbour_pairs};
 use crate::rows::{self, Row, Shuffle};
 use crate::run::{Work, table_name};
+use crate::stage::DropReason;
 use crate::steps::{centers, folder};
 
 pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
@@ -18,6 +19,11 @@ pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
         let local = work.run.store().local(&table_name(folder::MEMBERS, shard))?;
         for row in rows::received(local.path(), work.task)? {
             let row = row?;
+            // Clusters differ in size; what does not fit is counted, not held.
+            if members.len() >= config.max_cluster_size {
+                work.tally.drop("cluster", DropReason("cluster has more pictures"));
+                continue;
+            }
             let (vectors, _) = unpack(&row.bytes, &widths)?;
             members.push(Member {
                 described: row.parse()?,
@@ -25,7 +31,7 @@ pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
             });
         }
     }
-    work.count("members", members.len() as u64);
+    work.tally.keep("cluster", members.len() as u64);
     let mut shuffle = Shuffle::default();
     let mut pairs = 0;
     for pair in neighbour_pairs(&members, work.task / clusters, config) {

@@ -36,7 +36,7 @@ pub(crate) fn run(work: &mut Work<'_>, tools: &mut Tools) -> anyhow::Result<()> 
     let mut files = Files::of_entry(work, &local)?;
     fetch::add_fetched(work, &mut files)?;
     tools.filters(config)?;
-    tools.encoders(config)?;
+    work.run.fix_models(&tools.encoders(config)?.models())?;
     tools.captioner(config)?;
     let picture_file = work.run.store().create(&table_name(folder::PICTURES, work.task))?;
     let mut shard = Some(PictureShard::begin(
@@ -282,6 +282,7 @@ fn publish_group(
             figure: page.pictures[at].figure,
             position: u32::try_from(at)?,
             licence: page.licence.clone(),
+            opt_outs: page.opt_outs.clone(),
             metadata,
         };
         widths = vectors.iter().map(Vec::len).collect();
@@ -311,7 +312,6 @@ fn publish_group(
         page: page_id.clone(),
         url: page.url.clone(),
         title: page.title.clone(),
-        opt_outs: page.opt_outs.clone(),
         pictures: group,
         widths,
     };

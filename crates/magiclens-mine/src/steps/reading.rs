@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::clean::Markup;
 use crate::fetch;
-use crate::filter::Filters;
+use crate::filter::{Filters, PictureFilters};
 use crate::html;
 use crate::input::{self, Folder, InputKind, Record, Wanted};
 use crate::page::{Page, PagePicture, RawPage, RawPicture};
@@ -108,18 +108,24 @@ fn give_chunk(
     let pages = work.tally.run(&Parse(&config.html), chunk.raw);
     let pages = work.tally.run(&OptOut(&config.group.opt_outs), pages);
     let pages = work.tally.run(filters, pages);
-    let pages = pages.into_iter().map(|page| clean_markup(work, page)).collect();
+    let pages = pages
+        .into_iter()
+        .map(|page| clean_markup(work, filters, page))
+        .collect();
     give(work, pages)
 }
 
 /// The page with the pictures that its markup does not betray, at most as many as a page may have.
-fn clean_markup(work: &mut Work<'_>, mut page: Page) -> Page {
+fn clean_markup(work: &mut Work<'_>, filters: &Filters, mut page: Page) -> Page {
     let config = work.run.config();
-    let candidates: Vec<(String, PagePicture)> = page
+    let mut candidates: Vec<(String, PagePicture)> = page
         .pictures
         .drain(..)
         .map(|picture| (page.url.clone(), picture))
         .collect();
+    if filters.look_at_pictures() {
+        candidates = work.tally.run(&PictureFilters(filters), candidates);
+    }
     let kept = work.tally.run(&Markup(&config.clean), candidates);
     for (at, (_, picture)) in kept.into_iter().enumerate() {
         if at < config.group.max_pictures {
@@ -240,7 +246,9 @@ impl Files {
                 Self::Folder(_, spill) => spill.get(url)?,
             };
             if let Some(found) = found {
-                let wish = fetch::opt_out(found.robots_tags.iter().map(String::as_str), PRODUCT);
+                let reserved = found.robots_tags.iter().any(|tag| tag == "tdm-reservation");
+                let asked = fetch::opt_out(found.robots_tags.iter().map(String::as_str), PRODUCT);
+                let wish = asked.or(reserved.then_some("tdm-reservation"));
                 let wish = wish.map(|wish| if wish == "none" { "noindex" } else { wish });
                 if wish.is_some_and(|wish| config.group.opt_outs.iter().any(|heeded| heeded == wish)) {
                     return Ok(Err(DropReason("publisher opted out")));

@@ -1,6 +1,6 @@
 //! Step `triplets`: pairs of a shard, from its pages and from the corpus, to instructions, through the gates, to triplets.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
 use anyhow::anyhow;
@@ -13,14 +13,13 @@ use crate::page::{Described, ImagePair, Instruction, Origin};
 use crate::rows;
 use crate::run::{Run, STAGES, Tools, Work, table_name};
 use crate::stage::DropReason;
-use crate::steps::{Group, centers, folder};
+use crate::steps::{centers, folder};
 
 pub(crate) fn run(work: &mut Work<'_>, tools: &mut Tools) -> anyhow::Result<()> {
     let config = work.run.config();
     let context = Context {
         gate: Gate::new(config.gate.clone()),
-        models: encoder_names(work.run),
-        opt_outs: opt_outs(work)?,
+        models: model_names(work.run)?,
     };
     let mut triplets = Triplets::default();
     let mut seen = HashSet::new();
@@ -69,32 +68,16 @@ fn neighbour_files(run: &Run) -> anyhow::Result<Vec<String>> {
 struct Context {
     gate: Gate,
     models: Vec<String>,
-    /// The wishes of pages that the run keeps all the same, by page address.
-    opt_outs: HashMap<String, Vec<String>>,
 }
 
-fn encoder_names(run: &Run) -> Vec<String> {
-    let named = |encoder: &crate::encoder::EncoderConfig| {
-        let file = encoder
-            .checkpoint
-            .as_ref()
-            .and_then(|path| path.file_stem())
-            .map(|stem| stem.to_string_lossy().into_owned());
-        format!("encoder:{}@{}", encoder.name, file.as_deref().unwrap_or("default"))
-    };
-    run.config().encoder.iter().map(named).collect()
-}
-
-fn opt_outs(work: &Work<'_>) -> anyhow::Result<HashMap<String, Vec<String>>> {
-    let local = work.run.store().local(&table_name(folder::PAGES, work.task))?;
-    let mut found = HashMap::new();
-    for row in rows::read(local.path())? {
-        let group: Group = row?.parse()?;
-        if !group.opt_outs.is_empty() {
-            found.insert(group.url, group.opt_outs);
-        }
-    }
-    Ok(found)
+/// The encoders with the digests of their weights, and the model that described the pictures.
+fn model_names(run: &Run) -> anyhow::Result<Vec<String>> {
+    let captioner = run
+        .config()
+        .caption
+        .iter()
+        .map(|caption| format!("caption:{}", caption.model.model));
+    Ok(run.models()?.into_iter().chain(captioner).collect())
 }
 
 /// Instructions for a chunk of pairs, through the gates.
@@ -198,11 +181,10 @@ impl Triplets {
         if !triplet.targets.contains(&pair.target.picture) {
             triplet.targets.push(pair.target.picture);
         }
-        let address = |described: &Described| (described.picture, address(described, context));
-        triplet
-            .provenance
-            .urls
-            .extend([address(&pair.query), address(&pair.target)]);
+        let urls = &mut triplet.provenance.urls;
+        for described in [&pair.query, &pair.target].into_iter().chain(&pair.hard_negatives) {
+            urls.entry(described.picture).or_insert_with(|| address(described));
+        }
         for negative in &pair.hard_negatives {
             if !triplet.hard_negatives.contains(&negative.picture) {
                 triplet.hard_negatives.push(negative.picture);
@@ -272,11 +254,11 @@ fn begin(pair: &ImagePair, instruction: &Instruction, context: &Context) -> Trip
     }
 }
 
-fn address(described: &Described, context: &Context) -> PictureAddress {
+fn address(described: &Described) -> PictureAddress {
     PictureAddress {
         url: described.url.clone(),
         page: described.page_url.clone(),
         licence: described.licence.clone(),
-        opt_outs: context.opt_outs.get(&described.page_url).cloned().unwrap_or_default(),
+        opt_outs: described.opt_outs.clone(),
     }
 }

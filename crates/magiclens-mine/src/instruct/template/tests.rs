@@ -19,6 +19,7 @@ fn described(number: u8, caption: &str) -> Described {
         figure: None,
         position: number.into(),
         licence: String::new(),
+        opt_outs: Vec::new(),
         metadata: Metadata {
             caption: caption.to_owned(),
             heading: "Old mills".to_owned(),
