@@ -54,10 +54,15 @@ pub(crate) fn run(work: &mut Work<'_>, tools: &mut Tools) -> anyhow::Result<()> 
         };
         // Borrowed apart: the filters are used by the reader, the rest by what it gives.
         let filters = crate::filter::Filters::new(&config.filter)?;
+        let mut seen = HashSet::new();
         each_chunk(work, &local, &filters, &mut |work, pages| {
             let mut waiting = Vec::new();
             let mut pictures = 0;
             for page in pages {
+                if !seen.insert(duplicate::hash(&page.url)) {
+                    work.tally.drop("group", DropReason("crawled again"));
+                    continue;
+                }
                 let found = find_files(work, &mut files, &page)?;
                 pictures += found.len();
                 waiting.push((page, found));
