@@ -265,6 +265,16 @@ fn encode_all(
     Ok(vectors)
 }
 
+/// Folders of saved pages have addresses of their own: `file:///index.html` of one is another page than that of the next.
+fn page_id(work: &Work<'_>, url: &str) -> String {
+    let entries = work.run.entries();
+    let root = &entries[work.task].root;
+    // The first shard of the folder, not its path, so that a folder may be moved.
+    let folder = entries.iter().position(|entry| root.is_some() && entry.root == *root);
+    let name = folder.map_or_else(|| url.to_owned(), |folder| format!("{folder} {url}"));
+    format!("{:016x}", duplicate::hash(&name))
+}
+
 fn publish_group(
     work: &mut Work<'_>,
     page: &Page,
@@ -273,7 +283,7 @@ fn publish_group(
     published: &mut Published<'_>,
 ) -> anyhow::Result<()> {
     let config = work.run.config();
-    let page_id = format!("{:016x}", duplicate::hash(&page.url));
+    let page_id = page_id(work, &page.url);
     let (mut group, mut bytes, mut prints, mut widths) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for ((at, picture), (metadata, vectors)) in pictures.into_iter().zip(described) {
         let (width, height) = picture.shown;
