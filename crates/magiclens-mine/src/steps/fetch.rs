@@ -161,7 +161,7 @@ pub(crate) fn add_fetched(work: &mut Work<'_>, files: &mut Files) -> anyhow::Res
 /// # Errors
 /// A place that cannot be read or written.
 pub(crate) fn retry(run: &Run) -> anyhow::Result<usize> {
-    let mut tasks = 0;
+    let mut tasks = Vec::new();
     for task in 0..run.entries().len() {
         let name = table_name(folder::FETCHED, task);
         if !run.store().exists(&name)? {
@@ -173,17 +173,20 @@ pub(crate) fn retry(run: &Run) -> anyhow::Result<usize> {
             again |= row?.parse::<Answer>()?.retryable;
         }
         if again {
-            run.forget(Task {
-                step: Step::Fetch,
-                task,
-            })?;
-            tasks += 1;
+            tasks.push(task);
         }
     }
-    if tasks > 0 {
+    // The last steps first: cut off in between, no step is done that needs one which is not.
+    if !tasks.is_empty() {
         for plan in run.steps()?.into_iter().filter(|plan| plan.step != Step::Fetch).rev() {
             (0..plan.tasks).try_for_each(|task| run.forget(Task { step: plan.step, task }))?;
         }
     }
-    Ok(tasks)
+    for &task in &tasks {
+        run.forget(Task {
+            step: Step::Fetch,
+            task,
+        })?;
+    }
+    Ok(tasks.len())
 }
