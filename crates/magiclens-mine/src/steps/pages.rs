@@ -57,7 +57,7 @@ pub(crate) fn run(work: &mut Work<'_>, tools: &mut Tools) -> anyhow::Result<()> 
         let mut seen = HashSet::new();
         each_chunk(work, &local, &filters, &mut |work, pages| {
             let mut waiting = Vec::new();
-            let mut pictures = 0;
+            let (mut pictures, mut bytes) = (0, 0);
             for page in pages {
                 if !seen.insert(duplicate::hash(&page.url)) {
                     work.tally.drop("group", DropReason("crawled again"));
@@ -65,10 +65,11 @@ pub(crate) fn run(work: &mut Work<'_>, tools: &mut Tools) -> anyhow::Result<()> 
                 }
                 let found = find_files(work, &mut files, &page)?;
                 pictures += found.len();
+                bytes += found.iter().map(|(_, file)| file.bytes.len()).sum::<usize>();
                 waiting.push((page, found));
-                if pictures >= config.group.chunk_pictures {
+                if pictures >= config.group.chunk_pictures || bytes >= config.group.chunk_bytes {
                     finish_pages(work, tools, std::mem::take(&mut waiting), &mut published)?;
-                    pictures = 0;
+                    (pictures, bytes) = (0, 0);
                 }
             }
             finish_pages(work, tools, waiting, &mut published)
@@ -107,7 +108,7 @@ fn find_files(work: &mut Work<'_>, files: &mut Files, page: &Page) -> anyhow::Re
 fn finish_pages(
     work: &mut Work<'_>,
     tools: &mut Tools,
-    pages: Vec<(Page, Vec<(usize, RawPicture)>)>,
+    mut pages: Vec<(Page, Vec<(usize, RawPicture)>)>,
     published: &mut Published<'_>,
 ) -> anyhow::Result<()> {
     let config = work.run.config();
@@ -116,8 +117,8 @@ fn finish_pages(
         side: config.group.embed_side_px,
     };
     let mut items = Vec::new();
-    for (page, (_, found)) in pages.iter().enumerate() {
-        items.extend(found.iter().map(|(at, file)| (page, *at, file.clone())));
+    for (page, (_, found)) in pages.iter_mut().enumerate() {
+        items.extend(found.drain(..).map(|(at, file)| (page, at, file)));
     }
     let decoded = work.tally.run(&decode, items);
     let mut groups: Vec<(&Page, Vec<(usize, Decoded)>)> = pages.iter().map(|(page, _)| (page, Vec::new())).collect();
