@@ -181,6 +181,9 @@ impl MineConfig {
             "`group.min_pictures` is {}, but a pair needs 2",
             self.group.min_pictures
         );
+        if self.fetch.allowed {
+            self.fetch.check()?;
+        }
         if self.instruct.asks_model() && self.writer.is_none() {
             bail!(
                 "`instruct.writers` asks a model, but there is no `[writer.model]`\nhint: see docs/language-models.md for recipes"
