@@ -10,7 +10,7 @@ use crate::page::RawPicture;
 use crate::rows::{self, Row};
 use crate::run::{Run, Step, Task, Tools, Work, table_name};
 use crate::steps::folder;
-use crate::steps::reading::{Files, LocalEntry, each_chunk};
+use crate::steps::reading::{Files, LocalEntry, OPTED_OUT, each_chunk};
 
 /// What became of an address. The row's bytes are the file, if it came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,7 +70,9 @@ fn missing(work: &mut Work<'_>, filters: &Filters) -> anyhow::Result<BTreeSet<St
             .filter(|page| page.pictures.len() >= config.group.min_pictures)
         {
             for picture in &page.pictures {
-                if missing.len() < limit && files.find(picture, config)?.is_err() && picture.url.starts_with("http") {
+                // Who opted out in the archive is not asked again.
+                let is_missing = files.find(picture, config)?.is_err_and(|reason| reason != OPTED_OUT);
+                if missing.len() < limit && is_missing && picture.url.starts_with("http") {
                     missing.insert(picture.url.clone());
                 }
             }
