@@ -243,9 +243,12 @@ impl Files {
                 Self::Folder(_, spill) => spill.get(url)?,
             };
             if let Some(found) = found {
-                let wish = fetch::opt_out(found.robots_tags.iter().map(String::as_str), PRODUCT);
-                let wish = wish.map(|wish| if wish == "none" { "noindex" } else { wish });
-                if wish.is_some_and(|wish| config.group.opt_outs.iter().any(|heeded| heeded == wish)) {
+                let is_heeded = |wish: &str| {
+                    let wish = if wish == "none" { "noindex" } else { wish };
+                    config.group.opt_outs.iter().any(|heeded| heeded == wish)
+                };
+                let wishes = fetch::opt_outs(found.robots_tags.iter().map(String::as_str), PRODUCT);
+                if wishes.into_iter().any(is_heeded) {
                     return Ok(Err(OPTED_OUT));
                 }
                 return Ok(Ok(found));
