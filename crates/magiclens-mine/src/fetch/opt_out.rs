@@ -3,8 +3,8 @@
 use super::robots::match_len;
 
 /// What in `X-Robots-Tag` forbids to index a picture or to learn from it. The first two and `none` are Google's, the
-/// others those of DeviantArt's, which img2dataset honours too.
-const DIRECTIVES: [&str; 5] = ["noindex", "noimageindex", "none", "noai", "noimageai"];
+/// next two DeviantArt's, which img2dataset honours too. The last stands for the header `TDM-Reservation: 1`.
+const DIRECTIVES: [&str; 6] = ["noindex", "noimageindex", "none", "noai", "noimageai", "tdm-reservation"];
 
 /// Directives with a value of their own, whose colon follows no name of a crawler.
 const WITH_VALUE: [&str; 4] = [

@@ -104,6 +104,7 @@ impl Statements {
                 "noimageindex" => self.opt_outs.insert("noimageindex"),
                 "noai" => self.opt_outs.insert("noai"),
                 "noimageai" => self.opt_outs.insert("noimageai"),
+                "tdm-reservation" => self.opt_outs.insert("tdm-reservation"),
                 _ => continue,
             };
         }

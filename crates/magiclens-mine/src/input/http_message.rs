@@ -43,6 +43,9 @@ impl<'a> Message<'a> {
                 message.content_type = field.text();
             } else if field.is("X-Robots-Tag") {
                 message.robots_tags.push(field.text());
+            } else if field.is("TDM-Reservation") && field.text().trim() == "1" {
+                // A wish like the others, though in a header of its own.
+                message.robots_tags.push("tdm-reservation".to_owned());
             } else if field.is("Content-Encoding") {
                 message.encodings.extend(Encoding::parse_list(&field.text())?);
             } else if field.is("Transfer-Encoding") {
