@@ -4,7 +4,14 @@ use super::robots::match_len;
 
 /// What in `X-Robots-Tag` forbids to index a picture or to learn from it. The first two and `none` are Google's, the
 /// next two DeviantArt's, which img2dataset honours too. The last stands for the header `TDM-Reservation: 1`.
-const DIRECTIVES: [&str; 6] = ["noindex", "noimageindex", "none", "noai", "noimageai", "tdm-reservation"];
+const DIRECTIVES: [&str; 6] = [
+    "noindex",
+    "noimageindex",
+    "none",
+    "noai",
+    "noimageai",
+    "tdm-reservation",
+];
 
 /// Directives with a value of their own, whose colon follows no name of a crawler.
 const WITH_VALUE: [&str; 4] = [
