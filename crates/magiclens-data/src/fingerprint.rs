@@ -144,40 +144,49 @@ fn difference_hash(grey: &[u8]) -> [u64; 4] {
     bits
 }
 
-/// Miniatures of 16 rows and so many columns each: every cell is the mean of the pixels in it. All of them share the sums of the
-/// rows, which are the work.
+/// Miniatures of 16 rows and so many columns each: every cell is the mean of its area, pixels on its border counting in part, so that
+/// a rescaled copy has the same. All of them share the sums of the rows, which are the work.
 fn miniatures<const N: usize>(picture: &RgbImage, columns: [usize; N]) -> [Vec<u8>; N] {
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     if width == 0 || height == 0 {
         return columns.map(|columns| vec![0; columns * SIDE as usize * 3]);
     }
-    let area = |cell: usize, cells: usize, length: usize| {
-        let start = cell * length / cells;
-        start..((cell + 1) * length / cells).max(start + 1)
-    };
-    let mut small = columns.map(|columns| Vec::with_capacity(columns * SIDE as usize * 3));
+    let columns = columns.map(|columns| areas(columns, width));
+    let mut small = [(); N].map(|()| Vec::new());
     let mut sums = vec![0_u32; width * 3];
-    for y in 0..SIDE as usize {
-        let rows = area(y, SIDE as usize, height);
+    for (top, weights) in areas(SIDE as usize, height) {
         sums.fill(0);
-        for row in picture.as_raw()[rows.start * width * 3..rows.end * width * 3].chunks_exact(width * 3) {
+        let rows = picture.as_raw()[top * width * 3..].chunks_exact(width * 3);
+        for (row, weight) in rows.zip(&weights) {
             for (sum, sample) in sums.iter_mut().zip(row) {
-                *sum = sum.wrapping_add(u32::from(*sample));
+                *sum = sum.wrapping_add(weight * u32::from(*sample));
             }
         }
-        for (small, columns) in small.iter_mut().zip(columns) {
-            for x in 0..columns {
-                let cell = area(x, columns, width);
-                let count = (cell.len() * rows.len()) as u64;
+        let row_weight: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
+        for (small, columns) in small.iter_mut().zip(&columns) {
+            for (left, weights) in columns {
                 let mut total = [0_u64; 3];
-                for sum in sums[cell.start * 3..cell.end * 3].chunks_exact(3) {
-                    total = [0, 1, 2].map(|channel| total[channel] + u64::from(sum[channel]));
+                for (sum, weight) in sums[left * 3..].chunks_exact(3).zip(weights) {
+                    total = [0, 1, 2].map(|channel| total[channel] + u64::from(*weight) * u64::from(sum[channel]));
                 }
-                small.extend(total.map(|total| ((total + count / 2) / count) as u8));
+                let weight = row_weight * weights.iter().map(|&weight| u64::from(weight)).sum::<u64>();
+                small.extend(total.map(|total| ((total + weight / 2) / weight) as u8));
             }
         }
     }
     small
+}
+
+/// Cuts a length into equal cells: for each the first pixel, and how much of it and the following ones lies inside, in 256ths.
+fn areas(cells: usize, length: usize) -> Vec<(usize, Vec<u32>)> {
+    const WHOLE: usize = 256;
+    let area = |cell: usize| {
+        let (start, end) = (cell * length * WHOLE / cells, (cell + 1) * length * WHOLE / cells);
+        let inside = |pixel: usize| (end.min((pixel + 1) * WHOLE) - start.max(pixel * WHOLE)) as u32;
+        let first = start / WHOLE;
+        (first, (first..end.div_ceil(WHOLE)).map(inside).collect())
+    };
+    (0..cells).map(area).collect()
 }
 
 /// Luma with the weights of Rec. 601, as Pillow's `convert("L")`.

@@ -12,7 +12,7 @@ use magiclens_data::{
 
 use crate::page::Described;
 use crate::rows;
-use crate::run::{Run, Step, table_name};
+use crate::run::{Run, Step, Task, table_name};
 use crate::steps::{Group, folder};
 
 /// What was written.
@@ -64,8 +64,13 @@ pub fn all_triplets(run: &Run) -> anyhow::Result<Vec<Triplet>> {
     let mut triplets = Vec::new();
     for shard in 0..run.entries().len() {
         let name = table_name(folder::TRIPLETS, shard);
+        // The file of a run that is to be done again may still be there, but no longer fits its pictures.
+        let task = Task {
+            step: Step::Triplets,
+            task: shard,
+        };
         ensure!(
-            run.store().exists(&name)?,
+            run.is_done(task)?,
             "the run has no triplets of shard {shard} yet\nhint: `magiclens mine run {}` finishes it",
             run.store().address()
         );

@@ -84,7 +84,7 @@ pub struct GroupConfig {
     pub opt_outs: Vec<String>,
     /// Pictures of a shard: bounds the index of what its archive holds.
     pub max_pictures_per_shard: usize,
-    /// Raw pages held at once, in bytes.
+    /// Raw pages held at once, and files of pictures before another page's are read, in bytes.
     pub chunk_bytes: usize,
     /// Pictures decoded and embedded at once. Part of the configuration because sums depend on it.
     pub chunk_pictures: usize,
@@ -181,6 +181,9 @@ impl MineConfig {
             "`group.min_pictures` is {}, but a pair needs 2",
             self.group.min_pictures
         );
+        if self.fetch.allowed {
+            self.fetch.check()?;
+        }
         if self.instruct.asks_model() && self.writer.is_none() {
             bail!(
                 "`instruct.writers` asks a model, but there is no `[writer.model]`\nhint: see docs/language-models.md for recipes"

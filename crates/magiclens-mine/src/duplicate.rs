@@ -143,6 +143,8 @@ pub enum Verdict {
     CopyOf(ImageId, ImageId),
     /// The picture stands on these pages, in order.
     Pages(ImageId, Vec<String>),
+    /// Another shard has the page, too, and keeps it.
+    CrawledAgain(String),
     /// The first page shows nearly the same pictures as the second, which stays.
     Overlaps(String, String),
 }
@@ -286,6 +288,11 @@ fn judge_groups(sightings: &[Sighting], config: &DuplicateConfig, verdicts: &mut
             .iter()
             .find(|other| config.max_overlap < overlap(&other.pictures, &page.pictures))
         {
+            // Within a shard the step `pages` has seen to it.
+            Some(other) if other.page == page.page && other.shard == page.shard => {}
+            Some(other) if other.page == page.page => {
+                verdicts.insert((page.shard, Verdict::CrawledAgain(page.page.clone())));
+            }
             Some(other) => {
                 // Both shards are told: the one that stays must not leave its pairs to the one that goes.
                 for shard in [page.shard, other.shard] {

@@ -96,7 +96,16 @@ pub fn clusters_of(vector: &[f32], centers: &[Vec<f32>], count: usize) -> Vec<us
 /// The pairs of a cluster by the encoder of band `band`, in the order of query and rank. Members of one page are no pairs: the
 /// page makes those.
 pub fn neighbour_pairs(members: &[Member], band: usize, config: &NeighbourConfig) -> Vec<ImagePair> {
-    let pairs: Vec<Vec<ImagePair>> = members
+    // A picture on pages of several shards asks once, from the first page: each shard would write its triplets again.
+    let mut queries: BTreeMap<ImageId, &Member> = BTreeMap::new();
+    for member in members {
+        let query = queries.entry(member.described.picture).or_insert(member);
+        if key(member) < key(query) {
+            *query = member;
+        }
+    }
+    let queries: Vec<&Member> = queries.into_values().collect();
+    let pairs: Vec<Vec<ImagePair>> = queries
         .par_iter()
         .map(|query| pairs_of(query, members, band, config))
         .collect();

@@ -136,9 +136,15 @@ impl Run {
     /// A place that holds a run of another configuration or other inputs; inputs that cannot be read.
     pub fn create(address: &str, config: &MineConfig, inputs: &[PathBuf]) -> anyhow::Result<Self> {
         config.check()?;
+        // Tasks may be done from other folders than this one.
+        let absolute = |input: &PathBuf| match input.to_str() {
+            Some(text) if text.contains("://") => Ok(input.clone()),
+            _ => std::path::absolute(input).with_context(|| format!("input `{}`", input.display())),
+        };
+        let inputs = inputs.iter().map(absolute).collect::<anyhow::Result<Vec<_>>>()?;
         let manifest = Manifest {
             config: config.clone(),
-            entries: input::plan(inputs, &config.input)?,
+            entries: input::plan(&inputs, &config.input)?,
         };
         let store = Store::open(address)?;
         let bytes = serde_json::to_vec_pretty(&manifest)?;

@@ -24,7 +24,7 @@ use reqwest::dns::Resolve;
 use tokio::runtime::Runtime;
 
 pub use config::FetchConfig;
-pub use opt_out::opt_out;
+pub use opt_out::{opt_out, opt_outs};
 pub use reason::{FetchFailure, reasons};
 pub use robots::Robots;
 

@@ -3,8 +3,15 @@
 use super::robots::match_len;
 
 /// What in `X-Robots-Tag` forbids to index a picture or to learn from it. The first two and `none` are Google's, the
-/// others those of DeviantArt's, which img2dataset honours too.
-const DIRECTIVES: [&str; 5] = ["noindex", "noimageindex", "none", "noai", "noimageai"];
+/// next two DeviantArt's, which img2dataset honours too. The last stands for the header `TDM-Reservation: 1`.
+const DIRECTIVES: [&str; 6] = [
+    "noindex",
+    "noimageindex",
+    "none",
+    "noai",
+    "noimageai",
+    "tdm-reservation",
+];
 
 /// Directives with a value of their own, whose colon follows no name of a crawler.
 const WITH_VALUE: [&str; 4] = [
@@ -15,16 +22,23 @@ const WITH_VALUE: [&str; 4] = [
 ];
 
 /// The first directive of these `X-Robots-Tag` values that asks the crawler of this product token to leave a picture.
+pub fn opt_out<'a>(values: impl IntoIterator<Item = &'a str>, product_token: &str) -> Option<&'static str> {
+    opt_outs(values, product_token).into_iter().next()
+}
+
+/// All directives of these `X-Robots-Tag` values that ask the crawler of this product token to leave a picture.
 ///
 /// `noai` speaks to everybody, `otherbot: noai` to another crawler alone; a name holds up to the next name or the
 /// end of its value.
-pub fn opt_out<'a>(values: impl IntoIterator<Item = &'a str>, product_token: &str) -> Option<&'static str> {
+pub fn opt_outs<'a>(values: impl IntoIterator<Item = &'a str>, product_token: &str) -> Vec<&'static str> {
     values
         .into_iter()
-        .find_map(|value| opt_out_of_value(value, product_token))
+        .flat_map(|value| opt_outs_of_value(value, product_token))
+        .collect()
 }
 
-fn opt_out_of_value(value: &str, product_token: &str) -> Option<&'static str> {
+fn opt_outs_of_value(value: &str, product_token: &str) -> Vec<&'static str> {
+    let mut opt_outs = Vec::new();
     let mut is_for_us = true;
     for part in value.split(',') {
         let mut directive = part.trim();
@@ -38,10 +52,10 @@ fn opt_out_of_value(value: &str, product_token: &str) -> Option<&'static str> {
             directive = rest.trim();
         }
         if is_for_us && let Some(found) = DIRECTIVES.iter().find(|known| known.eq_ignore_ascii_case(directive)) {
-            return Some(found);
+            opt_outs.push(*found);
         }
     }
-    None
+    opt_outs
 }
 
 #[cfg(test)]

@@ -103,8 +103,9 @@ pub(super) struct Contents {
 pub(super) fn list(root: &Path) -> Contents {
     let mut contents = Contents::default();
     let walk = WalkDir::new(root).sort_by_file_name().into_iter();
+    let is_left_out = |path: &Path| is_part_of_page(path) || is_run(path);
     for entry in
-        walk.filter_entry(|entry| entry.depth() == 0 || !entry.file_type().is_dir() || !is_part_of_page(entry.path()))
+        walk.filter_entry(|entry| entry.depth() == 0 || !entry.file_type().is_dir() || !is_left_out(entry.path()))
     {
         let entry = match entry {
             Ok(entry) => entry,
@@ -168,6 +169,11 @@ fn is_part_of_page(path: &Path) -> bool {
             .iter()
             .any(|ending| path.with_file_name(format!("{page}.{ending}")).is_file())
     })
+}
+
+/// True if the folder is that of a run, whose tables are no input: a run may lie in the folder that it reads.
+fn is_run(path: &Path) -> bool {
+    ["run.json", "config.toml"].iter().all(|name| path.join(name).is_file())
 }
 
 /// True if the file is a page: by its ending, or by its content where the ending leaves it open.

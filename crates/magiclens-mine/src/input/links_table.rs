@@ -103,10 +103,20 @@ pub(super) fn read(
         rejected: Vec::new(),
     };
     // Parquet is decoded by other people's code over other people's files: a panic costs the rest of this entry only.
+    let mut told = Ok(());
     let read = catch_unwind(AssertUnwindSafe(|| {
-        table.read(rows.start.saturating_sub(1), &mut |row, cells| pages.take(row, &cells))
+        table.read(rows.start.saturating_sub(1), &mut |row, cells| {
+            let goes_on = pages.take(row, &cells);
+            // At once: a page may have any number of rows beyond the limit.
+            for rejected in pages.rejected.drain(..) {
+                if told.is_ok() {
+                    told = each(rejected);
+                }
+            }
+            goes_on && told.is_ok()
+        })
     }));
-    pages.rejected.into_iter().try_for_each(&mut *each)?;
+    told?;
     pages.pages.into_iter().map(Record::Page).try_for_each(&mut *each)?;
     match read {
         Ok(Ok(())) => Ok(()),

@@ -94,7 +94,12 @@ fn settings(run: &Run) -> BTreeMap<String, String> {
         .instruct
         .writers
         .iter()
-        .map(|writer| format!("{writer:?}").to_lowercase())
+        .map(|writer| {
+            serde_json::to_value(writer)
+                .ok()
+                .and_then(|name| Some(name.as_str()?.to_owned()))
+                .unwrap_or_default()
+        })
         .collect();
     let encoders: Vec<&str> = config.encoder.iter().map(|encoder| encoder.name.as_str()).collect();
     let band = |min: f32, max: f32| format!("{min} to {max}");

@@ -1,6 +1,6 @@
 //! Step `fetch`: asks servers for the pictures that pages show and the input lacks. Publishes what came and why the rest did not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use crate::page::RawPicture;
 use crate::rows::{self, Row};
 use crate::run::{Run, Step, Task, Tools, Work, table_name};
 use crate::steps::folder;
-use crate::steps::reading::{Files, LocalEntry, each_chunk};
+use crate::steps::reading::{Files, LocalEntry, OPTED_OUT, each_chunk};
 
 /// What became of an address. The row's bytes are the file, if it came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,30 +28,48 @@ struct Answer {
 
 pub(crate) fn run(work: &mut Work<'_>, tools: &mut Tools) -> anyhow::Result<()> {
     let config = work.run.config();
-    let known = earlier(work)?;
-    let wanted = missing(work, tools.filters(config)?)?;
-    let (old, new): (Vec<String>, Vec<String>) = wanted.into_iter().partition(|url| known.contains_key(url));
+    let mut wanted = missing(work, tools.filters(config)?)?;
     let fetcher = tools.fetcher(config)?;
     work.publish_table(folder::FETCHED, |work, writer| {
-        // What came before stands as it was: only the failed are asked for again.
-        for url in &old {
-            writer.push(known[url].clone())?;
-            count(work, &known[url].parse::<Answer>()?);
-        }
-        let mut failed = None;
-        fetcher.fetch(new, &mut |fetched| {
-            let row = row_of(fetched).and_then(|row| {
-                count(work, &row.parse::<Answer>()?);
-                writer.push(row)
+        // By address, whether its file came. What came before stands as it was: only the failed are asked for again.
+        let mut answered = HashMap::new();
+        earlier(work, &mut |work, row, answer| {
+            count(work, answer);
+            answered.insert(row.key.clone(), answer.reason.is_empty());
+            writer.push(row)
+        })?;
+        loop {
+            // Each picture by its best address that has not failed.
+            wanted.retain_mut(|addresses| {
+                while addresses.front().is_some_and(|url| answered.get(url) == Some(&false)) {
+                    addresses.pop_front();
+                }
+                addresses.front().is_some_and(|url| !answered.contains_key(url))
             });
-            failed = failed.take().or(row.err());
-        });
-        failed.map_or(Ok(()), Err)
+            let now: BTreeSet<String> = wanted
+                .iter()
+                .filter_map(|addresses| addresses.front().cloned())
+                .collect();
+            if now.is_empty() {
+                return Ok(());
+            }
+            let mut failed = None;
+            fetcher.fetch(now.into_iter().collect(), &mut |fetched| {
+                let row = row_of(fetched).and_then(|row| {
+                    let answer: Answer = row.parse()?;
+                    count(work, &answer);
+                    answered.insert(row.key.clone(), answer.reason.is_empty());
+                    writer.push(row)
+                });
+                failed = failed.take().or(row.err());
+            });
+            failed.map_or(Ok(()), Err)?;
+        }
     })
 }
 
-/// The addresses that a page of the shard shows and the shard does not hold, each once, in order.
-fn missing(work: &mut Work<'_>, filters: &Filters) -> anyhow::Result<BTreeSet<String>> {
+/// The pictures that a page of the shard shows and the shard does not hold, each once, in order; of each its addresses, best first.
+fn missing(work: &mut Work<'_>, filters: &Filters) -> anyhow::Result<Vec<VecDeque<String>>> {
     // The stages before are counted by the step `pages`, which runs them again.
     let mut silent = Work {
         run: work.run,
@@ -70,30 +88,40 @@ fn missing(work: &mut Work<'_>, filters: &Filters) -> anyhow::Result<BTreeSet<St
             .filter(|page| page.pictures.len() >= config.group.min_pictures)
         {
             for picture in &page.pictures {
-                if missing.len() < limit && files.find(picture, config)?.is_err() && picture.url.starts_with("http") {
-                    missing.insert(picture.url.clone());
+                // Who opted out in the archive is not asked again.
+                let is_missing = files.find(picture, config)?.is_err_and(|reason| reason != OPTED_OUT);
+                let addresses: VecDeque<String> = std::iter::once(&picture.url)
+                    .chain(&picture.alternatives)
+                    .filter(|url| url.starts_with("http"))
+                    .cloned()
+                    .collect();
+                if missing.len() < limit && is_missing && !addresses.is_empty() {
+                    missing.insert(addresses);
                 }
             }
         }
         Ok(())
     })?;
-    Ok(missing)
+    Ok(missing.into_iter().collect())
 }
 
-/// The rows of an earlier try that are worth keeping: all but the failures that may pass.
-fn earlier(work: &Work<'_>) -> anyhow::Result<BTreeMap<String, Row>> {
+/// What takes the rows of an earlier try.
+type TakeRow<'a> = dyn FnMut(&mut Work<'_>, Row, &Answer) -> anyhow::Result<()> + 'a;
+
+/// Gives the rows of an earlier try that are worth keeping: all but the failures that may pass.
+fn earlier(work: &mut Work<'_>, take: &mut TakeRow) -> anyhow::Result<()> {
     let name = table_name(folder::FETCHED, work.task);
-    let mut known = BTreeMap::new();
     if work.run.store().exists(&name)? {
         let local = work.run.store().local(&name)?;
         for row in rows::read(local.path())? {
             let row = row?;
-            if !row.parse::<Answer>()?.retryable {
-                known.insert(row.key.clone(), row);
+            let answer: Answer = row.parse()?;
+            if !answer.retryable {
+                take(work, row, &answer)?;
             }
         }
     }
-    Ok(known)
+    Ok(())
 }
 
 fn row_of(fetched: Fetched) -> anyhow::Result<Row> {

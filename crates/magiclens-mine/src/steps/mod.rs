@@ -17,7 +17,7 @@ use crate::page::Described;
 /// A page's group of pictures: what the step `pages` publishes. Its row's bytes are the pictures' vectors, each encoder's in turn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Group {
-    /// The page's id: the hash of its address.
+    /// The page's id: the hash of its address, and of its folder if it was saved in one.
     pub(crate) page: String,
     /// Its address.
     pub(crate) url: String,

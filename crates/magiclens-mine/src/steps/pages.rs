@@ -54,16 +54,22 @@ pub(crate) fn run(work: &mut Work<'_>, tools: &mut Tools) -> anyhow::Result<()> 
         };
         // Borrowed apart: the filters are used by the reader, the rest by what it gives.
         let filters = crate::filter::Filters::new(&config.filter)?;
+        let mut seen = HashSet::new();
         each_chunk(work, &local, &filters, &mut |work, pages| {
             let mut waiting = Vec::new();
-            let mut pictures = 0;
+            let (mut pictures, mut bytes) = (0, 0);
             for page in pages {
+                if !seen.insert(duplicate::hash(&page.url)) {
+                    work.tally.drop("group", DropReason("crawled again"));
+                    continue;
+                }
                 let found = find_files(work, &mut files, &page)?;
                 pictures += found.len();
+                bytes += found.iter().map(|(_, file)| file.bytes.len()).sum::<usize>();
                 waiting.push((page, found));
-                if pictures >= config.group.chunk_pictures {
+                if pictures >= config.group.chunk_pictures || bytes >= config.group.chunk_bytes {
                     finish_pages(work, tools, std::mem::take(&mut waiting), &mut published)?;
-                    pictures = 0;
+                    (pictures, bytes) = (0, 0);
                 }
             }
             finish_pages(work, tools, waiting, &mut published)
@@ -102,7 +108,7 @@ fn find_files(work: &mut Work<'_>, files: &mut Files, page: &Page) -> anyhow::Re
 fn finish_pages(
     work: &mut Work<'_>,
     tools: &mut Tools,
-    pages: Vec<(Page, Vec<(usize, RawPicture)>)>,
+    mut pages: Vec<(Page, Vec<(usize, RawPicture)>)>,
     published: &mut Published<'_>,
 ) -> anyhow::Result<()> {
     let config = work.run.config();
@@ -111,8 +117,8 @@ fn finish_pages(
         side: config.group.embed_side_px,
     };
     let mut items = Vec::new();
-    for (page, (_, found)) in pages.iter().enumerate() {
-        items.extend(found.iter().map(|(at, file)| (page, *at, file.clone())));
+    for (page, (_, found)) in pages.iter_mut().enumerate() {
+        items.extend(found.drain(..).map(|(at, file)| (page, at, file)));
     }
     let decoded = work.tally.run(&decode, items);
     let mut groups: Vec<(&Page, Vec<(usize, Decoded)>)> = pages.iter().map(|(page, _)| (page, Vec::new())).collect();
@@ -260,6 +266,16 @@ fn encode_all(
     Ok(vectors)
 }
 
+/// Folders of saved pages have addresses of their own: `file:///index.html` of one is another page than that of the next.
+fn page_id(work: &Work<'_>, url: &str) -> String {
+    let entries = work.run.entries();
+    let root = &entries[work.task].root;
+    // The first shard of the folder, not its path, so that a folder may be moved.
+    let folder = entries.iter().position(|entry| root.is_some() && entry.root == *root);
+    let name = folder.map_or_else(|| url.to_owned(), |folder| format!("{folder} {url}"));
+    format!("{:016x}", duplicate::hash(&name))
+}
+
 fn publish_group(
     work: &mut Work<'_>,
     page: &Page,
@@ -268,7 +284,7 @@ fn publish_group(
     published: &mut Published<'_>,
 ) -> anyhow::Result<()> {
     let config = work.run.config();
-    let page_id = format!("{:016x}", duplicate::hash(&page.url));
+    let page_id = page_id(work, &page.url);
     let (mut group, mut bytes, mut prints, mut widths) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for ((at, picture), (metadata, vectors)) in pictures.into_iter().zip(described) {
         let (width, height) = picture.shown;

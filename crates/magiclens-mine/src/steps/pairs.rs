@@ -53,6 +53,8 @@ pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
 struct Verdicts {
     dropped: HashMap<ImageId, DropReason>,
     overlapping: HashSet<String>,
+    /// Pages that another shard keeps.
+    again: HashSet<String>,
     /// Pictures that stand on several pages, with those pages in order.
     pages: HashMap<ImageId, BTreeSet<String>>,
 }
@@ -82,6 +84,9 @@ impl Verdicts {
             Verdict::Pages(id, pages) => {
                 self.pages.insert(id, pages.into_iter().collect());
             }
+            Verdict::CrawledAgain(page) => {
+                self.again.insert(page);
+            }
             Verdict::Overlaps(page, _) => {
                 self.overlapping.insert(page);
             }
@@ -110,6 +115,10 @@ impl Kept {
     fn new(work: &mut Work<'_>, group: Group, bytes: &[u8], verdicts: &Verdicts) -> anyhow::Result<Option<Self>> {
         if verdicts.overlapping.contains(&group.page) {
             work.tally.drop("overlap", DropReason("shows what another page shows"));
+            return Ok(None);
+        }
+        if verdicts.again.contains(&group.page) {
+            work.tally.drop("overlap", DropReason("crawled again"));
             return Ok(None);
         }
         work.tally.keep("overlap", 1);

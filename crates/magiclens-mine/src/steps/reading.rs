@@ -13,6 +13,9 @@ use crate::stage::{DropReason, Outcome, Stage};
 use crate::steps::spill::Spill;
 use crate::store::{self, LocalFile};
 
+/// The publisher wants the page or picture left alone.
+pub(crate) const OPTED_OUT: DropReason = DropReason("publisher opted out");
+
 /// How `X-Robots-Tag` would address us.
 const PRODUCT: &str = "magiclens";
 
@@ -173,7 +176,7 @@ impl Stage for OptOut<'_> {
 
     fn process(&self, page: Page) -> anyhow::Result<Outcome<Page>> {
         Ok(if page.opt_outs.iter().any(|wish| self.0.contains(wish)) {
-            Outcome::Drop(DropReason("publisher opted out"))
+            Outcome::Drop(OPTED_OUT)
         } else {
             Outcome::Keep(page)
         })
@@ -246,12 +249,13 @@ impl Files {
                 Self::Folder(_, spill) => spill.get(url)?,
             };
             if let Some(found) = found {
-                let reserved = found.robots_tags.iter().any(|tag| tag == "tdm-reservation");
-                let asked = fetch::opt_out(found.robots_tags.iter().map(String::as_str), PRODUCT);
-                let wish = asked.or(reserved.then_some("tdm-reservation"));
-                let wish = wish.map(|wish| if wish == "none" { "noindex" } else { wish });
-                if wish.is_some_and(|wish| config.group.opt_outs.iter().any(|heeded| heeded == wish)) {
-                    return Ok(Err(DropReason("publisher opted out")));
+                let is_heeded = |wish: &str| {
+                    let wish = if wish == "none" { "noindex" } else { wish };
+                    config.group.opt_outs.iter().any(|heeded| heeded == wish)
+                };
+                let wishes = fetch::opt_outs(found.robots_tags.iter().map(String::as_str), PRODUCT);
+                if wishes.into_iter().any(is_heeded) {
+                    return Ok(Err(OPTED_OUT));
                 }
                 return Ok(Ok(found));
             }
