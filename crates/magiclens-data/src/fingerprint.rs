@@ -87,7 +87,8 @@ impl Fingerprint {
         }
         let straight = differing(&self.bits, &other.bits);
         let mirrored = differing(&self.mirrored, &other.bits);
-        let (likeness, bits) = if straight <= mirrored {
+        // Symmetric pictures are as like their mirror image, but for noise.
+        let (likeness, bits) = if straight <= mirrored + NOISE_BITS {
             (Likeness::NearDuplicate, straight)
         } else {
             (Likeness::Mirrored, mirrored)

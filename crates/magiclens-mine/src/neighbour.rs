@@ -78,6 +78,8 @@ impl Default for NeighbourConfig {
 pub struct Member {
     /// The picture.
     pub described: Described,
+    /// Whether the cluster is the nearest of its clusters: there it looks for neighbours, in the others it is found.
+    pub is_home: bool,
     /// Its unit vectors by the encoders of the bands, in their order; zeros for a picture without words.
     pub vectors: Vec<Vec<f32>>,
 }
@@ -98,7 +100,7 @@ pub fn clusters_of(vector: &[f32], centers: &[Vec<f32>], count: usize) -> Vec<us
 pub fn neighbour_pairs(members: &[Member], band: usize, config: &NeighbourConfig) -> Vec<ImagePair> {
     // A picture on pages of several shards asks once, from the first page: each shard would write its triplets again.
     let mut queries: BTreeMap<ImageId, &Member> = BTreeMap::new();
-    for member in members {
+    for member in members.iter().filter(|member| member.is_home) {
         let query = queries.entry(member.described.picture).or_insert(member);
         if key(member) < key(query) {
             *query = member;
@@ -188,6 +190,7 @@ mod tests {
         };
         Member {
             described,
+            is_home: true,
             vectors: vec![vec![angle.cos(), angle.sin()], vec![1.0]],
         }
     }
@@ -227,6 +230,10 @@ mod tests {
         assert_eq!(of_first[0].scores["look"], rounded(0.3_f32.cos()));
         assert_eq!(of_first[0].scores["text"], 1.0);
         assert_eq!(of_first[0].origin, Origin::Neighbour("look".into()));
+        // Where it is no member at home it is found, but does not look.
+        let mut guests = members.to_vec();
+        guests.iter_mut().for_each(|member| member.is_home = false);
+        assert_eq!(neighbour_pairs(&guests, 0, &config), []);
         let strict = NeighbourConfig {
             encoders: vec![band("look", 0.0), band("text", 1.1)],
             ..config

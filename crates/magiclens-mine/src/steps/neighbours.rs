@@ -25,8 +25,10 @@ pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
                 continue;
             }
             let (vectors, _) = unpack(&row.bytes, &widths)?;
+            let (described, is_home) = row.parse()?;
             members.push(Member {
-                described: row.parse()?,
+                described,
+                is_home,
                 vectors,
             });
         }

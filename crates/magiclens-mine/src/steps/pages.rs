@@ -35,7 +35,6 @@ pub(crate) fn run(work: &mut Work<'_>, tools: &mut Tools) -> anyhow::Result<()> 
     let local = LocalEntry::open(work)?;
     let mut files = Files::of_entry(work, &local)?;
     fetch::add_fetched(work, &mut files)?;
-    tools.filters(config)?;
     work.run.fix_models(&tools.encoders(config)?.models())?;
     tools.captioner(config)?;
     let picture_file = work.run.store().create(&table_name(folder::PICTURES, work.task))?;

@@ -236,12 +236,11 @@ impl Clusters {
                 if vector.iter().all(|value| *value == 0.0) {
                     continue;
                 }
-                for cluster in clusters_of(vector, centers, per_picture) {
+                for (rank, cluster) in clusters_of(vector, centers, per_picture).into_iter().enumerate() {
                     let destination = band * centers.len() + cluster;
-                    self.members.send(
-                        destination,
-                        Row::new(described.picture.to_string(), described, bytes.clone())?,
-                    );
+                    let member = (described, rank == 0);
+                    let row = Row::new(described.picture.to_string(), &member, bytes.clone())?;
+                    self.members.send(destination, row);
                 }
             }
         }

@@ -278,7 +278,14 @@ fn falls_back_to_what_is_common() {
     page.target.metadata.heading = "Wind".to_owned();
     check_pair(&page, "page", "same page as this, now a windmill");
     let mut neighbour = pair("Two ducks", "A windmill");
-    neighbour.origin = Origin::Neighbour("clip".to_owned());
+    neighbour.origin = Origin::Neighbour("image".to_owned());
+    neighbour.scores = BTreeMap::from([("image".to_owned(), 0.87), ("look".to_owned(), 0.99)]);
+    assert_eq!(
+        instruct(&neighbour, &TemplateConfig::default(), 1),
+        [],
+        "one encoder says that they are not alike"
+    );
+    neighbour.scores.insert("image".to_owned(), 0.9);
     check_pair(&neighbour, "similar", "something similar to this, but a windmill");
     check(
         "Old windmill",
