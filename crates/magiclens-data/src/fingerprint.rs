@@ -145,6 +145,9 @@ fn difference_hash(grey: &[u8]) -> [u64; 4] {
     bits
 }
 
+/// The weight of a pixel that lies inside a cell as a whole.
+const WHOLE: u32 = 256;
+
 /// Miniatures of 16 rows and so many columns each: every cell is the mean of its area, pixels on its border counting in part, so that
 /// a rescaled copy has the same. All of them share the sums of the rows, which are the work.
 fn miniatures<const N: usize>(picture: &RgbImage, columns: [usize; N]) -> [Vec<u8>; N] {
@@ -157,8 +160,19 @@ fn miniatures<const N: usize>(picture: &RgbImage, columns: [usize; N]) -> [Vec<u
     let mut sums = vec![0_u32; width * 3];
     for (top, weights) in areas(SIDE as usize, height) {
         sums.fill(0);
-        let rows = picture.as_raw()[top * width * 3..].chunks_exact(width * 3);
-        for (row, weight) in rows.zip(&weights) {
+        let rows = || {
+            picture.as_raw()[top * width * 3..]
+                .chunks_exact(width * 3)
+                .zip(&weights)
+        };
+        // Whole rows are nearly all of them, and only added up.
+        for (row, _) in rows().filter(|(_, weight)| **weight == WHOLE) {
+            for (sum, sample) in sums.iter_mut().zip(row) {
+                *sum = sum.wrapping_add(u32::from(*sample));
+            }
+        }
+        sums.iter_mut().for_each(|sum| *sum = sum.wrapping_mul(WHOLE));
+        for (row, weight) in rows().filter(|(_, weight)| **weight != WHOLE) {
             for (sum, sample) in sums.iter_mut().zip(row) {
                 *sum = sum.wrapping_add(weight * u32::from(*sample));
             }
@@ -180,12 +194,12 @@ fn miniatures<const N: usize>(picture: &RgbImage, columns: [usize; N]) -> [Vec<u
 
 /// Cuts a length into equal cells: for each the first pixel, and how much of it and the following ones lies inside, in 256ths.
 fn areas(cells: usize, length: usize) -> Vec<(usize, Vec<u32>)> {
-    const WHOLE: usize = 256;
+    let whole = WHOLE as usize;
     let area = |cell: usize| {
-        let (start, end) = (cell * length * WHOLE / cells, (cell + 1) * length * WHOLE / cells);
-        let inside = |pixel: usize| (end.min((pixel + 1) * WHOLE) - start.max(pixel * WHOLE)) as u32;
-        let first = start / WHOLE;
-        (first, (first..end.div_ceil(WHOLE)).map(inside).collect())
+        let (start, end) = (cell * length * whole / cells, (cell + 1) * length * whole / cells);
+        let inside = |pixel: usize| (end.min((pixel + 1) * whole) - start.max(pixel * whole)) as u32;
+        let first = start / whole;
+        (first, (first..end.div_ceil(whole)).map(inside).collect())
     };
     (0..cells).map(area).collect()
 }
