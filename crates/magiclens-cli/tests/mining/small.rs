@@ -59,7 +59,14 @@ fn counts_are_those_counted_by_hand() {
         stage("pages", "clean markup"),
         (8, 7, reasons(&[("outside the content", 1)]))
     );
-    assert_eq!(stage("pages", "find"), (6, 5, reasons(&[("not in the folder", 1)])));
+    assert_eq!(
+        stage("pages", "find"),
+        (
+            7,
+            5,
+            reasons(&[("not in the folder", 1), ("too few pictures on its page", 1)])
+        )
+    );
     assert_eq!(
         stage("pages", "clean pixels"),
         (5, 4, reasons(&[("low resolution", 1)]))

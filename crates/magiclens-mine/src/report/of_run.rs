@@ -142,7 +142,8 @@ fn pipeline(step: Step) -> &'static [(&'static str, &'static str)] {
             ("group", "pages"),
             ("caption", "pictures on pages"),
         ],
-        Step::Duplicates | Step::Centers => &[],
+        Step::Duplicates => &[("sightings", "sightings")],
+        Step::Centers => &[("centers", "pictures")],
         Step::Pairs => &[
             ("overlap", "pages"),
             ("copies in the corpus", "pictures on pages"),

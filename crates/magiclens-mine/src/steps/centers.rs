@@ -104,7 +104,7 @@ pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
         .div_ceil(config.cluster_size)
         .clamp(1, MAX_CENTERS)
         .min(smallest.len().max(1));
-    work.count("clusters", clusters as u64);
+    work.tally.keep("centers", clusters as u64);
     work.publish_table(folder::CENTERS, |_, writer| {
         writer.push(Row::new("", &CentersHead { widths, clusters }, Vec::new())?)?;
         smallest

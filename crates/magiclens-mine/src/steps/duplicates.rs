@@ -17,7 +17,7 @@ pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
         }
     }
     sightings.sort_unstable();
-    work.count("sightings", sightings.len() as u64);
+    work.tally.keep("sightings", sightings.len() as u64);
     let verdicts = judge(sightings, &work.run.config().duplicate)?;
     work.tally.spend("duplicates", start.elapsed().as_secs_f64());
     work.publish_shuffle(folder::VERDICTS, verdicts)

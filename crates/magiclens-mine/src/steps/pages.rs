@@ -87,6 +87,9 @@ pub(crate) fn run(work: &mut Work<'_>, tools: &mut Tools) -> anyhow::Result<()> 
 fn find_files(work: &mut Work<'_>, files: &mut Files, page: &Page) -> anyhow::Result<Vec<(usize, RawPicture)>> {
     let config = work.run.config();
     if page.pictures.len() < config.group.min_pictures {
+        for _ in &page.pictures {
+            work.tally.drop("find", DropReason("too few pictures on its page"));
+        }
         return Ok(Vec::new());
     }
     let mut found = Vec::new();
