@@ -126,8 +126,7 @@ fn instruct(
         if wants_template {
             let made = template::instruct(&pair, &config.template, config.seed);
             if made.is_empty() {
-                work.tally
-                    .drop("instruct by template", DropReason("nothing true to say"));
+                work.tally.drop("instruct by template", template::NOTHING_TO_SAY);
             } else {
                 work.tally.keep("instruct by template", 1);
             }

@@ -18,7 +18,7 @@ use crate::stage::DropReason;
 use relation::{Relation, relate};
 
 /// A pair of which the template generator can say nothing that is surely true.
-pub const NOTHING_TO_SAY: DropReason = DropReason("no relation in the words");
+pub const NOTHING_TO_SAY: DropReason = DropReason("nothing true to say");
 
 /// How the template generator writes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
