@@ -1,4 +1,4 @@
-//! `magiclens collection build`: pictures with labels, and triplets, out of fetched packages.
+//! `magiclens collection build`: images with labels, and triplets, out of fetched packages.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -9,7 +9,7 @@ use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 use magiclens_data::collection::{BuildConfig, Progress, Report, build};
 
-/// Make a collection: pictures with labels, and triplets for training and tests
+/// Make a collection: images with labels, and triplets for training and tests
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -85,7 +85,7 @@ fn progress_bar() -> anyhow::Result<ProgressBar> {
 fn show(bar: &ProgressBar, progress: Progress<'_>) {
     match progress {
         Progress::Reading(package) => bar.set_message(format!("reading {package}")),
-        Progress::Pictures { done, total } => {
+        Progress::Images { done, total } => {
             if done == 1 {
                 bar.set_message("rendering pictures");
                 bar.set_length(total as u64);
@@ -98,7 +98,7 @@ fn show(bar: &ProgressBar, progress: Progress<'_>) {
 }
 
 fn summarize(out: &mut impl Write, report: &Report, elapsed: Duration) -> std::io::Result<()> {
-    writeln!(out, "{} pictures in {:.0} s", report.pictures, elapsed.as_secs_f64())?;
+    writeln!(out, "{} pictures in {:.0} s", report.images, elapsed.as_secs_f64())?;
     writeln!(out, "  by kind: {}", counts(&report.kinds))?;
     writeln!(out, "  by style: {}", counts(&report.styles))?;
     writeln!(out, "  by split: {}", counts(&report.splits))?;
@@ -110,11 +110,11 @@ fn summarize(out: &mut impl Write, report: &Report, elapsed: Duration) -> std::i
     for (split, relations) in &report.triplets {
         writeln!(out, "triplets of {split}: {}", counts(relations))?;
     }
-    if report.food_pictures > 0 {
+    if report.food_images > 0 {
         writeln!(
             out,
             "food: {} photographs, {} queries, for evaluation only",
-            report.food_pictures, report.food_triplets
+            report.food_images, report.food_triplets
         )?;
     }
     for missing in &report.missing {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use magiclens_compare::{
     AppState, Draft, Method, QueryFile, Report, ReportOptions, Settings, Side, Study, System, check_galleries,
-    read_judgements, router, to_csv, to_markdown,
+    read_judgments, router, to_csv, to_markdown,
 };
 use magiclens_data::ImageId;
 use magiclens_index::Index;
@@ -53,9 +53,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     b_name: Option<String>,
 
-    /// Folder of the pictures to search among, where `--a` or `--b` names weights; indexed into the study folder
+    /// Folder of the images to search among, where `--a` or `--b` names weights; indexed into the study folder
     #[arg(long, value_name = "DIR")]
-    pictures: Option<PathBuf>,
+    images: Option<PathBuf>,
 
     /// Weights that an index of `--a` or `--b` may have been made with, besides the small model; may be repeated
     #[arg(long, value_name = "FILE")]
@@ -73,7 +73,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 
-    /// Attention checks made of a ranking and random pictures [default: none if the query file has checks, else one for
+    /// Attention checks made of a ranking and random images [default: none if the query file has checks, else one for
     /// each 12 queries]
     #[arg(long, value_name = "N")]
     checks: Option<usize>,
@@ -82,7 +82,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TEXT", default_value = Settings::QUESTION)]
     question: String,
 
-    /// Compare systems that search among different pictures
+    /// Compare systems that search among different images
     #[arg(long)]
     allow_different_galleries: bool,
 
@@ -106,7 +106,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", requires = "export")]
     json: Option<PathBuf>,
 
-    /// With `--export`: also write every judgement as CSV
+    /// With `--export`: also write every judgment as CSV
     #[arg(long, value_name = "FILE", requires = "export")]
     csv: Option<PathBuf>,
 
@@ -124,7 +124,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-/// Brings the study up: both galleries, both systems' rankings, pictures. Gives its folder.
+/// Brings the study up: both galleries, both systems' rankings, images. Gives its folder.
 fn prepare(args: &Args) -> anyhow::Result<PathBuf> {
     let missing = "the arguments are checked when they are parsed";
     let path = args.queries.as_deref().context(missing)?;
@@ -247,7 +247,7 @@ impl Candidate {
     }
 }
 
-/// Indexes the pictures for these weights into the study folder: a folder for each model and each set of pictures.
+/// Indexes the images for these weights into the study folder: a folder for each model and each set of images.
 fn index_for(args: &Args, weights: &Path, study: &Path) -> anyhow::Result<PathBuf> {
     if !weights.exists() {
         bail!(
@@ -255,19 +255,19 @@ fn index_for(args: &Args, weights: &Path, study: &Path) -> anyhow::Result<PathBu
             weights.display()
         );
     }
-    let Some(pictures) = &args.pictures else {
+    let Some(images) = &args.images else {
         bail!(
             "`{}` is no index but weights, and there are no pictures to search among\n\
              hint: name their folder with `--pictures DIR`, or give an index instead",
             weights.display()
         );
     };
-    let pictures = pictures
+    let images = images
         .canonicalize()
-        .with_context(|| format!("cannot read `{}`", pictures.display()))?;
-    let name = [digest(weights)?, pictures.to_string_lossy().into_owned()].join("\n");
+        .with_context(|| format!("cannot read `{}`", images.display()))?;
+    let name = [digest(weights)?, images.to_string_lossy().into_owned()].join("\n");
     let index = study.join(format!("index-{}", ImageId::of_bytes(name.as_bytes())));
-    bring_up_to_date(&index, &pictures, weights)?;
+    bring_up_to_date(&index, &images, weights)?;
     Ok(index)
 }
 
@@ -313,10 +313,10 @@ fn serve(args: &Args, dir: &Path) -> anyhow::Result<()> {
         })
         .await
     })?;
-    let judgements = state.judgements();
-    if judgements.values().any(|judged| !judged.is_empty()) {
+    let judgments = state.judgments();
+    if judgments.values().any(|judged| !judged.is_empty()) {
         let study = Study::open(dir)?;
-        let report = Report::new(&study, names(args, &study.names), &judgements, options(args));
+        let report = Report::new(&study, names(args, &study.names), &judgments, options(args));
         write!(std::io::stdout().lock(), "\n{}", to_markdown(&report))?;
     }
     Ok(())
@@ -324,13 +324,13 @@ fn serve(args: &Args, dir: &Path) -> anyhow::Result<()> {
 
 fn export(args: &Args, dir: &Path) -> anyhow::Result<()> {
     let study = Study::open(dir)?;
-    let judgements = read_judgements(dir, &study)?;
-    let report = Report::new(&study, names(args, &study.names), &judgements, options(args));
+    let judgments = read_judgments(dir, &study)?;
+    let report = Report::new(&study, names(args, &study.names), &judgments, options(args));
     if let Some(path) = &args.json {
         fs_err::write(path, serde_json::to_string_pretty(&report)? + "\n")?;
     }
     if let Some(path) = &args.csv {
-        fs_err::write(path, to_csv(&study, &judgements))?;
+        fs_err::write(path, to_csv(&study, &judgments))?;
     }
     Ok(write!(std::io::stdout().lock(), "{}", to_markdown(&report))?)
 }

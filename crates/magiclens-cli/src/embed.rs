@@ -23,7 +23,7 @@ pub(crate) struct Args {
     /// Lines `{"image": path, "text": string}`; `-` is standard input. Paths are relative to the current folder
     #[arg(long, value_name = "PAIRS")]
     jsonl: PathBuf,
-    /// Also give what the two towers say, before fusion and not normalised: `image_embed` and `text_embed`
+    /// Also give what the two towers say, before fusion and not normalized: `image_embed` and `text_embed`
     #[arg(long)]
     towers: bool,
 }

@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// Folder of the benchmark in its official layout
     #[arg(long, value_name = "DIR", required_unless_present = "check")]
     data: Option<PathBuf>,
-    /// Verify the data folder and stop: missing, broken and extra pictures, counts against the published ones
+    /// Verify the data folder and stop: missing, broken and extra images, counts against the published ones
     #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "model", "predictions"])]
     check: Option<PathBuf>,
     /// Weights; several are compared with the first [default: the small model]
@@ -56,7 +56,7 @@ pub(crate) struct Args {
     /// Variant of the protocol; all are reported if none is named
     #[arg(long)]
     variant: Vec<String>,
-    /// Go on without pictures that cannot be used and queries that are not answered; the report says so
+    /// Go on without images that cannot be used and queries that are not answered; the report says so
     #[arg(long)]
     partial: bool,
     /// Folder for embeddings [default: `magiclens/eval` in the user's cache folder]
@@ -77,13 +77,13 @@ pub(crate) struct Args {
     /// Ids of each ranking that are written [default: as many as the metrics look at, 200 where they look to the end]
     #[arg(long)]
     depth: Option<usize>,
-    /// Write what a system has to rank (galleries and queries with ids, pictures, texts) as JSON lines, and stop
+    /// Write what a system has to rank (galleries and queries with ids, images, texts) as JSON lines, and stop
     #[arg(long, value_name = "FILE")]
     write_queries: Option<PathBuf>,
     /// Write the files for the servers of CIRCO (`--split test`) and CIRR (`--split test1`) into this folder
     #[arg(long, value_name = "DIR")]
     submission: Option<PathBuf>,
-    /// Look for the benchmark's pictures in a training set, a folder of pictures or a collection, and stop
+    /// Look for the benchmark's images in a training set, a folder of images or a collection, and stop
     #[arg(long, value_name = "DIR")]
     leakage: Option<PathBuf>,
 }
@@ -237,17 +237,17 @@ fn for_each(args: &Args, entries: &[(Entry, PathBuf)], progress: &Progress) -> a
     Ok(())
 }
 
-/// The pictures that a training set holds: of a collection those of the training split, else all below the folder.
+/// The images that a training set holds: of a collection those of the training split, else all below the folder.
 fn training_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let table = folder.join("pictures.parquet");
     let files: Vec<PathBuf> = if table.is_file() {
-        let pictures = magiclens_data::read_pictures(&table)?;
-        let trained = pictures
+        let images = magiclens_data::read_images(&table)?;
+        let trained = images
             .iter()
-            .filter(|picture| picture.split == magiclens_data::Split::Train);
-        trained.map(|picture| folder.join(&picture.path)).collect()
+            .filter(|image| image.split == magiclens_data::Split::Train);
+        trained.map(|image| folder.join(&image.path)).collect()
     } else {
-        leakage::picture_files(folder)
+        leakage::image_files(folder)
     };
     ensure!(!files.is_empty(), "`{}` holds no training pictures", folder.display());
     Ok(files)
@@ -375,7 +375,7 @@ fn measure(
     Ok((!hidden).then_some(evaluated.report))
 }
 
-/// How far the metrics look, and somewhat further, since variants take pictures out; 200 where they look to the end.
+/// How far the metrics look, and somewhat further, since variants take images out; 200 where they look to the end.
 fn deepest(benchmark: &Benchmark) -> usize {
     let tasks = benchmark.variants.iter().flat_map(|variant| &variant.tasks);
     tasks

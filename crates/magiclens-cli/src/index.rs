@@ -1,4 +1,4 @@
-//! `magiclens index`: brings pictures into an index.
+//! `magiclens index`: brings images into an index.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -13,13 +13,13 @@ use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use magiclens_data::Embedding;
 use magiclens_data::decode::Limits;
-use magiclens_index::{Batch, Counts, Index, Loaded, ModelStamp, NewPicture, SkipReason, Skipped, load_in_batches};
+use magiclens_index::{Batch, Counts, Index, Loaded, ModelStamp, NewImage, SkipReason, Skipped, load_in_batches};
 use magiclens_model::Embedder;
 use serde::Serialize;
 
 use crate::model_choice;
 
-/// Bring pictures into an index, or what has changed since the last time.
+/// Bring images into an index, or what has changed since the last time.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Folders and files to index; folders with all that lies below them
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// Model to embed with; without it, the one that comes with the program
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Pictures embedded and committed together
+    /// Images embedded and committed together
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: u16,
     /// Throw the index away and make it anew
@@ -78,10 +78,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Brings the pictures below a folder into an index of this model, as `magiclens index` does.
-pub(crate) fn bring_up_to_date(index: &Path, pictures: &Path, model: &Path) -> anyhow::Result<()> {
+/// Brings the images below a folder into an index of this model, as `magiclens index` does.
+pub(crate) fn bring_up_to_date(index: &Path, images: &Path, model: &Path) -> anyhow::Result<()> {
     let args = Args {
-        paths: vec![pictures.to_owned()],
+        paths: vec![images.to_owned()],
         index: index.to_owned(),
         model: Some(model.to_owned()),
         batch: 32,
@@ -106,11 +106,13 @@ struct Report {
     skipped_by_reason: BTreeMap<SkipReason, usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     skipped_files: Option<Vec<Skipped>>,
-    /// Pictures in the index now.
-    pictures: usize,
+    /// Images in the index now.
+    #[serde(rename = "pictures")]
+    images: usize,
     embedded: usize,
     seconds: f64,
-    pictures_per_second: f64,
+    #[serde(rename = "pictures_per_second")]
+    images_per_second: f64,
     interrupted: bool,
 }
 
@@ -165,12 +167,12 @@ fn index_paths(args: &Args) -> anyhow::Result<Report> {
                 interrupted = true;
                 break;
             }
-            let (pictures, unusable) = embed(&embedder, batch.loaded, &mut counts)?;
-            index.add(&pictures)?;
+            let (images, unusable) = embed(&embedder, batch.loaded, &mut counts)?;
+            index.add(&images)?;
             index.skip(&batch.skipped)?;
             index.skip(&unusable)?;
             skipped.extend(batch.skipped.into_iter().chain(unusable));
-            embedded += pictures.len();
+            embedded += images.len();
             bar.inc(batch.contents as u64);
         }
         Ok(())
@@ -188,43 +190,43 @@ fn index_paths(args: &Args) -> anyhow::Result<Report> {
         skipped: skipped.len(),
         skipped_by_reason,
         skipped_files: args.list_skipped.then_some(skipped),
-        pictures: index.len()?,
+        images: index.len()?,
         embedded,
         seconds,
-        pictures_per_second: if embedded == 0 { 0.0 } else { embedded as f64 / seconds },
+        images_per_second: if embedded == 0 { 0.0 } else { embedded as f64 / seconds },
         interrupted,
     })
 }
 
-/// The pictures with their vectors, and the files of those for which the model has none.
+/// The images with their vectors, and the files of those for which the model has none.
 fn embed(
     embedder: &Embedder,
     loaded: Vec<Loaded>,
     counts: &mut Counts,
-) -> anyhow::Result<(Vec<NewPicture>, Vec<Skipped>)> {
+) -> anyhow::Result<(Vec<NewImage>, Vec<Skipped>)> {
     let (mut pixels, mut rest) = (Vec::with_capacity(loaded.len()), Vec::with_capacity(loaded.len()));
     for mut loaded in loaded {
         pixels.push(std::mem::take(&mut loaded.rgb));
         rest.push(loaded);
     }
-    let (mut pictures, mut skipped) = (Vec::new(), Vec::new());
-    let (mut usable, mut tower_outputs, mut images) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut images, mut skipped) = (Vec::new(), Vec::new());
+    let (mut usable, mut tower_outputs, mut vectors) = (Vec::new(), Vec::new(), Vec::new());
     for (loaded, output) in rest.into_iter().zip(embedder.encode_images(&pixels)?) {
         match Embedding::normalize(output.clone()) {
             Ok(image) => {
                 usable.push(loaded);
                 tower_outputs.push(output);
-                images.push(image);
+                vectors.push(image);
             }
             Err(error) => skipped.extend(loaded.into_skipped(&format!("the model has no vector for it: {error}"))),
         }
     }
     let targets = embedder.embed_targets(&tower_outputs)?;
-    for ((loaded, target), image) in usable.into_iter().zip(targets).zip(images) {
+    for ((loaded, target), image) in usable.into_iter().zip(targets).zip(vectors) {
         counts.record(&loaded);
-        pictures.push(loaded.into_new_picture(target, image));
+        images.push(loaded.into_new_image(target, image));
     }
-    Ok((pictures, skipped))
+    Ok((images, skipped))
 }
 
 /// Set by the first Ctrl-C: the batch in hand is finished. A second one ends the program at once, which is safe too.
@@ -284,14 +286,14 @@ impl Report {
             writeln!(out, "{other_files:>9}  other files, no pictures")?;
         }
         if 0 < self.embedded {
-            let (seconds, rate) = (self.seconds, self.pictures_per_second);
+            let (seconds, rate) = (self.seconds, self.images_per_second);
             writeln!(
                 out,
                 "{} pictures embedded in {seconds:.1} s, {rate:.1} a second",
                 self.embedded
             )?;
         }
-        writeln!(out, "`{}` holds {} pictures", args.index.display(), self.pictures)?;
+        writeln!(out, "`{}` holds {} pictures", args.index.display(), self.images)?;
         match &self.skipped_files {
             Some(skipped) => write_skipped(out, skipped),
             None if 0 < self.skipped => {

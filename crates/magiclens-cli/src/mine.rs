@@ -12,7 +12,7 @@ use magiclens_mine::{MineConfig, Run, Step, Task, Tools};
 use crate::model_choice;
 use crate::train::{bar, tell};
 
-/// Mine triplets from web pages: pictures that share a page, and what leads from one to the other
+/// Mine triplets from web pages: images that share a page, and what leads from one to the other
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -88,7 +88,7 @@ struct PlaceArgs {
     run: String,
 }
 
-/// Write what a run did as a page, as JSON and as Markdown: funnel, reasons, words, samples with pictures
+/// Write what a run did as a page, as JSON and as Markdown: funnel, reasons, words, samples with images
 #[derive(clap::Args, Debug)]
 struct ReportArgs {
     /// Where the run lives
@@ -97,7 +97,7 @@ struct ReportArgs {
     /// Folder for `report.html`, `report.json` and `report.md` [default: `report` in the run, if it is a folder]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Triplets shown with their pictures
+    /// Triplets shown with their images
     #[arg(long, value_name = "N", default_value_t = 100)]
     samples: usize,
     /// What the choice of samples depends on
@@ -105,7 +105,7 @@ struct ReportArgs {
     seed: u64,
 }
 
-/// Write triplets and pictures of a finished run as a collection, which `train` and `index` read
+/// Write triplets and images of a finished run as a collection, which `train` and `index` read
 #[derive(clap::Args, Debug)]
 struct CollectArgs {
     /// Where the run lives
@@ -283,7 +283,7 @@ fn write_collection(args: &CollectArgs) -> anyhow::Result<()> {
     tell(&format!(
         "{} triplets and {} pictures in `{}`",
         collected.triplets,
-        collected.pictures,
+        collected.images,
         args.out.display()
     ));
     Ok(())

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
-use magiclens_eval::pictures::Step;
+use magiclens_eval::images::Step;
 
 use crate::train::bar;
 

@@ -1,4 +1,4 @@
-//! `magiclens eval robustness`: other words, "not", contradictions, several pictures, and when nothing fits.
+//! `magiclens eval robustness`: other words, "not", contradictions, several images, and when nothing fits.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use magiclens_data::Split;
 use magiclens_eval::benchmark::Benchmark;
 use magiclens_eval::collection::Collection;
 use magiclens_eval::evaluate::Contestant;
-use magiclens_eval::pictures::embed_pictures;
+use magiclens_eval::images::embed_images;
 use magiclens_eval::robustness::{RobustnessReport, measure};
 use magiclens_eval::system::System;
 
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Args, data: &Path) -> anyhow::Result<()> {
         texts: Vec::new(),
         variants: Vec::new(),
         counts: Vec::new(),
-        picture_folders: Vec::new(),
+        image_folders: Vec::new(),
         open_gallery: false,
         columns: Vec::new(),
         remarks: Vec::new(),
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args, data: &Path) -> anyhow::Result<()> {
         else {
             continue;
         };
-        let embedded = embed_pictures(&benchmark.images, embedder, cache, &|step| progress.show(step))?;
+        let embedded = embed_images(&benchmark.images, embedder, cache, &|step| progress.show(step))?;
         if let Some((_, broken)) = embedded.broken.first() {
             let (path, reason) = (broken.path.display(), &broken.reason);
             anyhow::bail!("`{path}` {reason}\nhint: run `magiclens collection build` again");

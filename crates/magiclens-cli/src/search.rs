@@ -1,4 +1,4 @@
-//! `magiclens search`: the pictures of an index nearest to a picture, a text, or both.
+//! `magiclens search`: the images of an index nearest to an image, a text, or both.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,16 +13,16 @@ use magiclens_model::Embedder;
 use crate::index::{load_model, one_line, stamp_of};
 use crate::sheet::{self, Card, Sheet};
 
-/// Search an index by picture, by text, or by a picture and what is to be different.
+/// Search an index by image, by text, or by an image and what is to be different.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Folder of the index
     #[arg(long, value_name = "DIR")]
     index: PathBuf,
-    /// Picture to start from: a file, or the id of a picture in the index
+    /// Image to start from: a file, or the id of an image in the index
     #[arg(long, value_name = "FILE|ID", required_unless_present = "text")]
     image: Option<PathBuf>,
-    /// What to look for; with a picture, what is to be different
+    /// What to look for; with an image, what is to be different
     #[arg(long)]
     text: Option<String>,
     /// Largest number of results
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// Leave out results with a lower score
     #[arg(long, value_name = "SCORE", allow_negative_numbers = true)]
     min_score: Option<f32>,
-    /// Keep the query picture itself among the results; it is left out by default
+    /// Keep the query image itself among the results; it is left out by default
     #[arg(long)]
     include_query: bool,
     /// Model to embed the query with; without it, the one that comes with the program
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     /// Print the results as JSON
     #[arg(long)]
     json: bool,
-    /// Also write the results with pictures as one HTML file that needs nothing else
+    /// Also write the results with images as one HTML file that needs nothing else
     #[arg(long, value_name = "FILE.html")]
     sheet: Option<PathBuf>,
 }
@@ -52,17 +52,17 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         bail!("nothing to search for: `--text` is empty\nhint: give a text, a picture with `--image`, or both");
     }
     let index = Index::open(&args.index)?;
-    let picture = args
+    let image = args
         .image
         .as_deref()
-        .map(|image| QueryPicture::find(image, &index))
+        .map(|image| QueryImage::find(image, &index))
         .transpose()?;
     let embedder = load_model(args.model.as_deref())?;
     index.check_model(&stamp_of(&embedder))?;
 
-    let (vector, space) = embed(&embedder, picture.as_ref(), text)?;
-    let exclude = match &picture {
-        Some(picture) if !args.include_query => vec![picture.id],
+    let (vector, space) = embed(&embedder, image.as_ref(), text)?;
+    let exclude = match &image {
+        Some(image) if !args.include_query => vec![image.id],
         _ => Vec::new(),
     };
     let limit = usize::try_from(args.k)?;
@@ -75,7 +75,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     })?;
 
     if let Some(path) = &args.sheet {
-        write_sheet(path, &index, picture.as_ref(), text, &hits)?;
+        write_sheet(path, &index, image.as_ref(), text, &hits)?;
     }
     let mut out = std::io::stdout().lock();
     match args.json {
@@ -85,27 +85,27 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The picture to start from.
-struct QueryPicture {
+/// The image to start from.
+struct QueryImage {
     id: ImageId,
     bytes: Vec<u8>,
     rgb: RgbImage,
 }
 
-impl QueryPicture {
-    /// Reads the file, or the file of the picture in the index with this id.
+impl QueryImage {
+    /// Reads the file, or the file of the image in the index with this id.
     fn find(image: &Path, index: &Index) -> anyhow::Result<Self> {
         if image.exists() {
             return Self::read(image);
         }
         let id = image.to_str().and_then(|text| text.parse::<ImageId>().ok());
-        let picture = id.map(|id| index.get(id)).transpose()?.flatten().with_context(|| {
+        let image = id.map(|id| index.get(id)).transpose()?.flatten().with_context(|| {
             format!(
                 "`{}` is neither a file nor the id of a picture in the index",
                 image.display()
             )
         })?;
-        let path = picture
+        let path = image
             .paths
             .iter()
             .map(Path::new)
@@ -113,7 +113,7 @@ impl QueryPicture {
             .with_context(|| {
                 format!(
                     "the file of picture `{}` is gone\nhint: run `magiclens index` again",
-                    picture.id
+                    image.id
                 )
             })?;
         Self::read(path)
@@ -140,9 +140,9 @@ fn read_within(path: &Path, limits: &Limits) -> anyhow::Result<Vec<u8>> {
     Ok(fs_err::read(path)?)
 }
 
-/// The query's vector, and the vectors of the pictures that it is compared with.
-fn embed(embedder: &Embedder, picture: Option<&QueryPicture>, text: &str) -> anyhow::Result<(Embedding, Space)> {
-    let Some(picture) = picture else {
+/// The query's vector, and the vectors of the images that it is compared with.
+fn embed(embedder: &Embedder, image: Option<&QueryImage>, text: &str) -> anyhow::Result<(Embedding, Space)> {
+    let Some(image) = image else {
         let output = embedder
             .encode_texts(&[text])?
             .into_iter()
@@ -150,7 +150,7 @@ fn embed(embedder: &Embedder, picture: Option<&QueryPicture>, text: &str) -> any
             .context("the model gave no vector")?;
         return Ok((Embedding::normalize(output)?, Space::Image));
     };
-    let outputs = embedder.encode_images(std::slice::from_ref(&picture.rgb))?;
+    let outputs = embedder.encode_images(std::slice::from_ref(&image.rgb))?;
     let output = outputs.first().context("the model gave no vector")?;
     Ok((embedder.embed_query(output, text)?, Space::Target))
 }
@@ -176,19 +176,13 @@ fn write_table(out: &mut impl Write, hits: &[Hit]) -> std::io::Result<()> {
     Ok(())
 }
 
-fn write_sheet(
-    path: &Path,
-    index: &Index,
-    picture: Option<&QueryPicture>,
-    text: &str,
-    hits: &[Hit],
-) -> anyhow::Result<()> {
+fn write_sheet(path: &Path, index: &Index, image: Option<&QueryImage>, text: &str, hits: &[Hit]) -> anyhow::Result<()> {
     let mut cards = Vec::with_capacity(hits.len());
     for hit in hits {
         let jpeg = index.thumbnail_path(hit.id)?.map(fs_err::read).transpose()?;
         cards.push(Card { hit, jpeg });
     }
-    let query_jpeg = picture.map(|picture| make_thumbnail(&picture.bytes, &picture.rgb).jpeg);
+    let query_jpeg = image.map(|image| make_thumbnail(&image.bytes, &image.rgb).jpeg);
     Ok(fs_err::write(
         path,
         sheet::html(&Sheet {

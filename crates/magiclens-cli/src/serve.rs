@@ -18,7 +18,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
 
-    /// Address to listen on; on one that others reach, everyone there sees the indexed pictures
+    /// Address to listen on; on one that others reach, everyone there sees the indexed images
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     host: IpAddr,
 

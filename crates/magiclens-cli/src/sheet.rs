@@ -1,4 +1,4 @@
-//! Search results as one HTML file that needs nothing else: the pictures are in it, it works offline.
+//! Search results as one HTML file that needs nothing else: the images are in it, it works offline.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use crate::index::one_line;
 
 /// What a sheet shows.
 pub(crate) struct Sheet<'a> {
-    /// The query picture, if there was one.
+    /// The query image, if there was one.
     pub(crate) query_jpeg: Option<Vec<u8>>,
     /// The text of the query; may be empty.
     pub(crate) text: &'a str,
@@ -21,7 +21,7 @@ pub(crate) struct Sheet<'a> {
 /// One result.
 pub(crate) struct Card<'a> {
     pub(crate) hit: &'a Hit,
-    /// `None` if the picture is gone.
+    /// `None` if the image is gone.
     pub(crate) jpeg: Option<Vec<u8>>,
 }
 
@@ -91,11 +91,11 @@ fn card_html(rank: usize, card: &Card<'_>) -> String {
     let hit = card.hit;
     let name = hit.path.rsplit('/').next().unwrap_or_default();
     let caption = hit.caption.as_deref().unwrap_or(name);
-    let picture = match &card.jpeg {
+    let image = match &card.jpeg {
         Some(jpeg) => img(jpeg, caption),
         None => "the file is gone".to_owned(),
     };
-    let source: Vec<String> = [&hit.licence, &hit.source]
+    let source: Vec<String> = [&hit.license, &hit.source]
         .into_iter()
         .flatten()
         .map(|text| escape(text))
@@ -105,7 +105,7 @@ fn card_html(rank: usize, card: &Card<'_>) -> String {
         false => format!("<div class=\"source\">{}</div>", source.join(" · ")),
     };
     format!(
-        "<li><div class=\"picture\">{picture}</div><div class=\"about\">\
+        "<li><div class=\"picture\">{image}</div><div class=\"about\">\
          <div class=\"score\"><span>{rank}</span><b>{:.3}</b></div><div class=\"caption\">{}</div>\
          <div class=\"path\">{}</div>{source}</div></li>\n",
         hit.score,
@@ -154,7 +154,7 @@ mod tests {
             height: 1,
             caption: Some("\"><script>alert('x')</script>".to_owned()),
             tags: Vec::new(),
-            licence: Some("CC <BY>".to_owned()),
+            license: Some("CC <BY>".to_owned()),
             source: None,
         };
         let cards = vec![

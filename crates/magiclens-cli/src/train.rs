@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use indicatif::{ProgressBar, ProgressStyle};
-use magiclens_data::{Picture, Split, Triplet, read_pictures, read_triplets};
+use magiclens_data::{Image, Split, Triplet, read_images, read_triplets};
 use magiclens_eval::collection::Collection;
 use magiclens_model::Embedder;
 use magiclens_model::checkpoint::{Checkpoint, Precision, TowerFile, tensors_of, write_checkpoint};
@@ -63,14 +63,14 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let embedder = Embedder::new(checkpoint, folder, Default::default())?;
     let dev = Collection::read(&args.data, Split::Dev)?;
     let sources = sources(&args)?;
-    let train_pictures: Vec<Picture> = sources.iter().flat_map(|source| source.pictures.clone()).collect();
+    let train_images: Vec<Image> = sources.iter().flat_map(|source| source.images.clone()).collect();
     let triplets: Vec<Triplet> = sources.iter().flat_map(|source| source.triplets.clone()).collect();
     let train_file = args.data.join(TRAIN_FILE);
-    let table = TripletTable::new(&triplets, &train_pictures, &train_file)?;
+    let table = TripletTable::new(&triplets, &train_images, &train_file)?;
 
     let cache = args.cache.clone().unwrap_or_else(|| args.data.join("features"));
     let bar = bar(
-        train_pictures.len() + dev.pictures.len(),
+        train_images.len() + dev.images.len(),
         "pictures through the frozen tower",
     );
     let mut images = FeatureTable {
@@ -78,16 +78,14 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         values: Vec::new(),
     };
     for source in &sources {
-        let more = image_features(&embedder, source.folder, &source.pictures, &cache, &|n| {
-            bar.inc(n as u64)
-        })?;
+        let more = image_features(&embedder, source.folder, &source.images, &cache, &|n| bar.inc(n as u64))?;
         images.width = images.width.max(more.width);
         images.values.extend(more.values);
     }
-    let dev_images = image_features(&embedder, &args.data, &dev.pictures, &cache, &|n| bar.inc(n as u64))?;
+    let dev_images = image_features(&embedder, &args.data, &dev.images, &cache, &|n| bar.inc(n as u64))?;
     bar.finish();
     let texts: Vec<&str> = table.texts.iter().map(String::as_str).collect();
-    let (captioned, captions) = captions(&train_pictures);
+    let (captioned, captions) = captions(&train_images);
     let dev_texts = Dev::texts(&dev.triplets);
     let bar = self::bar(
         texts.len() + captions.len() + dev_texts.len(),
@@ -129,7 +127,7 @@ const TRAIN_FILE: &str = "triplets-train.parquet";
 /// A folder that is trained on.
 struct Source<'a> {
     folder: &'a Path,
-    pictures: Vec<Picture>,
+    images: Vec<Image>,
     triplets: Vec<Triplet>,
 }
 
@@ -139,12 +137,12 @@ fn sources(args: &Args) -> anyhow::Result<Vec<Source<'_>>> {
     let added = args.add.iter().map(|folder| (folder.as_path(), args.repeat_added));
     let all = std::iter::once((args.data.as_path(), 1)).chain(added);
     all.map(|(folder, repeat)| {
-        let mut pictures = read_pictures(folder.join("pictures.parquet"))?;
-        pictures.retain(|picture| picture.split == Split::Train);
+        let mut images = read_images(folder.join("pictures.parquet"))?;
+        images.retain(|image| image.split == Split::Train);
         let triplets = read_triplets(folder.join(TRAIN_FILE))?;
         Ok(Source {
             folder,
-            pictures,
+            images,
             triplets: std::iter::repeat_n(triplets, repeat).flatten().collect(),
         })
     })
@@ -180,22 +178,22 @@ fn write_weights(path: &Path, embedder: &Embedder, head: Head, towers: &[TowerFi
     )?)
 }
 
-/// Each picture and its caption's row; each different caption once.
-fn captions(pictures: &[Picture]) -> (CaptionRows, Vec<&str>) {
-    let mut texts: Vec<&str> = pictures
+/// Each image and its caption's row; each different caption once.
+fn captions(images: &[Image]) -> (CaptionRows, Vec<&str>) {
+    let mut texts: Vec<&str> = images
         .iter()
-        .map(|picture| picture.caption.as_str())
+        .map(|image| image.caption.as_str())
         .filter(|c| !c.is_empty())
         .collect();
     texts.sort_unstable();
     texts.dedup();
     let mut rows = CaptionRows {
-        pictures: Vec::new(),
+        images: Vec::new(),
         captions: Vec::new(),
     };
-    for (row, picture) in pictures.iter().enumerate() {
-        if let Ok(caption) = texts.binary_search(&picture.caption.as_str()) {
-            rows.pictures.push(row);
+    for (row, image) in images.iter().enumerate() {
+        if let Ok(caption) = texts.binary_search(&image.caption.as_str()) {
+            rows.images.push(row);
             rows.captions.push(caption);
         }
     }

@@ -9,28 +9,28 @@ use image::{Rgb, RgbImage};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// FashionIQ with four pictures and one query a category.
+/// FashionIQ with four images and one query a category.
 fn fashion() -> TempDir {
     fashion_of(4)
 }
 
-/// FashionIQ with so many pictures and one query a category.
-fn fashion_of(pictures: usize) -> TempDir {
+/// FashionIQ with so many images and one query a category.
+fn fashion_of(images: usize) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     for name in ["captions", "image_splits", "images"] {
         fs_err::create_dir(root.join(name)).unwrap();
     }
     for (at, category) in ["dress", "shirt", "toptee"].iter().enumerate() {
-        let names: Vec<String> = (0..pictures).map(|i| format!("{category}{i}")).collect();
+        let names: Vec<String> = (0..images).map(|i| format!("{category}{i}")).collect();
         for (i, name) in names.iter().enumerate() {
-            let colour = Rgb([5 * i as u8, 80 * at as u8, 200]);
+            let color = Rgb([5 * i as u8, 80 * at as u8, 200]);
             let (i, at) = (i as u32, at as u32);
-            let picture = RgbImage::from_fn(20, 30, |x, y| match (x * (at + 1) + y * (i % 5 + 1)) % (i + 3) {
-                0 | 1 => colour,
+            let image = RgbImage::from_fn(20, 30, |x, y| match (x * (at + 1) + y * (i % 5 + 1)) % (i + 3) {
+                0 | 1 => color,
                 _ => Rgb([255; 3]),
             });
-            picture.save(root.join(format!("images/{name}.png"))).unwrap();
+            image.save(root.join(format!("images/{name}.png"))).unwrap();
         }
         let write = |file: String, value: Value| fs_err::write(root.join(file), value.to_string()).unwrap();
         write(format!("image_splits/split.{category}.val.json"), json!(names));
@@ -110,17 +110,17 @@ fn a_benchmark_is_measured_reported_and_scored_again() {
 }
 
 #[test]
-fn the_second_run_reads_no_picture() {
+fn the_second_run_reads_no_image() {
     let folder = fashion();
     let root = folder.path();
-    let pictures = |text: &str| {
+    let images = |text: &str| {
         let report: Value = serde_json::from_str(text).unwrap();
         report["benchmarks"][0]["systems"][0]["speed"]["pictures"]
             .as_u64()
             .unwrap()
     };
-    assert_eq!(pictures(&succeeds(root, &["fiq", "--data", ".", "--json"])), 12);
-    assert_eq!(pictures(&succeeds(root, &["fiq", "--data", ".", "--json"])), 0);
+    assert_eq!(images(&succeeds(root, &["fiq", "--data", ".", "--json"])), 12);
+    assert_eq!(images(&succeeds(root, &["fiq", "--data", ".", "--json"])), 0);
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn queries_are_written_for_other_systems() {
 }
 
 #[test]
-fn training_pictures_are_found_in_a_benchmark() {
+fn training_images_are_found_in_a_benchmark() {
     let folder = fashion();
     let root = folder.path();
     let training = root.join("training");

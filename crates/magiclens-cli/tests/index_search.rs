@@ -10,7 +10,7 @@ use magiclens_data::ImageId;
 use magiclens_index::{Index, IndexError, ModelStamp};
 use serde_json::Value;
 
-/// A temporary folder with `pictures/`, for an index in `index/`.
+/// A temporary folder with `images/`, for an index in `index/`.
 struct Place {
     temp: tempfile::TempDir,
 }
@@ -20,7 +20,7 @@ impl Place {
         let place = Self {
             temp: tempfile::tempdir().unwrap(),
         };
-        fs_err::create_dir(place.pictures()).unwrap();
+        fs_err::create_dir(place.images()).unwrap();
         place
     }
 
@@ -28,12 +28,12 @@ impl Place {
         self.temp.path().canonicalize().unwrap()
     }
 
-    fn pictures(&self) -> PathBuf {
+    fn images(&self) -> PathBuf {
         self.root().join("pictures")
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.pictures().join(name)
+        self.images().join(name)
     }
 
     fn dir(&self) -> PathBuf {
@@ -46,11 +46,11 @@ impl Place {
         }
     }
 
-    /// `magiclens index pictures --index index` with more arguments.
+    /// `magiclens index images --index index` with more arguments.
     fn indexing(&self, more: &[&str]) -> Command {
         let mut command = magiclens(&["index"]);
         command
-            .arg(self.pictures())
+            .arg(self.images())
             .arg("--index")
             .arg(self.dir())
             .args(["--model", WEIGHTS])
@@ -78,7 +78,7 @@ impl Place {
     }
 
     fn names(&self, more: &[&str]) -> Vec<String> {
-        let prefix = format!("{}/", self.pictures().display());
+        let prefix = format!("{}/", self.images().display());
         let name = |hit: &Value| hit["path"].as_str().unwrap().strip_prefix(&prefix).unwrap().to_owned();
         self.hits(more).iter().map(name).collect()
     }
@@ -112,7 +112,7 @@ fn check_error(output: &Output, parts: &[&str]) {
     }
 }
 
-/// A disc on a ground; every `n` has its own colours and place.
+/// A disc on a ground; every `n` has its own colors and place.
 fn drawing(n: u32) -> RgbImage {
     let part = |step: u32| (n.wrapping_mul(step).wrapping_add(step) % 256) as u8;
     let (ground, disc) = (
@@ -249,7 +249,7 @@ fn hostile_files_are_skipped_counted_and_listed() {
         .unwrap()
         .set_len(10 << 30)
         .unwrap();
-    std::os::unix::fs::symlink(place.pictures(), place.path("loop")).unwrap();
+    std::os::unix::fs::symlink(place.images(), place.path("loop")).unwrap();
     std::os::unix::fs::symlink("nowhere", place.path("nowhere.png")).unwrap();
 
     let mut expected = vec![
@@ -322,11 +322,7 @@ fn what_cannot_be_read_is_listed_and_not_forgotten() {
     }
     let index = || {
         let mut command = Command::new(&program);
-        command
-            .arg("index")
-            .arg(place.pictures())
-            .arg("--index")
-            .arg(place.dir());
+        command.arg("index").arg(place.images()).arg("--index").arg(place.dir());
         command
             .arg("--model")
             .arg(weights.join("small.safetensors"))
@@ -356,7 +352,7 @@ fn what_cannot_be_read_is_listed_and_not_forgotten() {
     check_counts(&index(), &[("unchanged", 4)]);
 }
 
-/// Starts a run in small batches and waits until some, but not all of its pictures are in the index.
+/// Starts a run in small batches and waits until some, but not all of its images are in the index.
 fn start_and_wait_for_some(place: &Place, total: usize) -> Child {
     let mut child = place
         .indexing(&["--batch", "2"])
@@ -440,7 +436,7 @@ fn every_form_of_search() {
     let place = Place::new();
     place.draw_many(30);
     place.index();
-    // A picture that is not in the index, but looks like number 7.
+    // An image that is not in the index, but looks like number 7.
     let query = place.root().join("query.png");
     image::imageops::resize(&drawing(7), 100, 100, image::imageops::FilterType::Triangle)
         .save(&query)

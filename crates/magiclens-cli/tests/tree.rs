@@ -218,7 +218,7 @@ fn files_with_extension(extensions: &[&str]) -> Vec<PathBuf> {
     files().into_iter().filter(wanted).collect()
 }
 
-/// The targets of the inline links and pictures of a Markdown text, outside code.
+/// The targets of the inline links and images of a Markdown text, outside code.
 fn links(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for line in prose(text) {

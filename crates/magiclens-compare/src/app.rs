@@ -17,16 +17,16 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::error::CompareError;
-use crate::judgement::{Choice, RaterName};
+use crate::judgment::{Choice, RaterName};
 use crate::page;
-use crate::ratings::{Judgements, Ratings};
+use crate::ratings::{Judgments, Ratings};
 use crate::session::{Session, View};
-use crate::study::{Study, picture_path};
+use crate::study::{Study, image_path};
 
 const MAX_BODY_BYTES: usize = 16 << 10;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A picture's address names its content, so it never changes.
+/// An image's address names its content, so it never changes.
 const FOREVER: &str = "private, max-age=31536000, immutable";
 
 /// What all handlers share. Cheap to clone.
@@ -53,11 +53,11 @@ impl AppState {
     }
 
     /// What everybody said so far.
-    pub fn judgements(&self) -> Judgements {
-        self.ratings().judgements().clone()
+    pub fn judgments(&self) -> Judgments {
+        self.ratings().judgments().clone()
     }
 
-    // A judgement is added to memory after it is on the disk, so a panic leaves nothing half done.
+    // A judgment is added to memory after it is on the disk, so a panic leaves nothing half done.
     fn ratings(&self) -> std::sync::MutexGuard<'_, Ratings> {
         self.ratings.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -72,7 +72,7 @@ pub fn router(state: AppState) -> Router {
         .route("/api/item", get(item))
         .route("/api/judge", post(judge))
         .route("/api/undo", post(undo))
-        .route("/api/pictures/{id}", get(picture))
+        .route("/api/pictures/{id}", get(image))
         .method_not_allowed_fallback(async |request: Request| {
             Refusal::from(ApiError::WrongMethod(request.uri().path().to_owned()))
         })
@@ -97,7 +97,7 @@ pub enum Refusal {
     /// Another item comes first.
     #[error("this question is not the next one")]
     NotAtHand,
-    /// Only the last judgement can be taken back.
+    /// Only the last judgment can be taken back.
     #[error("only the last answer can be taken back")]
     NotTheLast,
 }
@@ -153,7 +153,7 @@ async fn item(
     in_session(state, &rater, |_, _| Ok(())).await
 }
 
-/// `POST /api/judge`: answered when the judgement is on the disk, with what comes next.
+/// `POST /api/judge`: answered when the judgment is on the disk, with what comes next.
 async fn judge(
     State(state): State<AppState>,
     request: Result<Json<JudgeRequest>, JsonRejection>,
@@ -165,7 +165,7 @@ async fn judge(
     .await
 }
 
-/// `POST /api/undo`: takes back the last judgement, which the request names, so that a second click takes back nothing.
+/// `POST /api/undo`: takes back the last judgment, which the request names, so that a second click takes back nothing.
 async fn undo(
     State(state): State<AppState>,
     request: Result<Json<UndoRequest>, JsonRejection>,
@@ -192,8 +192,8 @@ async fn in_session(
     Ok(no_store(Json(view)))
 }
 
-/// `GET /api/pictures/{id}`: the small copy that the study keeps, the same whoever found the picture.
-async fn picture(
+/// `GET /api/images/{id}`: the small copy that the study keeps, the same whoever found the image.
+async fn image(
     State(state): State<AppState>,
     UrlPath(id): UrlPath<String>,
     headers: HeaderMap,
@@ -202,10 +202,10 @@ async fn picture(
         field: "id",
         problem: "is not an id of a picture".to_owned(),
     })?;
-    let path: PathBuf = picture_path(&state.dir, id);
+    let path: PathBuf = image_path(&state.dir, id);
     match blocking(move || fs_err::read(path)).await? {
         Ok(jpeg) => Ok(cached(&headers, "image/jpeg", FOREVER, jpeg)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(ApiError::UnknownPicture(id).into()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(ApiError::UnknownImage(id).into()),
         Err(error) => Err(ApiError::Internal(anyhow!(error)).into()),
     }
 }

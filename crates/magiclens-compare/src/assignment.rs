@@ -1,6 +1,6 @@
 //! In which order a rater sees the items, and which ranking stands on the left: a function of the seed and the rater's name.
 
-use crate::judgement::{RaterName, Side};
+use crate::judgment::{RaterName, Side};
 use crate::queries::Intent;
 use crate::random::Random;
 use crate::study::{Item, Kind};
@@ -61,7 +61,7 @@ mod tests {
         let item = |(number, kind)| Item {
             id: format!("q{number}"),
             kind,
-            picture: ImageId::from_bytes([0; 16]),
+            image: ImageId::from_bytes([0; 16]),
             instruction: "other".to_owned(),
             a: Vec::new(),
             b: Vec::new(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use magiclens_index::IndexError;
 
-use crate::judgement::Side;
+use crate::judgment::Side;
 use crate::queries::LineProblem;
 
 /// Bad lines of a query file that a message names; the rest is counted.
@@ -28,19 +28,19 @@ pub enum CompareError {
         /// The query file.
         path: PathBuf,
     },
-    /// The two systems search among different pictures.
+    /// The two systems search among different images.
     #[error(
         "the systems search among different pictures: A has {a}, B has {b}, {only_a} only in A and {only_b} only in B\n\
          hint: index the same pictures for both, or compare all the same with `--allow-different-galleries`"
     )]
     DifferentGalleries {
-        /// Pictures of A.
+        /// Images of A.
         a: usize,
-        /// Pictures of B.
+        /// Images of B.
         b: usize,
-        /// Pictures that B lacks.
+        /// Images that B lacks.
         only_a: usize,
-        /// Pictures that A lacks.
+        /// Images that A lacks.
         only_b: usize,
     },
     /// Both sides are one and the same.
@@ -48,7 +48,7 @@ pub enum CompareError {
         "A and B are the same: one model, one method, one gallery\nhint: choose another model, or another way to ask with `--a-method` or `--b-method`"
     )]
     SameSystem,
-    /// A gallery has no picture to show.
+    /// A gallery has no image to show.
     #[error("the gallery of {side:?} is empty\nhint: index some pictures first")]
     EmptyGallery {
         /// Whose gallery.
@@ -68,7 +68,7 @@ pub enum CompareError {
         /// The folder.
         dir: PathBuf,
     },
-    /// The judgements lie there, but not the study that they belong to.
+    /// The judgments lie there, but not the study that they belong to.
     #[error("`{}` holds judgements, but no study\nhint: bring its `study.json` back, or choose another folder with `--out`", dir.display())]
     StudyGone {
         /// The study folder.
@@ -88,17 +88,17 @@ pub enum CompareError {
         /// The study folder.
         dir: PathBuf,
     },
-    /// A picture of a ranking has no file any more.
+    /// An image of a ranking has no file any more.
     #[error(
         "the file of picture `{id}` is gone\nhint: run `magiclens index` again, and begin the study in another folder"
     )]
-    PictureGone {
+    ImageGone {
         /// Its id.
         id: magiclens_data::ImageId,
     },
-    /// A picture could be read before, but not now.
+    /// An image could be read before, but not now.
     #[error("`{}` cannot be used: {cause}", path.display())]
-    BadPicture {
+    BadImage {
         /// The file.
         path: PathBuf,
         /// What the decoder said.
@@ -107,7 +107,7 @@ pub enum CompareError {
     /// An earlier write failed and could not be undone, so nothing more is written.
     #[error("`{}` could not be written\nhint: make room on the disk, then start again; what was acknowledged is there", path.display())]
     Broken {
-        /// The log of judgements.
+        /// The log of judgments.
         path: PathBuf,
     },
     /// A model failed.

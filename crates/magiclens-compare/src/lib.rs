@@ -8,10 +8,10 @@
 //! |---|---|
 //! | `queries.rs` | the query file, checked line by line |
 //! | `ranking.rs` | both systems' rankings, resumable |
-//! | `study.rs` | the study folder: settings, items, pictures |
+//! | `study.rs` | the study folder: settings, items, images |
 //! | `assignment.rs` | order and sides for a rater |
-//! | `judgement.rs` | what a rater says of an item |
-//! | `ratings.rs` | the log of judgements, durable before it is acknowledged |
+//! | `judgment.rs` | what a rater says of an item |
+//! | `ratings.rs` | the log of judgments, durable before it is acknowledged |
 //! | `session.rs` | what a rater sees and may do next |
 //! | `app.rs`, `page.rs`, `page/` | the service and its page |
 //! | `statistics.rs` | intervals, tests and agreement as pure functions |
@@ -22,7 +22,7 @@
 mod app;
 mod assignment;
 mod error;
-mod judgement;
+mod judgment;
 mod page;
 mod print;
 mod queries;
@@ -37,11 +37,11 @@ mod study;
 pub use app::{AppState, Refusal, router};
 pub use assignment::{Turn, turns};
 pub use error::CompareError;
-pub use judgement::{Choice, Judgement, RaterName, Side, Verdict};
+pub use judgment::{Choice, Judgment, RaterName, Side, Verdict};
 pub use print::{to_csv, to_markdown};
-pub use queries::{Check, Intent, LineProblem, Query, QueryFile, QueryPicture};
+pub use queries::{Check, Intent, LineProblem, Query, QueryFile, QueryImage};
 pub use ranking::{Draft, Method};
-pub use ratings::{Judgements, Ratings, read_judgements};
+pub use ratings::{Judgments, Ratings, read_judgments};
 pub use report::{ClassFigures, Figures, Position, RaterFigures, Report, ReportOptions, Share, SignTest};
 pub use session::{ItemView, View};
-pub use study::{Item, Kind, Settings, Study, System, check_galleries, picture_path};
+pub use study::{Item, Kind, Settings, Study, System, check_galleries, image_path};

@@ -2,39 +2,39 @@
 
 use std::fmt::Write;
 
-use crate::judgement::Side;
-use crate::ratings::Judgements;
+use crate::judgment::Side;
+use crate::ratings::Judgments;
 use crate::report::{ClassFigures, Figures, Report, Share, SignTest};
 use crate::statistics::Interval;
 use crate::study::{Kind, Study};
 
-/// The report as Markdown. The first table has the form of the paper's: shares of the judgements in %.
+/// The report as Markdown. The first table has the form of the paper's: shares of the judgments in %.
 pub fn to_markdown(report: &Report) -> String {
     let mut text = String::new();
     write_markdown(&mut text, report).expect("writing to a string does not fail");
     text
 }
 
-/// One line a judgement, checks included, in the order in which each rater gave them. `left` is the system that stood on
+/// One line a judgment, checks included, in the order in which each rater gave them. `left` is the system that stood on
 /// the left; in a check, `a` is the ranking that is right.
-pub fn to_csv(study: &Study, judgements: &Judgements) -> String {
+pub fn to_csv(study: &Study, judgments: &Judgments) -> String {
     let mut text = "rater,item,kind,left,choice,verdict\n".to_owned();
-    for (rater, judged) in judgements {
-        for judgement in judged {
+    for (rater, judged) in judgments {
+        for judgment in judged {
             let kind = match study
                 .items
                 .iter()
-                .find(|item| item.id == judgement.item)
+                .find(|item| item.id == judgment.item)
                 .map(|item| item.kind)
             {
                 Some(Kind::Query { intent }) => intent.name(),
                 Some(Kind::Check { .. }) | None => "check",
             };
-            let left = if judgement.left == Side::A { "a" } else { "b" };
-            let (choice, verdict) = (judgement.choice.word(), judgement.verdict().word());
+            let left = if judgment.left == Side::A { "a" } else { "b" };
+            let (choice, verdict) = (judgment.choice.word(), judgment.verdict().word());
             let fields = [
                 &quoted(rater.as_str()),
-                &*quoted(&judgement.item),
+                &*quoted(&judgment.item),
                 kind,
                 left,
                 choice,
@@ -54,7 +54,7 @@ fn write_markdown(out: &mut String, report: &Report) -> std::fmt::Result {
         out,
         "\n% of {} judgements of {} queries by {}; the study has {queries} queries, rankings of {k}, {} of them the same \
          for both systems.",
-        report.all.overall.judgements,
+        report.all.overall.judgments,
         report.all.overall.queries,
         raters(report.all.raters),
         report.identical_rankings,
@@ -69,14 +69,14 @@ fn write_markdown(out: &mut String, report: &Report) -> std::fmt::Result {
                 out,
                 "\n## Without raters who failed more than {share:.0} % of the checks\n"
             )?;
-            if trusted.overall.judgements == 0 {
+            if trusted.overall.judgments == 0 {
                 return writeln!(out, "No rater is left.");
             }
             write_paper_table(out, report, trusted)?;
             writeln!(
                 out,
                 "\n{} judgements by {}.",
-                trusted.overall.judgements,
+                trusted.overall.judgments,
                 raters(trusted.raters)
             )?;
             write_details(out, report, trusted)
@@ -111,7 +111,7 @@ fn write_details(out: &mut String, report: &Report, figures: &Figures) -> std::f
         writeln!(
             out,
             "| {} | {} | {} | {a} | {b} | {tie} |",
-            class.intent, class.queries, class.judgements
+            class.intent, class.queries, class.judgments
         )?;
     }
     writeln!(
@@ -124,13 +124,13 @@ fn write_details(out: &mut String, report: &Report, figures: &Figures) -> std::f
         "| intent | by query: {a} / {b} | p | by judgement: {a} / {b} | p | alpha |\n|---|---|---|---|---|---|"
     )?;
     for class in rows(figures) {
-        let [by_query, by_judgement] = [class.sign_test_by_query, class.sign_test].map(sign);
+        let [by_query, by_judgment] = [class.sign_test_by_query, class.sign_test].map(sign);
         let alpha = match (class.alpha, class.alpha_interval) {
             (None, _) => "not defined".to_owned(),
             (Some(alpha), None) => format!("{alpha:.3}"),
             (Some(alpha), Some(Interval { low, high })) => format!("{alpha:.3} ({low:.3} to {high:.3})"),
         };
-        writeln!(out, "| {} | {by_query} | {by_judgement} | {alpha} |", class.intent)?;
+        writeln!(out, "| {} | {by_query} | {by_judgment} | {alpha} |", class.intent)?;
     }
     if several {
         writeln!(
@@ -170,9 +170,9 @@ fn rows(figures: &Figures) -> impl Iterator<Item = &ClassFigures> {
     figures.classes.iter().chain([&figures.overall])
 }
 
-/// Whether some query was judged by more than one rater, so that judgements are not independent.
+/// Whether some query was judged by more than one rater, so that judgments are not independent.
 fn has_several_raters(overall: &ClassFigures) -> bool {
-    overall.queries < overall.judgements
+    overall.queries < overall.judgments
 }
 
 fn raters(count: usize) -> String {

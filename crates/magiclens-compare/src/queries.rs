@@ -22,7 +22,7 @@ pub enum Intent {
     /// Several visible changes, or relations between things.
     #[serde(rename = "complex visual")]
     ComplexVisual,
-    /// What cannot be seen in the query picture itself: use, origin, history.
+    /// What cannot be seen in the query image itself: use, origin, history.
     #[serde(rename = "beyond visual")]
     BeyondVisual,
 }
@@ -41,9 +41,9 @@ impl Intent {
     }
 }
 
-/// A picture that the query file names.
+/// An image that the query file names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueryPicture {
+pub struct QueryImage {
     /// Id of its content.
     pub id: ImageId,
     /// Its file.
@@ -55,8 +55,8 @@ pub struct QueryPicture {
 pub struct Query {
     /// As given, else `line N`.
     pub id: String,
-    /// The query picture.
-    pub picture: QueryPicture,
+    /// The query image.
+    pub image: QueryImage,
     /// What is asked for.
     pub instruction: String,
     /// Its class.
@@ -68,14 +68,14 @@ pub struct Query {
 pub struct Check {
     /// As given, else `line N`.
     pub id: String,
-    /// The query picture.
-    pub picture: QueryPicture,
+    /// The query image.
+    pub image: QueryImage,
     /// What is asked for.
     pub instruction: String,
     /// The ranking that is right, best first.
-    pub good: Vec<QueryPicture>,
+    pub good: Vec<QueryImage>,
     /// The ranking that is wrong.
-    pub bad: Vec<QueryPicture>,
+    pub bad: Vec<QueryImage>,
 }
 
 /// A line that cannot be used.
@@ -87,10 +87,10 @@ pub struct LineProblem {
     pub problem: String,
 }
 
-/// A query file without bad lines. All pictures that it names can be decoded.
+/// A query file without bad lines. All images that it names can be decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryFile {
-    /// Hash of the text and of all pictures that it names.
+    /// Hash of the text and of all images that it names.
     pub digest: ImageId,
     /// In the order of the file.
     pub queries: Vec<Query>,
@@ -117,13 +117,13 @@ enum Parsed {
 }
 
 impl QueryFile {
-    /// Reads and checks the whole file; pictures are named relative to it. Blank lines count, but say nothing.
+    /// Reads and checks the whole file; images are named relative to it. Blank lines count, but say nothing.
     ///
     /// # Errors
     /// All bad lines at once, each with what is wrong; a file without queries; a file that cannot be read.
     pub fn read(path: &Path) -> Result<Self, CompareError> {
         let bytes = fs_err::read(path)?;
-        let mut pictures = Pictures {
+        let mut images = Images {
             folder: path.parent().unwrap_or(Path::new("")),
             seen: BTreeMap::new(),
         };
@@ -133,7 +133,7 @@ impl QueryFile {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            let parsed = parse(line, number, &mut pictures).and_then(|parsed| {
+            let parsed = parse(line, number, &mut images).and_then(|parsed| {
                 let (Parsed::Query(Query { id, .. }) | Parsed::Check(Check { id, .. })) = &parsed;
                 match ids.insert(id.clone(), number) {
                     Some(before) => Err(format!("the id `{id}` stands in line {before} already")),
@@ -153,7 +153,7 @@ impl QueryFile {
         if queries.is_empty() {
             return Err(CompareError::NoQueries { path });
         }
-        let digest = pictures.digest(&bytes);
+        let digest = images.digest(&bytes);
         Ok(Self {
             digest,
             queries,
@@ -162,7 +162,7 @@ impl QueryFile {
     }
 }
 
-fn parse(line: &[u8], number: usize, pictures: &mut Pictures<'_>) -> Result<Parsed, String> {
+fn parse(line: &[u8], number: usize, images: &mut Images<'_>) -> Result<Parsed, String> {
     let text = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?;
     let line: Line = serde_json::from_str(text.trim_start_matches('\u{feff}').trim()).map_err(|error| {
         // serde_json counts lines of its own, always 1 here.
@@ -190,7 +190,7 @@ fn parse(line: &[u8], number: usize, pictures: &mut Pictures<'_>) -> Result<Pars
         }
         _ => {}
     }
-    let picture = pictures.read("image", &line.image)?;
+    let image = images.read("image", &line.image)?;
     if !line.check {
         if line.good.is_some() || line.bad.is_some() {
             return Err("`good` and `bad` belong to a check: add `\"check\": true`".to_owned());
@@ -198,7 +198,7 @@ fn parse(line: &[u8], number: usize, pictures: &mut Pictures<'_>) -> Result<Pars
         let intent = intent(line.intent.as_deref())?;
         return Ok(Parsed::Query(Query {
             id,
-            picture,
+            image,
             instruction,
             intent,
         }));
@@ -206,14 +206,14 @@ fn parse(line: &[u8], number: usize, pictures: &mut Pictures<'_>) -> Result<Pars
     if line.intent.is_some() {
         return Err("a check has no `intent`".to_owned());
     }
-    let good = pictures.read_all("good", line.good)?;
-    let bad = pictures.read_all("bad", line.bad)?;
+    let good = images.read_all("good", line.good)?;
+    let bad = images.read_all("bad", line.bad)?;
     if let Some(both) = good.iter().find(|one| bad.iter().any(|other| one.id == other.id)) {
         return Err(format!("`{}` is both `good` and `bad`", both.path.display()));
     }
     Ok(Parsed::Check(Check {
         id,
-        picture,
+        image,
         instruction,
         good,
         bad,
@@ -227,14 +227,14 @@ fn intent(name: Option<&str>) -> Result<Intent, String> {
     found.ok_or_else(|| format!("`intent` cannot be `{}`; it is one of {names}", name.escape_debug()))
 }
 
-/// Reads each picture once, however often it is named.
-struct Pictures<'a> {
+/// Reads each image once, however often it is named.
+struct Images<'a> {
     folder: &'a Path,
     seen: BTreeMap<String, Result<ImageId, String>>,
 }
 
-impl Pictures<'_> {
-    fn read(&mut self, field: &str, name: &str) -> Result<QueryPicture, String> {
+impl Images<'_> {
+    fn read(&mut self, field: &str, name: &str) -> Result<QueryImage, String> {
         let path = self.folder.join(name);
         let read = || -> Result<ImageId, String> {
             if name.is_empty() {
@@ -245,13 +245,13 @@ impl Pictures<'_> {
                 .map_err(|error| error.to_string())
         };
         let id = self.seen.entry(name.to_owned()).or_insert_with(read).clone();
-        id.map(|id| QueryPicture { id, path }).map_err(|problem| {
+        id.map(|id| QueryImage { id, path }).map_err(|problem| {
             let first_line = problem.lines().next().unwrap_or_default();
             format!("`{field}`: `{}`: {first_line}", name.escape_debug())
         })
     }
 
-    fn read_all(&mut self, field: &str, names: Option<Vec<String>>) -> Result<Vec<QueryPicture>, String> {
+    fn read_all(&mut self, field: &str, names: Option<Vec<String>>) -> Result<Vec<QueryImage>, String> {
         let names = names.unwrap_or_default();
         if names.is_empty() {
             return Err(format!("a check needs at least one picture in `{field}`"));
@@ -268,7 +268,7 @@ impl Pictures<'_> {
     }
 }
 
-/// The bytes and the pixels of a picture file.
+/// The bytes and the pixels of an image file.
 pub(crate) fn load(path: &Path) -> Result<(Vec<u8>, RgbImage), decode::DecodeError> {
     let limits = decode::Limits::default();
     let metadata = fs_err::metadata(path).map_err(decode::DecodeError::Io)?;
@@ -291,11 +291,11 @@ mod tests {
 
     use super::*;
 
-    /// A folder with two pictures, `a.png` and `b.png`, a broken one, and these lines as `queries.jsonl`.
+    /// A folder with two images, `a.png` and `b.png`, a broken one, and these lines as `queries.jsonl`.
     fn read(lines: &[String]) -> Result<QueryFile, CompareError> {
         let folder = tempfile::TempDir::new().unwrap();
-        for (name, grey) in [("a.png", 10), ("b.png", 200)] {
-            RgbImage::from_pixel(4, 4, Rgb([grey; 3]))
+        for (name, gray) in [("a.png", 10), ("b.png", 200)] {
+            RgbImage::from_pixel(4, 4, Rgb([gray; 3]))
                 .save(folder.path().join(name))
                 .unwrap();
         }
@@ -326,7 +326,7 @@ mod tests {
         let [check] = &file.checks[..] else { panic!("{file:?}") };
         assert_eq!(
             (&*check.id, check.good[0].id, check.bad[0].id),
-            ("easy", first.picture.id, second.picture.id)
+            ("easy", first.image.id, second.image.id)
         );
     }
 
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn another_picture_is_another_file() {
+    fn another_image_is_another_file() {
         let line = |image| json!({ "image": image, "instruction": "x", "intent": "simple visual" }).to_string();
         let digest = |lines: &[String]| read(lines).unwrap().digest;
         assert_eq!(digest(&[line("a.png")]), digest(&[line("a.png")]));

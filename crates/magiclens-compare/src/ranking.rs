@@ -10,10 +10,10 @@ use magiclens_serve::Embed;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CompareError;
-use crate::judgement::Side;
-use crate::queries::{Query, QueryFile, QueryPicture, load};
+use crate::judgment::Side;
+use crate::queries::{Query, QueryFile, QueryImage, load};
 use crate::random::Random;
-use crate::study::{Item, Kind, Settings, Study, lock, picture_path};
+use crate::study::{Item, Kind, Settings, Study, image_path, lock};
 
 const RANKINGS_FILE: &str = "rankings.jsonl";
 
@@ -23,11 +23,11 @@ const BATCH: usize = 8;
 /// What a query vector is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Method {
-    /// The query picture fused with the instruction.
+    /// The query image fused with the instruction.
     #[default]
     #[serde(rename = "image+text")]
     ImageText,
-    /// The query picture alone.
+    /// The query image alone.
     #[serde(rename = "image")]
     Image,
     /// The instruction alone, among the image tower's vectors.
@@ -115,11 +115,11 @@ impl Draft {
         self.pending(side, queries).len()
     }
 
-    /// Ranks what `side` has not ranked yet; `done` hears of each batch how many queries it had. The query picture itself
+    /// Ranks what `side` has not ranked yet; `done` hears of each batch how many queries it had. The query image itself
     /// is left out of its ranking, as in every search.
     ///
     /// # Errors
-    /// A query picture that cannot be read any more, a model that fails, an index that cannot be searched.
+    /// A query image that cannot be read any more, a model that fails, an index that cannot be searched.
     pub fn rank(
         &mut self,
         side: Side,
@@ -142,7 +142,7 @@ impl Draft {
                         Space::Target
                     },
                     limit: self.settings.k,
-                    exclude: &[query.picture.id],
+                    exclude: &[query.image.id],
                     min_score: None,
                 })?;
                 let ranking: Vec<ImageId> = hits.into_iter().map(|hit| hit.id).collect();
@@ -156,10 +156,10 @@ impl Draft {
         Ok(())
     }
 
-    /// Makes the study: items, checks and pictures. All queries must be ranked for both sides.
+    /// Makes the study: items, checks and images. All queries must be ranked for both sides.
     ///
     /// # Errors
-    /// A picture that is gone, or a folder that cannot be written.
+    /// An image that is gone, or a folder that cannot be written.
     pub fn finish(
         mut self,
         queries: &QueryFile,
@@ -171,7 +171,7 @@ impl Draft {
             items.push(Item {
                 id: query.id.clone(),
                 kind: Kind::Query { intent: query.intent },
-                picture: query.picture.id,
+                image: query.image.id,
                 instruction: query.instruction.clone(),
                 a: self.take(Side::A, query),
                 b: self.take(Side::B, query),
@@ -181,7 +181,7 @@ impl Draft {
         let checks = self.given_checks(queries, &items, &galleries[0]);
         let automatic = self.automatic_checks(&items, &galleries);
         items.extend(checks.into_iter().chain(automatic));
-        self.keep_pictures(&items, queries, indexes)?;
+        self.keep_images(&items, queries, indexes)?;
         let study = Study::new(self.settings, names, items);
         study.write(&self.dir)?;
         fs_err::remove_file(self.dir.join(RANKINGS_FILE))?;
@@ -197,16 +197,16 @@ impl Draft {
         self.rankings.remove(&(side, query.id.clone())).unwrap_or_default()
     }
 
-    /// The checks of the query file, with as many pictures as a ranking has, so that they look like one: random pictures
+    /// The checks of the query file, with as many images as a ranking has, so that they look like one: random images
     /// stand at the end of both sides.
     fn given_checks(&self, queries: &QueryFile, items: &[Item], gallery: &[ImageId]) -> Vec<Item> {
         let length = items.iter().map(|item| item.a.len()).max().unwrap_or(0);
         let mut random = self.random("padding");
         let mut given = Vec::new();
         for check in &queries.checks {
-            let ids = |pictures: &[QueryPicture]| pictures.iter().map(|picture| picture.id).collect::<Vec<_>>();
+            let ids = |images: &[QueryImage]| images.iter().map(|image| image.id).collect::<Vec<_>>();
             let (mut a, mut b) = (ids(&check.good), ids(&check.bad));
-            let named: BTreeSet<&ImageId> = a.iter().chain(&b).chain([&check.picture.id]).collect();
+            let named: BTreeSet<&ImageId> = a.iter().chain(&b).chain([&check.image.id]).collect();
             let mut others: Vec<ImageId> = gallery.iter().filter(|id| !named.contains(id)).copied().collect();
             random.shuffle(&mut others);
             for side in [&mut a, &mut b] {
@@ -217,7 +217,7 @@ impl Draft {
             given.push(Item {
                 id: check.id.clone(),
                 kind: Kind::Check { real: None },
-                picture: check.picture.id,
+                image: check.image.id,
                 instruction: check.instruction.clone(),
                 a,
                 b,
@@ -226,7 +226,7 @@ impl Draft {
         given
     }
 
-    /// Checks made of the study's own queries: a ranking of A or B, by turns, against random pictures of the gallery.
+    /// Checks made of the study's own queries: a ranking of A or B, by turns, against random images of the gallery.
     fn automatic_checks(&self, items: &[Item], galleries: &[Vec<ImageId>; 2]) -> Vec<Item> {
         let mut random = self.random("checks");
         let mut order: Vec<&Item> = items.iter().collect();
@@ -237,10 +237,10 @@ impl Draft {
             let place = (first + number) % 2;
             let side = [Side::A, Side::B][place];
             let real = item.ranking(side).to_vec();
-            let is_other = |id: &&ImageId| !real.contains(id) && **id != item.picture;
+            let is_other = |id: &&ImageId| !real.contains(id) && **id != item.image;
             let mut wrong: Vec<ImageId> = galleries[place].iter().filter(is_other).copied().collect();
             random.shuffle(&mut wrong);
-            // A gallery so small that the ranking leaves too little of it: the ranking's worst pictures fill up.
+            // A gallery so small that the ranking leaves too little of it: the ranking's worst images fill up.
             wrong.extend(real.iter().rev());
             wrong.truncate(real.len());
             checks.push(Item {
@@ -261,21 +261,21 @@ impl Draft {
         Random::new(&[purpose, &self.settings.seed.to_string()])
     }
 
-    /// Copies the small versions of all pictures that raters will see into the study.
-    fn keep_pictures(&self, items: &[Item], queries: &QueryFile, indexes: [&Index; 2]) -> Result<(), CompareError> {
+    /// Copies the small versions of all images that raters will see into the study.
+    fn keep_images(&self, items: &[Item], queries: &QueryFile, indexes: [&Index; 2]) -> Result<(), CompareError> {
         let mut files: BTreeMap<ImageId, &Path> = BTreeMap::new();
-        let of_queries = queries.queries.iter().map(|query| &query.picture);
+        let of_queries = queries.queries.iter().map(|query| &query.image);
         let of_checks = queries.checks.iter();
-        let of_checks = of_checks.flat_map(|check| [&check.picture].into_iter().chain(&check.good).chain(&check.bad));
-        files.extend(of_queries.chain(of_checks).map(|picture| (picture.id, &*picture.path)));
+        let of_checks = of_checks.flat_map(|check| [&check.image].into_iter().chain(&check.good).chain(&check.bad));
+        files.extend(of_queries.chain(of_checks).map(|image| (image.id, &*image.path)));
         let shown: BTreeSet<ImageId> = items
             .iter()
-            .flat_map(|item| item.a.iter().chain(&item.b).chain([&item.picture]).copied())
+            .flat_map(|item| item.a.iter().chain(&item.b).chain([&item.image]).copied())
             .collect();
         for id in shown {
             let jpeg = match files.get(&id) {
                 Some(path) => {
-                    let (bytes, pixels) = load(path).map_err(|cause| CompareError::BadPicture {
+                    let (bytes, pixels) = load(path).map_err(|cause| CompareError::BadImage {
                         path: (*path).to_owned(),
                         cause,
                     })?;
@@ -286,10 +286,10 @@ impl Draft {
                         Some(path) => Some(path),
                         None => indexes[1].thumbnail_path(id)?,
                     };
-                    fs_err::read(found.ok_or(CompareError::PictureGone { id })?)?
+                    fs_err::read(found.ok_or(CompareError::ImageGone { id })?)?
                 }
             };
-            let path = picture_path(&self.dir, id);
+            let path = image_path(&self.dir, id);
             if let Some(folder) = path.parent() {
                 fs_err::create_dir_all(folder)?;
             }
@@ -325,8 +325,8 @@ fn embed(model: &impl Embed, method: Method, batch: &[&Query]) -> Result<Vec<Emb
         Method::ImageText | Method::Image => {
             let mut pixels = Vec::with_capacity(batch.len());
             for query in batch {
-                let (_, rgb) = load(&query.picture.path).map_err(|cause| CompareError::BadPicture {
-                    path: query.picture.path.clone(),
+                let (_, rgb) = load(&query.image.path).map_err(|cause| CompareError::BadImage {
+                    path: query.image.path.clone(),
                     cause,
                 })?;
                 pixels.push(rgb);

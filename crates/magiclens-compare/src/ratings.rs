@@ -1,4 +1,4 @@
-//! The log of judgements: JSON lines, only ever appended to, each synced to the disk before anyone is told of it.
+//! The log of judgments: JSON lines, only ever appended to, each synced to the disk before anyone is told of it.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CompareError;
-use crate::judgement::{Judgement, RaterName};
+use crate::judgment::{Judgment, RaterName};
 use crate::study::{RATINGS_FILE, Study, lock};
 
 /// What each rater says, in the order in which it was said.
-pub type Judgements = BTreeMap<RaterName, Vec<Judgement>>;
+pub type Judgments = BTreeMap<RaterName, Vec<Judgment>>;
 
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
@@ -19,7 +19,8 @@ enum Event {
     Judged {
         rater: RaterName,
         #[serde(flatten)]
-        judgement: Judgement,
+        #[serde(rename = "judgement")]
+        judgment: Judgment,
     },
     Undone {
         rater: RaterName,
@@ -30,7 +31,7 @@ enum Event {
 /// The open log of a study. One process has it; raters share that one.
 #[derive(Debug)]
 pub struct Ratings {
-    judgements: Judgements,
+    judgments: Judgments,
     path: PathBuf,
     file: fs_err::File,
     /// Bytes of whole, synced lines.
@@ -53,13 +54,13 @@ impl Ratings {
             .append(true)
             .read(true)
             .open(&path)?;
-        let (judgements, length) = read(&path, study)?;
+        let (judgments, length) = read(&path, study)?;
         file.set_len(length)?;
         file.sync_all()?;
         // The file's name, too, must survive.
         fs_err::File::open(dir)?.sync_all()?;
         Ok(Self {
-            judgements,
+            judgments,
             path,
             file,
             length,
@@ -69,32 +70,32 @@ impl Ratings {
     }
 
     /// What everybody says.
-    pub fn judgements(&self) -> &Judgements {
-        &self.judgements
+    pub fn judgments(&self) -> &Judgments {
+        &self.judgments
     }
 
     /// What one rater says, in the order in which it was said.
-    pub fn of(&self, rater: &RaterName) -> &[Judgement] {
-        self.judgements.get(rater).map_or(&[], Vec::as_slice)
+    pub fn of(&self, rater: &RaterName) -> &[Judgment] {
+        self.judgments.get(rater).map_or(&[], Vec::as_slice)
     }
 
-    /// Adds a judgement. When this returns, it survives anything but the loss of the disk.
+    /// Adds a judgment. When this returns, it survives anything but the loss of the disk.
     ///
     /// # Errors
     /// If it could not be written; then it is not there.
-    pub fn add(&mut self, rater: &RaterName, judgement: Judgement) -> Result<(), CompareError> {
+    pub fn add(&mut self, rater: &RaterName, judgment: Judgment) -> Result<(), CompareError> {
         self.append(&Event::Judged {
             rater: rater.clone(),
-            judgement: judgement.clone(),
+            judgment: judgment.clone(),
         })?;
-        self.judgements.entry(rater.clone()).or_default().push(judgement);
+        self.judgments.entry(rater.clone()).or_default().push(judgment);
         Ok(())
     }
 
-    /// Takes back a rater's last judgement, if there is one; as durable as [`Ratings::add`].
+    /// Takes back a rater's last judgment, if there is one; as durable as [`Ratings::add`].
     ///
     /// # Errors
-    /// If that could not be written; then the judgement still stands.
+    /// If that could not be written; then the judgment still stands.
     pub fn undo(&mut self, rater: &RaterName) -> Result<(), CompareError> {
         let Some(last) = self.of(rater).last() else {
             return Ok(());
@@ -103,8 +104,8 @@ impl Ratings {
             rater: rater.clone(),
             item: last.item.clone(),
         })?;
-        if let Some(judgements) = self.judgements.get_mut(rater) {
-            judgements.pop();
+        if let Some(judgments) = self.judgments.get_mut(rater) {
+            judgments.pop();
         }
         Ok(())
     }
@@ -131,45 +132,45 @@ impl Ratings {
 ///
 /// # Errors
 /// [`CompareError::Damaged`], or a file that cannot be read.
-pub fn read_judgements(dir: &Path, study: &Study) -> Result<Judgements, CompareError> {
+pub fn read_judgments(dir: &Path, study: &Study) -> Result<Judgments, CompareError> {
     Ok(read(&dir.join(RATINGS_FILE), study)?.0)
 }
 
-/// The judgements, and the bytes of all whole lines.
-fn read(path: &Path, study: &Study) -> Result<(Judgements, u64), CompareError> {
+/// The judgments, and the bytes of all whole lines.
+fn read(path: &Path, study: &Study) -> Result<(Judgments, u64), CompareError> {
     let bytes = match fs_err::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error.into()),
     };
     let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-    let mut judgements = Judgements::new();
+    let mut judgments = Judgments::new();
     for (number, line) in (1..).zip(bytes[..whole].split_inclusive(|&byte| byte == b'\n')) {
         let event = serde_json::from_slice(line).map_err(|error| error.to_string());
         event
-            .and_then(|event| replay(event, &mut judgements, study))
+            .and_then(|event| replay(event, &mut judgments, study))
             .map_err(|problem| CompareError::Damaged {
                 path: path.to_owned(),
                 problem: format!("line {number}: {problem}"),
             })?;
     }
-    Ok((judgements, whole as u64))
+    Ok((judgments, whole as u64))
 }
 
-fn replay(event: Event, judgements: &mut Judgements, study: &Study) -> Result<(), String> {
+fn replay(event: Event, judgments: &mut Judgments, study: &Study) -> Result<(), String> {
     match event {
-        Event::Judged { rater, judgement } => {
-            if !study.items.iter().any(|item| item.id == judgement.item) {
-                return Err(format!("the study has no item `{}`", judgement.item));
+        Event::Judged { rater, judgment } => {
+            if !study.items.iter().any(|item| item.id == judgment.item) {
+                return Err(format!("the study has no item `{}`", judgment.item));
             }
-            let given = judgements.entry(rater).or_default();
-            if given.iter().any(|before| before.item == judgement.item) {
-                return Err(format!("item `{}` was judged before", judgement.item));
+            let given = judgments.entry(rater).or_default();
+            if given.iter().any(|before| before.item == judgment.item) {
+                return Err(format!("item `{}` was judged before", judgment.item));
             }
-            given.push(judgement);
+            given.push(judgment);
         }
         Event::Undone { rater, item } => {
-            let last = judgements
+            let last = judgments
                 .get_mut(&rater)
                 .and_then(|given| given.pop_if(|last| last.item == item));
             last.ok_or_else(|| format!("item `{item}` was not the last one judged"))?;

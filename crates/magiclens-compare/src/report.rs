@@ -1,12 +1,12 @@
-//! What the judgements say about the systems: a pure function of the study and its log.
+//! What the judgments say about the systems: a pure function of the study and its log.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::judgement::{Choice, Judgement, RaterName, Side, Verdict};
+use crate::judgment::{Choice, Judgment, RaterName, Side, Verdict};
 use crate::queries::Intent;
-use crate::ratings::Judgements;
+use crate::ratings::Judgments;
 use crate::statistics::{Interval, alpha, bootstrap, sign_test, wilson};
 use crate::study::{Kind, Study};
 
@@ -88,15 +88,16 @@ pub struct ClassFigures {
     pub intent: &'static str,
     /// Queries judged by at least one rater.
     pub queries: u64,
-    /// Judgements, of all raters.
-    pub judgements: u64,
+    /// Judgments, of all raters.
+    #[serde(rename = "judgements")]
+    pub judgments: u64,
     /// A preferred.
     pub a: Share,
     /// B preferred.
     pub b: Share,
     /// Neither preferred.
     pub tie: Share,
-    /// Each judgement is a trial: right only where raters judged different queries.
+    /// Each judgment is a trial: right only where raters judged different queries.
     pub sign_test: SignTest,
     /// Each query is a trial, won by the side that more of its raters preferred.
     pub sign_test_by_query: SignTest,
@@ -106,12 +107,12 @@ pub struct ClassFigures {
     pub alpha_interval: Option<Interval>,
 }
 
-/// A share of the judgements.
+/// A share of the judgments.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Share {
-    /// Judgements.
+    /// Judgments.
     pub count: u64,
-    /// Of all judgements, in %; `None` without any.
+    /// Of all judgments, in %; `None` without any.
     pub percent: Option<f64>,
     /// Wilson's interval, in %: right where no query was judged twice.
     pub wilson: Option<Interval>,
@@ -148,16 +149,16 @@ type Votes = [u32; 3];
 
 impl Report {
     /// The figures of a study. `names` are those of the study unless others are wanted.
-    pub fn new(study: &Study, names: [String; 2], judgements: &Judgements, options: ReportOptions) -> Self {
+    pub fn new(study: &Study, names: [String; 2], judgments: &Judgments, options: ReportOptions) -> Self {
         let kinds: BTreeMap<&str, Kind> = study.items.iter().map(|item| (&*item.id, item.kind)).collect();
-        let raters: Vec<RaterFigures> = judgements
+        let raters: Vec<RaterFigures> = judgments
             .iter()
             .filter(|(_, judged)| !judged.is_empty())
             .map(|(rater, judged)| rater_figures(rater, judged, &kinds, options))
             .collect();
         let left_out: BTreeSet<&RaterName> = raters.iter().filter(|row| row.left_out).map(|row| &row.rater).collect();
         let figures_of = |keep: &dyn Fn(&RaterName) -> bool| {
-            let kept = judgements.iter().filter(|(rater, _)| keep(rater));
+            let kept = judgments.iter().filter(|(rater, _)| keep(rater));
             figures(&kept.map(|(_, judged)| &**judged).collect::<Vec<_>>(), study, &kinds)
         };
         Self {
@@ -175,7 +176,7 @@ impl Report {
 
 fn rater_figures(
     rater: &RaterName,
-    judged: &[Judgement],
+    judged: &[Judgment],
     kinds: &BTreeMap<&str, Kind>,
     options: ReportOptions,
 ) -> RaterFigures {
@@ -189,9 +190,9 @@ fn rater_figures(
         checks_failed: 0,
         left_out: false,
     };
-    for judgement in judged {
-        let verdict = judgement.verdict();
-        let count = match (kinds.get(&*judgement.item), verdict) {
+    for judgment in judged {
+        let verdict = judgment.verdict();
+        let count = match (kinds.get(&*judgment.item), verdict) {
             (Some(Kind::Check { .. }), Verdict::A) => &mut figures.checks_passed,
             (Some(Kind::Check { .. }), _) => &mut figures.checks_failed,
             (_, Verdict::A) => &mut figures.a,
@@ -206,16 +207,16 @@ fn rater_figures(
     figures
 }
 
-fn figures(raters: &[&[Judgement]], study: &Study, kinds: &BTreeMap<&str, Kind>) -> Figures {
+fn figures(raters: &[&[Judgment]], study: &Study, kinds: &BTreeMap<&str, Kind>) -> Figures {
     let mut votes: BTreeMap<&str, Votes> = BTreeMap::new();
     let (mut left, mut right, mut active) = (0, 0, 0);
     for judged in raters {
-        let is_query = |judgement: &&Judgement| matches!(kinds.get(&*judgement.item), Some(Kind::Query { .. }));
+        let is_query = |judgment: &&Judgment| matches!(kinds.get(&*judgment.item), Some(Kind::Query { .. }));
         let mut of_queries = judged.iter().filter(is_query).peekable();
         active += usize::from(of_queries.peek().is_some());
-        for judgement in of_queries {
-            votes.entry(&judgement.item).or_default()[judgement.verdict() as usize] += 1;
-            match judgement.choice {
+        for judgment in of_queries {
+            votes.entry(&judgment.item).or_default()[judgment.verdict() as usize] += 1;
+            match judgment.choice {
                 Choice::Left => left += 1,
                 Choice::Right => right += 1,
                 Choice::Tie => {}
@@ -250,12 +251,12 @@ fn class_figures(intent: &'static str, queries: &[Votes], seed: u64) -> ClassFig
             .sum::<u64>()
     };
     let [a, b, ties] = [Verdict::A, Verdict::B, Verdict::Tie].map(total);
-    let judgements = a + b + ties;
+    let judgments = a + b + ties;
     let seed = seed.to_string();
     let share = |verdict: Verdict, count: u64| Share {
         count,
-        percent: (0 < judgements).then(|| 100.0 * count as f64 / judgements as f64),
-        wilson: wilson(count, judgements).map(in_percent),
+        percent: (0 < judgments).then(|| 100.0 * count as f64 / judgments as f64),
+        wilson: wilson(count, judgments).map(in_percent),
         by_query: bootstrap(queries, &["shares", intent, &seed], |drawn| share_of(drawn, verdict)).map(in_percent),
     };
     let mut by_query = SignTest {
@@ -275,7 +276,7 @@ fn class_figures(intent: &'static str, queries: &[Votes], seed: u64) -> ClassFig
     ClassFigures {
         intent,
         queries: queries.len() as u64,
-        judgements,
+        judgments,
         a: share(Verdict::A, a),
         b: share(Verdict::B, b),
         tie: share(Verdict::Tie, ties),
@@ -302,8 +303,8 @@ fn majority(a: u32, b: u32) -> Option<Side> {
 
 fn share_of(queries: &[Votes], verdict: Verdict) -> Option<f64> {
     let count: u32 = queries.iter().map(|votes| votes[verdict as usize]).sum();
-    let judgements: u32 = queries.as_flattened().iter().sum();
-    (0 < judgements).then(|| f64::from(count) / f64::from(judgements))
+    let judgments: u32 = queries.as_flattened().iter().sum();
+    (0 < judgments).then(|| f64::from(count) / f64::from(judgments))
 }
 
 fn in_percent(interval: Interval) -> Interval {

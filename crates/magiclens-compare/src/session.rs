@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::app::Refusal;
 use crate::assignment::{Turn, turns};
-use crate::judgement::{Choice, Judgement, RaterName};
+use crate::judgment::{Choice, Judgment, RaterName};
 use crate::ratings::Ratings;
 use crate::study::{Item, Study};
 
@@ -31,7 +31,7 @@ pub struct View {
 pub struct ItemView {
     /// Names the item to this rater; says nothing else.
     pub key: String,
-    /// The query picture.
+    /// The query image.
     pub query: ImageId,
     /// What is asked for.
     pub instruction: String,
@@ -46,7 +46,7 @@ impl ItemView {
     pub fn new(item: &Item, turn: &Turn, key: String) -> Self {
         Self {
             key,
-            query: item.picture,
+            query: item.image,
             instruction: item.instruction.clone(),
             left: item.ranking(turn.left).to_vec(),
             right: item.ranking(turn.left.other()).to_vec(),
@@ -90,7 +90,7 @@ impl<'a> Session<'a> {
         let turn = self.turns.iter().find(is_meant).ok_or(Refusal::UnknownItem)?;
         let item = &self.study.items[turn.item].id;
         let judged = ratings.of(&self.rater);
-        if let Some(before) = judged.iter().find(|judgement| judgement.item == *item) {
+        if let Some(before) = judged.iter().find(|judgment| judgment.item == *item) {
             return match before.choice == choice {
                 true => Ok(()),
                 false => Err(Refusal::JudgedOtherwise(before.choice)),
@@ -99,18 +99,18 @@ impl<'a> Session<'a> {
         if self.at_hand(judged) != Some(turn) {
             return Err(Refusal::NotAtHand);
         }
-        let judgement = Judgement {
+        let judgment = Judgment {
             item: item.clone(),
             left: turn.left,
             choice,
         };
-        Ok(ratings.add(&self.rater, judgement)?)
+        Ok(ratings.add(&self.rater, judgment)?)
     }
 
-    /// Takes back the judgement of an item if it is the last one; an item that is not judged stays so.
+    /// Takes back the judgment of an item if it is the last one; an item that is not judged stays so.
     pub(crate) fn undo(&self, ratings: &mut Ratings, key: &str) -> Result<(), Refusal> {
         let judged = ratings.of(&self.rater);
-        match judged.iter().position(|judgement| self.key_of(&judgement.item) == key) {
+        match judged.iter().position(|judgment| self.key_of(&judgment.item) == key) {
             None if self
                 .turns
                 .iter()
@@ -125,10 +125,10 @@ impl<'a> Session<'a> {
     }
 
     /// The first item in the rater's order that is not judged.
-    fn at_hand(&self, judged: &[Judgement]) -> Option<&Turn> {
+    fn at_hand(&self, judged: &[Judgment]) -> Option<&Turn> {
         let is_open = |turn: &&Turn| {
             let id = &self.study.items[turn.item].id;
-            judged.iter().all(|judgement| judgement.item != *id)
+            judged.iter().all(|judgment| judgment.item != *id)
         };
         self.turns.iter().find(is_open)
     }

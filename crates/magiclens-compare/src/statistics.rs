@@ -26,11 +26,11 @@ pub fn wilson(count: u64, of: u64) -> Option<Interval> {
     }
     let (n, p) = (of as f64, count as f64 / of as f64);
     let scale = 1.0 / (1.0 + Z * Z / n);
-    let centre = (p + Z * Z / (2.0 * n)) * scale;
+    let center = (p + Z * Z / (2.0 * n)) * scale;
     let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt() * scale;
     Some(Interval {
-        low: (centre - half).max(0.0),
-        high: (centre + half).min(1.0),
+        low: (center - half).max(0.0),
+        high: (center + half).min(1.0),
     })
 }
 
@@ -78,7 +78,7 @@ pub fn alpha<const C: usize>(units: &[[u32; C]]) -> Option<f64> {
 /// interval leaves out 2.5 % of the values on each side. Draws for which it is not defined are left out; `None` if that
 /// leaves fewer than half. `name` is the seed.
 ///
-/// Judgements of one query by several raters are not independent; queries are, so they are the clusters.
+/// Judgments of one query by several raters are not independent; queries are, so they are the clusters.
 pub fn bootstrap<T: Clone>(clusters: &[T], name: &[&str], statistic: impl Fn(&[T]) -> Option<f64>) -> Option<Interval> {
     if clusters.is_empty() {
         return None;
@@ -103,7 +103,7 @@ pub fn bootstrap<T: Clone>(clusters: &[T], name: &[&str], statistic: impl Fn(&[T
     })
 }
 
-/// The quantile of sorted values, with linear interpolation between neighbours. `sorted` must not be empty.
+/// The quantile of sorted values, with linear interpolation between neighbors. `sorted` must not be empty.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;
     let (below, part) = (place.floor() as usize, place.fract());
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_lie_between_neighbours() {
+    fn quantiles_lie_between_neighbors() {
         assert_eq!(quantile(&[3.0], 0.975), 3.0);
         assert_eq!(quantile(&[0.0, 10.0], 0.025), 0.25);
         assert_eq!(quantile(&[0.0, 1.0, 2.0, 3.0, 4.0], 0.5), 2.0);

@@ -1,4 +1,4 @@
-//! The study folder: what is compared, on which items, with which pictures. Once made it needs neither model nor index.
+//! The study folder: what is compared, on which items, with which images. Once made it needs neither model nor index.
 
 use std::collections::BTreeSet;
 use std::fs::TryLockError;
@@ -10,7 +10,7 @@ use magiclens_index::Index;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CompareError;
-use crate::judgement::Side;
+use crate::judgment::Side;
 use crate::queries::Intent;
 use crate::ranking::Method;
 
@@ -18,7 +18,7 @@ use crate::ranking::Method;
 const FORMAT: u32 = 1;
 
 const STUDY_FILE: &str = "study.json";
-const PICTURES_FOLDER: &str = "pictures";
+const IMAGES_FOLDER: &str = "pictures";
 const LOCK_FILE: &str = "study.lock";
 pub(crate) const RATINGS_FILE: &str = "ratings.jsonl";
 
@@ -29,10 +29,11 @@ pub struct System {
     pub model: String,
     /// What a query is made of.
     pub method: Method,
-    /// Digest of the ids of all pictures that it searches among.
+    /// Digest of the ids of all images that it searches among.
     pub gallery: ImageId,
     /// How many there are.
-    pub pictures: usize,
+    #[serde(rename = "pictures")]
+    pub images: usize,
 }
 
 impl System {
@@ -47,7 +48,7 @@ impl System {
             model: index.stamp().model_id.clone(),
             method,
             gallery: ImageId::of_bytes(&bytes),
-            pictures: ids.len(),
+            images: ids.len(),
         })
     }
 }
@@ -55,7 +56,7 @@ impl System {
 /// What a study folder belongs to: with other settings it is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
-    /// Digest of the query file and its pictures.
+    /// Digest of the query file and its images.
     pub queries: ImageId,
     /// The first system.
     pub a: System,
@@ -65,7 +66,7 @@ pub struct Settings {
     pub k: usize,
     /// Decides order, sides and automatic checks.
     pub seed: u64,
-    /// Checks that are made of rankings and random pictures.
+    /// Checks that are made of rankings and random images.
     pub automatic_checks: usize,
     /// What raters are asked.
     pub question: String,
@@ -91,7 +92,7 @@ impl Settings {
                 &here.method.name(),
                 &there.method.name(),
             );
-            let gallery = |system: &System| format!("{} pictures, {}", system.pictures, system.gallery);
+            let gallery = |system: &System| format!("{} pictures, {}", system.images, system.gallery);
             compare(&format!("the gallery of {side}"), &gallery(here), &gallery(there));
         }
         compare("the digest of the query file", &self.queries, &other.queries);
@@ -112,13 +113,13 @@ impl Settings {
         }
     }
 
-    /// Refuses two systems that are one, or that cannot find the same pictures.
+    /// Refuses two systems that are one, or that cannot find the same images.
     ///
     /// # Errors
     /// [`CompareError::SameSystem`], [`CompareError::EmptyGallery`], or an index that cannot be read.
     pub fn check_systems(&self) -> Result<(), CompareError> {
         for (side, system) in [(Side::A, &self.a), (Side::B, &self.b)] {
-            if system.pictures == 0 {
+            if system.images == 0 {
                 return Err(CompareError::EmptyGallery { side });
             }
         }
@@ -129,7 +130,7 @@ impl Settings {
     }
 }
 
-/// Refuses indexes of different pictures.
+/// Refuses indexes of different images.
 ///
 /// # Errors
 /// [`CompareError::DifferentGalleries`], or an index that cannot be read.
@@ -166,8 +167,9 @@ pub struct Item {
     pub id: String,
     /// What it is for. Never shown to raters.
     pub kind: Kind,
-    /// The query picture.
-    pub picture: ImageId,
+    /// The query image.
+    #[serde(rename = "picture")]
+    pub image: ImageId,
     /// What is asked for.
     pub instruction: String,
     /// The ranking of system A, best first; in a check, the right one.
@@ -273,10 +275,10 @@ impl Study {
     }
 }
 
-/// Where the study keeps the small copy of a picture, a JPEG. Both systems' pictures come from here, so that nothing about
-/// a picture says who found it.
-pub fn picture_path(dir: &Path, id: ImageId) -> PathBuf {
-    dir.join(PICTURES_FOLDER).join(format!("{id}.jpg"))
+/// Where the study keeps the small copy of an image, a JPEG. Both systems' images come from here, so that nothing about
+/// an image says who found it.
+pub fn image_path(dir: &Path, id: ImageId) -> PathBuf {
+    dir.join(IMAGES_FOLDER).join(format!("{id}.jpg"))
 }
 
 /// Makes sure that nobody else writes to the study; the system lets go when the process dies.

@@ -1,4 +1,4 @@
-//! Decodes a picture file into RGB, as Pillow's `Image.open(..).convert("RGB")` does.
+//! Decodes an image file into RGB, as Pillow's `Image.open(..).convert("RGB")` does.
 //!
 //! The format follows from the content, never from a file name. Alpha is dropped, not blended; of an animation the
 //! first frame counts; the EXIF orientation of a JPEG is not applied. Sizes are checked before anything is allocated.
@@ -11,12 +11,12 @@ use image::error::ImageError;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 
-/// What a picture may cost. Both are checked before memory is spent.
+/// What an image may cost. Both are checked before memory is spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Largest encoded file, in bytes.
     pub max_bytes: u64,
-    /// Largest decoded picture, width times height.
+    /// Largest decoded image, width times height.
     pub max_pixels: u64,
 }
 
@@ -30,7 +30,7 @@ impl Default for Limits {
     }
 }
 
-/// Why some bytes are not a picture. The messages name no path: the caller knows it.
+/// Why some bytes are not an image. The messages name no path: the caller knows it.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// There are no bytes.
@@ -44,7 +44,7 @@ pub enum DecodeError {
         /// The limit in force.
         max_bytes: u64,
     },
-    /// The decoded picture would be too large.
+    /// The decoded image would be too large.
     #[error("the picture has {width} x {height} pixels, more than the limit of {max_pixels}")]
     TooManyPixels {
         /// Width in pixels.
@@ -76,14 +76,14 @@ pub enum DecodeError {
 
 /// Decodes a whole file held in memory, into 8-bit RGB.
 ///
-/// 16-bit grey is cut off at 255 and other 16-bit samples keep their high byte, as Pillow does.
+/// 16-bit gray is cut off at 255 and other 16-bit samples keep their high byte, as Pillow does.
 pub fn decode_rgb(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::Empty);
     }
     check_bytes(bytes.len() as u64, limits)?;
     let format = image::guess_format(bytes).map_err(|_| DecodeError::UnknownFormat)?;
-    // The decoders are other people's code over hostile input: a panic in one of them must cost one picture only.
+    // The decoders are other people's code over hostile input: a panic in one of them must cost one image only.
     catch_unwind(AssertUnwindSafe(|| match format {
         ImageFormat::Gif => decode_gif(bytes, limits),
         ImageFormat::Bmp | ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::Tiff | ImageFormat::WebP => {
@@ -153,10 +153,10 @@ fn decode_other(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<Rg
     };
     let mut image = DynamicImage::from_decoder(decoder).map_err(from_image_error)?;
     image.apply_orientation(orientation);
-    into_rgb(image, format == ImageFormat::Png && png_is_grey(bytes))
+    into_rgb(image, format == ImageFormat::Png && png_is_gray(bytes))
 }
 
-fn into_rgb(image: DynamicImage, is_grey_png: bool) -> Result<RgbImage, DecodeError> {
+fn into_rgb(image: DynamicImage, is_gray_png: bool) -> Result<RgbImage, DecodeError> {
     let high_byte = |sample: u16| (sample >> 8) as u8;
     let cut_off = |sample: u16| sample.min(255) as u8;
     match image {
@@ -165,8 +165,8 @@ fn into_rgb(image: DynamicImage, is_grey_png: bool) -> Result<RgbImage, DecodeEr
         | DynamicImage::ImageRgb8(_)
         | DynamicImage::ImageRgba8(_) => Ok(image.into_rgb8()),
         DynamicImage::ImageLuma16(_) => Ok(narrow(&image.into_rgb16(), cut_off)),
-        // A grey PNG with one transparent value arrives with an alpha channel that Pillow does not make.
-        DynamicImage::ImageLumaA16(_) if is_grey_png => Ok(narrow(&image.into_rgb16(), cut_off)),
+        // A gray PNG with one transparent value arrives with an alpha channel that Pillow does not make.
+        DynamicImage::ImageLumaA16(_) if is_gray_png => Ok(narrow(&image.into_rgb16(), cut_off)),
         DynamicImage::ImageLumaA16(_) | DynamicImage::ImageRgb16(_) | DynamicImage::ImageRgba16(_) => {
             Ok(narrow(&image.into_rgb16(), high_byte))
         }
@@ -181,13 +181,13 @@ fn narrow(image: &image::ImageBuffer<image::Rgb<u16>, Vec<u16>>, sample: impl Fn
     RgbImage::from_raw(image.width(), image.height(), samples).expect("as many samples as before")
 }
 
-/// The colour type in the PNG header is 0: grey without an alpha channel of its own.
-fn png_is_grey(bytes: &[u8]) -> bool {
-    const COLOUR_TYPE_OFFSET: usize = 25;
-    bytes.get(COLOUR_TYPE_OFFSET) == Some(&0)
+/// The color type in the PNG header is 0: gray without an alpha channel of its own.
+fn png_is_gray(bytes: &[u8]) -> bool {
+    const COLOR_TYPE_OFFSET: usize = 25;
+    bytes.get(COLOR_TYPE_OFFSET) == Some(&0)
 }
 
-/// True if the end marker of the first picture is there. The decoder fills missing rows with grey; Pillow refuses them.
+/// True if the end marker of the first image is there. The decoder fills missing rows with gray; Pillow refuses them.
 fn jpeg_is_complete(bytes: &[u8]) -> bool {
     const START_OF_IMAGE: u8 = 0xD8;
     const END_OF_IMAGE: u8 = 0xD9;
@@ -215,7 +215,7 @@ fn jpeg_is_complete(bytes: &[u8]) -> bool {
     false
 }
 
-/// The first frame on a canvas of the transparent colour, or else of the palette's first.
+/// The first frame on a canvas of the transparent color, or else of the palette's first.
 fn decode_gif(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError> {
     let mut options = gif::DecodeOptions::new();
     options.set_color_output(gif::ColorOutput::Indexed);
@@ -236,14 +236,14 @@ fn decode_gif(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError> {
     let mut indices = vec![0; frame_width as usize * frame_height as usize];
     decoder.read_into_buffer(&mut indices).map_err(from_gif_error)?;
     let palette = decoder.palette().map_err(from_gif_error)?;
-    let colour = |index: u8| match palette.get(usize::from(index) * 3..usize::from(index) * 3 + 3) {
+    let color = |index: u8| match palette.get(usize::from(index) * 3..usize::from(index) * 3 + 3) {
         Some(rgb) => image::Rgb([rgb[0], rgb[1], rgb[2]]),
         None => image::Rgb([index; 3]),
     };
-    let mut image = RgbImage::from_pixel(width, height, colour(background));
+    let mut image = RgbImage::from_pixel(width, height, color(background));
     for (y, row) in (top..).zip(indices.chunks_exact(frame_width as usize)) {
         for (x, &index) in (left..).zip(row) {
-            image.put_pixel(x, y, colour(index));
+            image.put_pixel(x, y, color(index));
         }
     }
     Ok(image)

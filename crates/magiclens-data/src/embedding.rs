@@ -1,4 +1,4 @@
-//! A unit vector: what a query and a picture become, so that their likeness is one dot product.
+//! A unit vector: what a query and an image become, so that their likeness is one dot product.
 
 /// A unit vector. Only [`Embedding::normalize`] makes it: finite, not zero, length 1.
 #[derive(Clone, Debug, PartialEq)]

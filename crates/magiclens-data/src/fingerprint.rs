@@ -1,8 +1,8 @@
-//! Near-duplicates: the same picture in another size, format or quality.
+//! Near-duplicates: the same image in another size, format or quality.
 //!
-//! Each picture becomes 256 bits (whether it gets lighter from left to right at 16 x 16 places of its grey 17 x 16 miniature, the
-//! "difference hash") and a 16 x 16 colour miniature. Two pictures are near-duplicates if few bits differ and the miniatures
-//! are close in colour; this holds through rescaling, recompression and small edits, and is looked for in the mirror as well.
+//! Each image becomes 256 bits (whether it gets lighter from left to right at 16 x 16 places of its gray 17 x 16 miniature, the
+//! "difference hash") and a 16 x 16 color miniature. Two images are near-duplicates if few bits differ and the miniatures
+//! are close in color; this holds through rescaling, recompression and small edits, and is looked for in the mirror as well.
 
 use image::RgbImage;
 use serde::Serialize;
@@ -11,57 +11,57 @@ use crate::ImageId;
 
 /// Bits of 256 that may differ. Rescaled and recompressed copies differ in 0 to 12, unrelated photographs in about 128.
 const MAX_BITS: u32 = 20;
-/// The share of the bits set in either picture that may differ. Drawings on white have few bits set, so that other ones differ in
+/// The share of the bits set in either image that may differ. Drawings on white have few bits set, so that other ones differ in
 /// few too: a face and another face of one style, for example.
 const MAX_SHARE: f32 = 0.15;
 /// Bits that may differ in any case: those at the edge of noise.
 const NOISE_BITS: u32 = 2;
-/// Mean difference of the miniatures' colours that copies may have, of 255.
-const MAX_COLOUR: f32 = 12.0;
-/// The same for pictures of few bits, of which colours have to say more.
-const MAX_COLOUR_OF_PLAIN: f32 = 4.0;
-/// Bits that are set in a picture with structure; below it is plain.
+/// Mean difference of the miniatures' colors that copies may have, of 255.
+const MAX_COLOR: f32 = 12.0;
+/// The same for images of few bits, of which colors have to say more.
+const MAX_COLOR_OF_PLAIN: f32 = 4.0;
+/// Bits that are set in an image with structure; below it is plain.
 const STRUCTURE: u32 = 24;
-/// Bits that must be set at all: a flat picture is like every other one of its colour.
+/// Bits that must be set at all: a flat image is like every other one of its color.
 const MIN_STRUCTURE: u32 = 6;
 const SIDE: u32 = 16;
 
-/// A picture in the form in which duplicates are looked for.
+/// An image in the form in which duplicates are looked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fingerprint {
     content: ImageId,
     bits: [u64; 4],
     mirrored: [u64; 4],
     /// `[16 * 16 * 3]`
-    colours: Vec<u8>,
+    colors: Vec<u8>,
 }
 
-/// How two pictures belong together.
+/// How two images belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Likeness {
     /// The same bytes.
     Equal,
-    /// The same picture in another size, format or quality.
+    /// The same image in another size, format or quality.
     NearDuplicate,
     /// The same, mirrored.
     Mirrored,
 }
 
 impl Fingerprint {
-    /// The fingerprint of a picture; `content` is the hash of its file.
-    pub fn of(content: ImageId, picture: &RgbImage) -> Self {
-        let [colours, finer] = miniatures(picture, [SIDE as usize, SIDE as usize + 1]);
-        let grey: Vec<u8> = finer.chunks_exact(3).map(grey).collect();
-        let mirrored: Vec<u8> = grey
+    /// The fingerprint of an image; `content` is the hash of its file.
+    pub fn of(content: ImageId, image: &RgbImage) -> Self {
+        let [colors, finer] = miniatures(image, [SIDE as usize, SIDE as usize + 1]);
+        let gray: Vec<u8> = finer.chunks_exact(3).map(gray).collect();
+        let mirrored: Vec<u8> = gray
             .chunks_exact(SIDE as usize + 1)
             .flat_map(|row| row.iter().rev().copied())
             .collect();
         Self {
             content,
-            bits: difference_hash(&grey),
+            bits: difference_hash(&gray),
             mirrored: difference_hash(&mirrored),
-            colours,
+            colors,
         }
     }
 
@@ -75,19 +75,19 @@ impl Fingerprint {
         self.bits
     }
 
-    /// The colour miniature, `[16 * 16 * 3]` row by row.
-    pub fn colours(&self) -> &[u8] {
-        &self.colours
+    /// The color miniature, `[16 * 16 * 3]` row by row.
+    pub fn colors(&self) -> &[u8] {
+        &self.colors
     }
 
-    /// How this picture is like another one, with the number of bits that differ; `None` if it is not.
+    /// How this image is like another one, with the number of bits that differ; `None` if it is not.
     pub fn likeness(&self, other: &Self) -> Option<(Likeness, u32)> {
         if self.content == other.content {
             return Some((Likeness::Equal, 0));
         }
         let straight = differing(&self.bits, &other.bits);
         let mirrored = differing(&self.mirrored, &other.bits);
-        // Symmetric pictures are as like their mirror image, but for noise.
+        // Symmetric images are as like their mirror image, but for noise.
         let (likeness, bits) = if straight <= mirrored + NOISE_BITS {
             (Likeness::NearDuplicate, straight)
         } else {
@@ -100,41 +100,41 @@ impl Fingerprint {
         let either: u32 = own.iter().zip(&other.bits).map(|(a, b)| (a | b).count_ones()).sum();
         let few = bits <= MAX_BITS && bits as f32 <= (MAX_SHARE * either as f32).max(NOISE_BITS as f32);
         let structure = self.structure().min(other.structure());
-        let max_colour = if structure < STRUCTURE {
-            MAX_COLOUR_OF_PLAIN
+        let max_color = if structure < STRUCTURE {
+            MAX_COLOR_OF_PLAIN
         } else {
-            MAX_COLOUR
+            MAX_COLOR
         };
-        let alike = few && structure >= MIN_STRUCTURE && self.colour_distance(other, likeness) <= max_colour;
+        let alike = few && structure >= MIN_STRUCTURE && self.color_distance(other, likeness) <= max_color;
         alike.then_some((likeness, bits))
     }
 
     fn structure(&self) -> u32 {
         let ones = |bits: &[u64; 4]| bits.iter().map(|word| word.count_ones()).sum::<u32>();
-        // A picture that only gets darker has its structure in its mirror image.
+        // An image that only gets darker has its structure in its mirror image.
         ones(&self.bits).max(ones(&self.mirrored))
     }
 
-    fn colour_distance(&self, other: &Self, likeness: Likeness) -> f32 {
+    fn color_distance(&self, other: &Self, likeness: Likeness) -> f32 {
         let side = SIDE as usize;
         let mut sum = 0;
-        for (at, other) in other.colours.iter().enumerate() {
+        for (at, other) in other.colors.iter().enumerate() {
             let (pixel, channel) = (at / 3, at % 3);
             let column = match likeness {
                 Likeness::Mirrored => side - 1 - pixel % side,
                 _ => pixel % side,
             };
-            let own = self.colours[(pixel / side * side + column) * 3 + channel];
+            let own = self.colors[(pixel / side * side + column) * 3 + channel];
             sum += u32::from(own.abs_diff(*other));
         }
-        sum as f32 / self.colours.len() as f32
+        sum as f32 / self.colors.len() as f32
     }
 }
 
-/// Whether each place of a grey 17 x 16 miniature is darker than the one to its right, by more than noise.
-fn difference_hash(grey: &[u8]) -> [u64; 4] {
+/// Whether each place of a gray 17 x 16 miniature is darker than the one to its right, by more than noise.
+fn difference_hash(gray: &[u8]) -> [u64; 4] {
     let mut bits = [0; 4];
-    for (y, row) in grey.chunks_exact(SIDE as usize + 1).enumerate() {
+    for (y, row) in gray.chunks_exact(SIDE as usize + 1).enumerate() {
         for (x, pair) in row.windows(2).enumerate() {
             if u16::from(pair[0]) + 2 < u16::from(pair[1]) {
                 let at = y * SIDE as usize + x;
@@ -150,8 +150,8 @@ const WHOLE: u32 = 256;
 
 /// Miniatures of 16 rows and so many columns each: every cell is the mean of its area, pixels on its border counting in part, so that
 /// a rescaled copy has the same. All of them share the sums of the rows, which are the work.
-fn miniatures<const N: usize>(picture: &RgbImage, columns: [usize; N]) -> [Vec<u8>; N] {
-    let (width, height) = (picture.width() as usize, picture.height() as usize);
+fn miniatures<const N: usize>(image: &RgbImage, columns: [usize; N]) -> [Vec<u8>; N] {
+    let (width, height) = (image.width() as usize, image.height() as usize);
     if width == 0 || height == 0 {
         return columns.map(|columns| vec![0; columns * SIDE as usize * 3]);
     }
@@ -160,11 +160,7 @@ fn miniatures<const N: usize>(picture: &RgbImage, columns: [usize; N]) -> [Vec<u
     let mut sums = vec![0_u32; width * 3];
     for (top, weights) in areas(SIDE as usize, height) {
         sums.fill(0);
-        let rows = || {
-            picture.as_raw()[top * width * 3..]
-                .chunks_exact(width * 3)
-                .zip(&weights)
-        };
+        let rows = || image.as_raw()[top * width * 3..].chunks_exact(width * 3).zip(&weights);
         // Whole rows are nearly all of them, and only added up.
         for (row, _) in rows().filter(|(_, weight)| **weight == WHOLE) {
             for (sum, sample) in sums.iter_mut().zip(row) {
@@ -205,7 +201,7 @@ fn areas(cells: usize, length: usize) -> Vec<(usize, Vec<u32>)> {
 }
 
 /// Luma with the weights of Rec. 601, as Pillow's `convert("L")`.
-fn grey(pixel: &[u8]) -> u8 {
+fn gray(pixel: &[u8]) -> u8 {
     ((u32::from(pixel[0]) * 19_595 + u32::from(pixel[1]) * 38_470 + u32::from(pixel[2]) * 7_471 + 0x8000) >> 16) as u8
 }
 
@@ -219,7 +215,7 @@ mod tests {
 
     use super::*;
 
-    /// A picture with structure: blobs that depend on the seed.
+    /// An image with structure: blobs that depend on the seed.
     fn scene(seed: u32, side: u32) -> RgbImage {
         let wave = |x: f32, y: f32, k: u32| {
             let a = (seed.wrapping_mul(2_654_435_761).wrapping_add(k * 40_503) >> 8) as f32 / 65536.0;
@@ -231,8 +227,8 @@ mod tests {
         })
     }
 
-    fn print(picture: &RgbImage) -> Fingerprint {
-        Fingerprint::of(ImageId::of_bytes(picture.as_raw()), picture)
+    fn print(image: &RgbImage) -> Fingerprint {
+        Fingerprint::of(ImageId::of_bytes(image.as_raw()), image)
     }
 
     #[test]
@@ -271,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_pictures_are_held_to_their_colours() {
+    fn plain_images_are_held_to_their_colors() {
         let own = print(&disc(120, 0.5, 0.3));
         assert_eq!(
             own.likeness(&print(&disc(64, 0.5, 0.3))).map(|(likeness, _)| likeness),
@@ -282,12 +278,12 @@ mod tests {
     }
 
     #[test]
-    fn another_colour_or_a_flat_picture_is_no_copy() {
+    fn another_color_or_a_flat_image_is_no_copy() {
         let original = scene(3, 64);
         let mut red = original.clone();
         red.pixels_mut().for_each(|pixel| pixel.0[0] = pixel.0[0] / 4 + 190);
         assert_eq!(print(&original).likeness(&print(&red)), None);
-        let grey = |value| RgbImage::from_pixel(40, 40, Rgb([value; 3]));
-        assert_eq!(print(&grey(200)).likeness(&print(&grey(203))), None);
+        let gray = |value| RgbImage::from_pixel(40, 40, Rgb([value; 3]));
+        assert_eq!(print(&gray(200)).likeness(&print(&gray(203))), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The name of a picture: a hash of its bytes, so that renames and duplicates cost nothing.
+//! The name of an image: a hash of its bytes, so that renames and duplicates cost nothing.
 
 use std::fmt;
 use std::str::FromStr;

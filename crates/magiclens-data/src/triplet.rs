@@ -1,4 +1,4 @@
-//! One line of training or test data: a picture, an instruction, and the pictures that answer it.
+//! One line of training or test data: an image, an instruction, and the images that answer it.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::ImageId;
 
-/// A query picture, an instruction, and all pictures that are right answers.
+/// A query image, an instruction, and all images that are right answers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Triplet {
-    /// The query picture.
+    /// The query image.
     pub query: ImageId,
     /// What is wanted of it, in natural words.
     pub instruction: String,
@@ -30,20 +30,21 @@ pub struct Provenance {
     pub source: String,
     /// What wrote the instruction, e.g. `template:style/12`.
     pub generator: String,
-    /// The licences of the pictures, joined with ` AND `.
-    pub licence: String,
+    /// The licenses of the images, joined with ` AND `.
+    #[serde(rename = "licence")]
+    pub license: String,
     /// The models that took part.
     #[serde(default)]
     pub models: Vec<String>,
     /// Their scores.
     #[serde(default)]
     pub scores: BTreeMap<String, f64>,
-    /// The page that the pictures share; empty if they share none.
+    /// The page that the images share; empty if they share none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub page: String,
-    /// Where each picture was fetched from, and the page it stands on.
+    /// Where each image was fetched from, and the page it stands on.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub urls: BTreeMap<ImageId, PictureAddress>,
+    pub urls: BTreeMap<ImageId, ImageAddress>,
     /// The prompt that the instruction was written with, and its version.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub prompt: String,
@@ -52,17 +53,18 @@ pub struct Provenance {
     pub stages: BTreeMap<String, u32>,
 }
 
-/// Where a mined picture comes from.
+/// Where a mined image comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PictureAddress {
-    /// The picture's own address.
+pub struct ImageAddress {
+    /// The image's own address.
     pub url: String,
     /// The page it stands on.
     pub page: String,
-    /// The licence that the page states; empty if none.
+    /// The license that the page states; empty if none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub licence: String,
-    /// The wishes to be left alone that page or picture state, where the run was told to count them only.
+    #[serde(rename = "licence")]
+    pub license: String,
+    /// The wishes to be left alone that page or image state, where the run was told to count them only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub opt_outs: Vec<String>,
 }

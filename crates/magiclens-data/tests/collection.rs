@@ -8,11 +8,11 @@ use std::sync::Mutex;
 use std::time::SystemTime;
 
 use magiclens_data::collection::{
-    Ask, BuildConfig, COLOUR, DRAWING_TO_PHOTO, DRAWINGS, FOOD, FOOD_NAMES, FOOD_PICTURES, GENDER, GROUP,
-    HELD_OUT_STYLES, Look, PHOTO_TO_DRAWING, Progress, Report, SKETCH_TO_COLOUR, SKIN_TONE, STYLE, STYLE_FAMILY,
-    STYLE_UNSEEN, build, food_pictures_path, food_triplets_path, held_out_wordings, split_of_root, triplets_path,
+    Ask, BuildConfig, COLOR, DRAWING_TO_PHOTO, DRAWINGS, FOOD, FOOD_IMAGES, FOOD_NAMES, GENDER, GROUP, HELD_OUT_STYLES,
+    Look, PHOTO_TO_DRAWING, Progress, Report, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_FAMILY, STYLE_UNSEEN, build,
+    food_images_path, food_triplets_path, held_out_wordings, split_of_root, triplets_path,
 };
-use magiclens_data::{ImageId, Picture, PictureKind, Split, Triplet, read_pictures, read_triplets};
+use magiclens_data::{Image, ImageId, ImageKind, Split, Triplet, read_images, read_triplets};
 use serde_json::{Value, json};
 
 /// How many made-up animals there are: enough for each part to hold some.
@@ -156,7 +156,7 @@ fn packages(root: &Path) {
         .map(|(label, points)| (points.to_lowercase(), slug(label)))
         .collect();
     let mut noto = set("noto");
-    // Two animals with the same picture: whatever their roots, they may not be in two parts.
+    // Two animals with the same image: whatever their roots, they may not be in two parts.
     noto["icons"]["creature-1"] = noto["icons"]["creature-0"].clone();
     npm(
         root,
@@ -187,10 +187,10 @@ fn packages(root: &Path) {
 
     let stamps = root.join("apt/tuxpaint-stamps-default");
     write(stamps.join(".version"), "2022.06.04-1\n");
-    let stamp = |name: &str, caption: &str, grey: u8| {
+    let stamp = |name: &str, caption: &str, gray: u8| {
         let file = stamps.join("usr/share/tuxpaint/stamps").join(name);
         write(file.with_extension("txt"), format!("{caption}\nde.utf8=egal\n"));
-        image::RgbaImage::from_pixel(30, 20, image::Rgba([grey, 99, 99, 255]))
+        image::RgbaImage::from_pixel(30, 20, image::Rgba([gray, 99, 99, 255]))
             .save(file)
             .unwrap();
     };
@@ -219,7 +219,7 @@ struct Built {
     _folder: tempfile::TempDir,
     out: PathBuf,
     report: Report,
-    pictures: Vec<Picture>,
+    images: Vec<Image>,
 }
 
 impl Built {
@@ -229,12 +229,12 @@ impl Built {
         packages(&source);
         let (report, unchanged) = run(&source, &out, 0);
         assert!(!unchanged);
-        let pictures = read_pictures(out.join("pictures.parquet")).unwrap();
+        let images = read_images(out.join("pictures.parquet")).unwrap();
         Self {
             _folder: folder,
             out,
             report,
-            pictures,
+            images,
         }
     }
 
@@ -242,11 +242,11 @@ impl Built {
         read_triplets(triplets_path(&self.out, split)).unwrap()
     }
 
-    fn of(&self, style: &str, concept: &str) -> &Picture {
-        let shows = |picture: &&Picture| {
-            picture.style == style && (picture.concept == concept || picture.also.iter().any(|also| also == concept))
+    fn of(&self, style: &str, concept: &str) -> &Image {
+        let shows = |image: &&Image| {
+            image.style == style && (image.concept == concept || image.also.iter().any(|also| also == concept))
         };
-        self.pictures
+        self.images
             .iter()
             .find(shows)
             .unwrap_or_else(|| panic!("no {concept} in {style}"))
@@ -254,7 +254,7 @@ impl Built {
 }
 
 #[test]
-fn pictures_are_rendered_labelled_and_counted() {
+fn images_are_rendered_labeled_and_counted() {
     let built = Built::new();
     let report = &built.report;
     // 60 animals, 3 astronauts with light, medium and dark tones, 2 hearts and a flamingo; no flag.
@@ -272,14 +272,14 @@ fn pictures_are_rendered_labelled_and_counted() {
         (1, 0, 1)
     );
     assert_eq!(report.unnamed_icons["fxemoji"], 1);
-    assert_eq!(report.pictures, built.pictures.len());
+    assert_eq!(report.images, built.images.len());
     assert_eq!(report.failed, []);
 
-    for picture in &built.pictures {
-        let bytes = fs::read(built.out.join(&picture.path)).unwrap();
-        assert_eq!(ImageId::of_bytes(&bytes), picture.id);
+    for image in &built.images {
+        let bytes = fs::read(built.out.join(&image.path)).unwrap();
+        assert_eq!(ImageId::of_bytes(&bytes), image.id);
         let size = image::load_from_memory(&bytes).unwrap();
-        assert_eq!((size.width(), size.height()), (picture.width, picture.height));
+        assert_eq!((size.width(), size.height()), (image.width, image.height));
     }
     let astronaut = built.of("noto", "woman astronaut: dark skin tone");
     assert_eq!(astronaut.root, "person");
@@ -289,10 +289,10 @@ fn pictures_are_rendered_labelled_and_counted() {
         (Some("dark"), Some("woman"))
     );
     assert_eq!(
-        (astronaut.source.as_str(), astronaut.licence.as_str()),
+        (astronaut.source.as_str(), astronaut.license.as_str()),
         ("npm:@iconify-json/noto@1.2.9", "Apache-2.0")
     );
-    assert_eq!(built.of("openmoji", "blue heart").colour.as_deref(), Some("blue"));
+    assert_eq!(built.of("openmoji", "blue heart").color.as_deref(), Some("blue"));
     let flamingo = built.of("photo", "flamingo");
     assert_eq!(
         (flamingo.caption.as_str(), flamingo.subgroup.as_str()),
@@ -303,7 +303,7 @@ fn pictures_are_rendered_labelled_and_counted() {
     // No table says what this shows, but people must not be in two parts.
     let suit = built.of("photo", "astronaut");
     assert_eq!((suit.group.as_str(), suit.root.as_str()), ("", "person"));
-    assert_eq!(built.of("tuxpaint", "gate").kind, PictureKind::Drawing);
+    assert_eq!(built.of("tuxpaint", "gate").kind, ImageKind::Drawing);
 }
 
 #[test]
@@ -331,19 +331,15 @@ fn what_is_missing_is_said() {
 fn no_root_and_no_concept_is_in_two_parts() {
     let built = Built::new();
     let mut splits: HashMap<&str, Split> = HashMap::new();
-    for picture in &built.pictures {
-        let split = match split_of_root(&picture.root) {
-            Split::Train if HELD_OUT_STYLES.contains(&picture.style.as_str()) => Split::Dev,
+    for image in &built.images {
+        let split = match split_of_root(&image.root) {
+            Split::Train if HELD_OUT_STYLES.contains(&image.style.as_str()) => Split::Dev,
             split => split,
         };
-        assert_eq!(picture.split, split, "{picture:?}");
-        if !HELD_OUT_STYLES.contains(&picture.style.as_str()) {
-            for concept in std::iter::once(&picture.concept).chain(&picture.also) {
-                assert_eq!(
-                    *splits.entry(concept).or_insert(picture.split),
-                    picture.split,
-                    "{concept}"
-                );
+        assert_eq!(image.split, split, "{image:?}");
+        if !HELD_OUT_STYLES.contains(&image.style.as_str()) {
+            for concept in std::iter::once(&image.concept).chain(&image.also) {
+                assert_eq!(*splits.entry(concept).or_insert(image.split), image.split, "{concept}");
             }
         }
     }
@@ -355,7 +351,7 @@ fn no_root_and_no_concept_is_in_two_parts() {
 #[test]
 fn all_targets_have_the_asked_property() {
     let built = Built::new();
-    let by_id: HashMap<_, _> = built.pictures.iter().map(|picture| (picture.id, picture)).collect();
+    let by_id: HashMap<_, _> = built.images.iter().map(|image| (image.id, image)).collect();
     let mut relations = BTreeSet::new();
     for split in Split::ALL {
         for triplet in built.triplets(split) {
@@ -385,7 +381,7 @@ fn all_targets_have_the_asked_property() {
             let held_out = triplet.provenance.generator.contains("-held-out/");
             assert_eq!(held_out, split != Split::Train, "{}", triplet.provenance.generator);
             assert_eq!(triplet.provenance.source, query.source);
-            assert!(triplet.provenance.licence.contains(&query.licence));
+            assert!(triplet.provenance.license.contains(&query.license));
             relations.insert(triplet.relation);
         }
     }
@@ -394,10 +390,10 @@ fn all_targets_have_the_asked_property() {
         STYLE,
         STYLE_FAMILY,
         STYLE_UNSEEN,
-        SKETCH_TO_COLOUR,
+        SKETCH_TO_COLOR,
         SKIN_TONE,
         GENDER,
-        COLOUR,
+        COLOR,
         GROUP,
     ];
     let all = all
@@ -407,23 +403,19 @@ fn all_targets_have_the_asked_property() {
     assert_eq!(relations, all.collect());
 }
 
-fn answers(query: &Picture, target: &Picture, triplet: &Triplet) -> bool {
-    let concepts = |picture: &Picture| -> BTreeSet<String> {
-        std::iter::once(&picture.concept)
-            .chain(&picture.also)
-            .cloned()
-            .collect()
-    };
-    let base = |picture: &Picture| picture.concept.split(": ").next().unwrap().to_owned();
+fn answers(query: &Image, target: &Image, triplet: &Triplet) -> bool {
+    let concepts =
+        |image: &Image| -> BTreeSet<String> { std::iter::once(&image.concept).chain(&image.also).cloned().collect() };
+    let base = |image: &Image| image.concept.split(": ").next().unwrap().to_owned();
     let same_thing = !concepts(query).is_disjoint(&concepts(target)) || base(query) == target.concept;
     let same_style = query.style == target.style;
     let unseen = [query, target]
         .iter()
-        .any(|picture| HELD_OUT_STYLES.contains(&picture.style.as_str()));
-    let look = |picture: &Picture| {
+        .any(|image| HELD_OUT_STYLES.contains(&image.style.as_str()));
+    let look = |image: &Image| {
         DRAWINGS
             .iter()
-            .find(|package| package.style == picture.style)
+            .find(|package| package.style == image.style)
             .map(|p| p.look)
     };
     let text = triplet.instruction.to_lowercase();
@@ -431,7 +423,7 @@ fn answers(query: &Picture, target: &Picture, triplet: &Triplet) -> bool {
         STYLE => same_thing && !same_style && query.family != target.family && !unseen,
         STYLE_FAMILY => same_thing && !same_style && query.family == target.family && !unseen,
         STYLE_UNSEEN => same_thing && !same_style && unseen,
-        SKETCH_TO_COLOUR => same_thing && look(query) == Some(Look::Line) && look(target) == Some(Look::Colour),
+        SKETCH_TO_COLOR => same_thing && look(query) == Some(Look::Line) && look(target) == Some(Look::Color),
         SKIN_TONE => {
             let tone = target.skin_tone.as_deref().unwrap();
             same_style && base(query) == base(target) && query.skin_tone.as_deref() != Some(tone) && text.contains(tone)
@@ -443,11 +435,11 @@ fn answers(query: &Picture, target: &Picture, triplet: &Triplet) -> bool {
             };
             same_style && query.skin_tone == target.skin_tone && query.gender != target.gender && text.contains(word)
         }
-        COLOUR if look(target) != Some(Look::Colour) => false,
-        COLOUR => same_style && query.root == target.root && text.contains(target.colour.as_deref().unwrap()),
+        COLOR if look(target) != Some(Look::Color) => false,
+        COLOR => same_style && query.root == target.root && text.contains(target.color.as_deref().unwrap()),
         GROUP => same_style && query.subgroup == target.subgroup && query.root != target.root,
-        PHOTO_TO_DRAWING => same_thing && query.kind == PictureKind::Photo && target.kind == PictureKind::Drawing,
-        DRAWING_TO_PHOTO => same_thing && query.kind == PictureKind::Drawing && target.kind == PictureKind::Photo,
+        PHOTO_TO_DRAWING => same_thing && query.kind == ImageKind::Photo && target.kind == ImageKind::Drawing,
+        DRAWING_TO_PHOTO => same_thing && query.kind == ImageKind::Drawing && target.kind == ImageKind::Photo,
         other => panic!("unknown relation {other}"),
     }
 }
@@ -470,7 +462,7 @@ fn snapshot(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
 }
 
 #[test]
-fn a_second_run_does_nothing_and_a_lost_picture_comes_back() {
+fn a_second_run_does_nothing_and_a_lost_image_comes_back() {
     let folder = tempfile::tempdir().unwrap();
     let (source, out) = (folder.path().join("packages"), folder.path().join("out"));
     packages(&source);
@@ -521,7 +513,7 @@ fn the_seed_decides_and_nothing_else() {
 }
 
 #[test]
-fn a_package_that_went_takes_its_pictures_along() {
+fn a_package_that_went_takes_its_images_along() {
     let folder = tempfile::tempdir().unwrap();
     let (source, out) = (folder.path().join("packages"), folder.path().join("out"));
     packages(&source);
@@ -537,7 +529,7 @@ fn a_package_that_went_takes_its_pictures_along() {
     );
     assert!(!report.styles.contains_key("openmoji"));
     let files = snapshot(&out.join("pictures")).len();
-    assert_eq!(files, report.pictures);
+    assert_eq!(files, report.images);
 }
 
 #[test]
@@ -568,9 +560,9 @@ fn packages_that_cannot_be_used_are_named() {
     assert!(build(&config, &|_| {}).unwrap_err().to_string().contains("0 pixels"));
 }
 
-/// Adds both packages of foods to `root`; each food is one flat colour, and "Bean, black" looks like "Pea".
+/// Adds both packages of foods to `root`; each food is one flat color, and "Bean, black" looks like "Pea".
 fn food_packages(root: &Path) {
-    npm(root, FOOD_PICTURES, "3.0.1", &[]);
+    npm(root, FOOD_IMAGES, "3.0.1", &[]);
     npm(root, FOOD_NAMES, "2.0.7", &[]);
     let foods = [
         ("A001", "Radish, round, red skin", 10),
@@ -593,10 +585,10 @@ fn food_packages(root: &Path) {
         modules.join(FOOD_NAMES).join("index.csv"),
         format!("code,name,scie,desc\n{rows}Z009,No picture,,\n"),
     );
-    fs::create_dir_all(modules.join(FOOD_PICTURES).join("assets")).unwrap();
-    for (code, _, grey) in foods {
-        image::RgbImage::from_pixel(24, 16, image::Rgb([grey, 99, 99]))
-            .save(modules.join(FOOD_PICTURES).join(format!("assets/{code}.jpeg")))
+    fs::create_dir_all(modules.join(FOOD_IMAGES).join("assets")).unwrap();
+    for (code, _, gray) in foods {
+        image::RgbImage::from_pixel(24, 16, image::Rgb([gray, 99, 99]))
+            .save(modules.join(FOOD_IMAGES).join(format!("assets/{code}.jpeg")))
             .unwrap();
     }
 }
@@ -608,7 +600,7 @@ fn foods_have_tables_of_their_own() {
     packages(&source);
     let (without, _) = run(&source, &out, 0);
     assert!(
-        [FOOD_PICTURES, FOOD_NAMES]
+        [FOOD_IMAGES, FOOD_NAMES]
             .iter()
             .all(|name| without.missing.iter().any(|missing| missing.package == *name))
     );
@@ -621,25 +613,18 @@ fn foods_have_tables_of_their_own() {
         main.map(|file| fs::read(out.join(file)).unwrap()) == before,
         "foods changed other tables"
     );
-    // Ten are listed with a picture, one stands for all varieties and one looks like another.
-    assert_eq!((report.pictures, report.food_pictures), (without.pictures, 8));
+    // Ten are listed with an image, one stands for all varieties and one looks like another.
+    assert_eq!((report.images, report.food_images), (without.images, 8));
     assert_eq!(report.missing.len() + 2, without.missing.len());
 
-    let pictures = read_pictures(food_pictures_path(&out)).unwrap();
+    let images = read_images(food_images_path(&out)).unwrap();
     assert!(
-        pictures
+        images
             .iter()
-            .all(|picture| picture.split == Split::Test && picture.kind == PictureKind::Photo)
+            .all(|image| image.split == Split::Test && image.kind == ImageKind::Photo)
     );
-    assert!(pictures.iter().all(|picture| out.join(&picture.path).is_file()));
-    let name = |id: &ImageId| {
-        pictures
-            .iter()
-            .find(|picture| picture.id == *id)
-            .unwrap()
-            .concept
-            .as_str()
-    };
+    assert!(images.iter().all(|image| out.join(&image.path).is_file()));
+    let name = |id: &ImageId| images.iter().find(|image| image.id == *id).unwrap().concept.as_str();
     let triplets = read_triplets(food_triplets_path(&out)).unwrap();
     let found: BTreeMap<(&str, Vec<&str>), &Triplet> = triplets
         .iter()
@@ -680,17 +665,17 @@ fn foods_have_tables_of_their_own() {
 
     let (_, unchanged) = run(&source, &out, 0);
     assert!(unchanged);
-    fs::remove_dir_all(source.join("npm/node_modules").join(FOOD_PICTURES)).unwrap();
+    fs::remove_dir_all(source.join("npm/node_modules").join(FOOD_IMAGES)).unwrap();
     let (report, _) = run(&source, &out, 0);
-    assert_eq!(report.food_pictures, 0);
-    assert!(!food_pictures_path(&out).exists() && !food_triplets_path(&out).exists());
-    assert_eq!(snapshot(&out.join("pictures")).len(), report.pictures);
+    assert_eq!(report.food_images, 0);
+    assert!(!food_images_path(&out).exists() && !food_triplets_path(&out).exists());
+    assert_eq!(snapshot(&out.join("pictures")).len(), report.images);
 }
 
 #[test]
 fn what_is_asked_can_be_asked_in_other_words() {
     let built = Built::new();
-    let by_id: HashMap<_, _> = built.pictures.iter().map(|picture| (picture.id, picture)).collect();
+    let by_id: HashMap<_, _> = built.images.iter().map(|image| (image.id, image)).collect();
     for triplet in built.triplets(Split::Test) {
         let asks: Vec<_> = triplet
             .targets

@@ -1,4 +1,4 @@
-//! Pictures that are damaged, hostile or no pictures. That good ones decode as Pillow does it, `magiclens-model` tests.
+//! Images that are damaged, hostile or no images. That good ones decode as Pillow does it, `magiclens-model` tests.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -32,7 +32,7 @@ fn decode(bytes: &[u8]) -> Result<image::RgbImage, DecodeError> {
 }
 
 #[test]
-fn no_pictures_are_named() {
+fn no_images_are_named() {
     assert!(matches!(decode(b""), Err(DecodeError::Empty)));
     for bytes in [
         &b"hello"[..],
@@ -53,7 +53,7 @@ fn no_pictures_are_named() {
 }
 
 #[test]
-fn a_picture_cut_off_is_an_error() {
+fn a_image_cut_off_is_an_error() {
     for name in FORMATS {
         let whole = read(name);
         assert!(decode(&whole).is_ok(), "{name}");
@@ -78,7 +78,7 @@ fn a_picture_cut_off_is_an_error() {
 }
 
 #[test]
-fn damaged_pictures_never_break_a_decoder() {
+fn damaged_images_never_break_a_decoder() {
     // A small generator with a fixed seed (xorshift).
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut below = move |end: usize| {
@@ -179,7 +179,7 @@ fn crc32(bytes: &[u8]) -> u32 {
         .fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), step))
 }
 
-/// The first frame does not fill the canvas: the rest has the transparent colour, or else the palette's first.
+/// The first frame does not fill the canvas: the rest has the transparent color, or else the palette's first.
 #[test]
 fn a_small_first_frame_of_a_gif_lies_on_its_background() {
     let gif = |transparent: Option<u8>| {
@@ -187,7 +187,7 @@ fn a_small_first_frame_of_a_gif_lies_on_its_background() {
         if let Some(index) = transparent {
             bytes.extend([0x21, 0xF9, 4, 1, 0, 0, index, 0]);
         }
-        // One pixel of the palette's second colour, at (1, 1): codes 100, 001, 101 of three bits.
+        // One pixel of the palette's second color, at (1, 1): codes 100, 001, 101 of three bits.
         bytes.extend(b"\x2C\x01\x00\x01\x00\x01\x00\x01\x00\x00\x02\x02\x4C\x01\x00\x3B");
         decode(&bytes).unwrap()
     };

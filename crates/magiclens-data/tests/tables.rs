@@ -1,4 +1,4 @@
-//! The Parquet files of pictures and triplets: what is written is read again, and a foreign file is refused by name.
+//! The Parquet files of images and triplets: what is written is read again, and a foreign file is refused by name.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::BTreeMap;
@@ -7,29 +7,29 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use magiclens_data::{
-    ImageId, Picture, PictureAddress, PictureKind, Provenance, Split, TableError, Triplet, read_pictures,
-    read_triplets, write_pictures, write_triplets,
+    Image, ImageAddress, ImageId, ImageKind, Provenance, Split, TableError, Triplet, read_images, read_triplets,
+    write_images, write_triplets,
 };
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-/// Pictures that differ in everything a column can hold: empty and long texts, lists and missing values.
-fn pictures(count: usize) -> Vec<Picture> {
+/// Images that differ in everything a column can hold: empty and long texts, lists and missing values.
+fn images(count: usize) -> Vec<Image> {
     let texts = |n: usize| {
         (0..n % 4)
             .map(|at| format!("word {at} of {n} – “ü”"))
             .collect::<Vec<_>>()
     };
     let some = |n: usize, text: &str| (!n.is_multiple_of(3)).then(|| format!("{text} {n}"));
-    let picture = |n: usize| Picture {
+    let image = |n: usize| Image {
         id: ImageId::of_bytes(&n.to_le_bytes()),
         path: format!("pictures/{n}.png"),
         width: n as u32,
         height: u32::MAX - n as u32,
         kind: if n.is_multiple_of(2) {
-            PictureKind::Drawing
+            ImageKind::Drawing
         } else {
-            PictureKind::Photo
+            ImageKind::Photo
         },
         concept: format!("concept {n}"),
         root: "x".repeat(n % 50),
@@ -42,12 +42,12 @@ fn pictures(count: usize) -> Vec<Picture> {
         subgroup: "s".to_owned(),
         skin_tone: some(n, "tone"),
         gender: some(n + 1, "gender"),
-        colour: some(n + 2, "colour"),
+        color: some(n + 2, "colour"),
         source: "npm:a@1".to_owned(),
-        licence: "MIT".to_owned(),
+        license: "MIT".to_owned(),
         split: Split::ALL[n % 3],
     };
-    (0..count).map(picture).collect()
+    (0..count).map(image).collect()
 }
 
 fn triplets(count: usize) -> Vec<Triplet> {
@@ -61,7 +61,7 @@ fn triplets(count: usize) -> Vec<Triplet> {
         provenance: Provenance {
             source: "npm:a@1".to_owned(),
             generator: format!("template:style/{n}"),
-            licence: "MIT".to_owned(),
+            license: "MIT".to_owned(),
             models: (0..n % 3).map(|model| format!("model {model}")).collect(),
             scores: (0..n % 3)
                 .map(|score| (format!("score {score}"), score as f64 / 3.0))
@@ -69,10 +69,10 @@ fn triplets(count: usize) -> Vec<Triplet> {
             page: "https://example.org/cats".to_owned(),
             urls: BTreeMap::from([(
                 id(1),
-                PictureAddress {
+                ImageAddress {
                     url: "https://example.org/cat.png".to_owned(),
                     page: "https://example.org/cats".to_owned(),
-                    licence: "CC0-1.0".to_owned(),
+                    license: "CC0-1.0".to_owned(),
                     opt_outs: vec!["noindex".to_owned()],
                 },
             )]),
@@ -84,13 +84,13 @@ fn triplets(count: usize) -> Vec<Triplet> {
 }
 
 #[test]
-fn pictures_come_back() {
+fn images_come_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pictures.parquet");
     for count in [0, 1, 2, 100, 3000] {
-        let written = pictures(count);
-        write_pictures(&path, &written).unwrap();
-        assert_eq!(read_pictures(&path).unwrap(), written, "{count} pictures");
+        let written = images(count);
+        write_images(&path, &written).unwrap();
+        assert_eq!(read_images(&path).unwrap(), written, "{count} pictures");
     }
     let left: Vec<_> = folder
         .path()
@@ -136,24 +136,24 @@ fn rewrite(path: &Path, change: impl Fn(Vec<(String, ArrayRef)>) -> Vec<(String,
 fn a_column_that_is_missing_or_of_another_type_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pictures.parquet");
-    write_pictures(&path, &pictures(3)).unwrap();
+    write_images(&path, &images(3)).unwrap();
     let file = std::fs::File::open(&path).unwrap();
     let schema = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().schema().clone();
     assert_eq!(schema.fields().len(), 20);
     for field in schema.fields() {
         let name = field.name();
-        write_pictures(&path, &pictures(3)).unwrap();
+        write_images(&path, &images(3)).unwrap();
         rewrite(&path, |columns| {
             columns.into_iter().filter(|(column, _)| column != name).collect()
         });
-        let error = read_pictures(&path).unwrap_err();
+        let error = read_images(&path).unwrap_err();
         assert!(
             matches!(&error, TableError::MissingColumn { column, .. } if column == name),
             "{error}"
         );
         assert!(error.to_string().contains(&format!("`{name}`")));
 
-        write_pictures(&path, &pictures(3)).unwrap();
+        write_images(&path, &images(3)).unwrap();
         rewrite(&path, |columns| {
             let number = |column: String, data: ArrayRef| {
                 let data = if &column == name {
@@ -165,7 +165,7 @@ fn a_column_that_is_missing_or_of_another_type_is_named() {
             };
             columns.into_iter().map(|(column, data)| number(column, data)).collect()
         });
-        let error = read_pictures(&path).unwrap_err();
+        let error = read_images(&path).unwrap_err();
         assert!(
             matches!(&error, TableError::WrongType { column, .. } if column == name),
             "{error}"
@@ -203,14 +203,14 @@ fn a_value_that_cannot_be_is_named() {
 fn a_file_that_is_no_parquet_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pictures.parquet");
-    assert!(matches!(read_pictures(&path), Err(TableError::Io(_))));
+    assert!(matches!(read_images(&path), Err(TableError::Io(_))));
     for bytes in [&b""[..], b"PAR1", b"no table at all, but some bytes"] {
         std::fs::write(&path, bytes).unwrap();
-        let error = read_pictures(&path).unwrap_err();
+        let error = read_images(&path).unwrap_err();
         assert!(matches!(error, TableError::Damaged { .. }), "{error}");
     }
-    write_pictures(&path, &pictures(100)).unwrap();
+    write_images(&path, &images(100)).unwrap();
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-    assert!(matches!(read_pictures(&path), Err(TableError::Damaged { .. })));
+    assert!(matches!(read_images(&path), Err(TableError::Damaged { .. })));
 }

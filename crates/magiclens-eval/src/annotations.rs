@@ -1,5 +1,5 @@
 //! Reading the annotation files of benchmarks: finding them, JSON with the file's name in errors, lists of paths with
-//! labels, and one row a picture.
+//! labels, and one row an image.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -33,7 +33,7 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, EvalError
 }
 
 /// Lines of a path, which may hold spaces, and a label.
-pub(crate) fn read_labelled_paths(path: &Path) -> Result<Vec<(String, u32)>, EvalError> {
+pub(crate) fn read_labeled_paths(path: &Path) -> Result<Vec<(String, u32)>, EvalError> {
     let bytes = fs_err::read(path)?;
     let wrong = |reason: String| annotation(path, reason);
     let text = std::str::from_utf8(&bytes).map_err(|error| wrong(error.to_string()))?;
@@ -91,7 +91,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
     }
 }
 
-/// The pictures of a benchmark, each once, by id.
+/// The images of a benchmark, each once, by id.
 #[derive(Debug, Default)]
 pub(crate) struct Images {
     pub(crate) entries: Vec<ImageEntry>,
@@ -99,12 +99,12 @@ pub(crate) struct Images {
 }
 
 impl Images {
-    /// The row of a picture, which is added if it is new.
+    /// The row of an image, which is added if it is new.
     pub(crate) fn add(&mut self, id: Id, path: impl FnOnce() -> PathBuf) -> usize {
         self.add_cropped(id, path, None)
     }
 
-    /// The row of a part of a picture, which is added if it is new.
+    /// The row of a part of an image, which is added if it is new.
     pub(crate) fn add_cropped(&mut self, id: Id, path: impl FnOnce() -> PathBuf, crop: Option<Crop>) -> usize {
         let next = self.entries.len();
         let entries = &mut self.entries;
@@ -118,13 +118,13 @@ impl Images {
         })
     }
 
-    /// The row of a picture that was added.
+    /// The row of an image that was added.
     pub(crate) fn row(&self, id: &Id) -> Option<usize> {
         self.rows.get(id).copied()
     }
 }
 
-/// A picture under one of `folders`, with one of `names`; the first combination if none is there, so that errors name it.
+/// An image under one of `folders`, with one of `names`; the first combination if none is there, so that errors name it.
 pub(crate) fn locate(folders: &[PathBuf], names: &[String]) -> PathBuf {
     let all = || {
         folders
@@ -160,14 +160,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("list.txt");
         fs_err::write(&path, "a b/c d.png 3 \n\nx.jpg 12\n").unwrap();
-        let found = read_labelled_paths(&path).unwrap();
+        let found = read_labeled_paths(&path).unwrap();
         assert_eq!(found, [("a b/c d.png".to_owned(), 3), ("x.jpg".to_owned(), 12)]);
         for (text, part) in [
             ("a.png\n", "line 1 has no label"),
             ("a.png 1\nb.png x\n", "line 2: `x`"),
         ] {
             fs_err::write(&path, text).unwrap();
-            let error = read_labelled_paths(&path).unwrap_err().to_string();
+            let error = read_labeled_paths(&path).unwrap_err().to_string();
             assert!(error.contains(part) && error.contains("list.txt"), "{error}");
         }
     }
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_has_one_row() {
+    fn a_image_has_one_row() {
         let mut images = Images::default();
         assert_eq!(images.add(Id::from(5), || "five".into()), 0);
         assert_eq!(images.add(Id::from(7), || "seven".into()), 1);

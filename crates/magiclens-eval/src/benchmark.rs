@@ -1,4 +1,4 @@
-//! A benchmark as data: pictures, texts, and for each variant of its protocol the tasks to run. The files under
+//! A benchmark as data: images, texts, and for each variant of its protocol the tasks to run. The files under
 //! `benchmarks/` make these from the published annotation files; everything else knows no benchmark by name.
 
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::metrics::{self, Judged};
 pub struct Benchmark {
     /// Its short name, e.g. "circo".
     pub name: String,
-    /// The pictures of galleries and queries, each once.
+    /// The images of galleries and queries, each once.
     pub images: Vec<ImageEntry>,
     /// The texts of galleries, each once; empty except for image-to-text retrieval.
     pub texts: Vec<TextEntry>,
@@ -21,8 +21,8 @@ pub struct Benchmark {
     pub variants: Vec<Variant>,
     /// Figures of its annotation files beside the published ones.
     pub counts: Vec<Count>,
-    /// Folders that should hold the pictures above and nothing else.
-    pub picture_folders: Vec<PathBuf>,
+    /// Folders that should hold the images above and nothing else.
+    pub image_folders: Vec<PathBuf>,
     /// The table columns that published results are given in.
     pub columns: Vec<Column>,
     /// Whether rankings may name items that are not listed here, because the list of the gallery is not there.
@@ -31,7 +31,7 @@ pub struct Benchmark {
     pub remarks: Vec<String>,
 }
 
-/// A picture of a benchmark.
+/// An image of a benchmark.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageEntry {
     /// Its name in ranking files.
@@ -51,7 +51,7 @@ pub struct TextEntry {
     pub text: String,
 }
 
-/// A box around an object, widened and padded to a black square, as GeneCIS shows its attribute pictures.
+/// A box around an object, widened and padded to a black square, as GeneCIS shows its attribute images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Crop {
     /// Left edge of the object in pixels.
@@ -79,11 +79,11 @@ pub struct Variant {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskKind {
-    /// A picture with an instruction finds pictures.
+    /// An image with an instruction finds images.
     Composed,
-    /// A picture finds texts, by the two towers alone.
+    /// An image finds texts, by the two towers alone.
     ImageToText,
-    /// A text finds pictures, by the two towers alone.
+    /// A text finds images, by the two towers alone.
     TextToImage,
 }
 
@@ -110,17 +110,17 @@ pub struct Task {
 pub struct Query {
     /// Unique among the queries of its task; the key in ranking files.
     pub id: String,
-    /// Rows of the query pictures: one as a rule, none for a text query, several for a multi-image query.
+    /// Rows of the query images: one as a rule, none for a text query, several for a multi-image query.
     pub images: Vec<usize>,
     /// The instruction as the template makes it.
     pub text: String,
     /// The relative caption as annotated, which textual inversion puts into its own template.
     pub caption: String,
-    /// The whole prompt of textual inversion with `*` for the picture, where the benchmark has its own.
+    /// The whole prompt of textual inversion with `*` for the image, where the benchmark has its own.
     pub prompt: Option<String>,
     /// What is right.
     pub truth: Truth,
-    /// The one picture that the annotator had in mind (CIRCO).
+    /// The one image that the annotator had in mind (CIRCO).
     pub target: Option<usize>,
     /// The candidates of subset measures, or of the whole query where the task has no gallery.
     pub subset: Vec<usize>,
@@ -233,7 +233,7 @@ impl Count {
 }
 
 impl Query {
-    /// The queries with their pictures taken out of their rankings, or left in.
+    /// The queries with their images taken out of their rankings, or left in.
     pub(crate) fn removing_own(queries: &[Self], remove: bool) -> Vec<Self> {
         let exclude = |query: &Self| if remove { query.images.clone() } else { Vec::new() };
         let changed = queries.iter().map(|query| Self {

@@ -1,8 +1,8 @@
 //! Embeddings that were computed once, kept by content and model: a second run computes metrics only.
 //!
-//! One SQLite file for each model. Vectors are keyed by what they are made of (content of the picture, its part, the text,
-//! how they were combined), so that renamed and repeated pictures cost nothing. Files are known by path, size and time of change,
-//! so that a second run does not read 123,403 pictures to hash them.
+//! One SQLite file for each model. Vectors are keyed by what they are made of (content of the image, its part, the text,
+//! how they were combined), so that renamed and repeated images cost nothing. Files are known by path, size and time of change,
+//! so that a second run does not read 123,403 images to hash them.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -45,8 +45,8 @@ impl Key {
         Self(key)
     }
 
-    /// The key of a picture, or a part of it, itself.
-    pub(crate) fn of_picture(content: ImageId, crop: Option<Crop>) -> Self {
+    /// The key of an image, or a part of it, itself.
+    pub(crate) fn of_image(content: ImageId, crop: Option<Crop>) -> Self {
         match crop {
             None => Self::of(&[b"picture", &content.to_bytes()]),
             Some(crop) => {
@@ -249,8 +249,8 @@ mod tests {
                 height: 1.0,
             })
         };
-        assert_ne!(Key::of_picture(content, crop(1.0)), Key::of_picture(content, crop(2.0)));
-        assert_ne!(Key::of_picture(content, None), Key::of_picture(content, crop(1.0)));
+        assert_ne!(Key::of_image(content, crop(1.0)), Key::of_image(content, crop(2.0)));
+        assert_ne!(Key::of_image(content, None), Key::of_image(content, crop(1.0)));
     }
 
     #[test]

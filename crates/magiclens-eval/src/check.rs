@@ -1,4 +1,4 @@
-//! Verifies a data folder before anything is computed: missing, broken and extra pictures, counts against the published
+//! Verifies a data folder before anything is computed: missing, broken and extra images, counts against the published
 //! ones.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -9,11 +9,11 @@ use magiclens_data::decode::{Limits, decode_rgb};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::BrokenPicture;
+use crate::BrokenImage;
 use crate::benchmark::{Benchmark, Count};
-use crate::pictures::{MISSING, Step, is_picture_name, read_file};
+use crate::images::{MISSING, Step, is_image_name, read_file};
 
-/// Pictures decoded between two steps of the progress bar.
+/// Images decoded between two steps of the progress bar.
 const CHUNK: usize = 64;
 
 /// What a check found.
@@ -21,13 +21,14 @@ const CHUNK: usize = 64;
 pub struct Check {
     /// The benchmark.
     pub benchmark: String,
-    /// Pictures that the annotations name.
-    pub pictures: usize,
+    /// Images that the annotations name.
+    #[serde(rename = "pictures")]
+    pub images: usize,
     /// Named, but not there.
     pub missing: Vec<PathBuf>,
-    /// There, but no pictures; each with its reason.
-    pub corrupt: Vec<BrokenPicture>,
-    /// In the picture folders, but not named by the annotations. Harmless: training pictures often lie there too.
+    /// There, but no images; each with its reason.
+    pub corrupt: Vec<BrokenImage>,
+    /// In the image folders, but not named by the annotations. Harmless: training images often lie there too.
     pub extra: Vec<PathBuf>,
     /// Every count beside the published one.
     pub counts: Vec<Count>,
@@ -53,7 +54,7 @@ const SHOWN: usize = 10;
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.passes() { "complete" } else { "NOT COMPLETE" };
-        writeln!(f, "{}: {verdict}, {} pictures named", self.benchmark, self.pictures)?;
+        writeln!(f, "{}: {verdict}, {} pictures named", self.benchmark, self.images)?;
         for count in &self.counts {
             let mark = if count.found == count.published {
                 "ok   "
@@ -68,9 +69,9 @@ impl fmt::Display for Check {
         }
         let missing = self.missing.iter().map(|path| path.display().to_string());
         list(f, "missing", self.missing.len(), missing)?;
-        let corrupt = self.corrupt.iter().map(|picture| {
-            let reason = picture.reason.lines().next().unwrap_or_default();
-            format!("{}: {reason}", picture.path.display())
+        let corrupt = self.corrupt.iter().map(|image| {
+            let reason = image.reason.lines().next().unwrap_or_default();
+            format!("{}: {reason}", image.path.display())
         });
         list(f, "corrupt", self.corrupt.len(), corrupt)?;
         let extra = self.extra.iter().map(|path| path.display().to_string());
@@ -90,9 +91,9 @@ fn list(f: &mut fmt::Formatter<'_>, what: &str, count: usize, lines: impl Iterat
     Ok(())
 }
 
-/// Opens and decodes every picture of a benchmark once.
+/// Opens and decodes every image of a benchmark once.
 pub fn check(benchmark: &Benchmark, progress: &(dyn Fn(Step<'_>) + Sync)) -> Check {
-    // Parts of one picture are one file.
+    // Parts of one image are one file.
     let paths: BTreeSet<&PathBuf> = benchmark.images.iter().map(|image| &image.path).collect();
     let paths: Vec<&PathBuf> = paths.into_iter().collect();
     progress(Step::Start("pictures", paths.len()));
@@ -101,16 +102,16 @@ pub fn check(benchmark: &Benchmark, progress: &(dyn Fn(Step<'_>) + Sync)) -> Che
         broken.par_extend(chunk.par_iter().filter_map(|path| {
             let reason = problem(path)?;
             let path = path.to_path_buf();
-            Some(BrokenPicture { path, reason })
+            Some(BrokenImage { path, reason })
         }));
         progress(Step::Advance(chunk.len()));
     }
     progress(Step::Done);
-    let (missing, corrupt): (Vec<_>, Vec<_>) = broken.into_iter().partition(|picture| picture.reason == MISSING);
+    let (missing, corrupt): (Vec<_>, Vec<_>) = broken.into_iter().partition(|image| image.reason == MISSING);
     Check {
         benchmark: benchmark.name.clone(),
-        pictures: paths.len(),
-        missing: missing.into_iter().map(|picture| picture.path).collect(),
+        images: paths.len(),
+        missing: missing.into_iter().map(|image| image.path).collect(),
         corrupt,
         extra: extra(benchmark, &paths),
         counts: benchmark.counts.clone(),
@@ -118,23 +119,23 @@ pub fn check(benchmark: &Benchmark, progress: &(dyn Fn(Step<'_>) + Sync)) -> Che
     }
 }
 
-/// Why a file is no picture; `None` if it is one.
+/// Why a file is no image; `None` if it is one.
 fn problem(path: &std::path::Path) -> Option<String> {
     let decoded = read_file(path)
         .and_then(|(_, bytes)| decode_rgb(&bytes, &Limits::default()).map_err(|error| error.to_string()));
     decoded.err()
 }
 
-/// Files beside named pictures that nothing names.
+/// Files beside named images that nothing names.
 fn extra(benchmark: &Benchmark, named: &[&PathBuf]) -> Vec<PathBuf> {
     let known: HashSet<&PathBuf> = named.iter().copied().collect();
-    let mut folders: BTreeSet<PathBuf> = benchmark.picture_folders.iter().cloned().collect();
+    let mut folders: BTreeSet<PathBuf> = benchmark.image_folders.iter().cloned().collect();
     folders.extend(named.iter().filter_map(|path| Some(path.parent()?.to_owned())));
     let mut found = BTreeMap::new();
     for folder in &folders {
         for entry in walkdir::WalkDir::new(folder).max_depth(1).into_iter().flatten() {
             let path = entry.path().to_path_buf();
-            if entry.file_type().is_file() && is_picture_name(&path) && !known.contains(&path) {
+            if entry.file_type().is_file() && is_image_name(&path) && !known.contains(&path) {
                 found.insert(path, ());
             }
         }

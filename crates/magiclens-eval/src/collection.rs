@@ -1,36 +1,36 @@
-//! One part of a collection folder, as `magiclens collection build` writes it: the pictures of its gallery and the
+//! One part of a collection folder, as `magiclens collection build` writes it: the images of its gallery and the
 //! triplets that ask for them, with rows in the place of ids.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use magiclens_data::collection::triplets_path;
-use magiclens_data::{ImageId, Picture, Split, Triplet, read_pictures, read_triplets};
+use magiclens_data::{Image, ImageId, Split, Triplet, read_images, read_triplets};
 
 use crate::EvalError;
 use crate::annotations::annotation;
 use crate::benchmark::ImageEntry;
 use crate::id::Id;
 
-/// The pictures of one part, which are its gallery, and the triplets about them. A row is a place in `pictures`.
+/// The images of one part, which are its gallery, and the triplets about them. A row is a place in `images`.
 #[derive(Debug)]
 pub struct Collection {
     /// The collection folder.
     pub folder: PathBuf,
     /// The part.
     pub split: Split,
-    /// All pictures of the part.
-    pub pictures: Vec<Picture>,
+    /// All images of the part.
+    pub images: Vec<Image>,
     /// The triplets of the part.
     pub triplets: Vec<Asked>,
-    /// The number of each picture's root concept: what makes queries depend on each other.
+    /// The number of each image's root concept: what makes queries depend on each other.
     pub roots: Vec<usize>,
 }
 
 /// A triplet in rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// The query picture.
+    /// The query image.
     pub query: usize,
     /// What is asked.
     pub instruction: String,
@@ -44,7 +44,7 @@ impl Collection {
     /// Reads one part of a collection folder.
     ///
     /// # Errors
-    /// A folder that is no collection, tables that cannot be read, or a triplet about a picture of another part.
+    /// A folder that is no collection, tables that cannot be read, or a triplet about an image of another part.
     pub fn read(folder: &Path, split: Split) -> Result<Self, EvalError> {
         let table = folder.join("pictures.parquet");
         if !table.is_file() {
@@ -55,25 +55,21 @@ impl Collection {
                 hint: "make one with `magiclens collection build`".to_owned(),
             });
         }
-        let pictures = read_pictures(&table)?;
-        let pictures = pictures.into_iter().filter(|picture| picture.split == split).collect();
+        let images = read_images(&table)?;
+        let images = images.into_iter().filter(|image| image.split == split).collect();
         let path = triplets_path(folder, split);
-        Self::of(folder, split, pictures, &read_triplets(&path)?, &path)
+        Self::of(folder, split, images, &read_triplets(&path)?, &path)
     }
 
-    /// The collection of these pictures and the triplets that were read from `path`.
+    /// The collection of these images and the triplets that were read from `path`.
     pub(crate) fn of(
         folder: &Path,
         split: Split,
-        pictures: Vec<Picture>,
+        images: Vec<Image>,
         triplets: &[Triplet],
         path: &Path,
     ) -> Result<Self, EvalError> {
-        let rows: HashMap<ImageId, usize> = pictures
-            .iter()
-            .enumerate()
-            .map(|(row, picture)| (picture.id, row))
-            .collect();
+        let rows: HashMap<ImageId, usize> = images.iter().enumerate().map(|(row, image)| (image.id, row)).collect();
         let row = |id: &ImageId| {
             let reason = || format!("it asks about the picture {id}, which is not in the {split} part");
             rows.get(id).copied().ok_or_else(|| annotation(path, reason()))
@@ -90,25 +86,25 @@ impl Collection {
             folder: folder.to_owned(),
             split,
             triplets: triplets.collect::<Result<_, EvalError>>()?,
-            roots: numbers(pictures.iter().map(|picture| picture.root.as_str())),
-            pictures,
+            roots: numbers(images.iter().map(|image| image.root.as_str())),
+            images,
         })
     }
 
-    /// The pictures as a benchmark has them, in the same rows.
+    /// The images as a benchmark has them, in the same rows.
     pub fn images(&self) -> Vec<ImageEntry> {
-        let entry = |picture: &Picture| ImageEntry {
-            id: Id::text(picture.id.to_string()),
-            path: self.folder.join(&picture.path),
+        let entry = |image: &Image| ImageEntry {
+            id: Id::text(image.id.to_string()),
+            path: self.folder.join(&image.path),
             crop: None,
         };
-        self.pictures.iter().map(entry).collect()
+        self.images.iter().map(entry).collect()
     }
 
-    /// The rows in an order that only `what` and the pictures decide, as if they were shuffled.
+    /// The rows in an order that only `what` and the images decide, as if they were shuffled.
     pub(crate) fn shuffled(&self, what: &str, rows: impl IntoIterator<Item = usize>) -> Vec<usize> {
         let mut rows: Vec<usize> = rows.into_iter().collect();
-        rows.sort_by_cached_key(|row| (lot(&format!("{what} {}", self.pictures[*row].id)), *row));
+        rows.sort_by_cached_key(|row| (lot(&format!("{what} {}", self.images[*row].id)), *row));
         rows
     }
 
@@ -120,7 +116,7 @@ impl Collection {
             .enumerate()
             .filter(|(_, asked)| asked.relation == relation)
             .map(|(number, asked)| {
-                let query = self.pictures[asked.query].id;
+                let query = self.images[asked.query].id;
                 (lot(&format!("{what} {query} {}", asked.instruction)), number, asked)
             })
             .collect();
@@ -141,16 +137,14 @@ pub(crate) fn choose<'a, T>(choices: &'a [T], text: &str) -> &'a T {
     &choices[(lot(text) % choices.len() as u64) as usize]
 }
 
-/// Whether two pictures show the same concept.
-pub(crate) fn same_concept(one: &Picture, other: &Picture) -> bool {
+/// Whether two images show the same concept.
+pub(crate) fn same_concept(one: &Image, other: &Image) -> bool {
     concepts(one).any(|concept| concepts(other).any(|same| same == concept))
 }
 
-/// The concepts of a picture: several where styles draw them alike.
-pub(crate) fn concepts(picture: &Picture) -> impl Iterator<Item = &str> {
-    std::iter::once(&picture.concept)
-        .chain(&picture.also)
-        .map(String::as_str)
+/// The concepts of an image: several where styles draw them alike.
+pub(crate) fn concepts(image: &Image) -> impl Iterator<Item = &str> {
+    std::iter::once(&image.concept).chain(&image.also).map(String::as_str)
 }
 
 /// The number of each name, in the order of their first use.
@@ -166,47 +160,47 @@ fn numbers<'a>(names: impl Iterator<Item = &'a str>) -> Vec<usize> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use magiclens_data::collection::{COLOUR, DRAWINGS, GROUP, Look, SKETCH_TO_COLOUR, STYLE};
-    use magiclens_data::{PictureKind, Provenance};
+    use magiclens_data::collection::{COLOR, DRAWINGS, GROUP, Look, SKETCH_TO_COLOR, STYLE};
+    use magiclens_data::{ImageKind, Provenance};
 
     use super::*;
 
-    /// Pictures of four animals and three hearts in all drawing styles, with the triplets that can be asked of them.
-    pub(crate) fn made_up() -> (Vec<Picture>, Vec<Triplet>) {
-        let mut pictures = Vec::new();
+    /// Images of four animals and three hearts in all drawing styles, with the triplets that can be asked of them.
+    pub(crate) fn made_up() -> (Vec<Image>, Vec<Triplet>) {
+        let mut images = Vec::new();
         for package in &DRAWINGS {
             for animal in ["cat", "dog", "fox", "owl"] {
-                pictures.push(drawing(package.style, package.family, animal, animal, None));
+                images.push(drawing(package.style, package.family, animal, animal, None));
             }
-            for colour in ["red", "blue", "green"] {
-                let coloured = (package.look == Look::Colour).then_some(colour);
-                pictures.push(drawing(
+            for color in ["red", "blue", "green"] {
+                let colored = (package.look == Look::Color).then_some(color);
+                images.push(drawing(
                     package.style,
                     package.family,
-                    &format!("{colour} heart"),
+                    &format!("{color} heart"),
                     "heart",
-                    coloured,
+                    colored,
                 ));
             }
         }
-        let triplets = triplets(&pictures);
-        (pictures, triplets)
+        let triplets = triplets(&images);
+        (images, triplets)
     }
 
     pub(crate) fn collection() -> Collection {
-        let (pictures, triplets) = made_up();
+        let (images, triplets) = made_up();
         let (folder, path) = (Path::new("collection"), Path::new("triplets-test.parquet"));
-        Collection::of(folder, Split::Test, pictures, &triplets, path).unwrap()
+        Collection::of(folder, Split::Test, images, &triplets, path).unwrap()
     }
 
-    pub(crate) fn drawing(style: &str, family: &str, concept: &str, root: &str, colour: Option<&str>) -> Picture {
+    pub(crate) fn drawing(style: &str, family: &str, concept: &str, root: &str, color: Option<&str>) -> Image {
         let id = ImageId::of_bytes(format!("{style} {concept}").as_bytes());
-        Picture {
+        Image {
             id,
             path: format!("pictures/{id}.png"),
             width: 8,
             height: 8,
-            kind: PictureKind::Drawing,
+            kind: ImageKind::Drawing,
             concept: concept.to_owned(),
             root: root.to_owned(),
             also: Vec::new(),
@@ -218,20 +212,20 @@ pub(crate) mod tests {
             subgroup: if root == "heart" { "heart" } else { "animal-mammal" }.to_owned(),
             skin_tone: None,
             gender: None,
-            colour: colour.map(str::to_owned),
+            color: color.map(str::to_owned),
             source: "made up".to_owned(),
-            licence: "CC0-1.0".to_owned(),
+            license: "CC0-1.0".to_owned(),
             split: Split::Test,
         }
     }
 
-    fn triplets(pictures: &[Picture]) -> Vec<Triplet> {
+    fn triplets(images: &[Image]) -> Vec<Triplet> {
         let mut triplets = Vec::new();
-        let mut ask = |query: &Picture, relation: &str, text: String, right: &dyn Fn(&Picture) -> bool| {
-            let targets: Vec<ImageId> = pictures
+        let mut ask = |query: &Image, relation: &str, text: String, right: &dyn Fn(&Image) -> bool| {
+            let targets: Vec<ImageId> = images
                 .iter()
-                .filter(|picture| picture.id != query.id && right(picture))
-                .map(|picture| picture.id)
+                .filter(|image| image.id != query.id && right(image))
+                .map(|image| image.id)
                 .collect();
             if !targets.is_empty() {
                 triplets.push(Triplet {
@@ -244,25 +238,24 @@ pub(crate) mod tests {
                 });
             }
         };
-        for query in pictures {
+        for query in images {
             for package in DRAWINGS.iter().filter(|package| package.family != query.family) {
-                let right = |picture: &Picture| picture.style == package.style && picture.concept == query.concept;
+                let right = |image: &Image| image.style == package.style && image.concept == query.concept;
                 ask(query, STYLE, format!("as {}", package.style), &right);
             }
-            for colour in ["red", "blue", "green"] {
-                let right =
-                    |picture: &Picture| picture.style == query.style && picture.colour.as_deref() == Some(colour);
-                if query.colour.as_deref().is_some_and(|own| own != colour) {
-                    ask(query, COLOUR, format!("in {colour}"), &right);
+            for color in ["red", "blue", "green"] {
+                let right = |image: &Image| image.style == query.style && image.color.as_deref() == Some(color);
+                if query.color.as_deref().is_some_and(|own| own != color) {
+                    ask(query, COLOR, format!("in {color}"), &right);
                 }
             }
-            let group = |picture: &Picture| {
-                picture.style == query.style && picture.subgroup == query.subgroup && picture.root != query.root
+            let group = |image: &Image| {
+                image.style == query.style && image.subgroup == query.subgroup && image.root != query.root
             };
             ask(query, GROUP, "another one".to_owned(), &group);
             if query.style == "openmoji-black" {
-                let coloured = |picture: &Picture| picture.concept == query.concept && picture.style != query.style;
-                ask(query, SKETCH_TO_COLOUR, "in colour".to_owned(), &coloured);
+                let colored = |image: &Image| image.concept == query.concept && image.style != query.style;
+                ask(query, SKETCH_TO_COLOR, "in colour".to_owned(), &colored);
             }
         }
         triplets
@@ -271,19 +264,16 @@ pub(crate) mod tests {
     #[test]
     fn rows_and_roots() {
         let collection = collection();
-        assert_eq!(collection.pictures.len(), DRAWINGS.len() * 7);
+        assert_eq!(collection.images.len(), DRAWINGS.len() * 7);
         // Each style: cat, dog, fox, owl, then three hearts of one root.
         assert_eq!(collection.roots[..8], [0, 1, 2, 3, 4, 4, 4, 0]);
         let first = &collection.triplets[0];
         assert_eq!((first.query, first.relation.as_str()), (0, STYLE));
         assert!(same_concept(
-            &collection.pictures[0],
-            &collection.pictures[first.targets[0]]
+            &collection.images[0],
+            &collection.images[first.targets[0]]
         ));
-        assert_eq!(
-            collection.images()[3].id,
-            Id::text(collection.pictures[3].id.to_string())
-        );
+        assert_eq!(collection.images()[3].id, Id::text(collection.images[3].id.to_string()));
         assert!(collection.images()[3].path.starts_with("collection/pictures"));
     }
 
@@ -296,18 +286,18 @@ pub(crate) mod tests {
         let mut sorted = order.clone();
         sorted.sort_unstable();
         assert!(order != sorted && sorted == (0..50).collect::<Vec<_>>());
-        let drawn = collection.drawn("a", COLOUR, 5);
+        let drawn = collection.drawn("a", COLOR, 5);
         assert_eq!(drawn.len(), 5);
-        assert!(drawn.iter().all(|asked| asked.relation == COLOUR));
-        assert_eq!(drawn[..3], collection.drawn("a", COLOUR, 3));
+        assert!(drawn.iter().all(|asked| asked.relation == COLOR));
+        assert_eq!(drawn[..3], collection.drawn("a", COLOR, 3));
     }
 
     #[test]
     fn what_does_not_fit_together_is_refused() {
-        let (mut pictures, triplets) = made_up();
-        pictures.pop();
+        let (mut images, triplets) = made_up();
+        images.pop();
         let (folder, path) = (Path::new("c"), Path::new("c/triplets-test.parquet"));
-        let error = Collection::of(folder, Split::Test, pictures, &triplets, path)
+        let error = Collection::of(folder, Split::Test, images, &triplets, path)
             .unwrap_err()
             .to_string();
         assert!(

@@ -1,4 +1,4 @@
-//! The part of a picture that a benchmark shows.
+//! The part of an image that a benchmark shows.
 
 use image::{GenericImage, Rgb, RgbImage, imageops};
 
@@ -10,25 +10,25 @@ const DILATION: f64 = 0.7;
 impl Crop {
     /// Cuts the widened box out and pads it to a black square.
     ///
-    /// As in `datasets/vaw_dataset.py`: the box grows to the left and top by 0.7 of its size as far as the picture goes, and
+    /// As in `datasets/vaw_dataset.py`: the box grows to the left and top by 0.7 of its size as far as the image goes, and
     /// is 1.7 times its size from there. Edges are rounded as Python rounds them, half to even.
-    pub fn apply(&self, picture: &RgbImage) -> RgbImage {
+    pub fn apply(&self, image: &RgbImage) -> RgbImage {
         let left = (self.left - DILATION * self.width).max(0.0);
         let top = (self.top - DILATION * self.height).max(0.0);
-        let right = (left + (1.0 + DILATION) * self.width).min(f64::from(picture.width()));
-        let bottom = (top + (1.0 + DILATION) * self.height).min(f64::from(picture.height()));
+        let right = (left + (1.0 + DILATION) * self.width).min(f64::from(image.width()));
+        let bottom = (top + (1.0 + DILATION) * self.height).min(f64::from(image.height()));
         let edge = |value: f64, end: u32| (value.round_ties_even().max(0.0) as u32).min(end);
-        let (left, right) = (edge(left, picture.width()), edge(right, picture.width()));
-        let (top, bottom) = (edge(top, picture.height()), edge(bottom, picture.height()));
-        // A box outside the picture leaves one pixel, so that a wrong annotation costs one query and not the run.
+        let (left, right) = (edge(left, image.width()), edge(right, image.width()));
+        let (top, bottom) = (edge(top, image.height()), edge(bottom, image.height()));
+        // A box outside the image leaves one pixel, so that a wrong annotation costs one query and not the run.
         let (width, height) = ((right.saturating_sub(left)).max(1), (bottom.saturating_sub(top)).max(1));
-        let (left, top) = (left.min(picture.width() - 1), top.min(picture.height() - 1));
+        let (left, top) = (left.min(image.width() - 1), top.min(image.height() - 1));
         let part = imageops::crop_imm(
-            picture,
+            image,
             left,
             top,
-            width.min(picture.width() - left),
-            height.min(picture.height() - top),
+            width.min(image.width() - left),
+            height.min(image.height() - top),
         );
         pad_to_square(&part.to_image())
     }
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     /// Every pixel says where it is.
-    fn picture(width: u32, height: u32) -> RgbImage {
+    fn image(width: u32, height: u32) -> RgbImage {
         RgbImage::from_fn(width, height, |x, y| Rgb([x as u8 + 1, y as u8 + 1, 9]))
     }
 
@@ -70,7 +70,7 @@ mod tests {
             width,
             height,
         }
-        .apply(&picture(100, 80));
+        .apply(&image(100, 80));
         assert_eq!((found.width(), found.height()), (side, side));
         assert_eq!(found.get_pixel(first.0, first.1).0, first_pixel);
         assert_eq!(found.get_pixel(last.0, last.1).0, last_pixel);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_box_outside_the_picture_does_not_panic() {
+    fn a_box_outside_the_image_does_not_panic() {
         for crop in [
             [200.0, 200.0, 10.0, 10.0],
             [-50.0, -50.0, 1.0, 1.0],
@@ -111,7 +111,7 @@ mod tests {
                 width,
                 height,
             }
-            .apply(&picture(10, 10));
+            .apply(&image(10, 10));
         }
     }
 }

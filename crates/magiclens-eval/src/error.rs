@@ -41,21 +41,21 @@ pub enum EvalError {
         /// What is wrong, with the entry.
         reason: String,
     },
-    /// Pictures are missing or cannot be read.
+    /// Images are missing or cannot be read.
     #[error(
         "{} of {total} pictures cannot be used, such as {}\nhint: `magiclens eval {benchmark} --check {data}` lists them all; `--partial` goes on \
          without them and says so in the report",
         .broken.len(), examples(.broken)
     )]
-    Pictures {
+    Images {
         /// The benchmark.
         benchmark: String,
         /// The data folder.
         data: PathBuf,
-        /// Pictures needed.
+        /// Images needed.
         total: usize,
         /// Each with its reason.
-        broken: Vec<BrokenPicture>,
+        broken: Vec<BrokenImage>,
     },
     /// A file of rankings cannot be scored.
     #[error("`{path}`: {reason}\nhint: {hint}")]
@@ -108,21 +108,21 @@ pub enum EvalError {
     Table(#[from] magiclens_data::TableError),
 }
 
-/// A picture that cannot be used.
+/// An image that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct BrokenPicture {
+pub struct BrokenImage {
     /// The file.
     pub path: PathBuf,
     /// Why; "is missing", or what the decoder says.
     pub reason: String,
 }
 
-fn examples(broken: &[BrokenPicture]) -> String {
-    let shown = broken.iter().take(3).map(|picture| {
+fn examples(broken: &[BrokenImage]) -> String {
+    let shown = broken.iter().take(3).map(|image| {
         format!(
             "`{}` ({})",
-            picture.path.display(),
-            picture.reason.lines().next().unwrap_or_default()
+            image.path.display(),
+            image.reason.lines().next().unwrap_or_default()
         )
     });
     shown.collect::<Vec<_>>().join(", ")

@@ -8,8 +8,8 @@ use magiclens_model::Embedder;
 use crate::EvalError;
 use crate::benchmark::{Benchmark, Query, Task, TaskKind, Truth, Variant};
 use crate::cache::Cache;
+use crate::images::{Embedded, Step, embed_images};
 use crate::outcome::{Classes, TaskOutcome, differences, figures};
-use crate::pictures::{Embedded, Step, embed_pictures};
 use crate::predictions::Predictions;
 use crate::report::{Answer, BenchmarkReport, ColumnReport, Failure, Shown, Speed, SystemReport};
 use crate::run::run;
@@ -45,7 +45,7 @@ pub enum Contestant<'a> {
 /// How an evaluation is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvaluateOptions {
-    /// Go on without pictures that cannot be used and queries that are not answered.
+    /// Go on without images that cannot be used and queries that are not answered.
     pub partial: bool,
     /// The flags of the variants to run; empty for all.
     pub variants: Vec<String>,
@@ -90,7 +90,7 @@ pub struct Names<'a> {
 /// Evaluates every contestant on a benchmark.
 ///
 /// # Errors
-/// Pictures that cannot be used or queries that are not answered, unless partial figures are asked for; an unknown variant; the
+/// Images that cannot be used or queries that are not answered, unless partial figures are asked for; an unknown variant; the
 /// model or the cache.
 pub fn evaluate(
     mut benchmark: Benchmark,
@@ -107,7 +107,7 @@ pub fn evaluate(
     for contestant in contestants {
         embedded.push(match contestant {
             Contestant::Model { embedder, cache, .. } => {
-                let found = embed_pictures(&benchmark.images, embedder, cache, progress)?;
+                let found = embed_images(&benchmark.images, embedder, cache, progress)?;
                 broken.extend(found.broken.iter().cloned());
                 Some(found)
             }
@@ -116,7 +116,7 @@ pub fn evaluate(
     }
     if !broken.is_empty() {
         let rows = BTreeSet::from_iter(broken.keys().copied());
-        let error = EvalError::Pictures {
+        let error = EvalError::Images {
             total: benchmark.images.len(),
             benchmark: benchmark.name.clone(),
             data: data.to_owned(),
@@ -230,9 +230,9 @@ fn answer(
             let mut asked = System::new(embedder, method, cache, benchmark, embedded);
             let done = run(benchmark, &mut asked, options.head, progress)?;
             let speed = Speed {
-                pictures: embedded.computed,
-                pictures_s: embedded.seconds,
-                pictures_cached: embedded.cached,
+                images: embedded.computed,
+                images_s: embedded.seconds,
+                images_cached: embedded.cached,
                 queries: done.queries,
                 queries_s: done.seconds,
             };
@@ -284,7 +284,7 @@ fn failures(
         return Vec::new();
     };
     let mut order: Vec<usize> = (0..task.queries.len()).filter(|at| values[*at] < 1.0).collect();
-    // Neighbours in the list are often of one kind, so equal values are taken in a scattered order that never changes.
+    // Neighbors in the list are often of one kind, so equal values are taken in a scattered order that never changes.
     let scattered = |at: &usize| (*at as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 16;
     order.sort_by(|a, b| values[*a].total_cmp(&values[*b]).then(scattered(a).cmp(&scattered(b))));
     order.truncate(count);
@@ -304,7 +304,7 @@ fn failures(
                 task: task.name.clone(),
                 query: query.id.clone(),
                 text: query.text.clone(),
-                images: query.images.iter().map(|row| picture(benchmark, *row)).collect(),
+                images: query.images.iter().map(|row| image(benchmark, *row)).collect(),
                 truth: truth(task, query)
                     .iter()
                     .map(|row| shown(benchmark, task, *row))
@@ -344,13 +344,13 @@ fn truth(task: &Task, query: &Query) -> Vec<usize> {
 fn shown(benchmark: &Benchmark, task: &Task, row: usize) -> Shown {
     match task.kind {
         TaskKind::ImageToText => Shown::Text(benchmark.texts[row].text.clone()),
-        TaskKind::Composed | TaskKind::TextToImage => picture(benchmark, row),
+        TaskKind::Composed | TaskKind::TextToImage => image(benchmark, row),
     }
 }
 
-fn picture(benchmark: &Benchmark, row: usize) -> Shown {
+fn image(benchmark: &Benchmark, row: usize) -> Shown {
     let image = &benchmark.images[row];
-    Shown::Picture {
+    Shown::Image {
         id: image.id.to_string(),
         path: image.path.clone(),
         crop: image.crop,

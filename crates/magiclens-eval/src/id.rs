@@ -1,4 +1,4 @@
-//! The names of pictures and texts in ranking files: numbers or words, which are never equal.
+//! The names of images and texts in ranking files: numbers or words, which are never equal.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Near-duplicates between a training set and the pictures of a benchmark: what was trained on cannot be measured with.
+//! Near-duplicates between a training set and the images of a benchmark: what was trained on cannot be measured with.
 //!
 //! They are found by their [`Fingerprint`]; equal files are found by content.
 
@@ -14,14 +14,15 @@ use serde::Serialize;
 
 use crate::EvalError;
 use crate::benchmark::{Benchmark, Truth};
-use crate::pictures::{Step, is_picture_name, read_file};
+use crate::images::{Step, is_image_name, read_file};
 
-/// A picture of the benchmark that stands in the training set.
+/// An image of the benchmark that stands in the training set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Leak {
-    /// The benchmark's picture.
-    pub picture: PathBuf,
-    /// The training picture that is most like it.
+    /// The benchmark's image.
+    #[serde(rename = "picture")]
+    pub image: PathBuf,
+    /// The training image that is most like it.
     pub training: PathBuf,
     /// How.
     pub likeness: Likeness,
@@ -34,18 +35,21 @@ pub struct Leak {
 pub struct Leakage {
     /// The benchmark.
     pub benchmark: String,
-    /// Pictures of the benchmark that were looked at.
-    pub pictures: usize,
-    /// Training pictures that they were compared with.
-    pub training_pictures: usize,
-    /// Pictures of either side that could not be read, and were not compared.
+    /// Images of the benchmark that were looked at.
+    #[serde(rename = "pictures")]
+    pub images: usize,
+    /// Training images that they were compared with.
+    #[serde(rename = "training_pictures")]
+    pub training_images: usize,
+    /// Images of either side that could not be read, and were not compared.
     pub unreadable: usize,
-    /// Every picture of the benchmark with a near-duplicate, in the order of their paths.
+    /// Every image of the benchmark with a near-duplicate, in the order of their paths.
     pub leaks: Vec<Leak>,
     /// Queries of the reported variant.
     pub queries: usize,
-    /// Those whose query picture leaked.
-    pub queries_with_leaked_picture: usize,
+    /// Those whose query image leaked.
+    #[serde(rename = "queries_with_leaked_picture")]
+    pub queries_with_leaked_image: usize,
     /// Those with a right answer that leaked.
     pub queries_with_leaked_truth: usize,
 }
@@ -60,20 +64,20 @@ impl fmt::Display for Leakage {
             "{}: {} of {} pictures have a near-duplicate among {} training pictures ({} unreadable)",
             self.benchmark,
             self.leaks.len(),
-            self.pictures,
-            self.training_pictures,
+            self.images,
+            self.training_images,
             self.unreadable
         )?;
         writeln!(
             f,
             "  queries: {}; with a leaked query picture {}, with a leaked right answer {}",
-            self.queries, self.queries_with_leaked_picture, self.queries_with_leaked_truth
+            self.queries, self.queries_with_leaked_image, self.queries_with_leaked_truth
         )?;
         for leak in self.leaks.iter().take(SHOWN) {
-            let (picture, training) = (leak.picture.display(), leak.training.display());
+            let (image, training) = (leak.image.display(), leak.training.display());
             writeln!(
                 f,
-                "  {picture}  is  {training}  ({:?}, {} bits differ)",
+                "  {image}  is  {training}  ({:?}, {} bits differ)",
                 leak.likeness, leak.bits
             )?;
         }
@@ -84,11 +88,11 @@ impl fmt::Display for Leakage {
     }
 }
 
-/// Looks for the pictures of a benchmark in a training set: every picture file under `training` or, for a collection, the files
+/// Looks for the images of a benchmark in a training set: every image file under `training` or, for a collection, the files
 /// that the caller chose of it.
 ///
 /// # Errors
-/// None for single pictures; they are counted.
+/// None for single images; they are counted.
 pub fn leakage(
     benchmark: &Benchmark,
     training: &[PathBuf],
@@ -113,7 +117,7 @@ pub fn leakage(
             progress(Step::Advance(1));
             let (likeness, bits, training) = found?;
             Some(Leak {
-                picture: path.to_path_buf(),
+                image: path.to_path_buf(),
                 training: training.to_owned(),
                 likeness,
                 bits,
@@ -130,13 +134,13 @@ pub fn leakage(
     ))
 }
 
-/// Every picture file under a folder, in order.
-pub fn picture_files(folder: &Path) -> Vec<PathBuf> {
+/// Every image file under a folder, in order.
+pub fn image_files(folder: &Path) -> Vec<PathBuf> {
     let walk = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().flatten();
     let files = walk
         .filter(|entry| entry.file_type().is_file())
         .map(walkdir::DirEntry::into_path);
-    files.filter(|path| is_picture_name(path)).collect()
+    files.filter(|path| is_image_name(path)).collect()
 }
 
 fn nearest<'a>(print: &Fingerprint, trained: &[(&'a Path, Fingerprint)]) -> Option<(Likeness, u32, &'a Path)> {
@@ -155,8 +159,8 @@ fn fingerprints<'a>(
     progress(Step::Start(what, paths.len()));
     let prints = paths.par_iter().filter_map(|path| {
         let read = read_file(path).ok().and_then(|(_, bytes)| {
-            let picture = decode_rgb(&bytes, &Limits::default()).ok()?;
-            Some((*path, Fingerprint::of(ImageId::of_bytes(&bytes), &picture)))
+            let image = decode_rgb(&bytes, &Limits::default()).ok()?;
+            Some((*path, Fingerprint::of(ImageId::of_bytes(&bytes), &image)))
         });
         progress(Step::Advance(1));
         read
@@ -170,10 +174,10 @@ fn summary(
     benchmark: &Benchmark,
     leaks: Vec<Leak>,
     unreadable: usize,
-    pictures: usize,
-    training_pictures: usize,
+    images: usize,
+    training_images: usize,
 ) -> Leakage {
-    let leaked: std::collections::HashSet<&Path> = leaks.iter().map(|leak| leak.picture.as_path()).collect();
+    let leaked: std::collections::HashSet<&Path> = leaks.iter().map(|leak| leak.image.as_path()).collect();
     let is_leaked = |row: &usize| leaked.contains(benchmark.images[*row].path.as_path());
     let tasks: Vec<_> = benchmark
         .variants
@@ -200,11 +204,11 @@ fn summary(
     });
     Leakage {
         benchmark: benchmark.name.clone(),
-        pictures,
-        training_pictures,
+        images,
+        training_images,
         unreadable,
         queries: queries().count(),
-        queries_with_leaked_picture: queries()
+        queries_with_leaked_image: queries()
             .filter(|(_, query)| query.images.iter().any(is_leaked))
             .count(),
         queries_with_leaked_truth: with_truth.count(),

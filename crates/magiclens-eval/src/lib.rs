@@ -9,8 +9,8 @@
 //! | `benchmarks/` | the ten public ones, one file each, and our own |
 //! | `collection.rs` | a part of a collection, which our own are made of |
 //! | `robustness/` | what other words, "not", nonsense and missing answers do |
-//! | `crop.rs` | the part of a picture that is shown |
-//! | `pictures.rs`, `cache.rs` | pictures become vectors, once |
+//! | `crop.rs` | the part of an image that is shown |
+//! | `images.rs`, `cache.rs` | images become vectors, once |
 //! | `system.rs`, `run.rs` | weights and a way to ask them; every query of every variant |
 //! | `outcome.rs`, `evaluate.rs` | rankings become figures, figures of several systems a report |
 //! | `check.rs` | a data folder before anything is computed |
@@ -29,11 +29,11 @@ mod crop;
 mod error;
 pub mod evaluate;
 mod id;
+pub mod images;
 pub mod leakage;
 mod memory;
 pub mod metrics;
 pub mod outcome;
-pub mod pictures;
 pub mod predictions;
 pub mod ranking;
 pub mod report;
@@ -43,6 +43,6 @@ pub mod server_files;
 pub mod statistics;
 pub mod system;
 
-pub use error::{BrokenPicture, EvalError};
+pub use error::{BrokenImage, EvalError};
 pub use id::Id;
 pub use memory::peak_memory_bytes;

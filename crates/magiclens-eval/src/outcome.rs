@@ -121,7 +121,7 @@ pub struct Difference {
 
 /// Applies every measure of a task to one answer.
 pub fn judge(task: &Task, classes: &Classes, query: &Query, ranked: &Ranked) -> Vec<f64> {
-    let ranking = Judgement::of(task, classes, query);
+    let ranking = Judgment::of(task, classes, query);
     let of_scope = |scope| match scope {
         Scope::Ranking => ranking.judged(&ranked.items).of_gallery(gallery_size(task, query)),
         Scope::Subset => ranking.judged(&ranked.subset).of_gallery(query.subset.len()),
@@ -176,7 +176,7 @@ impl Classes {
     }
 }
 
-enum Judgement<'a> {
+enum Judgment<'a> {
     Items(HashSet<usize>),
     Class {
         classes: &'a Classes,
@@ -185,7 +185,7 @@ enum Judgement<'a> {
     },
 }
 
-impl<'a> Judgement<'a> {
+impl<'a> Judgment<'a> {
     fn of(task: &Task, classes: &'a Classes, query: &Query) -> Self {
         match &query.truth {
             Truth::Hidden => Self::Items(HashSet::new()),

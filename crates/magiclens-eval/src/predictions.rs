@@ -12,7 +12,7 @@
 //!
 //! A list that is shorter than a metric looks is taken as it is: what is not listed was not found. Three figures cannot be had from
 //! the head of a ranking and stay empty: an average precision over the whole ranking, a subset that is not wholly listed, and a
-//! variant that takes pictures out of lists which then are too short.
+//! variant that takes images out of lists which then are too short.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -595,7 +595,7 @@ struct Item<'a> {
 }
 
 /// Writes what a system has to rank, as JSON lines: first the items of each gallery with their ids, then the queries: task, id,
-/// picture files, text, and candidates where a query has its own.
+/// image files, text, and candidates where a query has its own.
 ///
 /// # Errors
 /// The file cannot be written.

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use crate::EvalError;
 use crate::benchmark::{Benchmark, Query, Scope, Task, TaskKind, Truth, Variant};
+use crate::images::Step;
 use crate::outcome::{Classes, Ranked, TaskOutcome, judge};
-use crate::pictures::Step;
 use crate::ranking::{Matrix, rank, score_all};
 use crate::robustness::{Answered, Ranker as Asked, RobustQuery};
 use crate::system::System;
@@ -205,11 +205,11 @@ fn as_query(query: &RobustQuery) -> Query {
 }
 
 impl Benchmark {
-    /// The benchmark without pictures that cannot be used, and what that left out: gallery items, right answers, queries whose
-    /// picture or every right answer is gone. Figures of it cannot be compared with any others.
+    /// The benchmark without images that cannot be used, and what that left out: gallery items, right answers, queries whose
+    /// image or every right answer is gone. Figures of it cannot be compared with any others.
     pub fn without(mut self, broken: &BTreeSet<usize>) -> (Self, Left) {
         let mut left = Left {
-            pictures: broken.len(),
+            images: broken.len(),
             queries: 0,
         };
         for (at, task) in self
@@ -237,7 +237,7 @@ impl Benchmark {
         self.variants.retain(|variant| !variant.tasks.is_empty());
         self.remarks.push(format!(
             "PARTIAL: {} pictures cannot be used and {} queries are left out; these figures cannot be compared with any others.",
-            left.pictures, left.queries
+            left.images, left.queries
         ));
         (self, left)
     }
@@ -246,13 +246,13 @@ impl Benchmark {
 /// What [`Benchmark::without`] left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Left {
-    /// Pictures.
-    pub pictures: usize,
+    /// Images.
+    pub images: usize,
     /// Queries of the first variant.
     pub queries: usize,
 }
 
-/// Takes broken pictures out of a query; `false` if nothing can be asked any more.
+/// Takes broken images out of a query; `false` if nothing can be asked any more.
 fn retain(query: &mut Query, broken: &BTreeSet<usize>, kind: TaskKind, classes: &[u32]) -> bool {
     let is_there = |row: &usize| !broken.contains(row);
     if !query.images.iter().all(is_there) {

@@ -108,7 +108,7 @@ fn circo(benchmark: &Benchmark, task: &Task, answers: &[Answer]) -> Result<Strin
     Ok(format!("{{{}}}\n", lines.join(",\n")))
 }
 
-/// CIRR's files: version `rc2`, a list for every pair id, the query picture in none of them, 5 MB at most.
+/// CIRR's files: version `rc2`, a list for every pair id, the query image in none of them, 5 MB at most.
 fn cirr(benchmark: &Benchmark, task: &Task, answers: &[Answer]) -> Result<[String; 2], EvalError> {
     let refuse = |reason| EvalError::ServerFile {
         benchmark: "CIRR",

@@ -1,6 +1,6 @@
 //! How sure a figure is: bootstrap intervals of means, and paired tests between two systems on the same queries.
 //!
-//! Values of one cluster (queries about one picture or one concept) are not independent: whole clusters are drawn, and
+//! Values of one cluster (queries about one image or one concept) are not independent: whole clusters are drawn, and
 //! whole clusters change sides. Every result is a function of its input and the seed.
 
 use rand::rngs::StdRng;

@@ -13,7 +13,7 @@ use magiclens_model::inversion::TextualInversion;
 use crate::EvalError;
 use crate::benchmark::{Benchmark, Query, TaskKind};
 use crate::cache::{Cache, Key};
-use crate::pictures::{Embedded, tower_key};
+use crate::images::{Embedded, tower_key};
 use crate::ranking::Matrix;
 
 /// Rows fused or encoded in one go.
@@ -22,20 +22,20 @@ const CHUNK: usize = 1024;
 /// How a query becomes a vector, and what it is compared with.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Method {
-    /// Picture and instruction, fused, against targets (pictures fused with the empty text).
+    /// Image and instruction, fused, against targets (images fused with the empty text).
     MagicLens,
-    /// The picture with the empty instruction, against targets.
+    /// The image with the empty instruction, against targets.
     EmptyInstruction,
-    /// The picture's tower against picture towers.
+    /// The image's tower against image towers.
     Image,
-    /// The instruction's tower against picture towers.
+    /// The instruction's tower against image towers.
     Text,
-    /// The weighted sum of both unit vectors against picture towers.
+    /// The weighted sum of both unit vectors against image towers.
     Sum {
-        /// The picture's part, in 0..=1; the text's is the rest.
+        /// The image's part, in 0..=1; the text's is the rest.
         image_weight: f32,
     },
-    /// The picture as a word in a text, against picture towers.
+    /// The image as a word in a text, against image towers.
     Inversion(Inversion),
 }
 
@@ -121,15 +121,15 @@ impl FromStr for Method {
 /// The vectors that gallery items are compared by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Space {
-    /// Pictures fused with the empty text.
+    /// Images fused with the empty text.
     Targets,
     /// Image towers, as unit vectors.
-    Pictures,
+    Images,
     /// Text towers, as unit vectors.
     Texts,
 }
 
-/// Weights and a method over the pictures of one benchmark, which are all in the cache.
+/// Weights and a method over the images of one benchmark, which are all in the cache.
 pub struct System<'a> {
     embedder: &'a Embedder,
     method: &'a Method,
@@ -163,9 +163,9 @@ impl<'a> System<'a> {
     pub(crate) fn space(&self, kind: TaskKind) -> Space {
         match (kind, self.method) {
             (TaskKind::ImageToText, _) => Space::Texts,
-            (TaskKind::TextToImage, _) => Space::Pictures,
+            (TaskKind::TextToImage, _) => Space::Images,
             (TaskKind::Composed, Method::MagicLens | Method::EmptyInstruction) => Space::Targets,
-            (TaskKind::Composed, _) => Space::Pictures,
+            (TaskKind::Composed, _) => Space::Images,
         }
     }
 
@@ -181,7 +181,7 @@ impl<'a> System<'a> {
         for chunk in rows.chunks(CHUNK) {
             let vectors = match space {
                 Space::Targets => self.targets(chunk)?,
-                Space::Pictures => normalize(self.towers(chunk)?)?,
+                Space::Images => normalize(self.towers(chunk)?)?,
                 Space::Texts => {
                     let texts: Vec<&str> = chunk
                         .iter()
@@ -203,7 +203,7 @@ impl<'a> System<'a> {
         for chunk in queries.chunks(CHUNK) {
             let vectors = match kind {
                 TaskKind::Composed => self.composed(chunk)?,
-                TaskKind::ImageToText => self.pooled(chunk, |pictures| normalize(self.towers(pictures)?))?,
+                TaskKind::ImageToText => self.pooled(chunk, |images| normalize(self.towers(images)?))?,
                 TaskKind::TextToImage => normalize(self.texts(&texts_of(chunk))?)?,
             };
             vectors.iter().for_each(|vector| matrix.push(vector));
@@ -214,11 +214,11 @@ impl<'a> System<'a> {
     fn composed(&self, queries: &[Query]) -> Result<Vec<Vec<f32>>, EvalError> {
         match self.method {
             Method::MagicLens => self.fused(queries),
-            Method::EmptyInstruction => self.pooled(queries, |pictures| self.targets(pictures)),
-            Method::Image => self.pooled(queries, |pictures| normalize(self.towers(pictures)?)),
+            Method::EmptyInstruction => self.pooled(queries, |images| self.targets(images)),
+            Method::Image => self.pooled(queries, |images| normalize(self.towers(images)?)),
             Method::Text => normalize(self.texts(&texts_of(queries))?),
             Method::Sum { image_weight } => {
-                let images = self.pooled(queries, |pictures| normalize(self.towers(pictures)?))?;
+                let images = self.pooled(queries, |images| normalize(self.towers(images)?))?;
                 let texts = normalize(self.texts(&texts_of(queries))?)?;
                 let sums = images.iter().zip(&texts).map(|(image, text)| {
                     let both = image.iter().zip(text);
@@ -231,7 +231,7 @@ impl<'a> System<'a> {
         }
     }
 
-    /// Each query's picture as a word in its prompt; of several pictures the mean direction.
+    /// Each query's image as a word in its prompt; of several images the mean direction.
     fn inverted(&self, inversion: &Inversion, queries: &[Query]) -> Result<Vec<Vec<f32>>, EvalError> {
         let prompts: Vec<String> = queries.iter().map(|query| inversion.prompt(query)).collect();
         let pairs: Vec<(usize, &str)> = queries
@@ -262,7 +262,7 @@ impl<'a> System<'a> {
         mean_directions(queries, normalize(texts)?)
     }
 
-    /// Every picture of a query fused with its instruction; of several the mean direction.
+    /// Every image of a query fused with its instruction; of several the mean direction.
     fn fused(&self, queries: &[Query]) -> Result<Vec<Vec<f32>>, EvalError> {
         let pairs: Vec<(usize, &str)> = queries
             .iter()
@@ -281,7 +281,7 @@ impl<'a> System<'a> {
         mean_directions(queries, fused)
     }
 
-    /// One vector a query from one vector a picture.
+    /// One vector a query from one vector an image.
     fn pooled(
         &self,
         queries: &[Query],
@@ -291,15 +291,15 @@ impl<'a> System<'a> {
         mean_directions(queries, vectors(&rows)?)
     }
 
-    /// Pictures fused with the empty text, as unit vectors.
+    /// Images fused with the empty text, as unit vectors.
     fn targets(&self, rows: &[usize]) -> Result<Vec<Vec<f32>>, EvalError> {
         let keys = rows
             .iter()
             .map(|row| Ok(Key::of(&[b"target", self.key(*row)?.bytes()])))
             .collect::<Result<Vec<_>, EvalError>>()?;
         self.cache.get_or(&keys, self.embedder.dim(), |missing| {
-            let pictures: Vec<usize> = missing.iter().map(|at| rows[*at]).collect();
-            let targets = self.embedder.embed_targets(&self.towers(&pictures)?)?;
+            let images: Vec<usize> = missing.iter().map(|at| rows[*at]).collect();
+            let targets = self.embedder.embed_targets(&self.towers(&images)?)?;
             Ok(targets.into_iter().map(|vector| vector.as_slice().to_vec()).collect())
         })
     }
@@ -311,10 +311,10 @@ impl<'a> System<'a> {
             .map(|row| Ok(tower_key(self.key(*row)?)))
             .collect::<Result<Vec<_>, EvalError>>()?;
         let found = self.cache.get(&keys, self.embedder.dim())?;
-        let pictures = rows.iter().map(|row| &self.benchmark.images[*row].path);
+        let images = rows.iter().map(|row| &self.benchmark.images[*row].path);
         found
             .into_iter()
-            .zip(pictures)
+            .zip(images)
             .map(|(vector, path)| {
                 vector.ok_or_else(|| EvalError::Method {
                     method: self.method.to_string(),
@@ -348,7 +348,7 @@ fn texts_of(queries: &[Query]) -> Vec<&str> {
     queries.iter().map(|query| query.text.as_str()).collect()
 }
 
-/// For each query the normalised mean of the vectors of its pictures, which stand one after another.
+/// For each query the normalized mean of the vectors of its images, which stand one after another.
 fn mean_directions(queries: &[Query], vectors: Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>, EvalError> {
     let mut vectors = vectors.into_iter();
     let means = queries.iter().map(|query| {
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn several_pictures_give_their_mean_direction() {
+    fn several_images_give_their_mean_direction() {
         let query = |images: &[usize]| Query {
             images: images.to_vec(),
             ..Query::default()

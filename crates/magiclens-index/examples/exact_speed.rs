@@ -8,7 +8,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use magiclens_data::{Embedding, ImageId};
-use magiclens_index::{FileStamp, Index, ModelStamp, NewPicture, Payload, Query, Space};
+use magiclens_index::{FileStamp, Index, ModelStamp, NewImage, Payload, Query, Space};
 
 const SEARCHES: usize = 50;
 
@@ -32,7 +32,7 @@ fn main() -> std::io::Result<()> {
     .unwrap();
     for first in (0..vectors).step_by(1000) {
         let batch: Vec<_> = (first..vectors.min(first + 1000))
-            .map(|n| picture(n, dim, &mut random))
+            .map(|n| image(n, dim, &mut random))
             .collect();
         writer.add(&batch).unwrap();
     }
@@ -71,9 +71,9 @@ fn main() -> std::io::Result<()> {
     )
 }
 
-fn picture(n: usize, dim: usize, random: &mut Random) -> NewPicture {
+fn image(n: usize, dim: usize, random: &mut Random) -> NewImage {
     let id = ImageId::of_bytes(&n.to_le_bytes());
-    NewPicture {
+    NewImage {
         id,
         files: vec![FileStamp {
             path: format!("/pictures/{n}.png"),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use magiclens_data::EmbeddingError;
 
-use crate::picture::ModelStamp;
+use crate::image::ModelStamp;
 
 /// Why an index could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! Exact nearest neighbours: every vector is compared. Also the measure for any faster search.
+//! Exact nearest neighbors: every vector is compared. Also the measure for any faster search.
 //!
 //! Vectors lie in memory as f16, as they lie in the store: half the bytes to bring in for each query.
 

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::error::IndexError;
 use crate::exact::Matrix;
-use crate::picture::{FileStamp, Hit, IndexedPicture, ModelStamp, NewPicture, Space};
+use crate::image::{FileStamp, Hit, IndexedImage, ModelStamp, NewImage, Space};
 use crate::scan::{self, Pending, Plan, Skipped};
 use crate::store::{self, Kind};
 use crate::thumbnails;
@@ -39,11 +39,11 @@ pub struct Index {
 pub struct Query<'a> {
     /// What to look for, as long as the vectors of the index.
     pub vector: &'a Embedding,
-    /// Which vector of the pictures to compare with.
+    /// Which vector of the images to compare with.
     pub space: Space,
     /// Largest number of hits.
     pub limit: usize,
-    /// Pictures to leave out, for example the query's own.
+    /// Images to leave out, for example the query's own.
     pub exclude: &'a [ImageId],
     /// Hits with a lower score are left out.
     pub min_score: Option<f32>,
@@ -109,12 +109,12 @@ impl Index {
         })
     }
 
-    /// Number of pictures.
+    /// Number of images.
     pub fn len(&self) -> Result<usize, IndexError> {
         self.sql(store::count(&self.connection))
     }
 
-    /// Whether there are no pictures.
+    /// Whether there are no images.
     pub fn is_empty(&self) -> Result<bool, IndexError> {
         Ok(self.len()? == 0)
     }
@@ -160,22 +160,22 @@ impl Index {
         })
     }
 
-    /// Adds pictures in one commit: when this returns, they survive anything but the loss of the disk.
+    /// Adds images in one commit: when this returns, they survive anything but the loss of the disk.
     ///
-    /// A picture that is there already keeps its vectors and gets the files. Files that held another picture before are
+    /// An image that is there already keeps its vectors and gets the files. Files that held another image before are
     /// taken from it, and it goes if it has no file left.
-    pub fn add(&mut self, batch: &[NewPicture]) -> Result<(), IndexError> {
-        for picture in batch {
-            for vector in [&picture.target, &picture.image] {
+    pub fn add(&mut self, batch: &[NewImage]) -> Result<(), IndexError> {
+        for image in batch {
+            for vector in [&image.target, &image.image] {
                 self.check_dim(vector)?;
             }
-            thumbnails::write(&self.dir.join(THUMBNAILS_FOLDER), picture.id, &picture.thumbnail)?;
+            thumbnails::write(&self.dir.join(THUMBNAILS_FOLDER), image.id, &image.thumbnail)?;
         }
         self.write(|connection| {
             let mut left = Vec::new();
-            for picture in batch {
-                let seq = store::put_picture(connection, picture)?;
-                for file in &picture.files {
+            for image in batch {
+                let seq = store::put_image(connection, image)?;
+                for file in &image.files {
                     left.extend(store::put_file(connection, file, seq)?);
                 }
             }
@@ -183,7 +183,7 @@ impl Index {
         })
     }
 
-    /// Lists files as skipped, in one commit. A file whose content cannot be used holds no picture any more.
+    /// Lists files as skipped, in one commit. A file whose content cannot be used holds no image any more.
     pub fn skip(&mut self, batch: &[Skipped]) -> Result<(), IndexError> {
         if batch.is_empty() {
             return Ok(());
@@ -229,7 +229,7 @@ impl Index {
         self.sql(store::skipped(&self.connection))
     }
 
-    /// The nearest pictures, best first; ties in the order of their ids. Exact: every vector is compared.
+    /// The nearest images, best first; ties in the order of their ids. Exact: every vector is compared.
     ///
     /// Sees everything committed before the call, by this process or another.
     pub fn search(&self, query: &Query<'_>) -> Result<Vec<Hit>, IndexError> {
@@ -247,19 +247,19 @@ impl Index {
             .nearest(query.vector.as_slice(), query.limit, query.exclude, query.min_score);
         let mut hits = Vec::with_capacity(found.len());
         for (id, score) in found {
-            let picture = self.get(id)?.ok_or_else(|| self.damaged("a vector has no picture"))?;
-            hits.push(hit(picture, score).ok_or_else(|| self.damaged("a picture has no file"))?);
+            let image = self.get(id)?.ok_or_else(|| self.damaged("a vector has no picture"))?;
+            hits.push(hit(image, score).ok_or_else(|| self.damaged("a picture has no file"))?);
         }
         self.sql(snapshot.finish())?;
         Ok(hits)
     }
 
-    /// The picture with this content, if it is in the index.
-    pub fn get(&self, id: ImageId) -> Result<Option<IndexedPicture>, IndexError> {
-        self.sql(store::picture(&self.connection, id))
+    /// The image with this content, if it is in the index.
+    pub fn get(&self, id: ImageId) -> Result<Option<IndexedImage>, IndexError> {
+        self.sql(store::image(&self.connection, id))
     }
 
-    /// A stored vector of the picture, to 11 bits a number; `None` if the picture is not in the index.
+    /// A stored vector of the image, to 11 bits a number; `None` if the image is not in the index.
     pub fn vector(&self, id: ImageId, space: Space) -> Result<Option<Embedding>, IndexError> {
         let Some(bytes) = self.sql(store::vector(&self.connection, id, space))? else {
             return Ok(None);
@@ -269,23 +269,23 @@ impl Index {
         Ok(Some(vector))
     }
 
-    /// Up to `limit` pictures from all over the index, always the same ones, for a page without a query.
-    pub fn sample(&self, limit: usize) -> Result<Vec<IndexedPicture>, IndexError> {
-        let mut pictures = Vec::new();
+    /// Up to `limit` images from all over the index, always the same ones, for a page without a query.
+    pub fn sample(&self, limit: usize) -> Result<Vec<IndexedImage>, IndexError> {
+        let mut images = Vec::new();
         for id in self.sql(store::first_ids(&self.connection, limit))? {
-            pictures.extend(self.get(id)?);
+            images.extend(self.get(id)?);
         }
-        Ok(pictures)
+        Ok(images)
     }
 
-    /// The ids of all pictures, in their order.
+    /// The ids of all images, in their order.
     pub fn ids(&self) -> Result<Vec<ImageId>, IndexError> {
         self.sql(store::first_ids(&self.connection, usize::MAX))
     }
 
-    /// The file of the picture's thumbnail, a JPEG. A missing one is made again from the picture.
+    /// The file of the image's thumbnail, a JPEG. A missing one is made again from the image.
     ///
-    /// `None` if the picture is not in the index, or the thumbnail and all its files are gone.
+    /// `None` if the image is not in the index, or the thumbnail and all its files are gone.
     pub fn thumbnail_path(&self, id: ImageId) -> Result<Option<PathBuf>, IndexError> {
         let folder = self.dir.join(THUMBNAILS_FOLDER);
         let path = thumbnails::path_of(&folder, id);
@@ -293,8 +293,8 @@ impl Index {
         if fs_err::metadata(&path).is_ok_and(|metadata| 0 < metadata.len()) {
             return Ok(Some(path));
         }
-        let Some(picture) = self.get(id)? else { return Ok(None) };
-        let files = picture
+        let Some(image) = self.get(id)? else { return Ok(None) };
+        let files = image
             .paths
             .into_iter()
             .map(|path| FileStamp {
@@ -307,7 +307,7 @@ impl Index {
             id,
             files,
             change: scan::Change::Added,
-            payload: picture.payload,
+            payload: image.payload,
         };
         match pending.load(&Limits::default()).loaded {
             Some(loaded) => Ok(Some(thumbnails::write(&folder, id, &loaded.thumbnail.jpeg)?)),
@@ -367,7 +367,7 @@ impl Index {
         })
     }
 
-    /// Runs `change` as one commit, then deletes the thumbnails of the pictures that it took out.
+    /// Runs `change` as one commit, then deletes the thumbnails of the images that it took out.
     fn write(&mut self, change: impl FnOnce(&Connection) -> rusqlite::Result<Vec<ImageId>>) -> Result<(), IndexError> {
         if self.writer_lock.is_none() {
             return Err(IndexError::ReadOnly { dir: self.dir.clone() });
@@ -458,19 +458,19 @@ impl Cached {
     }
 }
 
-fn hit(picture: IndexedPicture, score: f32) -> Option<Hit> {
-    let IndexedPicture {
+fn hit(image: IndexedImage, score: f32) -> Option<Hit> {
+    let IndexedImage {
         id,
         paths,
         width,
         height,
         payload,
-    } = picture;
+    } = image;
     let path = paths.into_iter().next()?;
     let crate::Payload {
         caption,
         tags,
-        licence,
+        license,
         source,
     } = payload;
     Some(Hit {
@@ -481,12 +481,12 @@ fn hit(picture: IndexedPicture, score: f32) -> Option<Hit> {
         height,
         caption,
         tags,
-        licence,
+        license,
         source,
     })
 }
 
-/// A file with a broken content loses its picture; one that could not be read keeps it until it can be.
+/// A file with a broken content loses its image; one that could not be read keeps it until it can be.
 fn put_skipped(connection: &Connection, skipped: &Skipped) -> rusqlite::Result<Option<i64>> {
     store::put_skipped(connection, skipped)?;
     match skipped.stamp {

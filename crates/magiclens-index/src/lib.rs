@@ -1,22 +1,22 @@
-//! Embeddings and payload to nearest pictures.
+//! Embeddings and payload to nearest images.
 //!
-//! An index is a folder: `index.sqlite` is the truth (pictures, their files, vectors, payload, what was skipped),
+//! An index is a folder: `index.sqlite` is the truth (images, their files, vectors, payload, what was skipped),
 //! `thumbnails/` can be made again at any time. One process writes, any number reads; a reader sees what was committed.
 //! [`Index::scan`] finds what changed on disk, [`Index::apply`] and [`Index::add`] bring it in, [`Index::search`] answers.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod error;
 mod exact;
+mod image;
 mod index;
 mod load;
-mod picture;
 mod scan;
 mod store;
 mod thumbnails;
 
+pub use self::image::{FileStamp, Hit, IndexedImage, ModelStamp, NewImage, Payload, Space};
 pub use error::IndexError;
 pub use index::{Index, Query};
 pub use load::{Batch, Loaded, Loading, load_in_batches};
-pub use picture::{FileStamp, Hit, IndexedPicture, ModelStamp, NewPicture, Payload, Space};
 pub use scan::{Change, Counts, Pending, Plan, SkipReason, Skipped};
 pub use thumbnails::{THUMBNAIL_PX, Thumbnail, make_thumbnail};

@@ -8,20 +8,20 @@ use magiclens_data::decode::{self, DecodeError, Limits};
 use magiclens_data::{Embedding, ImageId};
 use rayon::prelude::*;
 
-use crate::picture::{FileStamp, NewPicture, Payload};
+use crate::image::{FileStamp, NewImage, Payload};
 use crate::scan::{Change, Pending, SkipReason, Skipped};
 use crate::thumbnails::{Thumbnail, make_thumbnail};
 
-/// What came of a pending content: the picture, or nothing; and the files that could not be used.
+/// What came of a pending content: the image, or nothing; and the files that could not be used.
 #[derive(Debug)]
 pub struct Loading {
-    /// The picture, if one of the files could be read and decoded.
+    /// The image, if one of the files could be read and decoded.
     pub loaded: Option<Loaded>,
     /// Files to be listed as skipped.
     pub skipped: Vec<Skipped>,
 }
 
-/// A decoded picture, ready to be embedded.
+/// A decoded image, ready to be embedded.
 #[derive(Debug)]
 pub struct Loaded {
     /// Id of the content.
@@ -43,7 +43,7 @@ pub struct Loaded {
 pub struct Batch {
     /// How many pending contents this covers.
     pub contents: usize,
-    /// Those that are pictures, in their order.
+    /// Those that are images, in their order.
     pub loaded: Vec<Loaded>,
     /// Files to be listed as skipped.
     pub skipped: Vec<Skipped>,
@@ -52,7 +52,7 @@ pub struct Batch {
 /// Decoded pixels that may wait in one batch: 256 MiB, so that large photos make small batches.
 const MAX_BATCH_BYTES: usize = 256 << 20;
 
-/// Loads `pending` in its order on all cores, and delivers it in batches of up to `size` pictures until told to stop.
+/// Loads `pending` in its order on all cores, and delivers it in batches of up to `size` images until told to stop.
 pub fn load_in_batches(
     pending: &[Pending],
     limits: &Limits,
@@ -136,8 +136,8 @@ impl Pending {
 
 impl Loaded {
     /// The row to add, once the vectors are known.
-    pub fn into_new_picture(self, target: Embedding, image: Embedding) -> NewPicture {
-        NewPicture {
+    pub fn into_new_image(self, target: Embedding, image: Embedding) -> NewImage {
+        NewImage {
             id: self.id,
             files: self.files,
             width: self.thumbnail.width,
@@ -149,7 +149,7 @@ impl Loaded {
         }
     }
 
-    /// What to list if the model has no vector for the picture.
+    /// What to list if the model has no vector for the image.
     pub fn into_skipped(self, detail: &str) -> Vec<Skipped> {
         let skipped = |file: FileStamp| Skipped {
             stamp: Some(file.clone()),

@@ -12,15 +12,15 @@ use std::time::UNIX_EPOCH;
 
 use image::ImageFormat;
 use magiclens_data::decode::{DecodeError, Limits};
-use magiclens_data::{ImageId, read_pictures};
+use magiclens_data::{ImageId, read_images};
 use rayon::prelude::*;
 use serde::Serialize;
 use walkdir::WalkDir;
 
 use crate::error::IndexError;
+use crate::image::{FileStamp, Payload};
 use crate::index::{DATABASE_FILE, THUMBNAILS_FOLDER};
 use crate::load::{self, Loaded};
-use crate::picture::{FileStamp, Payload};
 
 /// What a run has to do, as [`crate::Index::scan`] found it.
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ pub struct Plan {
     pub(crate) known: Vec<(FileStamp, ImageId)>,
     /// Paths in the index whose file is gone.
     pub(crate) gone: Vec<String>,
-    /// What collections say about their pictures.
+    /// What collections say about their images.
     pub(crate) payloads: BTreeMap<ImageId, Payload>,
     /// The folders and files that were walked, absolute.
     pub(crate) roots: Vec<String>,
@@ -78,7 +78,7 @@ pub struct Counts {
     pub removed: usize,
     /// Paths with the same content as before.
     pub unchanged: usize,
-    /// Files in the folders that are no pictures and do not look like any; they are not listed.
+    /// Files in the folders that are no images and do not look like any; they are not listed.
     pub other_files: usize,
 }
 
@@ -115,13 +115,14 @@ pub enum SkipReason {
     Empty,
     /// Too many bytes or pixels.
     TooLarge,
-    /// The content is no picture, whatever the name says.
-    NotAPicture,
+    /// The content is no image, whatever the name says.
+    #[serde(rename = "not_a_picture")]
+    NotAImage,
     /// Cut off or contradicting itself.
     Damaged,
-    /// A picture of a kind that is not read.
+    /// An image of a kind that is not read.
     Unsupported,
-    /// A picture for which the model has no vector, such as an all-black one for some models.
+    /// An image for which the model has no vector, such as an all-black one for some models.
     NotEmbeddable,
     /// The system refused.
     Unreadable,
@@ -135,7 +136,7 @@ pub enum SkipReason {
     BrokenLink,
     /// The name is not valid unicode.
     BadName,
-    /// A `pictures.parquet` that is no table of pictures.
+    /// An `images.parquet` that is no table of images.
     BadCollection,
 }
 
@@ -143,7 +144,7 @@ impl SkipReason {
     const ALL: [Self; 13] = [
         Self::Empty,
         Self::TooLarge,
-        Self::NotAPicture,
+        Self::NotAImage,
         Self::Damaged,
         Self::Unsupported,
         Self::NotEmbeddable,
@@ -161,7 +162,7 @@ impl SkipReason {
         match self {
             Self::Empty => "empty",
             Self::TooLarge => "too_large",
-            Self::NotAPicture => "not_a_picture",
+            Self::NotAImage => "not_a_picture",
             Self::Damaged => "damaged",
             Self::Unsupported => "unsupported",
             Self::NotEmbeddable => "not_embeddable",
@@ -208,7 +209,7 @@ impl Skipped {
             DecodeError::Io(_) => return Self::now(path, SkipReason::Unreadable, detail),
             DecodeError::Empty => SkipReason::Empty,
             DecodeError::TooManyBytes { .. } | DecodeError::TooManyPixels { .. } => SkipReason::TooLarge,
-            DecodeError::UnknownFormat | DecodeError::NotAFile => SkipReason::NotAPicture,
+            DecodeError::UnknownFormat | DecodeError::NotAFile => SkipReason::NotAImage,
             DecodeError::Unsupported(_) => SkipReason::Unsupported,
             DecodeError::Truncated | DecodeError::Corrupt(_) => SkipReason::Damaged,
         };
@@ -234,7 +235,7 @@ struct Walk {
     files: BTreeMap<String, FileStamp>,
     collections: BTreeSet<PathBuf>,
     skipped: BTreeMap<String, Skipped>,
-    /// Folders and files that may hold pictures but could not be looked at.
+    /// Folders and files that may hold images but could not be looked at.
     unseen: Vec<String>,
     other_files: usize,
 }
@@ -396,7 +397,7 @@ impl Walk {
             self.collections.insert(path.to_owned());
             return;
         }
-        match looks_like_a_picture(path) {
+        match looks_like_a_image(path) {
             Ok(true) => {}
             Ok(false) => {
                 self.other_files += 1;
@@ -481,16 +482,16 @@ impl Walk {
     fn read_collections(&mut self) -> BTreeMap<ImageId, Payload> {
         let mut payloads = BTreeMap::new();
         for path in std::mem::take(&mut self.collections) {
-            match read_pictures(&path) {
-                Ok(pictures) => payloads.extend(pictures.into_iter().map(|picture| {
-                    let caption = Some(picture.caption).filter(|caption| !caption.is_empty());
-                    let (licence, source) = (Some(picture.licence), Some(picture.source));
+            match read_images(&path) {
+                Ok(images) => payloads.extend(images.into_iter().map(|image| {
+                    let caption = Some(image.caption).filter(|caption| !caption.is_empty());
+                    let (license, source) = (Some(image.license), Some(image.source));
                     (
-                        picture.id,
+                        image.id,
                         Payload {
                             caption,
-                            tags: picture.tags,
-                            licence,
+                            tags: image.tags,
+                            license,
                             source,
                         },
                     )
@@ -521,14 +522,14 @@ fn as_text(path: &Path) -> Option<String> {
     })
 }
 
-/// The thumbnails of an index are no pictures to index.
+/// The thumbnails of an index are no images to index.
 fn is_thumbnails(entry: &walkdir::DirEntry) -> bool {
     entry.file_name() == THUMBNAILS_FOLDER && entry.path().with_file_name(DATABASE_FILE).is_file()
 }
 
-/// By its name, or by its first bytes: a picture without an extension is a picture too, and a text called `a.png` is to
+/// By its name, or by its first bytes: an image without an extension is an image too, and a text called `a.png` is to
 /// be listed as skipped.
-fn looks_like_a_picture(path: &Path) -> io::Result<bool> {
+fn looks_like_a_image(path: &Path) -> io::Result<bool> {
     use ImageFormat::{Bmp, Gif, Jpeg, Png, Tiff, WebP};
     if ImageFormat::from_path(path).is_ok_and(|format| matches!(format, Bmp | Gif | Jpeg | Png | Tiff | WebP)) {
         return Ok(true);

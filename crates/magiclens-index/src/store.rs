@@ -10,7 +10,7 @@ use half::f16;
 use magiclens_data::{Embedding, ImageId};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Result, Row, params};
 
-use crate::picture::{FileStamp, IndexedPicture, ModelStamp, NewPicture, Payload, Space};
+use crate::image::{FileStamp, IndexedImage, ModelStamp, NewImage, Payload, Space};
 use crate::scan::{Before, SkipReason, Skipped};
 
 /// Marks the file as ours: the letters `MLix`.
@@ -127,7 +127,7 @@ pub(crate) fn stamp(connection: &Connection) -> Result<ModelStamp> {
     })
 }
 
-/// Grows whenever pictures are taken out, so that a reader knows that its copy holds too much.
+/// Grows whenever images are taken out, so that a reader knows that its copy holds too much.
 pub(crate) fn removals(connection: &Connection) -> Result<String> {
     meta(connection, "removals")
 }
@@ -143,7 +143,7 @@ fn set_meta(connection: &Connection, key: &str, value: &str) -> Result<()> {
     Ok(())
 }
 
-/// Number of pictures.
+/// Number of images.
 pub(crate) fn count(connection: &Connection) -> Result<usize> {
     let count: i64 = connection.query_row("SELECT count(*) FROM pictures", [], |row| row.get(0))?;
     Ok(usize::try_from(count).expect("a count is not negative"))
@@ -197,17 +197,17 @@ fn file_stamp(row: &Row<'_>, path: String, first_column: usize) -> Result<FileSt
     })
 }
 
-/// Writes a picture with its vectors; returns its number. A picture that is there already stays as it is.
-pub(crate) fn put_picture(connection: &Connection, picture: &NewPicture) -> Result<i64> {
-    let id = picture.id.to_bytes();
-    if let Some(seq) = seq_of(connection, picture.id)? {
+/// Writes an image with its vectors; returns its number. An image that is there already stays as it is.
+pub(crate) fn put_image(connection: &Connection, image: &NewImage) -> Result<i64> {
+    let id = image.id.to_bytes();
+    if let Some(seq) = seq_of(connection, image.id)? {
         return Ok(seq);
     }
     connection
         .prepare_cached("INSERT INTO pictures (id, width, height, payload) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![id, picture.width, picture.height, to_json(&picture.payload)])?;
+        .execute(params![id, image.width, image.height, to_json(&image.payload)])?;
     let seq = connection.last_insert_rowid();
-    for (space, vector) in [(Space::Target, &picture.target), (Space::Image, &picture.image)] {
+    for (space, vector) in [(Space::Target, &image.target), (Space::Image, &image.image)] {
         let bytes = to_f16_bytes(vector);
         let sql = format!(
             "INSERT INTO {} (picture, vector, checksum) VALUES (?1, ?2, ?3)",
@@ -215,12 +215,12 @@ pub(crate) fn put_picture(connection: &Connection, picture: &NewPicture) -> Resu
         );
         connection
             .prepare_cached(&sql)?
-            .execute(params![seq, bytes, checksum(picture.id, &bytes)])?;
+            .execute(params![seq, bytes, checksum(image.id, &bytes)])?;
     }
     Ok(seq)
 }
 
-/// Number of the picture with this content.
+/// Number of the image with this content.
 pub(crate) fn seq_of(connection: &Connection, id: ImageId) -> Result<Option<i64>> {
     connection
         .prepare_cached("SELECT seq FROM pictures WHERE id = ?1")?
@@ -228,7 +228,7 @@ pub(crate) fn seq_of(connection: &Connection, id: ImageId) -> Result<Option<i64>
         .optional()
 }
 
-/// Says that the file holds the picture `seq`; returns the picture that it held before, if another.
+/// Says that the file holds the image `seq`; returns the image that it held before, if another.
 pub(crate) fn put_file(connection: &Connection, file: &FileStamp, seq: i64) -> Result<Option<i64>> {
     let before: Option<i64> = connection
         .prepare_cached("SELECT picture FROM files WHERE path = ?1")?
@@ -243,7 +243,7 @@ pub(crate) fn put_file(connection: &Connection, file: &FileStamp, seq: i64) -> R
     Ok(before.filter(|before| *before != seq))
 }
 
-/// Forgets a file; returns the picture that it held.
+/// Forgets a file; returns the image that it held.
 pub(crate) fn remove_file(connection: &Connection, path: &str) -> Result<Option<i64>> {
     connection
         .prepare_cached("DELETE FROM files WHERE path = ?1 RETURNING picture")?
@@ -259,7 +259,7 @@ pub(crate) fn file_paths(connection: &Connection) -> Result<Vec<String>> {
         .collect()
 }
 
-/// Deletes those of the pictures that have no file left; returns their ids.
+/// Deletes those of the images that have no file left; returns their ids.
 pub(crate) fn remove_orphans(connection: &Connection, candidates: &[i64]) -> Result<Vec<ImageId>> {
     let mut statement = connection.prepare_cached(
         "DELETE FROM pictures WHERE seq = ?1 AND NOT EXISTS (SELECT 1 FROM files WHERE picture = ?1) RETURNING id",
@@ -307,7 +307,7 @@ pub(crate) fn remove_skipped(connection: &Connection, path: &str) -> Result<()> 
     Ok(())
 }
 
-/// Replaces what is known about a picture; nothing happens if it is the same or there is no such picture.
+/// Replaces what is known about an image; nothing happens if it is the same or there is no such image.
 pub(crate) fn set_payload(connection: &Connection, id: ImageId, payload: &Payload) -> Result<()> {
     connection
         .prepare_cached("UPDATE pictures SET payload = ?2 WHERE id = ?1 AND payload <> ?2")?
@@ -315,8 +315,8 @@ pub(crate) fn set_payload(connection: &Connection, id: ImageId, payload: &Payloa
     Ok(())
 }
 
-/// The picture with this content.
-pub(crate) fn picture(connection: &Connection, id: ImageId) -> Result<Option<IndexedPicture>> {
+/// The image with this content.
+pub(crate) fn image(connection: &Connection, id: ImageId) -> Result<Option<IndexedImage>> {
     let row = connection
         .prepare_cached("SELECT seq, width, height, payload FROM pictures WHERE id = ?1")?
         .query_row([id.to_bytes()], |row| {
@@ -336,7 +336,7 @@ pub(crate) fn picture(connection: &Connection, id: ImageId) -> Result<Option<Ind
         .query_map([seq], |row| row.get(0))?
         .collect::<Result<_>>()?;
     let payload = serde_json::from_str(&payload).map_err(|_| nonsense("what is known about a picture is no JSON"))?;
-    Ok(Some(IndexedPicture {
+    Ok(Some(IndexedImage {
         id,
         paths,
         width,
@@ -366,7 +366,7 @@ pub(crate) fn vector(connection: &Connection, id: ImageId, space: Space) -> Resu
         .optional()
 }
 
-/// Calls `visit(seq, id, bytes)` for every vector of the space whose picture came after number `after`, in that order.
+/// Calls `visit(seq, id, bytes)` for every vector of the space whose image came after number `after`, in that order.
 pub(crate) fn visit_vectors(
     connection: &Connection,
     space: Space,
@@ -401,7 +401,7 @@ fn nonsense(what: &str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Null, what.into())
 }
 
-/// Covers the id too, so that a vector cannot end up with another picture.
+/// Covers the id too, so that a vector cannot end up with another image.
 fn checksum(id: ImageId, bytes: &[u8]) -> [u8; 8] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&id.to_bytes()).update(bytes);

@@ -1,4 +1,4 @@
-//! Small JPEG copies of the pictures, beside the index.
+//! Small JPEG copies of the images, beside the index.
 //!
 //! For people, not for the model: turned upright, and transparent parts shown on white.
 
@@ -13,7 +13,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Rgb, RgbImage, RgbaImage};
 use magiclens_data::ImageId;
 
-/// Longest side of a thumbnail; smaller pictures keep their size.
+/// Longest side of a thumbnail; smaller images keep their size.
 pub const THUMBNAIL_PX: u32 = 256;
 
 const JPEG_QUALITY: u8 = 85;
@@ -21,20 +21,20 @@ const JPEG_QUALITY: u8 = 85;
 /// Tells apart the files that threads write aside.
 static WRITTEN: AtomicU64 = AtomicU64::new(0);
 
-/// A small copy of a picture, with the size of the picture as it is shown.
+/// A small copy of an image, with the size of the image as it is shown.
 #[derive(Clone, Debug)]
 pub struct Thumbnail {
     /// A JPEG file, at most [`THUMBNAIL_PX`] on its longest side.
     pub jpeg: Vec<u8>,
-    /// Width of the upright picture, in pixels.
+    /// Width of the upright image, in pixels.
     pub width: u32,
-    /// Height of the upright picture, in pixels.
+    /// Height of the upright image, in pixels.
     pub height: u32,
 }
 
-/// Makes the thumbnail of a picture from its file's bytes and the same file decoded for the model.
+/// Makes the thumbnail of an image from its file's bytes and the same file decoded for the model.
 pub fn make_thumbnail(bytes: &[u8], rgb: &RgbImage) -> Thumbnail {
-    // The bytes were decoded before, but by other means: whatever happens here must not cost the picture.
+    // The bytes were decoded before, but by other means: whatever happens here must not cost the image.
     let looks = catch_unwind(AssertUnwindSafe(|| looks(bytes).ok()))
         .ok()
         .flatten()
@@ -57,7 +57,7 @@ pub fn make_thumbnail(bytes: &[u8], rgb: &RgbImage) -> Thumbnail {
     Thumbnail { jpeg, width, height }
 }
 
-/// Where a picture's thumbnail lies. A folder for each first byte keeps folders small.
+/// Where an image's thumbnail lies. A folder for each first byte keeps folders small.
 pub(crate) fn path_of(folder: &Path, id: ImageId) -> PathBuf {
     let name = id.to_string();
     folder.join(&name[..2]).join(format!("{name}.jpg"))
@@ -76,7 +76,7 @@ pub(crate) fn write(folder: &Path, id: ImageId, jpeg: &[u8]) -> io::Result<PathB
     Ok(path)
 }
 
-/// What the model does not see of a picture.
+/// What the model does not see of an image.
 struct Looks {
     orientation: Orientation,
     on_white: Option<RgbImage>,

@@ -32,7 +32,7 @@ fn main() -> anyhow::Result<()> {
     let bytes = fs_err::metadata(out)?.len();
     println!(
         "{out}: {} pages, {} pictures, {bytes} bytes",
-        counts.pages, counts.pictures
+        counts.pages, counts.images
     );
     Ok(())
 }
@@ -40,7 +40,7 @@ fn main() -> anyhow::Result<()> {
 #[derive(Default)]
 struct Counts {
     pages: u32,
-    pictures: u32,
+    images: u32,
 }
 
 /// An archive that is being written.
@@ -64,11 +64,11 @@ impl Archive {
         Ok(archive)
     }
 
-    /// A page or picture as its server would have sent it.
+    /// A page or image as its server would have sent it.
     fn write_response(&mut self, url: &str, content_type: &str, body: &[u8]) -> anyhow::Result<()> {
         match content_type {
             "text/html" => self.counts.pages += 1,
-            _ => self.counts.pictures += 1,
+            _ => self.counts.images += 1,
         }
         let length = body.len();
         let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n");
@@ -104,7 +104,7 @@ impl Archive {
     }
 }
 
-/// All pages and pictures below a folder, in the order of their names.
+/// All pages and images below a folder, in the order of their names.
 fn write_folder(mut archive: Archive, folder: &Path) -> anyhow::Result<Counts> {
     for entry in WalkDir::new(folder).sort_by_file_name() {
         let entry = entry?;
@@ -131,7 +131,7 @@ fn content_type(name: &str) -> Option<&'static str> {
     })
 }
 
-const PICTURES_PER_PAGE: u32 = 4;
+const IMAGES_PER_PAGE: u32 = 4;
 const WORDS: &[&str] = &[
     "river", "stone", "house", "light", "morning", "street", "green", "window", "market", "tower", "garden", "water",
     "old", "bridge", "station", "field", "summer", "paper", "north", "small",
@@ -144,22 +144,22 @@ fn write_made_up(mut archive: Archive, pages: u32) -> anyhow::Result<Counts> {
         let site = format!("http://made-up.example/{page}");
         let html = made_up_page(&mut random, page);
         archive.write_response(&format!("{site}/"), "text/html", html.as_bytes())?;
-        for picture in 0..PICTURES_PER_PAGE {
-            let image = made_up_picture(&mut random, picture.is_multiple_of(2));
+        for number in 0..IMAGES_PER_PAGE {
+            let image = made_up_image(&mut random, number.is_multiple_of(2));
             let mut bytes = Cursor::new(Vec::new());
-            let (extension, content_type) = picture_kind(picture);
+            let (extension, content_type) = image_kind(number);
             match content_type {
                 "image/jpeg" => image.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, 85))?,
                 _ => image.write_to(&mut bytes, ImageFormat::Png)?,
             }
-            archive.write_response(&format!("{site}/{picture}.{extension}"), content_type, bytes.get_ref())?;
+            archive.write_response(&format!("{site}/{number}.{extension}"), content_type, bytes.get_ref())?;
         }
     }
     archive.finish()
 }
 
-fn picture_kind(picture: u32) -> (&'static str, &'static str) {
-    match picture % 2 {
+fn image_kind(image: u32) -> (&'static str, &'static str) {
+    match image % 2 {
         0 => ("jpg", "image/jpeg"),
         _ => ("png", "image/png"),
     }
@@ -180,8 +180,8 @@ fn made_up_page(random: &mut StdRng, page: u32) -> String {
             .collect::<String>(),
         sentence(random, 5),
     );
-    for picture in 0..PICTURES_PER_PAGE {
-        let (extension, _) = picture_kind(picture);
+    for image in 0..IMAGES_PER_PAGE {
+        let (extension, _) = image_kind(image);
         for _ in 0..6 {
             html.push_str(&format!(
                 "<p class=\"text\">{}, <em>{}</em>.</p>\n",
@@ -190,8 +190,8 @@ fn made_up_page(random: &mut StdRng, page: u32) -> String {
             ));
         }
         html.push_str(&format!(
-            "<figure id=\"f{picture}\"><a href=\"{picture}.{extension}\"><img src=\"{picture}.{extension}\" \
-             srcset=\"{picture}.{extension} 640w\" alt=\"{}\" title=\"{}\" width=\"640\" height=\"480\"></a>\
+            "<figure id=\"f{image}\"><a href=\"{image}.{extension}\"><img src=\"{image}.{extension}\" \
+             srcset=\"{image}.{extension} 640w\" alt=\"{}\" title=\"{}\" width=\"640\" height=\"480\"></a>\
              <figcaption>{}</figcaption></figure>\n",
             sentence(random, 5),
             sentence(random, 3),
@@ -202,8 +202,8 @@ fn made_up_page(random: &mut StdRng, page: u32) -> String {
     html
 }
 
-/// Smooth colours with fine noise, like a photograph, or flat rectangles, like a drawing.
-fn made_up_picture(random: &mut StdRng, is_photograph: bool) -> RgbImage {
+/// Smooth colors with fine noise, like a photograph, or flat rectangles, like a drawing.
+fn made_up_image(random: &mut StdRng, is_photograph: bool) -> RgbImage {
     let (width, height) = (640, 480);
     let base: [f32; 3] = std::array::from_fn(|_| random.random_range(40.0..200.0));
     let slope: [f32; 3] = std::array::from_fn(|_| random.random_range(-0.1..0.1));
@@ -219,10 +219,10 @@ fn made_up_picture(random: &mut StdRng, is_photograph: bool) -> RgbImage {
         }
     } else {
         for _ in 0..40 {
-            let colour = Rgb(std::array::from_fn(|_| random.random_range(0..=255)));
+            let color = Rgb(std::array::from_fn(|_| random.random_range(0..=255)));
             let (left, top) = (random.random_range(0..width - 80), random.random_range(0..height - 60));
             for (x, y) in (top..top + 60).flat_map(|y| (left..left + 80).map(move |x| (x, y))) {
-                image.put_pixel(x, y, colour);
+                image.put_pixel(x, y, color);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! How fast one stage of mining is on one core: the neighbour of `scripts/bench/mine_peer.py`, whose table has both.
+//! How fast one stage of mining is on one core: the neighbor of `scripts/bench/mine_peer.py`, whose table has both.
 //!
 //! usage: cargo run --release -p magiclens-mine --example speed -- FILE.warc.gz warc|html|decode|hash|chain
 //!
@@ -16,7 +16,7 @@ use magiclens_data::decode::{Limits, decode_rgb};
 use magiclens_data::fingerprint::Fingerprint;
 use magiclens_mine::html::{self, HtmlConfig};
 use magiclens_mine::input::{self, Entry, InputConfig, InputKind, Record, Wanted};
-use magiclens_mine::page::{RawPage, RawPicture};
+use magiclens_mine::page::{RawImage, RawPage};
 use serde_json::{Value, json};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -95,11 +95,11 @@ impl Speed {
                     self.parse(&page);
                 }
             }
-            Record::Picture(picture) => {
+            Record::Image(image) => {
                 self.count("records", 1);
-                self.count("bytes", picture.bytes.len());
+                self.count("bytes", image.bytes.len());
                 if matches!(self.stage, Stage::Decode | Stage::Hash | Stage::Chain) {
-                    self.decode(&picture);
+                    self.decode(&image);
                 }
             }
             Record::Rejected { .. } => self.count("rejected", 1),
@@ -113,12 +113,12 @@ impl Speed {
         self.count("pages", 1);
         self.count("page_bytes", page.html.len());
         if let Ok(parsed) = black_box(parsed) {
-            self.count("found", parsed.pictures.len());
+            self.count("found", parsed.images.len());
         }
     }
 
-    fn decode(&mut self, picture: &RawPicture) {
-        let decode = |_: &mut Self| decode_rgb(&picture.bytes, &Limits::default());
+    fn decode(&mut self, image: &RawImage) {
+        let decode = |_: &mut Self| decode_rgb(&image.bytes, &Limits::default());
         let decoded = match self.stage {
             Stage::Hash => decode(self),
             _ => self.timed(decode),
@@ -129,7 +129,7 @@ impl Speed {
         self.count("pictures", 1);
         self.count("pixels", image.width() as usize * image.height() as usize);
         if matches!(self.stage, Stage::Hash | Stage::Chain) {
-            black_box(self.timed(|_| Fingerprint::of(ImageId::of_bytes(&picture.bytes), &image)));
+            black_box(self.timed(|_| Fingerprint::of(ImageId::of_bytes(&image.bytes), &image)));
         }
     }
 

@@ -1,6 +1,6 @@
-//! Cleaning: which pictures of a page are content (MagicLens, section 3.1: "duplicate, low-resolution and advertising images" go).
+//! Cleaning: which images of a page are content (MagicLens, section 3.1: "duplicate, low-resolution and advertising images" go).
 //!
-//! Two stages: [`Markup`] decides by what the page says, before anything is fetched; [`Pixels`] by the decoded picture.
+//! Two stages: [`Markup`] decides by what the page says, before anything is fetched; [`Pixels`] by the decoded image.
 //! The paper gives no thresholds; where a published corpus does (OBELICS, arXiv 2306.16527, appendix A.1.3), its value is named.
 
 use image::RgbImage;
@@ -10,25 +10,25 @@ use magiclens_data::fingerprint::Fingerprint;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::page::{PagePicture, RawPicture, Region};
+use crate::page::{PageImage, RawImage, Region};
 use crate::stage::{DropReason, Outcome, Stage};
 
 /// What is content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CleanConfig {
-    /// Shorter side of a picture. OBELICS asks for 150; 64 keeps the small dialogs and thumbnails of documentation and ends
+    /// Shorter side of an image. OBELICS asks for 150; 64 keeps the small dialogs and thumbnails of documentation and ends
     /// above the usual icon sizes (16 to 48).
     pub min_side_px: u32,
     /// Longer side over shorter side. OBELICS asks for 2; screenshots of bars and panoramas are longer.
     pub max_aspect: f32,
-    /// Encoded size of a picture: tracking pixels and spacers lie below.
+    /// Encoded size of an image: tracking pixels and spacers lie below.
     pub min_bytes: u64,
-    /// Encoded size of a picture: what may be read into memory.
+    /// Encoded size of an image: what may be read into memory.
     pub max_bytes: u64,
     /// Width times height: what may be decoded. A thread holds four bytes for each.
     pub max_pixels: u64,
-    /// Shares of the picture's area that one colour may fill before it counts as blank.
+    /// Shares of the image's area that one color may fill before it counts as blank.
     pub max_flat_share: f32,
     /// Parts of the page that hold no content.
     pub regions: Vec<Region>,
@@ -38,7 +38,7 @@ pub struct CleanConfig {
     pub advertisement_words: Vec<String>,
     /// Hosts that serve advertisements or count visits; subdomains too.
     pub advertisement_hosts: Vec<String>,
-    /// Sizes of advertisements in pixels (the fixed sizes of IAB's display guidelines): dropped where the picture links to another host.
+    /// Sizes of advertisements in pixels (the fixed sizes of IAB's display guidelines): dropped where the image links to another host.
     pub advertisement_sizes_px: Vec<(u32, u32)>,
 }
 
@@ -86,8 +86,8 @@ impl Default for CleanConfig {
     }
 }
 
-/// A picture and the address of its page.
-pub type Candidate = (String, PagePicture);
+/// An image and the address of its page.
+pub type Candidate = (String, PageImage);
 
 /// Decides by the page's markup.
 #[derive(Debug)]
@@ -101,21 +101,21 @@ impl Stage for Markup<'_> {
         "clean markup"
     }
 
-    fn process(&self, (page, picture): Candidate) -> anyhow::Result<Outcome<Candidate>> {
-        Ok(match self.reason(&page, &picture) {
+    fn process(&self, (page, image): Candidate) -> anyhow::Result<Outcome<Candidate>> {
+        Ok(match self.reason(&page, &image) {
             Some(reason) => Outcome::Drop(DropReason(reason)),
-            None => Outcome::Keep((page, picture)),
+            None => Outcome::Keep((page, image)),
         })
     }
 }
 
 impl Markup<'_> {
-    fn reason(&self, page: &str, picture: &PagePicture) -> Option<&'static str> {
+    fn reason(&self, page: &str, image: &PageImage) -> Option<&'static str> {
         let config = self.0;
-        let Ok(url) = Url::parse(&picture.url) else {
+        let Ok(url) = Url::parse(&image.url) else {
             return Some("bad address");
         };
-        if config.regions.contains(&picture.region) {
+        if config.regions.contains(&image.region) {
             return Some("outside the content");
         }
         let host = url.host_str().unwrap_or_default();
@@ -128,37 +128,37 @@ impl Markup<'_> {
         if config.advertisement_hosts.iter().any(serves) {
             return Some("advertisement");
         }
-        let marked = |words: &[String]| picture.marks.iter().any(|mark| words.contains(mark));
+        let marked = |words: &[String]| image.marks.iter().any(|mark| words.contains(mark));
         if marked(&config.advertisement_words) {
             return Some("advertisement");
         }
-        // A page's own words for a picture outweigh the habits of class names: a figure with a caption is content.
+        // A page's own words for an image outweigh the habits of class names: a figure with a caption is content.
         let named = url
             .path_segments()
             .and_then(|mut path| path.next_back().map(str::to_lowercase))
             .unwrap_or_default();
         let mut name_words = named.split(|letter: char| !letter.is_alphanumeric());
-        if picture.caption.is_empty()
+        if image.caption.is_empty()
             && (marked(&config.decoration_words)
                 || name_words.any(|word| config.decoration_words.iter().any(|known| known == word)))
         {
             return Some("decoration");
         }
-        let (Some(width), Some(height)) = (picture.width, picture.height) else {
+        let (Some(width), Some(height)) = (image.width, image.height) else {
             return None;
         };
         // Stated sizes are those on the page: a thumbnail may stand for a large file.
-        let thumbnail = !picture.alternatives.is_empty();
+        let thumbnail = !image.alternatives.is_empty();
         if !thumbnail && width.min(height) < config.min_side_px {
             return Some("small on the page");
         }
-        let links_away = Url::parse(&picture.link)
+        let links_away = Url::parse(&image.link)
             .is_ok_and(|link| link.host_str() != Url::parse(page).ok().as_ref().and_then(Url::host_str));
         (links_away && config.advertisement_sizes_px.contains(&(width, height))).then_some("advertisement")
     }
 }
 
-/// A decoded picture.
+/// A decoded image.
 #[derive(Clone, Debug)]
 pub struct Decoded {
     /// Where it was found; the page's address of it, not the one after redirects.
@@ -175,29 +175,29 @@ pub struct Decoded {
     pub print: Fingerprint,
 }
 
-/// Decides by the picture itself.
+/// Decides by the image itself.
 #[derive(Debug)]
 pub struct Pixels<'a>(pub &'a CleanConfig);
 
 impl Stage for Pixels<'_> {
-    type Item = RawPicture;
+    type Item = RawImage;
     type Output = Decoded;
 
     fn name(&self) -> &'static str {
         "clean pixels"
     }
 
-    fn process(&self, picture: RawPicture) -> anyhow::Result<Outcome<Decoded>> {
+    fn process(&self, image: RawImage) -> anyhow::Result<Outcome<Decoded>> {
         let config = self.0;
         let dropped = |reason| Ok(Outcome::Drop(DropReason(reason)));
-        if (picture.bytes.len() as u64) < config.min_bytes {
+        if (image.bytes.len() as u64) < config.min_bytes {
             return dropped("tiny file");
         }
         let limits = Limits {
             max_bytes: config.max_bytes,
             max_pixels: config.max_pixels,
         };
-        let pixels = match decode_rgb(&picture.bytes, &limits) {
+        let pixels = match decode_rgb(&image.bytes, &limits) {
             Ok(pixels) => pixels,
             Err(error) => return dropped(decode_reason(&error)),
         };
@@ -208,14 +208,14 @@ impl Stage for Pixels<'_> {
         if long as f32 > short as f32 * config.max_aspect {
             return dropped("extreme aspect");
         }
-        let id = ImageId::of_bytes(&picture.bytes);
+        let id = ImageId::of_bytes(&image.bytes);
         let print = Fingerprint::of(id, &pixels);
         if flat_share(&pixels) > config.max_flat_share {
             return dropped("blank");
         }
         Ok(Outcome::Keep(Decoded {
-            url: picture.url,
-            bytes: picture.bytes,
+            url: image.url,
+            bytes: image.bytes,
             id,
             shown: pixels.dimensions(),
             pixels,
@@ -237,16 +237,16 @@ fn decode_reason(error: &DecodeError) -> &'static str {
     }
 }
 
-/// The share of pixels that have the colour of the middle or a corner, within noise.
+/// The share of pixels that have the color of the middle or a corner, within noise.
 fn flat_share(pixels: &RgbImage) -> f32 {
     let (width, height) = pixels.dimensions();
     let candidates = [(width / 2, height / 2), (0, 0), (width - 1, height - 1)];
-    // Every few pixels are enough to tell, and large pictures should not cost more than small ones.
+    // Every few pixels are enough to tell, and large images should not cost more than small ones.
     let step = (pixels.as_raw().len() / 3 / 20_000).max(1);
     let sampled: Vec<&[u8]> = pixels.as_raw().chunks_exact(3).step_by(step).collect();
     let like = |(x, y): (u32, u32)| {
-        let colour = pixels.get_pixel(x, y).0;
-        let near = |pixel: &&&[u8]| pixel.iter().zip(colour).all(|(&a, b)| a.abs_diff(b) <= 3);
+        let color = pixels.get_pixel(x, y).0;
+        let near = |pixel: &&&[u8]| pixel.iter().zip(color).all(|(&a, b)| a.abs_diff(b) <= 3);
         sampled.iter().filter(near).count() as f32 / sampled.len() as f32
     };
     candidates.into_iter().map(like).fold(0.0, f32::max)
@@ -258,13 +258,13 @@ mod tests {
 
     use super::*;
 
-    fn markup(edit: impl FnOnce(&mut PagePicture)) -> Option<&'static str> {
-        let mut picture = PagePicture {
+    fn markup(edit: impl FnOnce(&mut PageImage)) -> Option<&'static str> {
+        let mut image = PageImage {
             url: "https://example.org/photos/cat.jpg".into(),
-            ..PagePicture::default()
+            ..PageImage::default()
         };
-        edit(&mut picture);
-        Markup(&CleanConfig::default()).reason("https://example.org/page", &picture)
+        edit(&mut image);
+        Markup(&CleanConfig::default()).reason("https://example.org/page", &image)
     }
 
     #[test]
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn stated_sizes_count_unless_a_larger_file_stands_behind() {
         let sized = |width, height| {
-            move |p: &mut PagePicture| {
+            move |p: &mut PageImage| {
                 (p.width, p.height) = (Some(width), Some(height));
             }
         };
@@ -309,7 +309,7 @@ mod tests {
             None
         );
         let banner = |link: &'static str| {
-            move |p: &mut PagePicture| {
+            move |p: &mut PageImage| {
                 sized(728, 90)(p);
                 p.link = link.into();
             }
@@ -318,16 +318,16 @@ mod tests {
         assert_eq!(markup(banner("https://example.org/more")), None);
     }
 
-    fn pixels(picture: &RgbImage) -> Result<Decoded, &'static str> {
+    fn pixels(image: &RgbImage) -> Result<Decoded, &'static str> {
         let mut bytes = std::io::Cursor::new(Vec::new());
-        picture.write_to(&mut bytes, ImageFormat::Png).unwrap();
+        image.write_to(&mut bytes, ImageFormat::Png).unwrap();
         decode(bytes.into_inner())
     }
 
     fn decode(bytes: Vec<u8>) -> Result<Decoded, &'static str> {
-        let raw = RawPicture {
+        let raw = RawImage {
             bytes,
-            ..RawPicture::default()
+            ..RawImage::default()
         };
         match Pixels(&CleanConfig::default()).process(raw).unwrap() {
             Outcome::Keep(decoded) => Ok(decoded),

@@ -1,4 +1,4 @@
-//! From a run to a collection folder: the form in which `magiclens train`, `index` and `eval` read pictures and triplets.
+//! From a run to a collection folder: the form in which `magiclens train`, `index` and `eval` read images and triplets.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,8 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use magiclens_data::{
-    ImageId, Picture, PictureFile, PictureKind, Split, Triplet, read_picture_shard, read_triplets, write_pictures,
-    write_triplets,
+    Image, ImageFile, ImageId, ImageKind, Split, Triplet, read_image_shard, read_triplets, write_images, write_triplets,
 };
 
 use crate::page::Described;
@@ -20,39 +19,39 @@ use crate::steps::{Group, folder};
 pub struct Collected {
     /// Triplets.
     pub triplets: usize,
-    /// Pictures that take part in them.
-    pub pictures: usize,
+    /// Images that take part in them.
+    pub images: usize,
 }
 
-/// Writes the triplets of a finished run and their pictures to `out`: `triplets-train.parquet`, `pictures.parquet`, and the
-/// files under `pictures/`. All of it belongs to the training split.
+/// Writes the triplets of a finished run and their images to `out`: `triplets-train.parquet`, `images.parquet`, and the
+/// files under `images/`. All of it belongs to the training split.
 ///
 /// # Errors
 /// A run that is not finished, a folder that holds something else, files that cannot be read or written.
 pub fn collect(run: &Run, out: &Path) -> anyhow::Result<Collected> {
     let triplets = all_triplets(run)?;
-    let wanted: BTreeSet<ImageId> = triplets.iter().flat_map(pictures_of).collect();
+    let wanted: BTreeSet<ImageId> = triplets.iter().flat_map(images_of).collect();
     fs_err::create_dir_all(out)?;
     let described = describe(run, &wanted)?;
-    let mut pictures = BTreeMap::new();
+    let mut images = BTreeMap::new();
     for shard in 0..run.entries().len() {
-        let local = run.store().local(&table_name(folder::PICTURES, shard))?;
-        for file in read_picture_shard(local.path())? {
+        let local = run.store().local(&table_name(folder::IMAGES, shard))?;
+        for file in read_image_shard(local.path())? {
             let file = file?;
-            if let (Some(described), Entry::Vacant(place)) = (described.get(&file.id), pictures.entry(file.id)) {
-                place.insert(write_picture(out, &file, described)?);
+            if let (Some(described), Entry::Vacant(place)) = (described.get(&file.id), images.entry(file.id)) {
+                place.insert(write_image(out, &file, described)?);
             }
         }
     }
-    if let Some(id) = wanted.iter().find(|id| !pictures.contains_key(*id)) {
+    if let Some(id) = wanted.iter().find(|id| !images.contains_key(*id)) {
         anyhow::bail!("picture `{id}` of a triplet is in no picture shard\nhint: the run is damaged; mine it again");
     }
-    let pictures: Vec<Picture> = pictures.into_values().collect();
-    write_pictures(out.join("pictures.parquet"), &pictures)?;
+    let images: Vec<Image> = images.into_values().collect();
+    write_images(out.join("pictures.parquet"), &images)?;
     write_triplets(out.join("triplets-train.parquet"), &triplets)?;
     Ok(Collected {
         triplets: triplets.len(),
-        pictures: pictures.len(),
+        images: images.len(),
     })
 }
 
@@ -64,7 +63,7 @@ pub fn all_triplets(run: &Run) -> anyhow::Result<Vec<Triplet>> {
     let mut triplets = Vec::new();
     for shard in 0..run.entries().len() {
         let name = table_name(folder::TRIPLETS, shard);
-        // The file of a run that is to be done again may still be there, but no longer fits its pictures.
+        // The file of a run that is to be done again may still be there, but no longer fits its images.
         let task = Task {
             step: Step::Triplets,
             task: shard,
@@ -82,22 +81,22 @@ pub fn all_triplets(run: &Run) -> anyhow::Result<Vec<Triplet>> {
     Ok(triplets)
 }
 
-/// All pictures of a triplet.
-pub(crate) fn pictures_of(triplet: &Triplet) -> impl Iterator<Item = ImageId> + '_ {
+/// All images of a triplet.
+pub(crate) fn images_of(triplet: &Triplet) -> impl Iterator<Item = ImageId> + '_ {
     let answers = triplet.targets.iter().chain(&triplet.hard_negatives).copied();
     std::iter::once(triplet.query).chain(answers)
 }
 
-/// What is known about pictures, by the first page that shows them.
+/// What is known about images, by the first page that shows them.
 fn describe(run: &Run, wanted: &BTreeSet<ImageId>) -> anyhow::Result<BTreeMap<ImageId, Described>> {
     let mut found = BTreeMap::new();
     describe_each(run, wanted, &mut |described| {
-        found.entry(described.picture).or_insert_with(|| described.clone());
+        found.entry(described.image).or_insert_with(|| described.clone());
     })?;
     Ok(found)
 }
 
-/// Gives what every page says about the pictures that are wanted, in the order of the shards.
+/// Gives what every page says about the images that are wanted, in the order of the shards.
 pub(crate) fn describe_each(
     run: &Run,
     wanted: &BTreeSet<ImageId>,
@@ -112,16 +111,16 @@ pub(crate) fn describe_each(
         for row in rows::read(local.path())? {
             let group: Group = row?.parse()?;
             let described = group
-                .pictures
+                .images
                 .iter()
-                .filter(|described| wanted.contains(&described.picture));
+                .filter(|described| wanted.contains(&described.image));
             described.for_each(&mut *give);
         }
     }
     Ok(())
 }
 
-fn write_picture(out: &Path, file: &PictureFile, described: &Described) -> anyhow::Result<Picture> {
+fn write_image(out: &Path, file: &ImageFile, described: &Described) -> anyhow::Result<Image> {
     let id = file.id.to_string();
     let extension = image::guess_format(&file.bytes)
         .ok()
@@ -135,13 +134,13 @@ fn write_picture(out: &Path, file: &PictureFile, described: &Described) -> anyho
         fs_err::rename(&aside, &place)?;
     }
     let words = described.metadata.text();
-    Ok(Picture {
+    Ok(Image {
         id: file.id,
         path,
         width: file.width,
         height: file.height,
         // Pages do not say; nothing that reads a training split asks.
-        kind: PictureKind::Photo,
+        kind: ImageKind::Photo,
         concept: words.clone(),
         root: described.page_url.clone(),
         also: Vec::new(),
@@ -153,9 +152,9 @@ fn write_picture(out: &Path, file: &PictureFile, described: &Described) -> anyho
         subgroup: String::new(),
         skin_tone: None,
         gender: None,
-        colour: None,
+        color: None,
         source: described.page_url.clone(),
-        licence: described.licence.clone(),
+        license: described.license.clone(),
         split: Split::Train,
     })
 }

@@ -17,7 +17,7 @@ use crate::instruct::InstructConfig;
 use crate::instruct::template::TemplateConfig;
 use crate::language_model::{DescriberConfig, ModelConfig, WriterConfig};
 use crate::metadata::MetadataConfig;
-use crate::neighbour::NeighbourConfig;
+use crate::neighbor::NeighborConfig;
 use crate::pair::PairConfig;
 
 /// The settings of one run. A run belongs to one configuration.
@@ -30,31 +30,32 @@ pub struct MineConfig {
     pub input: InputConfig,
     /// Parsing pages.
     pub html: HtmlConfig,
-    /// Fetching pictures that the input lacks.
+    /// Fetching images that the input lacks.
     pub fetch: FetchConfig,
-    /// Which pages, and how many of their pictures.
+    /// Which pages, and how many of their images.
     pub group: GroupConfig,
     /// Filters of pages, in order.
     pub filter: Vec<FilterConfig>,
-    /// Which pictures are content.
+    /// Which images are content.
     pub clean: CleanConfig,
-    /// Words about pictures.
+    /// Words about images.
     pub metadata: MetadataConfig,
-    /// What turns pictures and words into vectors.
+    /// What turns images and words into vectors.
     pub encoder: Vec<EncoderConfig>,
     /// Copies across the corpus.
     pub duplicate: DuplicateConfig,
     /// Pairs of a page.
     pub pair: PairConfig,
     /// Pairs across the corpus.
-    pub neighbour: NeighbourConfig,
+    #[serde(rename = "neighbour")]
+    pub neighbor: NeighborConfig,
     /// Who writes instructions.
     pub instruct: InstructConfig,
     /// The template generator.
     pub template: TemplateConfig,
     /// The gates that instructions must pass.
     pub gate: GateConfig,
-    /// The model that describes pictures; none unless given.
+    /// The model that describes images; none unless given.
     pub caption: Option<ModelUse<DescriberConfig>>,
     /// The model that writes instructions; needed if `instruct.writers` names it.
     pub writer: Option<ModelUse<WriterConfig>>,
@@ -71,24 +72,28 @@ pub struct ModelUse<T> {
     pub ask: T,
 }
 
-/// Groups: a page's pictures.
+/// Groups: a page's images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GroupConfig {
-    /// Pictures a page needs. The paper pairs pictures of one page, so two.
-    pub min_pictures: usize,
-    /// Pictures of a page that are looked at, in their order: bounds the pairs, which grow with the square.
-    pub max_pictures: usize,
-    /// Wishes of publishers that are honoured by dropping the page or picture. What is not listed here is kept and recorded
+    /// Images a page needs. The paper pairs images of one page, so two.
+    #[serde(rename = "min_pictures")]
+    pub min_images: usize,
+    /// Images of a page that are looked at, in their order: bounds the pairs, which grow with the square.
+    #[serde(rename = "max_pictures")]
+    pub max_images: usize,
+    /// Wishes of publishers that are honored by dropping the page or image. What is not listed here is kept and recorded
     /// with each triplet.
     pub opt_outs: Vec<String>,
-    /// Pictures of a shard: bounds the index of what its archive holds.
-    pub max_pictures_per_shard: usize,
-    /// Raw pages held at once, and files of pictures before another page's are read, in bytes.
+    /// Images of a shard: bounds the index of what its archive holds.
+    #[serde(rename = "max_pictures_per_shard")]
+    pub max_images_per_shard: usize,
+    /// Raw pages held at once, and files of images before another page's are read, in bytes.
     pub chunk_bytes: usize,
-    /// Pictures decoded and embedded at once. Part of the configuration because sums depend on it.
-    pub chunk_pictures: usize,
-    /// Longer side to which pictures are reduced before they wait for the encoders.
+    /// Images decoded and embedded at once. Part of the configuration because sums depend on it.
+    #[serde(rename = "chunk_pictures")]
+    pub chunk_images: usize,
+    /// Longer side to which images are reduced before they wait for the encoders.
     pub embed_side_px: u32,
 }
 
@@ -96,12 +101,12 @@ impl Default for GroupConfig {
     fn default() -> Self {
         let words = |list: &str| list.split(' ').map(str::to_owned).collect();
         Self {
-            min_pictures: 2,
-            max_pictures: 40,
+            min_images: 2,
+            max_images: 40,
             opt_outs: words("noai noimageai noimageindex noindex tdm-reservation"),
-            max_pictures_per_shard: 1_000_000,
+            max_images_per_shard: 1_000_000,
             chunk_bytes: 32 << 20,
-            chunk_pictures: 64,
+            chunk_images: 64,
             embed_side_px: 512,
         }
     }
@@ -121,7 +126,7 @@ impl Default for MineConfig {
             encoder: default_encoders(),
             duplicate: DuplicateConfig::default(),
             pair: PairConfig::default(),
-            neighbour: NeighbourConfig::default(),
+            neighbor: NeighborConfig::default(),
             instruct: InstructConfig::default(),
             template: TemplateConfig::default(),
             gate: GateConfig::default(),
@@ -160,26 +165,26 @@ impl MineConfig {
                 self.encoder.iter().map(|encoder| &encoder.name).collect::<Vec<_>>()
             );
         }
-        for band in &self.neighbour.encoders {
+        for band in &self.neighbor.encoders {
             ensure!(
-                !self.neighbour.enabled || width_of(&band.encoder).is_some(),
+                !self.neighbor.enabled || width_of(&band.encoder).is_some(),
                 "`neighbour.encoders` names `{}`, which is no `[[encoder]]`",
                 band.encoder
             );
         }
         for (field, value) in [
             ("duplicate.buckets", self.duplicate.buckets),
-            ("group.chunk_pictures", self.group.chunk_pictures),
+            ("group.chunk_pictures", self.group.chunk_images),
             ("group.chunk_bytes", self.group.chunk_bytes),
-            ("neighbour.cluster_size", self.neighbour.cluster_size),
-            ("neighbour.clusters_per_picture", self.neighbour.clusters_per_picture),
+            ("neighbour.cluster_size", self.neighbor.cluster_size),
+            ("neighbour.clusters_per_picture", self.neighbor.clusters_per_image),
         ] {
             ensure!(value > 0, "`{field}` must be at least 1");
         }
         ensure!(
-            self.group.min_pictures >= 2,
+            self.group.min_images >= 2,
             "`group.min_pictures` is {}, but a pair needs 2",
-            self.group.min_pictures
+            self.group.min_images
         );
         if self.fetch.allowed {
             self.fetch.check()?;

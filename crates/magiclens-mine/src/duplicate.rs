@@ -1,7 +1,7 @@
-//! Copies across the corpus: pictures on too many pages, near-copies on other pages, pages that show nearly the same pictures.
+//! Copies across the corpus: images on too many pages, near-copies on other pages, pages that show nearly the same images.
 //!
-//! A join over what the shards saw. Each shard sends *sightings* to buckets by what could match: a picture's id, the bands of its
-//! fingerprint (equal bits at one of sixteen places; copies share at least one), the min-hashes of a page's set of pictures. A bucket compares
+//! A join over what the shards saw. Each shard sends *sightings* to buckets by what could match: an image's id, the bands of its
+//! fingerprint (equal bits at one of sixteen places; copies share at least one), the min-hashes of a page's set of images. A bucket compares
 //! what fell into it and sends *verdicts* back to the shards concerned.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,21 +13,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::rows::{Row, Shuffle};
 
-/// When pictures and pages are the same.
+/// When images and pages are the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DuplicateConfig {
     /// Tasks that the join is cut into; memory of one is that of the sightings in it.
     pub buckets: usize,
-    /// Pages that a picture with its near-copies may stand on. What stands on more belongs to the site, not to a page: icons, buttons, headers.
+    /// Pages that an image with its near-copies may stand on. What stands on more belongs to the site, not to a page: icons, buttons, headers.
     pub max_pages: usize,
     /// Bits of 256 that may differ between near-copies. Rescaled and recompressed copies differ in 0 to 12 (`magiclens_data::fingerprint`).
     pub max_bits: u32,
-    /// Mean difference of the 4 x 4 colour miniatures of near-copies, of 255.
-    pub max_colour: f32,
+    /// Mean difference of the 4 x 4 color miniatures of near-copies, of 255.
+    #[serde(rename = "max_colour")]
+    pub max_color: f32,
     /// Bits that must be set for a fingerprint to tell anything: drawings with less structure are compared by content only.
     pub min_structure: u32,
-    /// Share of pictures that two pages may have in common (intersection over union). Above it the smaller page goes: translations, print
+    /// Share of images that two pages may have in common (intersection over union). Above it the smaller page goes: translations, print
     /// views, pages of one gallery.
     pub max_overlap: f64,
     /// Sightings compared with one another under one band; the rest is only counted. Bounds the work on a band that everything has.
@@ -40,7 +41,7 @@ impl Default for DuplicateConfig {
             buckets: 16,
             max_pages: 5,
             max_bits: 12,
-            max_colour: 10.0,
+            max_color: 10.0,
             min_structure: 24,
             max_overlap: 0.7,
             max_band_members: 1000,
@@ -50,21 +51,21 @@ impl Default for DuplicateConfig {
 
 /// The bands of a fingerprint of 256 bits.
 const BANDS: usize = 16;
-/// Min-hashes of a page: two pages that share 70 % of their pictures share one with a probability of 1 - 0.3^6 > 99.9 %.
+/// Min-hashes of a page: two pages that share 70 % of their images share one with a probability of 1 - 0.3^6 > 99.9 %.
 const MIN_HASHES: u64 = 6;
 
-/// What a picture's copies are found by.
+/// What an image's copies are found by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Print {
     bits: [u64; 4],
     /// `[4 * 4 * 3]`
-    colours: Vec<u8>,
+    colors: Vec<u8>,
 }
 
 impl Print {
     /// The short form of a fingerprint.
     pub fn of(print: &Fingerprint) -> Self {
-        let pixel = |x: usize, y: usize, channel: usize| u32::from(print.colours()[(y * 16 + x) * 3 + channel]);
+        let pixel = |x: usize, y: usize, channel: usize| u32::from(print.colors()[(y * 16 + x) * 3 + channel]);
         let mean = |at: usize| {
             let (cell, channel) = (at / 3, at % 3);
             let (left, top) = (cell % 4 * 4, cell / 4 * 4);
@@ -73,7 +74,7 @@ impl Print {
         };
         Self {
             bits: print.bits(),
-            colours: (0..48).map(mean).collect(),
+            colors: (0..48).map(mean).collect(),
         }
     }
 
@@ -81,7 +82,7 @@ impl Print {
         self.bits
             .iter()
             .flat_map(|word| word.to_le_bytes())
-            .chain(self.colours.iter().copied())
+            .chain(self.colors.iter().copied())
             .collect()
     }
 
@@ -94,7 +95,7 @@ impl Print {
         let word = |at: usize| u64::from_le_bytes(bytes[at * 8..at * 8 + 8].try_into().expect("eight bytes"));
         Ok(Self {
             bits: [0, 1, 2, 3].map(word),
-            colours: bytes[32..].to_vec(),
+            colors: bytes[32..].to_vec(),
         })
     }
 
@@ -114,13 +115,13 @@ impl Print {
             .zip(other.bits)
             .map(|(a, b)| (a ^ b).count_ones())
             .sum();
-        let colour: u32 = self
-            .colours
+        let color: u32 = self
+            .colors
             .iter()
-            .zip(&other.colours)
+            .zip(&other.colors)
             .map(|(a, b)| u32::from(a.abs_diff(*b)))
             .sum();
-        differing <= config.max_bits && colour as f32 <= config.max_colour * self.colours.len() as f32
+        differing <= config.max_bits && color as f32 <= config.max_color * self.colors.len() as f32
     }
 }
 
@@ -129,27 +130,28 @@ impl Print {
 struct Sighting {
     shard: usize,
     page: String,
-    /// The picture, or all pictures of the page.
-    pictures: Vec<ImageId>,
+    /// The image, or all images of the page.
+    #[serde(rename = "pictures")]
+    images: Vec<ImageId>,
 }
 
 /// What a bucket tells a shard.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// The picture, with its near-copies, stands on too many pages.
+    /// The image, with its near-copies, stands on too many pages.
     TooManyPages(ImageId),
-    /// The picture is a near-copy of another one that stays.
+    /// The image is a near-copy of another one that stays.
     CopyOf(ImageId, ImageId),
-    /// The picture stands on these pages, in order.
+    /// The image stands on these pages, in order.
     Pages(ImageId, Vec<String>),
     /// Another shard has the page, too, and keeps it.
     CrawledAgain(String),
-    /// The first page shows nearly the same pictures as the second, which stays.
+    /// The first page shows nearly the same images as the second, which stays.
     Overlaps(String, String),
 }
 
-/// Sends the sightings of a page: `pictures` with their prints.
+/// Sends the sightings of a page: `images` with their prints.
 ///
 /// # Errors
 /// None in practice: every value fits JSON.
@@ -158,19 +160,19 @@ pub fn send_sightings(
     config: &DuplicateConfig,
     shard: usize,
     page: &str,
-    pictures: &[(ImageId, Print)],
+    images: &[(ImageId, Print)],
 ) -> anyhow::Result<()> {
-    let mut send = |key: String, pictures: Vec<ImageId>, bytes: Vec<u8>| {
+    let mut send = |key: String, images: Vec<ImageId>, bytes: Vec<u8>| {
         let bucket = (hash(&key) % config.buckets as u64) as usize;
         let sighting = Sighting {
             shard,
             page: page.to_owned(),
-            pictures,
+            images,
         };
         shuffle.send(bucket, Row::new(key, &sighting, bytes)?);
         anyhow::Ok(())
     };
-    for (id, print) in pictures {
+    for (id, print) in images {
         send(format!("picture:{id}"), vec![*id], Vec::new())?;
         if print.structure() < config.min_structure {
             continue;
@@ -182,7 +184,7 @@ pub fn send_sightings(
             }
         }
     }
-    let mut all: Vec<ImageId> = pictures.iter().map(|(id, _)| *id).collect();
+    let mut all: Vec<ImageId> = images.iter().map(|(id, _)| *id).collect();
     all.sort_unstable();
     for seed in 0..MIN_HASHES {
         if let Some(least) = all.iter().map(|id| hash(&format!("{seed}:{id}"))).min() {
@@ -202,7 +204,7 @@ pub fn judge(rows: Vec<Row>, config: &DuplicateConfig) -> anyhow::Result<Shuffle
         let key = rows[0].key.as_str();
         let sightings: Vec<Sighting> = rows.iter().map(Row::parse).collect::<anyhow::Result<_>>()?;
         if key.starts_with("picture:") {
-            judge_picture(&sightings, config, &mut verdicts);
+            judge_image(&sightings, config, &mut verdicts);
         } else if key.starts_with("band:") {
             judge_band(rows, &sightings, config, &mut verdicts)?;
         } else {
@@ -216,13 +218,13 @@ pub fn judge(rows: Vec<Row>, config: &DuplicateConfig) -> anyhow::Result<Shuffle
     Ok(shuffle)
 }
 
-fn judge_picture(sightings: &[Sighting], config: &DuplicateConfig, verdicts: &mut BTreeSet<(usize, Verdict)>) {
+fn judge_image(sightings: &[Sighting], config: &DuplicateConfig, verdicts: &mut BTreeSet<(usize, Verdict)>) {
     let pages: BTreeSet<&String> = sightings.iter().map(|sighting| &sighting.page).collect();
     if pages.len() < 2 {
         return;
     }
     for sighting in sightings {
-        let id = sighting.pictures[0];
+        let id = sighting.images[0];
         let verdict = if config.max_pages < pages.len() {
             Verdict::TooManyPages(id)
         } else {
@@ -238,23 +240,23 @@ fn judge_band(
     config: &DuplicateConfig,
     verdicts: &mut BTreeSet<(usize, Verdict)>,
 ) -> anyhow::Result<()> {
-    // Each different picture once, in the order of ids, with all its places.
-    let mut pictures: BTreeMap<ImageId, (Print, Vec<&Sighting>)> = BTreeMap::new();
+    // Each different image once, in the order of ids, with all its places.
+    let mut images: BTreeMap<ImageId, (Print, Vec<&Sighting>)> = BTreeMap::new();
     for (row, sighting) in rows.iter().zip(sightings) {
-        let id = sighting.pictures[0];
-        match pictures.get_mut(&id) {
+        let id = sighting.images[0];
+        match images.get_mut(&id) {
             Some((_, places)) => places.push(sighting),
             None => {
-                pictures.insert(id, (Print::from_bytes(&row.bytes)?, vec![sighting]));
+                images.insert(id, (Print::from_bytes(&row.bytes)?, vec![sighting]));
             }
         }
     }
     // The smallest id of a family leads it. Copies of copies are no copies: chains would join what is not alike.
     let mut families: Vec<Vec<ImageId>> = Vec::new();
-    for (id, (print, _)) in pictures.iter().take(config.max_band_members) {
+    for (id, (print, _)) in images.iter().take(config.max_band_members) {
         let found = families
             .iter_mut()
-            .find(|family| pictures[&family[0]].0.is_copy(print, config));
+            .find(|family| images[&family[0]].0.is_copy(print, config));
         match found {
             Some(family) => family.push(*id),
             None => families.push(vec![*id]),
@@ -264,7 +266,7 @@ fn judge_band(
         let places = || {
             family
                 .iter()
-                .flat_map(|id| pictures[id].1.iter().map(move |place| (*id, *place)))
+                .flat_map(|id| images[id].1.iter().map(move |place| (*id, *place)))
         };
         let pages: BTreeSet<&String> = places().map(|(_, place)| &place.page).collect();
         for (id, place) in places() {
@@ -280,13 +282,13 @@ fn judge_band(
 
 fn judge_groups(sightings: &[Sighting], config: &DuplicateConfig, verdicts: &mut BTreeSet<(usize, Verdict)>) {
     let mut pages: Vec<&Sighting> = sightings.iter().collect();
-    pages.sort_by_key(|page| (std::cmp::Reverse(page.pictures.len()), &page.page, page.shard));
+    pages.sort_by_key(|page| (std::cmp::Reverse(page.images.len()), &page.page, page.shard));
     pages.dedup_by(|a, b| a.page == b.page && a.shard == b.shard);
     let mut kept: Vec<&Sighting> = Vec::new();
     for page in pages {
         match kept
             .iter()
-            .find(|other| config.max_overlap < overlap(&other.pictures, &page.pictures))
+            .find(|other| config.max_overlap < overlap(&other.images, &page.images))
         {
             // Within a shard the step `pages` has seen to it.
             Some(other) if other.page == page.page && other.shard == page.shard => {}
@@ -336,21 +338,21 @@ mod tests {
         })
     }
 
-    fn picture(seed: u32, side: u32) -> (ImageId, Print) {
+    fn image(seed: u32, side: u32) -> (ImageId, Print) {
         let pixels = scene(seed, side);
         let id = ImageId::of_bytes(pixels.as_raw());
         (id, Print::of(&Fingerprint::of(id, &pixels)))
     }
 
-    /// Shard, page and pictures.
+    /// Shard, page and images.
     type SeenPage<'a> = (usize, &'a str, Vec<(ImageId, Print)>);
 
     fn verdicts(pages: &[SeenPage<'_>], config: &DuplicateConfig) -> BTreeSet<(usize, Verdict)> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sightings");
         let mut shuffle = Shuffle::default();
-        for (shard, page, pictures) in pages {
-            send_sightings(&mut shuffle, config, *shard, page, pictures).unwrap();
+        for (shard, page, images) in pages {
+            send_sightings(&mut shuffle, config, *shard, page, images).unwrap();
         }
         shuffle.write(std::fs::File::create(&path).unwrap()).unwrap();
         let mut found = BTreeSet::new();
@@ -374,14 +376,14 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_on_too_many_pages_is_told_to_every_shard() {
+    fn a_image_on_too_many_pages_is_told_to_every_shard() {
         let config = DuplicateConfig {
             max_pages: 2,
             ..DuplicateConfig::default()
         };
-        let logo = picture(1, 64);
+        let logo = image(1, 64);
         let page =
-            |shard, name: &'static str, own| (shard, name, vec![logo.clone(), picture(own, 64), picture(own + 1, 64)]);
+            |shard, name: &'static str, own| (shard, name, vec![logo.clone(), image(own, 64), image(own + 1, 64)]);
         let found = verdicts(&[page(0, "a", 10), page(1, "b", 20), page(1, "c", 30)], &config);
         let expected = [(0, Verdict::TooManyPages(logo.0)), (1, Verdict::TooManyPages(logo.0))];
         assert_eq!(found, BTreeSet::from(expected));
@@ -390,15 +392,15 @@ mod tests {
     #[test]
     fn a_smaller_copy_elsewhere_follows_the_smallest_id() {
         let config = DuplicateConfig::default();
-        let (large, small) = (picture(5, 200), {
+        let (large, small) = (image(5, 200), {
             let pixels = imageops::resize(&scene(5, 200), 120, 120, imageops::FilterType::Triangle);
             let id = ImageId::of_bytes(pixels.as_raw());
             (id, Print::of(&Fingerprint::of(id, &pixels)))
         });
         let found = verdicts(
             &[
-                (0, "a", vec![large.clone(), picture(6, 64)]),
-                (2, "b", vec![small.clone(), picture(7, 64)]),
+                (0, "a", vec![large.clone(), image(6, 64)]),
+                (2, "b", vec![small.clone(), image(7, 64)]),
             ],
             &config,
         );
@@ -408,10 +410,10 @@ mod tests {
     }
 
     #[test]
-    fn of_two_pages_with_the_same_pictures_the_smaller_goes() {
+    fn of_two_pages_with_the_same_images_the_smaller_goes() {
         let config = DuplicateConfig::default();
-        let common: Vec<_> = (0..8).map(|n| picture(n + 40, 64)).collect();
-        let more: Vec<_> = common.iter().cloned().chain([picture(60, 64)]).collect();
+        let common: Vec<_> = (0..8).map(|n| image(n + 40, 64)).collect();
+        let more: Vec<_> = common.iter().cloned().chain([image(60, 64)]).collect();
         let found = verdicts(&[(0, "a", common.clone()), (3, "b", more)], &config);
         assert!(
             found.contains(&(0, Verdict::Overlaps("a".into(), "b".into()))),

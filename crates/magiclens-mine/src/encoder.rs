@@ -1,4 +1,4 @@
-//! The encoders of a run: what turns pictures and their words into vectors whose likeness is one dot product.
+//! The encoders of a run: what turns images and their words into vectors whose likeness is one dot product.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -32,7 +32,7 @@ pub enum Output {
     Image,
     /// The pretrained features below it (`small` only): looks, not meaning.
     ImageTrunk,
-    /// The text tower's output for the picture's words.
+    /// The text tower's output for the image's words.
     Text,
     /// The pretrained features below it (`small` only): a sentence embedding.
     TextTrunk,
@@ -52,7 +52,7 @@ pub fn default_encoders() -> Vec<EncoderConfig> {
     ]
 }
 
-/// Loaded encoders. Each vector is a unit vector; a picture without words has a text vector of zeros, which is like nothing.
+/// Loaded encoders. Each vector is a unit vector; an image without words has a text vector of zeros, which is like nothing.
 #[derive(Debug)]
 pub struct Encoders {
     encoders: Vec<EncoderConfig>,
@@ -60,7 +60,7 @@ pub struct Encoders {
     default: PathBuf,
 }
 
-/// Pictures that are embedded at once: enough for every core, and always the same number, since sums depend on it.
+/// Images that are embedded at once: enough for every core, and always the same number, since sums depend on it.
 const BATCH: usize = 64;
 
 impl Encoders {
@@ -103,23 +103,22 @@ impl Encoders {
         self.encoders.iter().map(named).collect()
     }
 
-    /// The vectors of pictures and of the words about them: for each picture one vector an encoder, in their order.
+    /// The vectors of images and of the words about them: for each image one vector an encoder, in their order.
     ///
     /// # Errors
     /// A model without the output asked for, or a text that its tokenizer refuses.
-    pub fn encode(&self, pictures: &[RgbImage], texts: &[String]) -> anyhow::Result<Vec<Vec<Vec<f16>>>> {
-        assert_eq!(pictures.len(), texts.len(), "each picture has its words");
-        let mut encoded = Vec::with_capacity(pictures.len());
-        for (pictures, texts) in pictures.chunks(BATCH).zip(texts.chunks(BATCH)) {
-            let by_encoder = self.encode_batch(pictures, texts)?;
-            encoded.extend(
-                (0..pictures.len()).map(|at| by_encoder.iter().map(|rows| rows[at].clone()).collect::<Vec<_>>()),
-            );
+    pub fn encode(&self, images: &[RgbImage], texts: &[String]) -> anyhow::Result<Vec<Vec<Vec<f16>>>> {
+        assert_eq!(images.len(), texts.len(), "each picture has its words");
+        let mut encoded = Vec::with_capacity(images.len());
+        for (images, texts) in images.chunks(BATCH).zip(texts.chunks(BATCH)) {
+            let by_encoder = self.encode_batch(images, texts)?;
+            encoded
+                .extend((0..images.len()).map(|at| by_encoder.iter().map(|rows| rows[at].clone()).collect::<Vec<_>>()));
         }
         Ok(encoded)
     }
 
-    fn encode_batch(&self, pictures: &[RgbImage], texts: &[String]) -> anyhow::Result<Vec<Vec<Vec<f16>>>> {
+    fn encode_batch(&self, images: &[RgbImage], texts: &[String]) -> anyhow::Result<Vec<Vec<Vec<f16>>>> {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         // Two encoders of one model share the trunk, which is nearly all of the work.
         let mut trunks: BTreeMap<&Path, Vec<Vec<f32>>> = BTreeMap::new();
@@ -134,10 +133,10 @@ impl Encoders {
                     path.display()
                 )
             };
-            let is_picture = matches!(encoder.output, Output::Image | Output::ImageTrunk);
-            if is_picture
+            let is_image = matches!(encoder.output, Output::Image | Output::ImageTrunk);
+            if is_image
                 && !trunks.contains_key(path.as_path())
-                && let Some(features) = model.image_features(pictures)
+                && let Some(features) = model.image_features(images)
             {
                 trunks.insert(path, features);
             }
@@ -145,13 +144,13 @@ impl Encoders {
             let rows = match encoder.output {
                 Output::Image => match trunk {
                     Some(features) => model.project_image_features(features).ok_or_else(no_trunk)?,
-                    None => model.encode_images(pictures)?,
+                    None => model.encode_images(images)?,
                 },
                 Output::ImageTrunk => trunk.cloned().ok_or_else(no_trunk)?,
                 Output::Text => model.encode_texts(&texts)?,
                 Output::TextTrunk => model.text_features(&texts)?.ok_or_else(no_trunk)?,
             };
-            let wordless = |at: usize| !is_picture && texts[at].trim().is_empty();
+            let wordless = |at: usize| !is_image && texts[at].trim().is_empty();
             let unit = |(at, row): (usize, Vec<f32>)| unit_vector(row, wordless(at));
             by_encoder.push(rows.into_iter().enumerate().map(unit).collect());
         }

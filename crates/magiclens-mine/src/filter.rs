@@ -31,7 +31,7 @@ pub enum FilterConfig {
         /// Characters of text below which the page's own statement counts alone.
         min_chars: usize,
     },
-    /// Drops pages whose words, with the words of their pictures, hold too many of a list.
+    /// Drops pages whose words, with the words of their images, hold too many of a list.
     Words {
         /// The list, in lower case; a file of one word a line is read by `file`.
         words: Vec<String>,
@@ -43,7 +43,7 @@ pub enum FilterConfig {
         /// Listed words that a page may always hold: one alone proves little.
         allow: usize,
     },
-    /// Drops pages or pictures by a score from elsewhere.
+    /// Drops pages or images by a score from elsewhere.
     Table {
         /// What the score means, e.g. "unsafe": the reason that is counted.
         name: String,
@@ -63,15 +63,9 @@ pub enum FilterConfig {
 }
 
 impl FilterConfig {
-    /// Whether it decides about single pictures.
-    pub fn is_of_pictures(&self) -> bool {
-        matches!(
-            self,
-            Self::Table {
-                of: Scored::Pictures,
-                ..
-            }
-        )
+    /// Whether it decides about single images.
+    pub fn is_of_images(&self) -> bool {
+        matches!(self, Self::Table { of: Scored::Images, .. })
     }
 }
 
@@ -81,8 +75,9 @@ impl FilterConfig {
 pub enum Scored {
     /// Addresses of pages.
     Pages,
-    /// Addresses of pictures.
-    Pictures,
+    /// Addresses of images.
+    #[serde(rename = "pictures")]
+    Images,
 }
 
 /// The filters of a run, ready to use.
@@ -135,11 +130,11 @@ impl Stage for Filters {
     }
 }
 
-/// The filters that decide about single pictures.
+/// The filters that decide about single images.
 #[derive(Debug)]
-pub struct PictureFilters<'a>(pub &'a Filters);
+pub struct ImageFilters<'a>(pub &'a Filters);
 
-impl Stage for PictureFilters<'_> {
+impl Stage for ImageFilters<'_> {
     type Item = Candidate;
     type Output = Candidate;
 
@@ -147,28 +142,20 @@ impl Stage for PictureFilters<'_> {
         "filter pictures"
     }
 
-    fn process(&self, (page, picture): Candidate) -> anyhow::Result<Outcome<Candidate>> {
+    fn process(&self, (page, image): Candidate) -> anyhow::Result<Outcome<Candidate>> {
         let reason = self
             .0
             .0
             .iter()
-            .find_map(|filter| filter.reason_of_score(Scored::Pictures, &picture.url));
-        Ok(reason.map_or(Outcome::Keep((page, picture)), Outcome::Drop))
+            .find_map(|filter| filter.reason_of_score(Scored::Images, &image.url));
+        Ok(reason.map_or(Outcome::Keep((page, image)), Outcome::Drop))
     }
 }
 
 impl Filters {
-    /// Whether any of them decides about single pictures.
-    pub fn look_at_pictures(&self) -> bool {
-        let looks = |filter: &Filter| {
-            matches!(
-                filter,
-                Filter::Table {
-                    of: Scored::Pictures,
-                    ..
-                }
-            )
-        };
+    /// Whether any of them decides about single images.
+    pub fn look_at_images(&self) -> bool {
+        let looks = |filter: &Filter| matches!(filter, Filter::Table { of: Scored::Images, .. });
         self.0.iter().any(looks)
     }
 }
@@ -354,13 +341,13 @@ fn three_letters(code: &str) -> &str {
 }
 
 fn has_listed_words(page: &Page, listed: &std::collections::HashSet<String>, max_percent: f64, allow: usize) -> bool {
-    let of_pictures = page
-        .pictures
+    let of_images = page
+        .images
         .iter()
-        .flat_map(|picture| [&picture.alt, &picture.caption, &picture.title, &picture.url]);
+        .flat_map(|image| [&image.alt, &image.caption, &image.title, &image.url]);
     let texts = [&page.url, &page.title, &page.heading, &page.text]
         .into_iter()
-        .chain(of_pictures);
+        .chain(of_images);
     let (mut words, mut found) = (0_usize, 0_usize);
     for text in texts {
         for word in text
@@ -425,7 +412,7 @@ mod tests {
     use parquet::arrow::ArrowWriter;
 
     use super::*;
-    use crate::page::PagePicture;
+    use crate::page::PageImage;
 
     const ENGLISH: &str =
         "The quick brown fox jumps over the lazy dog while the children are playing in the garden behind the house.";
@@ -477,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn scores_of_pages_and_pictures_come_from_a_table() {
+    fn scores_of_pages_and_images_come_from_a_table() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("scores.parquet");
         let batch = RecordBatch::try_from_iter([
@@ -509,16 +496,16 @@ mod tests {
             reason(below(Scored::Pages, 0.5, false), page("unknown")),
             Some("unsafe")
         );
-        assert_eq!(reason(below(Scored::Pictures, 0.05, false), page("p")), None);
+        assert_eq!(reason(below(Scored::Images, 0.05, false), page("p")), None);
         let keeps = |url: &str, keep_unknown| {
-            let filters = Filters::new(&[below(Scored::Pictures, 0.5, keep_unknown)]).unwrap();
-            assert!(filters.look_at_pictures());
-            let picture = PagePicture {
+            let filters = Filters::new(&[below(Scored::Images, 0.5, keep_unknown)]).unwrap();
+            assert!(filters.look_at_images());
+            let image = PageImage {
                 url: url.into(),
-                ..PagePicture::default()
+                ..PageImage::default()
             };
             matches!(
-                PictureFilters(&filters).process(("p".into(), picture)).unwrap(),
+                ImageFilters(&filters).process(("p".into(), image)).unwrap(),
                 Outcome::Keep(_)
             )
         };

@@ -1,4 +1,4 @@
-//! Web pages to triplets: pictures that share a page are related in ways that words can make explicit (MagicLens, section 3).
+//! Web pages to triplets: images that share a page are related in ways that words can make explicit (MagicLens, section 3).
 //!
 //! A run is a folder (or a place in an object store) that belongs to one configuration. Its input is cut into shards; each
 //! step turns one shard into one output, which is published whole, so that any engine that retries tasks can drive it.
@@ -17,7 +17,7 @@ pub mod input;
 pub mod instruct;
 pub mod language_model;
 pub mod metadata;
-pub mod neighbour;
+pub mod neighbor;
 pub mod page;
 pub mod pair;
 pub mod report;

@@ -1,4 +1,4 @@
-//! The words of the pipeline: pages, the pictures on them, what is known about each, pairs, instructions.
+//! The words of the pipeline: pages, the images on them, what is known about each, pairs, instructions.
 
 use std::collections::BTreeMap;
 
@@ -18,9 +18,9 @@ pub struct RawPage {
     pub robots_tags: Vec<String>,
 }
 
-/// A picture as an archive, a folder or a server gives it, not yet decoded.
+/// An image as an archive, a folder or a server gives it, not yet decoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RawPicture {
+pub struct RawImage {
     /// Where it was fetched from.
     pub url: String,
     /// The `Content-Type` header; empty if there was none.
@@ -31,7 +31,7 @@ pub struct RawPicture {
     pub robots_tags: Vec<String>,
 }
 
-/// A parsed page: what it says as a whole, and its pictures in their order.
+/// A parsed page: what it says as a whole, and its images in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Page {
@@ -43,20 +43,22 @@ pub struct Page {
     pub heading: String,
     /// `<html lang>` as written; empty if not stated.
     pub language: String,
-    /// The licence that the page states, as an address or words (`rel=license`, `<meta name=dc.rights>`, ...); empty if not stated.
-    pub licence: String,
-    /// Wishes of the publisher that pictures be left alone: "noimageindex", "noindex", "noai", "noimageai", "tdm-reservation"; sorted.
+    /// The license that the page states, as an address or words (`rel=license`, `<meta name=dc.rights>`, ...); empty if not stated.
+    #[serde(rename = "licence")]
+    pub license: String,
+    /// Wishes of the publisher that images be left alone: "noimageindex", "noindex", "noai", "noimageai", "tdm-reservation"; sorted.
     pub opt_outs: Vec<String>,
     /// The first few thousand characters of running text of the main content, for the language and safety filters.
     pub text: String,
-    /// Its pictures, in their order.
-    pub pictures: Vec<PagePicture>,
+    /// Its images, in their order.
+    #[serde(rename = "pictures")]
+    pub images: Vec<PageImage>,
 }
 
-/// A picture where it stands on a page.
+/// An image where it stands on a page.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct PagePicture {
+pub struct PageImage {
     /// The best source, absolute: the largest of `srcset` and lazy-load attributes, else `src`.
     pub url: String,
     /// Its other sources, absolute, best first; a fetch or look-up that misses the first tries these.
@@ -83,7 +85,7 @@ pub struct PagePicture {
     pub region: Region,
     /// Which figure of the page it stands in, counted from 0.
     pub figure: Option<u32>,
-    /// Words of the classes and ids of the picture and the elements around it, in lower case: what betrays logos and ads.
+    /// Words of the classes and ids of the image and the elements around it, in lower case: what betrays logos and ads.
     pub marks: Vec<String>,
 }
 
@@ -104,7 +106,7 @@ pub enum Region {
     Footer,
 }
 
-/// All words about a picture, from the page and from models: the paper's "expanded metadata".
+/// All words about an image, from the page and from models: the paper's "expanded metadata".
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Metadata {
@@ -130,11 +132,12 @@ pub struct Metadata {
     pub model_caption: String,
 }
 
-/// A picture that passed cleaning, with what is known about it.
+/// An image that passed cleaning, with what is known about it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Described {
     /// The hash of its file.
-    pub picture: ImageId,
+    #[serde(rename = "picture")]
+    pub image: ImageId,
     /// The shard that holds its file.
     pub shard: usize,
     /// Where it was fetched from.
@@ -147,10 +150,11 @@ pub struct Described {
     pub height: u32,
     /// Which figure of its page it stands in.
     pub figure: Option<u32>,
-    /// Its place among the page's pictures.
+    /// Its place among the page's images.
     pub position: u32,
-    /// The licence that its page states; empty if none.
-    pub licence: String,
+    /// The license that its page states; empty if none.
+    #[serde(rename = "licence")]
+    pub license: String,
     /// The wishes of its page's publisher that the run does not act on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub opt_outs: Vec<String>,
@@ -158,22 +162,23 @@ pub struct Described {
     pub metadata: Metadata,
 }
 
-/// How the two pictures of a pair were found.
+/// How the two images of a pair were found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// They stand on one page.
     Page,
-    /// One is among the other's nearest neighbours in the corpus, by the named encoder.
-    Neighbour(String),
+    /// One is among the other's nearest neighbors in the corpus, by the named encoder.
+    #[serde(rename = "neighbour")]
+    Neighbor(String),
 }
 
-/// Two pictures that are related but not the same; the instruction leads from `query` to `target`.
+/// Two images that are related but not the same; the instruction leads from `query` to `target`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImagePair {
-    /// The picture that is given.
+    /// The image that is given.
     pub query: Described,
-    /// The picture that is wanted.
+    /// The image that is wanted.
     pub target: Described,
     /// How they were found.
     pub origin: Origin,
@@ -183,7 +188,7 @@ pub struct ImagePair {
     pub hard_negatives: Vec<Described>,
 }
 
-/// One wording of what leads from the query picture to the target picture.
+/// One wording of what leads from the query image to the target image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instruction {
     /// As a person would ask.

@@ -1,6 +1,6 @@
-//! Pairs of a page: which two pictures are related but not the same (MagicLens, section 3.1, "scoring and filtering").
+//! Pairs of a page: which two images are related but not the same (MagicLens, section 3.1, "scoring and filtering").
 //!
-//! The paper scores pairs with CLIP over pictures and metadata and keeps those that belong together; its thresholds are not
+//! The paper scores pairs with CLIP over images and metadata and keeps those that belong together; its thresholds are not
 //! published. A pair here has an image similarity and a text similarity, and is kept in a band of both.
 
 use std::collections::BTreeMap;
@@ -15,23 +15,24 @@ use crate::stage::{DropReason, Outcome, Stage};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PairConfig {
-    /// The encoder that says how alike two pictures are.
+    /// The encoder that says how alike two images are.
     pub image_encoder: String,
     /// The encoder that says how alike their words are.
     pub text_encoder: String,
-    /// Below it two pictures have nothing to do with one another. MegaPairs (arXiv 2412.14475, section 3.1) keeps (0.8, 0.96) of EVA-CLIP's
+    /// Below it two images have nothing to do with one another. MegaPairs (arXiv 2412.14475, section 3.1) keeps (0.8, 0.96) of EVA-CLIP's
     /// similarity; the scale is another one for every encoder. For `small` see docs/mining.md.
     pub min_image_similarity: f32,
-    /// Above it two pictures are the same.
+    /// Above it two images are the same.
     pub max_image_similarity: f32,
-    /// Below it the words about two pictures have nothing to do with one another.
+    /// Below it the words about two images have nothing to do with one another.
     pub min_text_similarity: f32,
-    /// Above it the words do not tell two pictures apart, so that no instruction can.
+    /// Above it the words do not tell two images apart, so that no instruction can.
     pub max_text_similarity: f32,
     /// Pairs (both directions count as one) that a page may give, best first, so that no page outweighs all others.
     pub max_pairs_per_page: usize,
-    /// Pairs of a page that one picture may be in.
-    pub max_pairs_per_picture: usize,
+    /// Pairs of a page that one image may be in.
+    #[serde(rename = "max_pairs_per_picture")]
+    pub max_pairs_per_image: usize,
     /// Whether each pair is also used backwards.
     pub both_directions: bool,
 }
@@ -46,16 +47,16 @@ impl Default for PairConfig {
             min_text_similarity: 0.15,
             max_text_similarity: 0.98,
             max_pairs_per_page: 20,
-            max_pairs_per_picture: 4,
+            max_pairs_per_image: 4,
             both_directions: true,
         }
     }
 }
 
-/// A picture of a page with its two vectors.
+/// An image of a page with its two vectors.
 #[derive(Clone, Debug)]
 pub struct Scored {
-    /// The picture.
+    /// The image.
     pub described: Described,
     /// Its unit vector.
     pub image: Vec<f32>,
@@ -93,8 +94,8 @@ impl Stage for Band<'_> {
     }
 }
 
-/// All pairs of a page's pictures, each once, with their scores.
-pub fn pairs(pictures: &[Scored]) -> Vec<ImagePair> {
+/// All pairs of a page's images, each once, with their scores.
+pub fn pairs(images: &[Scored]) -> Vec<ImagePair> {
     let pair = |a: &Scored, b: &Scored| ImagePair {
         query: a.described.clone(),
         target: b.described.clone(),
@@ -105,8 +106,8 @@ pub fn pairs(pictures: &[Scored]) -> Vec<ImagePair> {
         ]),
         hard_negatives: Vec::new(),
     };
-    let of = |at: usize| pictures[at + 1..].iter().map(move |other| pair(&pictures[at], other));
-    (0..pictures.len()).flat_map(of).collect()
+    let of = |at: usize| images[at + 1..].iter().map(move |other| pair(&images[at], other));
+    (0..images.len()).flat_map(of).collect()
 }
 
 /// Scores are read by people; four digits are more than the vectors' half precision holds.
@@ -114,24 +115,24 @@ pub(crate) fn rounded(value: f32) -> f64 {
     (f64::from(value) * 1e4).round() / 1e4
 }
 
-/// The best pairs of a page within the limits: pictures of one figure first, then by the sum of similarities.
+/// The best pairs of a page within the limits: images of one figure first, then by the sum of similarities.
 pub fn choose(mut pairs: Vec<ImagePair>, config: &PairConfig) -> Vec<ImagePair> {
     let one_figure = |pair: &ImagePair| pair.query.figure.is_some() && pair.query.figure == pair.target.figure;
     let sum = |pair: &ImagePair| pair.scores["image"] + pair.scores["text"];
     pairs.sort_by(|a, b| {
         let by_figure = one_figure(b).cmp(&one_figure(a));
         let by_score = || sum(b).total_cmp(&sum(a));
-        let by_id = || (a.query.picture, a.target.picture).cmp(&(b.query.picture, b.target.picture));
+        let by_id = || (a.query.image, a.target.image).cmp(&(b.query.image, b.target.image));
         by_figure.then_with(by_score).then_with(by_id)
     });
     let mut uses: BTreeMap<_, usize> = BTreeMap::new();
     let mut chosen = Vec::new();
     for pair in pairs {
-        let ids = [pair.query.picture, pair.target.picture];
+        let ids = [pair.query.image, pair.target.image];
         if chosen.len() < config.max_pairs_per_page
             && ids
                 .iter()
-                .all(|id| uses.get(id).copied().unwrap_or(0) < config.max_pairs_per_picture)
+                .all(|id| uses.get(id).copied().unwrap_or(0) < config.max_pairs_per_image)
         {
             ids.into_iter().for_each(|id| *uses.entry(id).or_default() += 1);
             chosen.push(pair);
@@ -158,7 +159,7 @@ mod tests {
 
     fn scored(n: u8, image: [f32; 2], figure: Option<u32>) -> Scored {
         let described = Described {
-            picture: ImageId::from_bytes([n; 16]),
+            image: ImageId::from_bytes([n; 16]),
             shard: 0,
             url: String::new(),
             page_url: String::new(),
@@ -166,7 +167,7 @@ mod tests {
             height: 1,
             figure,
             position: u32::from(n),
-            licence: String::new(),
+            license: String::new(),
             opt_outs: Vec::new(),
             metadata: Metadata::default(),
         };
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn every_two_pictures_are_a_pair_with_their_similarities() {
+    fn every_two_images_are_a_pair_with_their_similarities() {
         let found = pairs(&[
             scored(1, [1.0, 0.0], None),
             scored(2, [0.6, 0.8], None),
@@ -212,19 +213,19 @@ mod tests {
 
     #[test]
     fn one_figure_goes_first_and_limits_hold() {
-        let pictures = [
+        let images = [
             scored(1, [1.0, 0.0], Some(0)),
             scored(2, [0.0, 1.0], Some(0)),
             scored(3, [1.0, 0.0], None),
             scored(4, [1.0, 0.0], None),
         ];
-        let chosen = |max_pairs_per_page, max_pairs_per_picture| {
+        let chosen = |max_pairs_per_page, max_pairs_per_image| {
             let config = PairConfig {
                 max_pairs_per_page,
-                max_pairs_per_picture,
+                max_pairs_per_image,
                 ..PairConfig::default()
             };
-            let pairs = choose(pairs(&pictures), &config);
+            let pairs = choose(pairs(&images), &config);
             pairs
                 .iter()
                 .map(|pair| (pair.query.position, pair.target.position))

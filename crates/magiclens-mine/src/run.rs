@@ -41,16 +41,17 @@ pub const STAGES: &[(&str, u32)] = &[
 pub enum Step {
     /// Fetches what the pages show and the input lacks. Task: a shard of the input.
     Fetch,
-    /// Pages to groups of cleaned, described, encoded pictures. Task: a shard of the input.
+    /// Pages to groups of cleaned, described, encoded images. Task: a shard of the input.
     Pages,
     /// Copies across the corpus. Task: a bucket of sightings.
     Duplicates,
     /// The centers of clusters. One task.
     Centers,
-    /// Pairs of pages, and each picture to its clusters. Task: a shard of the input.
+    /// Pairs of pages, and each image to its clusters. Task: a shard of the input.
     Pairs,
     /// Pairs across the corpus. Task: a cluster by an encoder.
-    Neighbours,
+    #[serde(rename = "neighbours")]
+    Neighbors,
     /// Pairs to instructions to triplets. Task: a shard of the input.
     Triplets,
 }
@@ -79,7 +80,7 @@ pub struct Task {
 pub struct TaskCounts {
     /// Items by stage, in the order of the stages.
     pub stages: Vec<(String, StageCounts)>,
-    /// Other numbers: bytes, pages, pictures, ...
+    /// Other numbers: bytes, pages, images, ...
     pub numbers: BTreeMap<String, u64>,
 }
 
@@ -251,13 +252,13 @@ impl Run {
         }
         add(Step::Pages, shards);
         add(Step::Duplicates, config.duplicate.buckets);
-        if config.neighbour.enabled {
+        if config.neighbor.enabled {
             add(Step::Centers, 1);
         }
         add(Step::Pairs, shards);
-        if config.neighbour.enabled {
+        if config.neighbor.enabled {
             let clusters = steps::centers::count(self)?;
-            add(Step::Neighbours, clusters * config.neighbour.encoders.len());
+            add(Step::Neighbors, clusters * config.neighbor.encoders.len());
         }
         add(Step::Triplets, shards);
         Ok(steps)
@@ -307,7 +308,7 @@ impl Run {
             Step::Duplicates => steps::duplicates::run(&mut work),
             Step::Centers => steps::centers::run(&mut work),
             Step::Pairs => steps::pairs::run(&mut work),
-            Step::Neighbours => steps::neighbours::run(&mut work),
+            Step::Neighbors => steps::neighbors::run(&mut work),
             Step::Triplets => steps::triplets::run(&mut work, tools),
         }
         .with_context(|| format!("step `{}`, task {}", task.step.name(), task.task))?;
@@ -370,7 +371,7 @@ impl Run {
         Ok(())
     }
 
-    /// Makes the run ask again for pictures that failed and may come now; how many shards have such.
+    /// Makes the run ask again for images that failed and may come now; how many shards have such.
     ///
     /// # Errors
     /// A place that cannot be read or written.
@@ -400,7 +401,7 @@ impl Step {
         Self::Duplicates,
         Self::Centers,
         Self::Pairs,
-        Self::Neighbours,
+        Self::Neighbors,
         Self::Triplets,
     ];
 
@@ -412,7 +413,7 @@ impl Step {
             Self::Duplicates => "duplicates",
             Self::Centers => "centers",
             Self::Pairs => "pairs",
-            Self::Neighbours => "neighbours",
+            Self::Neighbors => "neighbours",
             Self::Triplets => "triplets",
         }
     }
@@ -474,7 +475,7 @@ impl Tools {
         Ok(self.fetcher.as_ref().expect("just made"))
     }
 
-    /// The model that describes pictures, if the configuration has one.
+    /// The model that describes images, if the configuration has one.
     ///
     /// # Errors
     /// See [`ChatEndpoint::new`].

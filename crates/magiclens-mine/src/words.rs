@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-/// Words that say nothing about what a picture shows: grammar, and names for pictures.
+/// Words that say nothing about what an image shows: grammar, and names for images.
 const STOP_WORDS: &str = "a about above after again against all also although am an and another any are around as at be \
 because been before behind being below beneath beside between both but by can can't cannot could did do does doing done \
 down during each either else etc even ever every few find for from further get give given go had has have having he her \
@@ -52,7 +52,7 @@ fn is_ideograph(c: char) -> bool {
     matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{20000}'..='\u{2ffff}')
 }
 
-/// True for words that say nothing about what a picture shows.
+/// True for words that say nothing about what an image shows.
 pub(crate) fn is_stop_word(word: &str) -> bool {
     STOP.contains(word)
 }

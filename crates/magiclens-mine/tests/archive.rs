@@ -62,7 +62,7 @@ fn records_of(name: &str, bytes: &[u8], wanted: Wanted, config: &InputConfig) ->
     records
 }
 
-/// One line a record: `page NAME`, `picture NAME` or the reason with the item.
+/// One line a record: `page NAME`, `image NAME` or the reason with the item.
 fn lines(records: &[Record]) -> Vec<String> {
     let name = |address: &str| address.trim_start_matches("http://example.org/").to_owned();
     records
@@ -70,7 +70,7 @@ fn lines(records: &[Record]) -> Vec<String> {
         .map(|record| match record {
             Record::Html(page) => format!("page {}", name(&page.url)),
             Record::Page(page) => format!("links of {}", name(&page.url)),
-            Record::Picture(picture) => format!("picture {}", name(&picture.url)),
+            Record::Image(image) => format!("picture {}", name(&image.url)),
             Record::Rejected { item, reason } => format!("{}: {}", name(item), reason.0),
         })
         .collect()
@@ -81,7 +81,7 @@ fn small() -> InputConfig {
         max_record_bytes: 10_000,
         max_header_bytes: 1000,
         max_page_bytes: 5000,
-        max_picture_bytes: 5000,
+        max_image_bytes: 5000,
         ..InputConfig::default()
     }
 }
@@ -239,16 +239,16 @@ fn two_passes_give_what_one_gives() {
     let bytes = members(&records);
     let all = records_of("crawl.warc.gz", &bytes, Wanted::All, &small());
     let mut pages = records_of("crawl.warc.gz", &bytes, Wanted::Pages, &small());
-    let pictures = records_of("crawl.warc.gz", &bytes, Wanted::Pictures, &small());
+    let images = records_of("crawl.warc.gz", &bytes, Wanted::Images, &small());
     let wanted = ["1.png", "2.png", "packed.png", "r.png"].map(|name| format!("picture {name}"));
     assert_eq!(
-        lines(&pictures)
+        lines(&images)
             .into_iter()
             .filter(|line| line.starts_with("picture"))
             .collect::<Vec<_>>(),
         wanted
     );
-    pages.extend(pictures);
+    pages.extend(images);
     let sorted = |records: &[Record]| {
         let mut lines = lines(records);
         lines.sort();
@@ -570,10 +570,10 @@ fn a_wat_file_gives_links() {
             panic!("{found:?}")
         };
         assert_eq!(
-            (page.pictures[0].url.as_str(), page.pictures[0].alt.as_str()),
+            (page.images[0].url.as_str(), page.images[0].alt.as_str()),
             ("http://example.org/1.png", "one")
         );
-        assert_eq!(records_of("crawl.warc.wat.gz", &bytes, Wanted::Pictures, &small()), []);
+        assert_eq!(records_of("crawl.warc.wat.gz", &bytes, Wanted::Images, &small()), []);
     }
 }
 

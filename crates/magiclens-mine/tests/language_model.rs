@@ -40,7 +40,7 @@ fn endpoint(server: &FakeChat) -> ChatEndpoint {
 
 fn described(alt: &str) -> Described {
     Described {
-        picture: ImageId::of_bytes(alt.as_bytes()),
+        image: ImageId::of_bytes(alt.as_bytes()),
         shard: 0,
         url: String::new(),
         page_url: String::new(),
@@ -48,7 +48,7 @@ fn described(alt: &str) -> Described {
         height: 100,
         figure: None,
         position: 0,
-        licence: String::new(),
+        license: String::new(),
         opt_outs: Vec::new(),
         metadata: Metadata {
             alt: alt.to_owned(),
@@ -113,9 +113,9 @@ fn replies_of_three_servers_give_the_same() {
         );
 
         let fake = FakeChat::start(move |_| Answer::Recorded(caption));
-        let picture = RgbImage::from_pixel(40, 30, Rgb([90, 90, 90]));
+        let image = RgbImage::from_pixel(40, 30, Rgb([90, 90, 90]));
         let model = endpoint(&fake);
-        let description = describe(&model, &[picture], &DescriberConfig::default())
+        let description = describe(&model, &[image], &DescriberConfig::default())
             .unwrap()
             .remove(0)
             .unwrap();

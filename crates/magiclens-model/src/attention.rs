@@ -63,7 +63,7 @@ pub struct Attention {
     logit_cap: f64,
 }
 
-/// What an attention layer computed: the tokens, and the probabilities for tests and pictures.
+/// What an attention layer computed: the tokens, and the probabilities for tests and images.
 #[derive(Debug)]
 pub struct Attended {
     /// `[batch, queries, dim]`

@@ -19,7 +19,7 @@ pub struct ModelConfig {
     pub name: String,
     /// Width of the tower outputs, the fusion and the embedding.
     pub dim: usize,
-    /// How a picture becomes numbers.
+    /// How an image becomes numbers.
     pub preprocess: PreprocessConfig,
     /// The image tower.
     pub vision: VisionConfig,
@@ -188,9 +188,9 @@ pub struct OfficialConfig {
     pub magiclens: OfficialFusion,
     /// The towers' sizes.
     pub clip: OfficialClip,
-    /// Mean of each colour, for pixels in 0..1.
+    /// Mean of each color, for pixels in 0..1.
     pub image_mean: [f32; 3],
-    /// Standard deviation of each colour, for pixels in 0..1.
+    /// Standard deviation of each color, for pixels in 0..1.
     pub image_std: [f32; 3],
 }
 

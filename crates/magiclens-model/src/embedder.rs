@@ -1,4 +1,4 @@
-//! A loaded model with its tokenizer and preprocessing: pictures and texts in, embeddings out.
+//! A loaded model with its tokenizer and preprocessing: images and texts in, embeddings out.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -18,12 +18,12 @@ use crate::tokenizer::wordpiece::MiniLmTokenizer;
 use crate::towers::clip_text::PseudoWord;
 use crate::towers::{TextTower, VisionTower};
 
-/// Pictures that go through the image tower in one piece. burn's CPU backend hardly uses a second core inside one
+/// Images that go through the image tower in one piece. burn's CPU backend hardly uses a second core inside one
 /// operation, so pieces run side by side.
 const PIECE: usize = 8;
 
 /// A short list is cut into so many pieces at least, to fill the cores. It does not depend on their number: sums may
-/// depend on the piece, and the same pictures must give the same bytes on every machine.
+/// depend on the piece, and the same images must give the same bytes on every machine.
 const MIN_PIECES: usize = 16;
 
 /// Rows that go through the text tower or the fusion in one piece.
@@ -110,7 +110,7 @@ impl Embedder {
         self.config.dim
     }
 
-    /// The image tower's outputs, `[dim]` each, not normalised; reusable across instructions.
+    /// The image tower's outputs, `[dim]` each, not normalized; reusable across instructions.
     ///
     /// # Errors
     /// None today; a backend on another device may fail.
@@ -151,7 +151,7 @@ impl Embedder {
         }
     }
 
-    /// The text tower's outputs, `[dim]` each, not normalised. The empty text is computed once and kept.
+    /// The text tower's outputs, `[dim]` each, not normalized. The empty text is computed once and kept.
     ///
     /// # Errors
     /// A text that the tokenizer refuses.
@@ -170,7 +170,7 @@ impl Embedder {
     }
 
     /// The text tower's outputs for prompts in which a placeholder (`*` or `$`, see [`TextualInversion::prompt`]) stands
-    /// for a picture, `[dim]` each, not normalised. `images` are outputs of [`Embedder::encode_images`], one a prompt.
+    /// for an image, `[dim]` each, not normalized. `images` are outputs of [`Embedder::encode_images`], one a prompt.
     ///
     /// # Errors
     /// A text tower that is not CLIP's; an inversion for other widths; lists of different lengths; a prompt whose
@@ -246,7 +246,7 @@ impl Embedder {
         normalize_all(pieces.into_iter().flatten())
     }
 
-    /// The embeddings of pictures as targets: fused with the empty text. `images` are outputs of
+    /// The embeddings of images as targets: fused with the empty text. `images` are outputs of
     /// [`Embedder::encode_images`].
     ///
     /// # Errors
@@ -288,7 +288,7 @@ impl Embedder {
         }
     }
 
-    /// Preprocesses pictures and runs them through `network`, a piece at a time, pieces side by side.
+    /// Preprocesses images and runs them through `network`, a piece at a time, pieces side by side.
     fn in_pieces(&self, images: &[RgbImage], network: impl Fn(Tensor<4>) -> Tensor<2> + Sync) -> Vec<Vec<f32>> {
         let size = self.config.vision.image_px();
         let piece = images.len().div_ceil(MIN_PIECES).clamp(1, PIECE);

@@ -153,7 +153,7 @@ pub enum ModelError {
         /// Name of the configuration.
         model: String,
     },
-    /// A prompt has no place for the word that stands for the picture.
+    /// A prompt has no place for the word that stands for the image.
     #[error("row {row}: {reason}: `{prompt}`")]
     NoPlaceholder {
         /// Row of the batch, from 0.

@@ -1,9 +1,9 @@
-//! Textual inversion: a picture becomes one word of CLIP's text tower, which an instruction is then written around.
+//! Textual inversion: an image becomes one word of CLIP's text tower, which an instruction is then written around.
 //!
 //! Sources: Pic2Word, google-research/composed_image_retrieval `model/model.py` (`IM2TEXT`, `encode_text_img_retrieval`),
 //! `src/eval_utils.py`, `src/data.py`; SEARLE, miccunifi/SEARLE `src/phi.py`, `src/encode_with_pseudo_tokens.py`,
 //! `src/utils.py`, `src/validate.py`; LinCIR, navervision/lincir `models.py`, `encode_with_pseudo_tokens.py`, `utils.py`.
-//! All three feed the image tower's output as it is, not normalised, and read the text at its end marker.
+//! All three feed the image tower's output as it is, not normalized, and read the text at its end marker.
 
 use std::path::Path;
 
@@ -45,7 +45,7 @@ impl InversionKind {
         }
     }
 
-    /// What stands for the picture in a prompt. It must stand alone: `$5` has one, `$$` has none.
+    /// What stands for the image in a prompt. It must stand alone: `$5` has one, `$$` has none.
     pub fn placeholder(self) -> char {
         match self {
             Self::Pic2Word => '*',
@@ -148,7 +148,7 @@ fn normalize(rows: Tensor<2>) -> Tensor<2> {
     rows / norms
 }
 
-/// A picture's tower output to a word of CLIP's text tower. Prompts with it are encoded by
+/// An image's tower output to a word of CLIP's text tower. Prompts with it are encoded by
 /// [`crate::Embedder::encode_texts_with_pseudo`].
 #[derive(Debug)]
 pub struct TextualInversion {
@@ -215,7 +215,7 @@ impl TextualInversion {
         self.config.widths.last().copied().unwrap_or(0)
     }
 
-    /// Image tower outputs, `[image width]` each and not normalised, to words, `[word width]` each.
+    /// Image tower outputs, `[image width]` each and not normalized, to words, `[word width]` each.
     ///
     /// # Panics
     /// Where a row has not [`Self::image_width`] numbers.

@@ -16,7 +16,7 @@ const LOGIT_SCALE_START: f32 = 2.659_26;
 /// Towers, fusion and the learned temperature of the loss.
 #[derive(Module, Debug)]
 pub struct MagicLens {
-    /// Picture -> `[dim]`.
+    /// Image -> `[dim]`.
     pub vision: VisionTower,
     /// Text -> `[dim]`.
     pub text: TextTower,

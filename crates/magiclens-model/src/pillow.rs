@@ -1,7 +1,7 @@
-//! Pillow's bicubic resizing, byte for byte, of no more than the square in the centre that CLIP looks at.
+//! Pillow's bicubic resizing, byte for byte, of no more than the square in the center that CLIP looks at.
 //!
 //! The horizontal pass comes first, as in every Pillow up to 12; Pillow 13 begins with the vertical one where it takes that
-//! to be faster, which moves single bytes of some tall pictures. Source: python-pillow `src/libImaging/Resample.c`; transformers `image_transforms.py`, `get_resize_output_image_size` and
+//! to be faster, which moves single bytes of some tall images. Source: python-pillow `src/libImaging/Resample.c`; transformers `image_transforms.py`, `get_resize_output_image_size` and
 //! `center_crop`.
 
 use std::ops::Range;
@@ -13,17 +13,17 @@ const PRECISION_BITS: u32 = 32 - 8 - 2;
 /// Reach of the bicubic filter, in pixels of the smaller grid.
 const SUPPORT: f64 = 2.0;
 
-/// Resizes until the shorter side has `side` pixels, and cuts the square out of the centre: what
+/// Resizes until the shorter side has `side` pixels, and cuts the square out of the center: what
 /// `image.resize(.., BICUBIC)` and a crop give. Only the square is ever computed, so that a long strip costs no memory.
-pub(crate) fn bicubic_centre(image: &RgbImage, side: u32) -> RgbImage {
+pub(crate) fn bicubic_center(image: &RgbImage, side: u32) -> RgbImage {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let (columns, rows) = if image.width() <= image.height() {
         (side as usize, longer(side, height, width))
     } else {
         (longer(side, width, height), side as usize)
     };
-    let horizontal = Axis::new(width, columns, centre(columns, side as usize));
-    let vertical = Axis::new(height, rows, centre(rows, side as usize));
+    let horizontal = Axis::new(width, columns, center(columns, side as usize));
+    let vertical = Axis::new(height, rows, center(rows, side as usize));
     let needed = vertical.inputs();
     let mut mixed = Vec::with_capacity(needed.len() * side as usize * 3);
     for y in needed.clone() {
@@ -48,7 +48,7 @@ fn longer(side: u32, long: usize, short: usize) -> usize {
 }
 
 /// The square's place on an axis; of an odd rest, the larger half lies behind it.
-fn centre(length: usize, side: usize) -> Range<usize> {
+fn center(length: usize, side: usize) -> Range<usize> {
     let start = (length - side) / 2;
     start..start + side
 }
@@ -99,12 +99,12 @@ fn taps(input: usize, output: usize, at: usize) -> Taps {
     let scale = input as f64 / output as f64;
     let widened = scale.max(1.0);
     let support = SUPPORT * widened;
-    let centre = (at as f64 + 0.5) * scale;
+    let center = (at as f64 + 0.5) * scale;
     // Casts cut toward zero, and below zero is zero.
-    let start = (centre - support + 0.5) as usize;
-    let end = ((centre + support + 0.5) as usize).min(input);
+    let start = (center - support + 0.5) as usize;
+    let end = ((center + support + 0.5) as usize).min(input);
     let weights: Vec<f64> = (start..end)
-        .map(|position| bicubic((position as f64 - centre + 0.5) * (1.0 / widened)))
+        .map(|position| bicubic((position as f64 - center + 0.5) * (1.0 / widened)))
         .collect();
     let total: f64 = weights.iter().sum();
     let whole = |weight: &f64| {
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_filter_is_one_at_its_centre_and_zero_at_other_pixels() {
+    fn the_filter_is_one_at_its_center_and_zero_at_other_pixels() {
         for (x, expected) in [
             (0.0, 1.0),
             (1.0, 0.0),
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn doubling_mixes_the_weights_worked_out_by_hand() {
-        // Two pixels become four. The centre of the first output is 0.25, its reach [-1.75, 2.25]: both inputs, at
+        // Two pixels become four. The center of the first output is 0.25, its reach [-1.75, 2.25]: both inputs, at
         // distances 0.25 and 1.25 with weights 0.8671875 and -0.0703125.
         let first = taps(2, 4, 0);
         let total = 0.8671875 - 0.0703125;
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!((first.start, first.weights.as_slice()), (0, &expected[..]));
         // 100 and 200: 100 - 100 * 0.0882 = 91.2, and mirrored 208.8.
         let image = RgbImage::from_fn(2, 2, |x, _| image::Rgb([100 + 100 * x as u8; 3]));
-        let doubled = bicubic_centre(&image, 4);
+        let doubled = bicubic_center(&image, 4);
         let row: Vec<u8> = (0..4).map(|x| doubled.get_pixel(x, 1).0[0]).collect();
         assert_eq!(row, [91, 121, 179, 209]);
     }
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn a_strip_of_any_length_costs_only_its_square() {
         let strip = RgbImage::from_pixel(100_000, 1, image::Rgb([7, 8, 9]));
-        let square = bicubic_centre(&strip, 64);
+        let square = bicubic_center(&strip, 64);
         assert!(square.pixels().all(|pixel| pixel.0 == [7, 8, 9]));
     }
 }

@@ -1,4 +1,4 @@
-//! Pictures to model input: resizing, squaring and normalising.
+//! Images to model input: resizing, squaring and normalizing.
 //!
 //! Resizing is `jax.image.resize(.., "bilinear")`, antialiased; for [`PreprocessConfig::Clip`] Pillow's bicubic. The output is always `[3, size_px, size_px]`, channel
 //! first, row-major.
@@ -6,28 +6,28 @@
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use crate::pillow::bicubic_centre;
+use crate::pillow::bicubic_center;
 
-/// Mean of CLIP's training pictures, per channel, for values in [0, 1].
+/// Mean of CLIP's training images, per channel, for values in [0, 1].
 pub const CLIP_MEAN: [f32; 3] = [0.48145466, 0.4578275, 0.40821073];
-/// Standard deviation of CLIP's training pictures, per channel, for values in [0, 1].
+/// Standard deviation of CLIP's training images, per channel, for values in [0, 1].
 #[expect(clippy::excessive_precision, reason = "the digits are CLIP's own")]
 pub const CLIP_STD: [f32; 3] = [0.26862954, 0.26130258, 0.27577711];
 
 /// Largest `size_px` that a configuration may ask for.
 pub const MAX_SIZE_PX: u32 = 4096;
 
-/// How a model wants its pictures.
+/// How a model wants its images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum PreprocessConfig {
-    /// The official way: divide by the picture's own maximum, squash to a square, CLIP mean and deviation.
+    /// The official way: divide by the image's own maximum, squash to a square, CLIP mean and deviation.
     Official {
         /// Side of the square, in pixels.
         size_px: u32,
     },
     /// CLIP's own way, transformers' `CLIPImageProcessor`: Pillow's bicubic until the shorter side fits, the square in the
-    /// centre, CLIP mean and deviation.
+    /// center, CLIP mean and deviation.
     Clip {
         /// Side of the square, in pixels.
         size_px: u32,
@@ -41,7 +41,7 @@ pub enum PreprocessConfig {
         /// Per channel, for values in 0..=255.
         std: [f32; 3],
     },
-    /// Scale to fit into a square, centred on a background, then `(value - mean) / std`.
+    /// Scale to fit into a square, centerd on a background, then `(value - mean) / std`.
     Letterbox {
         /// Side of the square, in pixels.
         size_px: u32,
@@ -49,7 +49,7 @@ pub enum PreprocessConfig {
         mean: [f32; 3],
         /// Per channel, for values in 0..=255.
         std: [f32; 3],
-        /// Colour of the bars, RGB.
+        /// Color of the bars, RGB.
         background: [u8; 3],
     },
 }
@@ -60,9 +60,9 @@ pub enum PreprocessError {
     /// The side is zero or absurd.
     #[error("`size_px` is {0}, but must be between 1 and {MAX_SIZE_PX}")]
     Size(u32),
-    /// The mean or the deviation cannot normalise anything.
+    /// The mean or the deviation cannot normalize anything.
     #[error("`mean` {mean:?} and `std` {std:?} must be finite, and `std` above zero")]
-    Normalisation {
+    Normalization {
         /// As configured.
         mean: [f32; 3],
         /// As configured.
@@ -81,7 +81,7 @@ impl PreprocessConfig {
         }
     }
 
-    /// Refuses sizes and normalisations that make no picture.
+    /// Refuses sizes and normalizations that make no image.
     pub fn check(&self) -> Result<(), PreprocessError> {
         let size_px = self.size_px();
         if !(1..=MAX_SIZE_PX).contains(&size_px) {
@@ -92,39 +92,39 @@ impl PreprocessConfig {
                 if !(mean.iter().all(|value| value.is_finite())
                     && std.iter().all(|value| value.is_finite() && 0.0 < *value)) =>
             {
-                Err(PreprocessError::Normalisation { mean, std })
+                Err(PreprocessError::Normalization { mean, std })
             }
             _ => Ok(()),
         }
     }
 
-    /// The model input, `[3, size_px, size_px]`. A picture without pixels counts as one black pixel.
+    /// The model input, `[3, size_px, size_px]`. An image without pixels counts as one black pixel.
     pub fn apply(&self, image: &RgbImage) -> Vec<f32> {
         let black = RgbImage::new(1, 1);
         let image = if image.is_empty() { &black } else { image };
         let source = Source::whole(image.as_raw(), image.width(), image.height());
         match *self {
             Self::Official { size_px } => {
-                let unit = Affine::normalise(CLIP_MEAN, CLIP_STD);
+                let unit = Affine::normalize(CLIP_MEAN, CLIP_STD);
                 resize_to_square(&source, size_px, unit.after_scaling(1.0 / own_maximum(image)))
             }
             Self::Clip { size_px } => {
-                let bytes = bicubic_centre(image, size_px);
-                let affine = Affine::normalise(CLIP_MEAN, CLIP_STD).after_scaling(1.0 / 255.0);
+                let bytes = bicubic_center(image, size_px);
+                let affine = Affine::normalize(CLIP_MEAN, CLIP_STD).after_scaling(1.0 / 255.0);
                 planes_of(&Source::whole(bytes.as_raw(), size_px, size_px), affine)
             }
-            Self::Squash { size_px, mean, std } => resize_to_square(&source, size_px, Affine::normalise(mean, std)),
+            Self::Squash { size_px, mean, std } => resize_to_square(&source, size_px, Affine::normalize(mean, std)),
             Self::Letterbox {
                 size_px,
                 mean,
                 std,
                 background,
-            } => letterbox(&source, size_px, Affine::normalise(mean, std), background),
+            } => letterbox(&source, size_px, Affine::normalize(mean, std), background),
         }
     }
 }
 
-/// A picture with float samples, row-major, channels last: `[height, width, 3]`.
+/// An image with float samples, row-major, channels last: `[height, width, 3]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FloatImage {
     /// Width in pixels.
@@ -147,7 +147,7 @@ impl FloatImage {
     }
 }
 
-/// The official `process_img`: divide by the picture's own maximum, then squash to `size_px` x `size_px`.
+/// The official `process_img`: divide by the image's own maximum, then squash to `size_px` x `size_px`.
 pub fn process_img(image: &RgbImage, size_px: u32) -> FloatImage {
     let source = Source::whole(image.as_raw(), image.width(), image.height());
     let planes = resize_to_square(
@@ -162,14 +162,14 @@ pub fn process_img(image: &RgbImage, size_px: u32) -> FloatImage {
     }
 }
 
-/// What the official model does itself with its input in [0, 1]: the largest square in the centre, resized and
-/// normalised. Returns `[3, size_px, size_px]`.
+/// What the official model does itself with its input in [0, 1]: the largest square in the center, resized and
+/// normalized. Returns `[3, size_px, size_px]`.
 pub fn model_preprocess(image: &FloatImage, size_px: u32) -> Vec<f32> {
     let source = Source::whole(&image.samples, image.width, image.height).central_square();
-    resize_to_square(&source, size_px, Affine::normalise(CLIP_MEAN, CLIP_STD))
+    resize_to_square(&source, size_px, Affine::normalize(CLIP_MEAN, CLIP_STD))
 }
 
-/// Plain resizing without normalisation, `[height, width, 3]` to `[height, width, 3]`.
+/// Plain resizing without normalization, `[height, width, 3]` to `[height, width, 3]`.
 pub fn resize(image: &FloatImage, width: u32, height: u32) -> FloatImage {
     let source = Source::whole(&image.samples, image.width, image.height);
     let mut planes = vec![0.0; 3 * width as usize * height as usize];
@@ -206,7 +206,7 @@ impl Affine {
         shift: [0.0; 3],
     };
 
-    fn normalise(mean: [f32; 3], std: [f32; 3]) -> Self {
+    fn normalize(mean: [f32; 3], std: [f32; 3]) -> Self {
         Self {
             scale: std.map(f32::recip),
             shift: [0, 1, 2].map(|channel| -mean[channel] / std[channel]),
@@ -263,7 +263,7 @@ impl<'a, T> Source<'a, T> {
     }
 }
 
-/// Where the resized picture goes on the output, in pixels.
+/// Where the resized image goes on the output, in pixels.
 #[derive(Clone, Copy)]
 struct Window {
     left: usize,
@@ -291,7 +291,7 @@ impl Axis {
         }
         let step = input as f64 / output as f64;
         let radius = step.max(1.0);
-        // So many whole numbers lie strictly within the radius of any centre.
+        // So many whole numbers lie strictly within the radius of any center.
         let taps = ((2.0 * radius).ceil() as usize).min(input);
         let mut axis = Self {
             starts: Vec::with_capacity(output),
@@ -299,9 +299,9 @@ impl Axis {
             weights: Vec::with_capacity(output * taps),
         };
         for index in 0..output {
-            let centre = (index as f64 + 0.5) * step - 0.5;
-            let start = (((centre - radius).floor() + 1.0).max(0.0) as usize).min(input - taps);
-            let weight = |tap: usize| (1.0 - (centre - (start + tap) as f64).abs() / radius).max(0.0);
+            let center = (index as f64 + 0.5) * step - 0.5;
+            let start = (((center - radius).floor() + 1.0).max(0.0) as usize).min(input - taps);
+            let weight = |tap: usize| (1.0 - (center - (start + tap) as f64).abs() / radius).max(0.0);
             let total: f64 = (0..taps).map(weight).sum();
             axis.starts.push(start);
             axis.weights.extend((0..taps).map(|tap| (weight(tap) / total) as f32));
@@ -315,7 +315,7 @@ impl Axis {
     }
 }
 
-/// The picture's largest sample, or what the official code divides a black one by.
+/// The image's largest sample, or what the official code divides a black one by.
 fn own_maximum(image: &RgbImage) -> f32 {
     const AGAINST_ZERO: f32 = 1e-12;
     f32::from(image.as_raw().iter().copied().max().unwrap_or(0)) + AGAINST_ZERO
@@ -392,7 +392,7 @@ fn resize_into<T: Copy + Into<f32>>(
     }
 }
 
-/// One output row of the vertical pass, at the source's width. Whole rows at a time, so that the compiler vectorises.
+/// One output row of the vertical pass, at the source's width. Whole rows at a time, so that the compiler vectorizes.
 fn mix_rows<T: Copy + Into<f32>>(source: &Source<'_, T>, vertical: &Axis, y: usize, mixed: &mut [f32]) {
     let (start, weights) = vertical.taps_of(y);
     mixed.fill(0.0);

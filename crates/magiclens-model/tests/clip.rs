@@ -24,7 +24,7 @@ use safetensors::tensor::TensorView;
 
 /// Two float32 programs that sum in different orders, on outputs of up to 7.4 behind two blocks; measured: 5e-6.
 const TOLERANCE: f32 = 2e-5;
-/// transformers rescales and normalises in two steps; values of up to 2.7; measured: 2.4e-7.
+/// transformers rescales and normalizes in two steps; values of up to 2.7; measured: 2.4e-7.
 const PIXEL_TOLERANCE: f32 = 2e-6;
 
 const RAW: RawClip = RawClip {
@@ -37,7 +37,7 @@ fn strings(name: &str, key: &str) -> Vec<String> {
     serde_json::from_value(json(name)[key].clone()).unwrap()
 }
 
-fn pictures() -> Vec<RgbImage> {
+fn images() -> Vec<RgbImage> {
     let limits = Limits::default();
     strings("clip/cases.json", "pictures")
         .iter()
@@ -56,7 +56,7 @@ fn embedder(source: &Path, raw: &RawClip) -> Embedder {
 
 fn check_towers(embedder: &Embedder, activation: &str) {
     let golden = Golden::read("clip/golden.safetensors");
-    let images = embedder.encode_images(&pictures()).unwrap().concat();
+    let images = embedder.encode_images(&images()).unwrap().concat();
     let expected = golden.tensor(&format!("image_{activation}"));
     assert_close("images", &images, &expected.values, TOLERANCE);
     let texts = strings("clip/cases.json", "texts");
@@ -72,8 +72,8 @@ fn the_square_is_the_one_that_pillow_cuts() {
     let mean = magiclens_model::preprocess::CLIP_MEAN;
     let std = magiclens_model::preprocess::CLIP_STD;
     for side in [32, 67] {
-        for (number, picture) in pictures().iter().enumerate() {
-            let found = PreprocessConfig::Clip { size_px: side }.apply(picture);
+        for (number, image) in images().iter().enumerate() {
+            let found = PreprocessConfig::Clip { size_px: side }.apply(image);
             let expected = golden.bytes(&format!("bytes_{side}_{number}"));
             // Byte for byte: half a step of 1 / 255 apart would already be another byte.
             let pixels = expected.len() / 3;
@@ -92,9 +92,9 @@ fn the_square_is_the_one_that_pillow_cuts() {
 #[test]
 fn pixel_values_are_those_of_transformers() {
     let golden = Golden::read("clip/golden.safetensors");
-    let found: Vec<f32> = pictures()
+    let found: Vec<f32> = images()
         .iter()
-        .flat_map(|picture| PreprocessConfig::Clip { size_px: 32 }.apply(picture))
+        .flat_map(|image| PreprocessConfig::Clip { size_px: 32 }.apply(image))
         .collect();
     assert_close("pixels", &found, &golden.tensor("pixel_values").values, PIXEL_TOLERANCE);
 }

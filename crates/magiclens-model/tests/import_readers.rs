@@ -70,7 +70,7 @@ fn nothing_is_ever_called() {
     );
     check(b"\x80\x02c_codecs\nencode\ncos\nsystem\n(Vls\ntR\x85R.", "os.system");
     check(b"\x80\x02ctorch\nFloatStorage\n)R.", "torch.FloatStorage");
-    // Neighbours of what is allowed.
+    // Neighbors of what is allowed.
     check(b"c_codecs\ndecode\n.", "_codecs.decode");
     check(b"ctorch\nload\n.", "torch.load");
     check(b"ctorch._utils\n_rebuild_tensor\n.", "torch._utils._rebuild_tensor");

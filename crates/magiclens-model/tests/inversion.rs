@@ -97,7 +97,7 @@ fn texts_with_words_are_torchs() {
         let found = clip.encode_texts_with_pseudo(&inversion, &images(), &prompts).unwrap();
         let expected = golden.tensor(&format!("texts_{}", kind.name()));
         assert_close(kind.name(), &found.concat(), &expected.values, TOLERANCE);
-        // One at a time gives the same, and the picture matters.
+        // One at a time gives the same, and the image matters.
         let alone = clip
             .encode_texts_with_pseudo(&inversion, &images()[..1], &prompts[..1])
             .unwrap();

@@ -55,8 +55,8 @@ fn tiny_b_gives_the_official_numbers() {
 fn the_models_own_preprocessing_gives_the_official_pixels() {
     for (name, size) in [("tiny_a", 224), ("tiny_b", 70)] {
         let golden = Golden::read(&format!("{name}/io.safetensors"));
-        for (at, picture) in golden.pictures("image_u8_").iter().enumerate() {
-            let planes = model_preprocess(&FloatImage::from_rgb(picture), size);
+        for (at, image) in golden.images("image_u8_").iter().enumerate() {
+            let planes = model_preprocess(&FloatImage::from_rgb(image), size);
             let pixels = (size * size) as usize;
             let interleaved: Vec<f32> = (0..pixels * 3).map(|i| planes[(i % 3) * pixels + i / 3]).collect();
             let expected = golden.tensor(&format!("preprocessed_{at}"));
@@ -134,8 +134,8 @@ fn files_and_texts_give_the_official_embeddings_and_ranking() {
 fn a_query_with_the_empty_text_is_the_target() {
     let folder = tempfile::tempdir().unwrap();
     let embedder = Embedder::load(&checkpoint("tiny_b", folder.path())).unwrap();
-    let picture = read_rgb(&fixture("preprocess/exact_224.png"), &DecodeLimits::default()).unwrap();
-    let image = embedder.encode_images(&[picture]).unwrap().remove(0);
+    let image = read_rgb(&fixture("preprocess/exact_224.png"), &DecodeLimits::default()).unwrap();
+    let image = embedder.encode_images(&[image]).unwrap().remove(0);
     let query = embedder.embed_query(&image, "").unwrap();
     assert_eq!(query, embedder.embed_targets(&[image]).unwrap()[0]);
 }

@@ -1,4 +1,4 @@
-//! Decoding, resizing and normalising against numbers recorded from Pillow, JAX and the official code.
+//! Decoding, resizing and normalizing against numbers recorded from Pillow, JAX and the official code.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -13,8 +13,8 @@ use safetensors::SafeTensors;
 
 /// Official numbers in [0, 1]; measured for a float64 program: 2.1e-5.
 const UNIT_TOLERANCE: f32 = 5e-5;
-/// Official numbers after normalising; measured for a float64 program: 8.4e-5.
-const NORMALISED_TOLERANCE: f32 = 2e-4;
+/// Official numbers after normalizing; measured for a float64 program: 8.4e-5.
+const NORMALIZED_TOLERANCE: f32 = 2e-4;
 /// Two JPEG decoders, in levels of 255: the largest difference, and on average.
 const JPEG_LEVELS: u8 = 6;
 const JPEG_MEAN_LEVELS: f64 = 0.5;
@@ -163,7 +163,7 @@ fn model_preprocessing_equals_the_official_one() {
                 assert_close(
                     &channels_last(&found),
                     &golden.image(&name).samples,
-                    NORMALISED_TOLERANCE,
+                    NORMALIZED_TOLERANCE,
                     &name,
                 );
                 compared += 1;
@@ -212,8 +212,8 @@ fn official_is_process_img_then_the_models_own() {
 }
 
 #[test]
-fn squash_and_letterbox_place_the_picture() {
-    // A white picture, twice as wide as high.
+fn squash_and_letterbox_place_the_image() {
+    // A white image, twice as wide as high.
     let image = RgbImage::from_pixel(8, 4, Rgb([255, 255, 255]));
     let (mean, std) = ([127.0; 3], [128.0; 3]);
     let squashed = PreprocessConfig::Squash { size_px: 4, mean, std }.apply(&image);
@@ -237,7 +237,7 @@ fn squash_and_letterbox_place_the_picture() {
 #[test]
 fn letterbox_keeps_the_proportions() {
     for (width, height) in [(1, 1), (1, 1000), (1000, 1), (37, 501), (128, 128), (3, 2)] {
-        // Each picture has one colour, on a background of another.
+        // Each image has one color, on a background of another.
         let image = RgbImage::from_pixel(width, height, Rgb([10, 10, 10]));
         let config = PreprocessConfig::Letterbox {
             size_px: 16,
@@ -260,7 +260,7 @@ fn letterbox_keeps_the_proportions() {
 }
 
 #[test]
-fn a_picture_without_pixels_counts_as_black() {
+fn a_image_without_pixels_counts_as_black() {
     let (mean, std) = (CLIP_MEAN, CLIP_STD);
     for config in [
         PreprocessConfig::Official { size_px: 3 },
@@ -298,5 +298,5 @@ fn configuration_is_read_strictly() {
     );
     let (mean, std) = ([0.0; 3], [1.0, 0.0, 1.0]);
     let flat = PreprocessConfig::Squash { size_px: 8, mean, std };
-    assert_eq!(flat.check(), Err(PreprocessError::Normalisation { mean, std }));
+    assert_eq!(flat.check(), Err(PreprocessError::Normalization { mean, std }));
 }

@@ -1,4 +1,4 @@
-//! The pretrained towers of `small`, as committed in `weights/`, against torch and transformers on recorded pictures
+//! The pretrained towers of `small`, as committed in `weights/`, against torch and transformers on recorded images
 //! and strings (`scripts/fixtures/towers.py` made the fixtures).
 #![allow(clippy::unwrap_used)]
 
@@ -38,13 +38,13 @@ fn efficientnet_lite0_gives_torchs_features() {
     let network = fill(config.init(&device), tensors, "efficientnet-lite0").unwrap();
     let golden = Golden::read("towers/efficientnet_lite0.safetensors");
     for size in [128usize, 224] {
-        let pictures = golden.bytes(&format!("{size}.input_u8"));
-        let count = pictures.len() / (size * size * 3);
+        let images = golden.bytes(&format!("{size}.input_u8"));
+        let count = images.len() / (size * size * 3);
         let pixels: Vec<f32> = (0..count * 3 * size * size)
             .map(|at| {
                 let (image, rest) = (at / (3 * size * size), at % (3 * size * size));
-                let (colour, place) = (rest / (size * size), rest % (size * size));
-                (f32::from(pictures[(image * size * size + place) * 3 + colour]) - 127.0) / 128.0
+                let (color, place) = (rest / (size * size), rest % (size * size));
+                (f32::from(images[(image * size * size + place) * 3 + color]) - 127.0) / 128.0
             })
             .collect();
         let trace = network.trace(Tensor::from_data(

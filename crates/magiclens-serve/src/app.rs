@@ -14,9 +14,9 @@ use crate::error::ApiError;
 use crate::guard::{HostPolicy, guarded};
 use crate::model::ModelQueue;
 use crate::store::Store;
-use crate::{page, pictures, search};
+use crate::{images, page, search};
 
-/// Decoded query pictures that may lie in memory at once, 120 MB each at the default limit.
+/// Decoded query images that may lie in memory at once, 120 MB each at the default limit.
 const DECODED_AT_ONCE: usize = 8;
 
 /// What one request may cost.
@@ -24,7 +24,7 @@ const DECODED_AT_ONCE: usize = 8;
 pub struct Limits {
     /// Largest body of a request, in bytes.
     pub max_body_bytes: usize,
-    /// Largest query picture, width times height.
+    /// Largest query image, width times height.
     pub max_pixels: u64,
     /// Longest instruction, in characters.
     pub max_text_chars: usize,
@@ -68,7 +68,7 @@ pub struct AppState {
     pub(crate) hosts: HostPolicy,
     /// A place for each search in the house: taken before a body is read, so overload costs no memory.
     pub(crate) places: Arc<Semaphore>,
-    /// A place for each decoded query picture.
+    /// A place for each decoded query image.
     pub(crate) decoded: Arc<Semaphore>,
 }
 
@@ -95,12 +95,12 @@ pub fn router(state: AppState) -> Router {
         .route("/", get(page::index))
         .route("/page/{file}", get(page::file))
         .route("/healthz", get(health))
-        .route("/api/info", get(pictures::info))
-        .route("/api/sample", get(pictures::sample))
+        .route("/api/info", get(images::info))
+        .route("/api/sample", get(images::sample))
         .route("/api/search", post(search::search))
-        .route("/api/pictures/{id}", get(pictures::picture))
-        .route("/api/pictures/{id}/file", get(pictures::file))
-        .route("/api/pictures/{id}/thumbnail", get(pictures::thumbnail))
+        .route("/api/pictures/{id}", get(images::image))
+        .route("/api/pictures/{id}/file", get(images::file))
+        .route("/api/pictures/{id}/thumbnail", get(images::thumbnail))
         .method_not_allowed_fallback(async |request: Request| ApiError::WrongMethod(request.uri().path().to_owned()))
         .fallback(async |request: Request| ApiError::NotFound(request.uri().path().to_owned()))
         .layer(DefaultBodyLimit::max(state.limits.max_body_bytes))

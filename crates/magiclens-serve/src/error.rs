@@ -25,7 +25,7 @@ pub enum ApiError {
     /// The body is not what its content type says.
     #[error("the body cannot be read: {0}")]
     BadBody(String),
-    /// Neither a picture nor a text was given.
+    /// Neither an image nor a text was given.
     #[error("nothing to search with: neither a picture nor `text` was given")]
     EmptyQuery,
     /// The body is neither JSON nor a form with files.
@@ -37,10 +37,10 @@ pub enum ApiError {
         /// The limit.
         max_bytes: usize,
     },
-    /// A file is not a picture, or a broken one.
+    /// A file is not an image, or a broken one.
     #[error("`{name}` cannot be used as a picture: {cause}")]
-    BadPicture {
-        /// File name as the client gave it, or the id of an indexed picture.
+    BadImage {
+        /// File name as the client gave it, or the id of an indexed image.
         name: String,
         /// What the decoder said.
         cause: DecodeError,
@@ -51,12 +51,12 @@ pub enum ApiError {
     /// The request was sent by a page of another site.
     #[error("requests from the site `{0}` are not answered")]
     ForeignOrigin(String),
-    /// No picture of the index has this id.
+    /// No image of the index has this id.
     #[error("picture `{0}` is not known here")]
-    UnknownPicture(ImageId),
-    /// The picture is in the index, but its file is gone or has another content.
+    UnknownImage(ImageId),
+    /// The image is in the index, but its file is gone or has another content.
     #[error("the file of picture `{0}` is gone or was changed since it was indexed")]
-    PictureGone(ImageId),
+    ImageGone(ImageId),
     /// No such path.
     #[error("there is nothing at `{0}`")]
     NotFound(String),
@@ -92,13 +92,13 @@ impl ApiError {
             Self::BadField { .. } | Self::BadBody(_) | Self::EmptyQuery => StatusCode::BAD_REQUEST,
             Self::UnsupportedBody(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BadPicture { cause, .. } => match cause {
+            Self::BadImage { cause, .. } => match cause {
                 DecodeError::TooManyBytes { .. } | DecodeError::TooManyPixels { .. } => StatusCode::PAYLOAD_TOO_LARGE,
                 _ => StatusCode::UNPROCESSABLE_ENTITY,
             },
             Self::ForeignHost(_) | Self::ForeignOrigin(_) => StatusCode::FORBIDDEN,
-            Self::UnknownPicture(_) | Self::NotFound(_) => StatusCode::NOT_FOUND,
-            Self::PictureGone(_) => StatusCode::GONE,
+            Self::UnknownImage(_) | Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::ImageGone(_) => StatusCode::GONE,
             Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Overloaded | Self::TimedOut(_) | Self::ModelStopped => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -110,11 +110,11 @@ impl ApiError {
             Self::EmptyQuery => Some("send an `image`, an `id` of a picture, a `text`, or a picture with a text"),
             Self::UnsupportedBody(_) => Some("send `application/json` or `multipart/form-data`"),
             Self::BodyTooLarge { .. } => Some("send a smaller version of the picture"),
-            Self::BadPicture { .. } => Some("choose another picture, or save this one anew as PNG or JPEG"),
+            Self::BadImage { .. } => Some("choose another picture, or save this one anew as PNG or JPEG"),
             Self::ForeignHost(_) => Some("open the page at the address that the server printed when it started"),
             Self::ForeignOrigin(_) => Some("use the page that this server shows"),
-            Self::UnknownPicture(_) => Some("send the picture itself, or an id from the results of a search"),
-            Self::PictureGone(_) => Some("run `magiclens index` again"),
+            Self::UnknownImage(_) => Some("send the picture itself, or an id from the results of a search"),
+            Self::ImageGone(_) => Some("run `magiclens index` again"),
             Self::Overloaded | Self::TimedOut(_) => Some("try again in a moment"),
             Self::ModelStopped => Some("restart the server; its log says what happened"),
             Self::Internal(_) => Some("the server's log says what happened"),

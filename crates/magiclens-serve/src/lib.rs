@@ -10,9 +10,9 @@
 //! | `server.rs` | configuration, start, shutdown |
 //! | `app.rs` | [`AppState`], [`Limits`], [`router`] |
 //! | `guard.rs` | Host and Origin checks, security headers, time limit |
-//! | `search.rs` | one search: picture and instruction in, hits out |
+//! | `search.rs` | one search: image and instruction in, hits out |
 //! | `request.rs` | what a search request may say, checked once |
-//! | `pictures.rs` | pictures of the index: description, file, thumbnail, sample |
+//! | `images.rs` | images of the index: description, file, thumbnail, sample |
 //! | `model.rs` | the model's thread and its queue |
 //! | `towers.rs` | image tower outputs, kept by content |
 //! | `store.rs` | the index on the blocking pool |
@@ -24,9 +24,9 @@
 mod app;
 mod error;
 mod guard;
+mod images;
 mod model;
 mod page;
-mod pictures;
 mod request;
 mod search;
 mod server;
@@ -36,8 +36,8 @@ mod towers;
 pub use app::{AppState, Limits, router};
 pub use error::ApiError;
 pub use guard::{HostPolicy, guarded};
+pub use images::{REVALIDATE, cached};
 pub use model::{Embed, ModelQueue};
 pub use page::ICON;
-pub use pictures::{REVALIDATE, cached};
 pub use server::{ServeConfig, listen, run, serve_until_stopped};
 pub use store::Store;

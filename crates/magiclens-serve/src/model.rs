@@ -24,9 +24,9 @@ pub trait Embed: Send + 'static {
     fn model_id(&self) -> &str;
     /// Width of an embedding.
     fn dim(&self) -> usize;
-    /// Tower outputs, one for each picture, not normalised.
+    /// Tower outputs, one for each image, not normalized.
     fn encode_images(&self, images: &[RgbImage]) -> anyhow::Result<Vec<Vec<f32>>>;
-    /// Tower outputs, one for each text, not normalised.
+    /// Tower outputs, one for each text, not normalized.
     fn encode_texts(&self, texts: &[&str]) -> anyhow::Result<Vec<Vec<f32>>>;
     /// Row `i` is image `i` fused with text `i`.
     fn fuse(&self, images: &[Vec<f32>], texts: &[Vec<f32>]) -> anyhow::Result<Vec<Embedding>>;
@@ -65,8 +65,8 @@ pub struct ModelQueue {
 
 /// A query as the model takes it.
 pub(crate) enum Query {
-    /// A picture, and an instruction that may be empty.
-    Picture {
+    /// An image, and an instruction that may be empty.
+    Image {
         id: ImageId,
         image: Image,
         instruction: String,
@@ -75,10 +75,10 @@ pub(crate) enum Query {
     Text(String),
 }
 
-/// A picture before or after the image tower.
+/// An image before or after the image tower.
 pub(crate) enum Image {
     Encoded(Arc<[f32]>),
-    /// The place bounds how many decoded pictures lie in memory; it is given back with the pixels.
+    /// The place bounds how many decoded images lie in memory; it is given back with the pixels.
     Pixels {
         pixels: RgbImage,
         _place: OwnedSemaphorePermit,
@@ -128,7 +128,7 @@ impl ModelQueue {
         !self.jobs.is_closed()
     }
 
-    /// The image tower's output for a picture that was embedded lately.
+    /// The image tower's output for an image that was embedded lately.
     pub(crate) fn tower(&self, id: ImageId) -> Option<Arc<[f32]>> {
         self.towers.get(id)
     }
@@ -212,7 +212,7 @@ fn embed(embedder: &impl Embed, towers: &TowerCache, queries: &[Query]) -> anyho
     let texts: Vec<&str> = queries.iter().map(Query::text).collect();
     let texts = checked("text", embedder.encode_texts(&texts)?, queries.len())?;
 
-    let fused_texts: Vec<_> = zip_pictures(queries, &texts).cloned().collect();
+    let fused_texts: Vec<_> = zip_images(queries, &texts).cloned().collect();
     let fused = match images.is_empty() {
         true => Vec::new(),
         false => checked("fused", embedder.fuse(&images, &fused_texts)?, images.len())?,
@@ -221,14 +221,14 @@ fn embed(embedder: &impl Embed, towers: &TowerCache, queries: &[Query]) -> anyho
     let mut embeddings = Vec::with_capacity(queries.len());
     for (query, text) in queries.iter().zip(texts) {
         embeddings.push(match query {
-            Query::Picture { .. } => fused.next().context("a fused row for each picture")?,
+            Query::Image { .. } => fused.next().context("a fused row for each picture")?,
             Query::Text(_) => Embedding::normalize(text)?,
         });
     }
     Ok(embeddings)
 }
 
-/// Tower outputs of the queries that have a picture, in their order; new ones are remembered.
+/// Tower outputs of the queries that have an image, in their order; new ones are remembered.
 fn encode_images(embedder: &impl Embed, towers: &TowerCache, queries: &[Query]) -> anyhow::Result<Vec<Vec<f32>>> {
     let pixels: Vec<RgbImage> = queries.iter().filter_map(Query::pixels).cloned().collect();
     let encoded = match pixels.is_empty() {
@@ -238,7 +238,7 @@ fn encode_images(embedder: &impl Embed, towers: &TowerCache, queries: &[Query]) 
     let mut encoded = encoded.into_iter();
     let mut outputs = Vec::new();
     for query in queries {
-        let Query::Picture { id, image, .. } = query else {
+        let Query::Image { id, image, .. } = query else {
             continue;
         };
         outputs.push(match image {
@@ -262,25 +262,25 @@ fn checked<T>(what: &str, rows: Vec<T>, expected: usize) -> anyhow::Result<Vec<T
     Ok(rows)
 }
 
-fn zip_pictures<'a, T>(queries: &'a [Query], rows: &'a [T]) -> impl Iterator<Item = &'a T> {
+fn zip_images<'a, T>(queries: &'a [Query], rows: &'a [T]) -> impl Iterator<Item = &'a T> {
     queries
         .iter()
         .zip(rows)
-        .filter(|(query, _)| matches!(query, Query::Picture { .. }))
+        .filter(|(query, _)| matches!(query, Query::Image { .. }))
         .map(|(_, row)| row)
 }
 
 impl Query {
     fn text(&self) -> &str {
         match self {
-            Self::Picture { instruction, .. } => instruction,
+            Self::Image { instruction, .. } => instruction,
             Self::Text(text) => text,
         }
     }
 
     fn pixels(&self) -> Option<&RgbImage> {
         match self {
-            Self::Picture {
+            Self::Image {
                 image: Image::Pixels { pixels, .. },
                 ..
             } => Some(pixels),

@@ -5,7 +5,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 
 use crate::error::ApiError;
-use crate::pictures::{REVALIDATE, cached};
+use crate::images::{REVALIDATE, cached};
 
 /// The program's mark, an SVG.
 pub const ICON: &str = include_str!("../page/icon.svg");

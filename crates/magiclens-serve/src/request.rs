@@ -20,22 +20,22 @@ const MAX_JSON_BYTES: usize = 64 << 10;
 /// Longest part of a file name that is repeated in an error, in characters.
 const MAX_NAME_CHARS: usize = 120;
 
-/// A checked search: at least one of picture and text is there.
+/// A checked search: at least one of image and text is there.
 #[derive(Debug)]
 pub(crate) struct SearchRequest {
-    pub(crate) picture: Option<PictureSource>,
+    pub(crate) image: Option<ImageSource>,
     /// Trimmed; empty means none.
     pub(crate) text: String,
     /// From 1 to [`Limits::max_hits`].
     pub(crate) k: usize,
-    /// Whether the query picture itself may be among the hits.
+    /// Whether the query image itself may be among the hits.
     pub(crate) include_query: bool,
 }
 
-/// Where the query picture comes from.
+/// Where the query image comes from.
 #[derive(Debug)]
-pub(crate) enum PictureSource {
-    /// A picture of the index, or one that was sent lately.
+pub(crate) enum ImageSource {
+    /// An image of the index, or one that was sent lately.
     Known(ImageId),
     /// A file. Not decoded yet.
     Sent { name: String, bytes: Bytes },
@@ -84,14 +84,14 @@ impl Fields {
                 problem: problem.to_owned(),
             })
         };
-        let picture = match (self.id.filter(|id| !id.is_empty()), self.sent) {
+        let image = match (self.id.filter(|id| !id.is_empty()), self.sent) {
             (Some(_), Some(_)) => return bad("id", "was given together with `image`; send one of them"),
-            (Some(id), None) => Some(PictureSource::Known(parse_id("id", &id)?)),
-            (None, Some((name, bytes))) => Some(PictureSource::Sent { name, bytes }),
+            (Some(id), None) => Some(ImageSource::Known(parse_id("id", &id)?)),
+            (None, Some((name, bytes))) => Some(ImageSource::Sent { name, bytes }),
             (None, None) => None,
         };
         let text = self.text.trim().to_owned();
-        if picture.is_none() && text.is_empty() {
+        if image.is_none() && text.is_empty() {
             return Err(ApiError::EmptyQuery);
         }
         let chars = text.chars().count();
@@ -110,7 +110,7 @@ impl Fields {
             Some(_) => return bad("k", &format!("must be from 1 to {}", limits.max_hits)),
         };
         Ok(SearchRequest {
-            picture,
+            image,
             text,
             k,
             include_query: self.include_query,

@@ -1,6 +1,6 @@
-//! One search: picture and instruction in, hits out.
+//! One search: image and instruction in, hits out.
 //!
-//! A picture is searched in the space of fused targets, with or without an instruction; words alone are searched in the
+//! An image is searched in the space of fused targets, with or without an instruction; words alone are searched in the
 //! space of image tower outputs.
 
 use std::future::poll_fn;
@@ -19,7 +19,7 @@ use serde::Serialize;
 use crate::app::AppState;
 use crate::error::ApiError;
 use crate::model::{Image, Query};
-use crate::request::{PictureSource, SearchRequest};
+use crate::request::{ImageSource, SearchRequest};
 use crate::store::blocking;
 
 /// How much of a refused body is read and thrown away, in multiples of the limit.
@@ -31,7 +31,7 @@ pub(crate) struct SearchResponse {
     /// Best first.
     hits: Vec<Hit>,
     took_ms: f64,
-    /// Content id of the query picture: later searches from it send this instead of the file.
+    /// Content id of the query image: later searches from it send this instead of the file.
     query_id: Option<ImageId>,
 }
 
@@ -60,12 +60,12 @@ pub(crate) async fn search(State(state): State<AppState>, request: Request) -> R
 
 /// The query vector and the space it belongs to.
 async fn embed(state: &AppState, request: SearchRequest) -> Result<(Option<ImageId>, Embedding, Space), ApiError> {
-    let Some(picture) = request.picture else {
+    let Some(image) = request.image else {
         return Ok((None, state.model.embed(Query::Text(request.text)).await?, Space::Image));
     };
-    let (id, image) = match picture {
-        PictureSource::Known(id) => {
-            // A picture of the index, by itself, is there already as a target.
+    let (id, image) = match image {
+        ImageSource::Known(id) => {
+            // An image of the index, by itself, is there already as a target.
             if request.text.is_empty()
                 && let Some(target) = state.store.ask(move |index| index.vector(id, Space::Target)).await?
             {
@@ -73,12 +73,12 @@ async fn embed(state: &AppState, request: SearchRequest) -> Result<(Option<Image
             }
             (id, known(state, id).await?)
         }
-        PictureSource::Sent { name, bytes } => {
+        ImageSource::Sent { name, bytes } => {
             let id = ImageId::of_bytes(&bytes);
             (id, sent(state, id, name, bytes).await?)
         }
     };
-    let query = Query::Picture {
+    let query = Query::Image {
         id,
         image,
         instruction: request.text,
@@ -101,7 +101,7 @@ async fn sent(state: &AppState, id: ImageId, name: String, bytes: Bytes) -> Resu
     }
 }
 
-/// Decodes on the blocking pool, as soon as one of the places for decoded pictures is free.
+/// Decodes on the blocking pool, as soon as one of the places for decoded images is free.
 async fn pixels(state: &AppState, name: String, bytes: Bytes, limits: decode::Limits) -> Result<Image, ApiError> {
     let place = state
         .decoded
@@ -111,7 +111,7 @@ async fn pixels(state: &AppState, name: String, bytes: Bytes, limits: decode::Li
         .expect("the semaphore is never closed");
     match blocking(move || decode::decode_rgb(&bytes, &limits)).await? {
         Ok(pixels) => Ok(Image::Pixels { pixels, _place: place }),
-        Err(cause) => Err(ApiError::BadPicture { name, cause }),
+        Err(cause) => Err(ApiError::BadImage { name, cause }),
     }
 }
 

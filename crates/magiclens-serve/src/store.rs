@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::anyhow;
 use magiclens_data::{Embedding, ImageId, decode};
-use magiclens_index::{Hit, Index, IndexError, IndexedPicture, ModelStamp, Query, Space};
+use magiclens_index::{Hit, Index, IndexError, IndexedImage, ModelStamp, Query, Space};
 
 use crate::error::ApiError;
 
@@ -38,7 +38,7 @@ impl Store {
         &self.stamp
     }
 
-    /// The `limit` nearest pictures, best first.
+    /// The `limit` nearest images, best first.
     pub(crate) async fn search(
         &self,
         vector: Embedding,
@@ -67,29 +67,29 @@ impl Store {
         ask(&self.lookup, question).await
     }
 
-    /// The picture with this id, or [`ApiError::UnknownPicture`].
-    pub(crate) async fn picture(&self, id: ImageId) -> Result<IndexedPicture, ApiError> {
+    /// The image with this id, or [`ApiError::UnknownImage`].
+    pub(crate) async fn image(&self, id: ImageId) -> Result<IndexedImage, ApiError> {
         self.ask(move |index| index.get(id))
             .await?
-            .ok_or(ApiError::UnknownPicture(id))
+            .ok_or(ApiError::UnknownImage(id))
     }
 
-    /// The bytes of a picture's file. A file that no longer has the indexed content is not given out.
+    /// The bytes of an image's file. A file that no longer has the indexed content is not given out.
     pub(crate) async fn bytes(&self, id: ImageId) -> Result<Vec<u8>, ApiError> {
-        let picture = self.picture(id).await?;
-        let bytes = blocking(move || picture.paths.iter().find_map(|path| read_if(Path::new(path), id))).await?;
-        bytes.ok_or(ApiError::PictureGone(id))
+        let image = self.image(id).await?;
+        let bytes = blocking(move || image.paths.iter().find_map(|path| read_if(Path::new(path), id))).await?;
+        bytes.ok_or(ApiError::ImageGone(id))
     }
 
-    /// The bytes of a picture's thumbnail, a JPEG.
+    /// The bytes of an image's thumbnail, a JPEG.
     pub(crate) async fn thumbnail(&self, id: ImageId) -> Result<Vec<u8>, ApiError> {
         match self.ask(move |index| index.thumbnail_path(id)).await? {
             Some(path) => blocking(move || fs_err::read(path))
                 .await?
                 .map_err(|error| ApiError::Internal(anyhow!(error))),
             None => {
-                self.picture(id).await?;
-                Err(ApiError::PictureGone(id))
+                self.image(id).await?;
+                Err(ApiError::ImageGone(id))
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Image tower outputs, kept by content: the costly half of a query is computed once for a picture, however many
+//! Image tower outputs, kept by content: the costly half of a query is computed once for an image, however many
 //! instructions follow.
 
 use std::collections::HashMap;
@@ -29,7 +29,7 @@ impl TowerCache {
         Self(Arc::new(Mutex::new(generations)))
     }
 
-    /// The output for this picture, `[tower dim]`, if it is still remembered.
+    /// The output for this image, `[tower dim]`, if it is still remembered.
     pub(crate) fn get(&self, id: ImageId) -> Option<Arc<[f32]>> {
         let mut generations = self.lock();
         if let Some(output) = generations.young.get(&id) {
@@ -40,7 +40,7 @@ impl TowerCache {
         Some(output)
     }
 
-    /// Remembers the output for this picture.
+    /// Remembers the output for this image.
     pub(crate) fn insert(&self, id: ImageId, output: Arc<[f32]>) {
         self.lock().insert(id, output);
     }
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn used_pictures_stay_and_unused_ones_go() {
+    fn used_images_stay_and_unused_ones_go() {
         let cache = TowerCache::new(4);
         cache.insert(id(0), Arc::from([0.5]));
         for n in 1..40 {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use magiclens_data::{ImageId, Picture, Triplet};
+use magiclens_data::{Image, ImageId, Triplet};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -13,15 +13,15 @@ use crate::TrainError;
 /// A triplet with rows of tables in the place of ids and texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Row of the query picture.
+    /// Row of the query image.
     pub query: usize,
     /// Row of the instruction among the texts.
     pub instruction: usize,
-    /// Rows of all right pictures.
+    /// Rows of all right images.
     pub targets: Vec<usize>,
 }
 
-/// Triplets by rows of a picture list and a text list.
+/// Triplets by rows of an image list and a text list.
 #[derive(Debug)]
 pub struct TripletTable {
     /// The triplets, in the order of the file.
@@ -31,21 +31,21 @@ pub struct TripletTable {
 }
 
 impl TripletTable {
-    /// Replaces ids by rows of `pictures`.
+    /// Replaces ids by rows of `images`.
     ///
     /// # Errors
-    /// A picture that the list lacks; no triplets at all.
-    pub fn new(triplets: &[Triplet], pictures: &[Picture], file: &Path) -> Result<Self, TrainError> {
+    /// An image that the list lacks; no triplets at all.
+    pub fn new(triplets: &[Triplet], images: &[Image], file: &Path) -> Result<Self, TrainError> {
         if triplets.is_empty() {
             return Err(TrainError::NoTriplets { file: file.into() });
         }
-        let picture_rows: HashMap<ImageId, usize> = pictures.iter().enumerate().map(|(row, p)| (p.id, row)).collect();
+        let image_rows: HashMap<ImageId, usize> = images.iter().enumerate().map(|(row, p)| (p.id, row)).collect();
         let row_of = |id: &ImageId| {
-            let unknown = || TrainError::UnknownPicture {
+            let unknown = || TrainError::UnknownImage {
                 file: file.into(),
                 id: id.to_string(),
             };
-            picture_rows.get(id).copied().ok_or_else(unknown)
+            image_rows.get(id).copied().ok_or_else(unknown)
         };
         let mut texts = vec![String::new()];
         let mut text_rows: HashMap<&str, usize> = HashMap::from([("", 0)]);
@@ -66,14 +66,14 @@ impl TripletTable {
     }
 }
 
-/// The picture and text rows of one step.
+/// The image and text rows of one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// Picture and text row of each query.
+    /// Image and text row of each query.
     pub queries: Vec<(usize, usize)>,
-    /// Every picture that is a candidate, once; encoded with the empty text.
-    pub pictures: Vec<usize>,
-    /// For each column of the loss, its place in `pictures`: targets in the order of the queries, then the query images.
+    /// Every image that is a candidate, once; encoded with the empty text.
+    pub images: Vec<usize>,
+    /// For each column of the loss, its place in `images`: targets in the order of the queries, then the query images.
     pub columns: Vec<usize>,
     /// `queries.len() * columns.len()`, row-major: whether the column is another right answer of the row.
     pub also_right: Vec<bool>,
@@ -96,13 +96,13 @@ pub fn batch(table: &TripletTable, seed: u64, step: usize, batch_size: usize, qu
         candidates.extend(chosen.iter().map(|row| row.query));
     }
 
-    let mut pictures = Vec::new();
+    let mut images = Vec::new();
     let mut places: HashMap<usize, usize> = HashMap::new();
     let mut columns = Vec::with_capacity(candidates.len());
-    for picture in &candidates {
-        columns.push(*places.entry(*picture).or_insert_with(|| {
-            pictures.push(*picture);
-            pictures.len() - 1
+    for image in &candidates {
+        columns.push(*places.entry(*image).or_insert_with(|| {
+            images.push(*image);
+            images.len() - 1
         }));
     }
     let mut also_right = Vec::with_capacity(chosen.len() * candidates.len());
@@ -112,13 +112,13 @@ pub fn batch(table: &TripletTable, seed: u64, step: usize, batch_size: usize, qu
             candidates
                 .iter()
                 .enumerate()
-                .map(|(column, picture)| column != own && right.contains(picture)),
+                .map(|(column, image)| column != own && right.contains(image)),
         );
     }
     let queries = chosen.iter().map(|row| (row.query, row.instruction)).collect();
     Batch {
         queries,
-        pictures,
+        images,
         columns,
         also_right,
     }
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     fn table() -> TripletTable {
-        // Query picture, instruction, right pictures.
+        // Query image, instruction, right images.
         let rows = [(0, 1, vec![1, 2]), (3, 2, vec![2]), (1, 1, vec![0]), (4, 2, vec![5])];
         let rows = rows
             .into_iter()
@@ -191,10 +191,10 @@ mod tests {
             assert_eq!(width, 8);
             for (row, (query, _)) in batch.queries.iter().enumerate() {
                 let right = &table.rows.iter().find(|r| r.query == *query).unwrap().targets;
-                assert!(right.contains(&batch.pictures[batch.columns[row]]));
+                assert!(right.contains(&batch.images[batch.columns[row]]));
                 for (column, place) in batch.columns.iter().enumerate() {
                     let masked = batch.also_right[row * width + column];
-                    assert_eq!(masked, column != row && right.contains(&batch.pictures[*place]));
+                    assert_eq!(masked, column != row && right.contains(&batch.images[*place]));
                 }
             }
         }

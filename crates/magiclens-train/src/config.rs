@@ -26,9 +26,9 @@ pub struct TrainConfig {
     pub max_gradient_norm: f32,
     /// Whether the batch's query images join the columns as negatives (the paper's choice).
     pub query_negatives: bool,
-    /// Weight of the caption loss, which brings the two towers' outputs together so that a text alone finds pictures.
+    /// Weight of the caption loss, which brings the two towers' outputs together so that a text alone finds images.
     pub caption_weight: f64,
-    /// Standard deviation of the noise on normalised frozen features, against learning pictures by heart.
+    /// Standard deviation of the noise on normalized frozen features, against learning images by heart.
     pub feature_noise: f64,
     /// Pieces that a batch is computed in, side by side. Part of the configuration because sums depend on it.
     pub pieces: usize,

@@ -24,9 +24,9 @@ const EMPTY: usize = 0;
 /// The figures of one relation, in 0..=1: means over its queries.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Figures {
-    /// Share of queries with a right picture first.
+    /// Share of queries with a right image first.
     pub recall_at_1: f64,
-    /// Share of queries with a right picture among the first ten.
+    /// Share of queries with a right image among the first ten.
     pub recall_at_10: f64,
     /// Mean average precision at ten.
     pub map_at_10: f64,
@@ -53,7 +53,7 @@ impl Dev {
         texts
     }
 
-    /// `images` has a row for each picture of the part, which are the gallery; `texts` one for each of [`Dev::texts`].
+    /// `images` has a row for each image of the part, which are the gallery; `texts` one for each of [`Dev::texts`].
     pub fn new(triplets: Vec<Asked>, images: FeatureTable, texts: FeatureTable) -> Self {
         let known = Self::texts(&triplets);
         let instructions = triplets
@@ -68,12 +68,12 @@ impl Dev {
         }
     }
 
-    /// The figures of each relation. The query picture is left out of its own ranking.
+    /// The figures of each relation. The query image is left out of its own ranking.
     pub fn figures(&self, head: &Head) -> BTreeMap<&str, Figures> {
-        let pictures: Vec<(usize, usize)> = (0..self.images.len()).map(|row| (row, EMPTY)).collect();
+        let images: Vec<(usize, usize)> = (0..self.images.len()).map(|row| (row, EMPTY)).collect();
         let asked = self.triplets.iter().map(|asked| asked.query);
         let asked: Vec<(usize, usize)> = asked.zip(self.instructions.iter().copied()).collect();
-        let (gallery, queries) = (self.embed(head, &pictures), self.embed(head, &asked));
+        let (gallery, queries) = (self.embed(head, &images), self.embed(head, &asked));
         let judged = score_all(&queries, &gallery, |query, scores| {
             let asked = &self.triplets[query];
             let ranked = rank(scores, Some(DEPTH), &[asked.query]);

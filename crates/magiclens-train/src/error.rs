@@ -35,24 +35,24 @@ pub enum TrainError {
         /// Name of the configuration.
         model: String,
     },
-    /// A picture of the collection cannot be read.
+    /// An image of the collection cannot be read.
     #[error(
         "picture `{path}` cannot be read: {reason}\nhint: build the collection again with `magiclens collection build`"
     )]
-    Picture {
+    Image {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         reason: String,
     },
-    /// A triplet names a picture that the collection lacks.
+    /// A triplet names an image that the collection lacks.
     #[error(
         "a triplet of `{file}` names picture `{id}`, which `pictures.parquet` lacks\nhint: build the collection again with `magiclens collection build`"
     )]
-    UnknownPicture {
+    UnknownImage {
         /// The triplet file.
         file: PathBuf,
-        /// The picture.
+        /// The image.
         id: String,
     },
     /// No triplets to train on.

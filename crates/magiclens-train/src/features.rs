@@ -1,10 +1,10 @@
-//! Frozen trunk features of a collection, computed once and kept: a shard of pictures is done when its file exists.
+//! Frozen trunk features of a collection, computed once and kept: a shard of images is done when its file exists.
 
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use image::RgbImage;
-use magiclens_data::Picture;
+use magiclens_data::Image;
 use magiclens_data::decode::{Limits, read_rgb};
 use magiclens_model::Embedder;
 use magiclens_model::checkpoint::{NamedWeights, Precision, Weights, read_weights, tensors_of, write_tower};
@@ -14,20 +14,20 @@ use rayon::prelude::*;
 use crate::TrainError;
 use crate::gradients::FeatureTable;
 
-/// Pictures of one shard.
+/// Images of one shard.
 const SHARD: usize = 512;
 /// Texts of one shard.
 const TEXT_SHARD: usize = 4096;
 
-/// The image trunk's features of every picture, in the order given. Shards already in `cache` are read back; a shard's
-/// name comes from its pictures and the trunk's weights, so it is never stale.
+/// The image trunk's features of every image, in the order given. Shards already in `cache` are read back; a shard's
+/// name comes from its images and the trunk's weights, so it is never stale.
 ///
 /// # Errors
-/// A picture that cannot be read, a model without trunk, or a cache that cannot be written.
+/// An image that cannot be read, a model without trunk, or a cache that cannot be written.
 pub fn image_features(
     embedder: &Embedder,
     collection: &Path,
-    pictures: &[Picture],
+    images: &[Image],
     cache: &Path,
     progress: &dyn Fn(usize),
 ) -> Result<FeatureTable, TrainError> {
@@ -43,8 +43,8 @@ pub fn image_features(
         width: 0,
         values: Vec::new(),
     };
-    for shard in pictures.chunks(SHARD) {
-        let ids: Vec<[u8; 16]> = shard.iter().map(|picture| picture.id.to_bytes()).collect();
+    for shard in images.chunks(SHARD) {
+        let ids: Vec<[u8; 16]> = shard.iter().map(|image| image.id.to_bytes()).collect();
         let path = shard_path(cache, &trunk, ids.iter().map(|id| id.as_slice()));
         let rows = match read_shard(&path) {
             Some(weights) => weights,
@@ -57,7 +57,7 @@ pub fn image_features(
     Ok(table)
 }
 
-/// The text trunk's features of every text, in the order given, kept in `cache` like those of pictures.
+/// The text trunk's features of every text, in the order given, kept in `cache` like those of images.
 ///
 /// # Errors
 /// A model without trunk, a text that the tokenizer refuses, or a cache that cannot be written.
@@ -92,19 +92,19 @@ pub fn text_features(
     Ok(table)
 }
 
-/// Decodes pictures of a collection, in their order.
+/// Decodes images of a collection, in their order.
 ///
 /// # Errors
 /// The first one that cannot be read.
-fn read_pictures(collection: &Path, pictures: &[Picture]) -> Result<Vec<RgbImage>, TrainError> {
-    let read = |picture: &Picture| {
-        let path = collection.join(&picture.path);
-        read_rgb(&path, &Limits::default()).map_err(|error| TrainError::Picture {
+fn read_images(collection: &Path, images: &[Image]) -> Result<Vec<RgbImage>, TrainError> {
+    let read = |image: &Image| {
+        let path = collection.join(&image.path);
+        read_rgb(&path, &Limits::default()).map_err(|error| TrainError::Image {
             path,
             reason: error.to_string(),
         })
     };
-    pictures.par_iter().map(read).collect()
+    images.par_iter().map(read).collect()
 }
 
 /// A shard that is whole, or nothing.
@@ -115,8 +115,8 @@ fn read_shard(path: &Path) -> Option<Weights> {
         .filter(|weights| weights.shape.len() == 2)
 }
 
-fn write_shard(embedder: &Embedder, collection: &Path, shard: &[Picture], path: &Path) -> Result<Weights, TrainError> {
-    let images = read_pictures(collection, shard)?;
+fn write_shard(embedder: &Embedder, collection: &Path, shard: &[Image], path: &Path) -> Result<Weights, TrainError> {
+    let images = read_images(collection, shard)?;
     let rows = embedder.image_features(&images).ok_or_else(|| no_trunk(embedder))?;
     write_rows(path, rows)
 }

@@ -60,14 +60,14 @@ impl FeatureTable {
     }
 }
 
-/// Frozen features: a row for each picture and for each text.
+/// Frozen features: a row for each image and for each text.
 #[derive(Debug)]
 pub struct Frozen<'a> {
     /// Image trunk features.
     pub images: &'a FeatureTable,
     /// Text trunk features of instructions; row 0 is the empty text.
     pub texts: &'a FeatureTable,
-    /// Text trunk features of captions, and the row of each picture's caption.
+    /// Text trunk features of captions, and the row of each image's caption.
     pub captions: &'a FeatureTable,
 }
 
@@ -99,12 +99,12 @@ pub struct StepSettings {
     pub noise_seed: u64,
 }
 
-/// Pictures and caption rows of the caption loss.
+/// Images and caption rows of the caption loss.
 #[derive(Debug)]
 pub struct CaptionRows {
-    /// Row of each picture.
-    pub pictures: Vec<usize>,
-    /// Row of each picture's caption.
+    /// Row of each image.
+    pub images: Vec<usize>,
+    /// Row of each image's caption.
     pub captions: Vec<usize>,
 }
 
@@ -127,7 +127,7 @@ pub fn gradients(
         .queries
         .iter()
         .copied()
-        .chain(batch.pictures.iter().map(|picture| (*picture, 0)))
+        .chain(batch.images.iter().map(|image| (*image, 0)))
         .collect();
     let piece = rows.len().div_ceil(settings.pieces).max(1);
     let pieces: Vec<Piece> = rows
@@ -165,7 +165,7 @@ pub fn gradients(
     let loss_value = scalar(loss.clone());
     let mut total = loss;
     let mut caption_loss = 0.0;
-    if settings.caption_weight > 0.0 && caption_rows.pictures.len() > 1 {
+    if settings.caption_weight > 0.0 && caption_rows.images.len() > 1 {
         let captions = caption_part(head, frozen, caption_rows, settings, device);
         caption_loss = scalar(captions.clone());
         total = total + captions.mul_scalar(settings.caption_weight);
@@ -205,7 +205,7 @@ pub fn gradients(
     }
 }
 
-/// CLIP's loss between tower outputs of pictures and of their captions.
+/// CLIP's loss between tower outputs of images and of their captions.
 fn caption_part(
     head: &Head,
     frozen: &Frozen,
@@ -213,10 +213,10 @@ fn caption_part(
     settings: StepSettings,
     device: &Device,
 ) -> Tensor<1> {
-    let pictures = rows.pictures.iter().copied();
+    let images = rows.images.iter().copied();
     let images = frozen
         .images
-        .noisy_tensor(pictures, settings.feature_noise, !settings.noise_seed, device);
+        .noisy_tensor(images, settings.feature_noise, !settings.noise_seed, device);
     let images = unit(head.project_images(images));
     let texts = unit(head.project_texts(frozen.captions.tensor(rows.captions.iter().copied(), device)));
     let count = rows.captions.len();

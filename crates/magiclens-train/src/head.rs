@@ -48,12 +48,12 @@ impl Head {
             .forward(self.vision.forward(images), self.text.forward(texts))
     }
 
-    /// Image trunk features `[batch, image features]` -> tower outputs `[batch, dim]`, not normalised.
+    /// Image trunk features `[batch, image features]` -> tower outputs `[batch, dim]`, not normalized.
     pub fn project_images(&self, images: Tensor<2>) -> Tensor<2> {
         self.vision.forward(images)
     }
 
-    /// Text trunk features `[batch, text features]` -> tower outputs `[batch, dim]`, not normalised.
+    /// Text trunk features `[batch, text features]` -> tower outputs `[batch, dim]`, not normalized.
     pub fn project_texts(&self, texts: Tensor<2>) -> Tensor<2> {
         self.text.forward(texts)
     }

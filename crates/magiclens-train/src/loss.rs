@@ -27,7 +27,7 @@ pub fn contrastive(
     CrossEntropyLossConfig::new().init(&device).forward(logits, labels)
 }
 
-/// CLIP's symmetric loss between pictures and their captions.
+/// CLIP's symmetric loss between images and their captions.
 ///
 /// `images`, `captions`: `[batch, dim]`, of unit length, row by row; `temperature`: `[1]`; `also_right`:
 /// `[batch, batch]`, true where another row says the same -> `[1]`.

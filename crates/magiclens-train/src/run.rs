@@ -41,7 +41,7 @@ pub struct TrainingData<'a> {
     pub triplets: &'a TripletTable,
     /// The frozen features that those rows mean.
     pub frozen: Frozen<'a>,
-    /// Pictures and the caption of each, for the caption loss.
+    /// Images and the caption of each, for the caption loss.
     pub captioned: &'a CaptionRows,
     /// Names the data: a run is not continued with other data.
     pub digest: String,
@@ -169,19 +169,14 @@ impl State {
             config.query_negatives,
         );
         let captioned = data.captioned;
-        let chosen = sample(
-            captioned.pictures.len().max(1),
-            config.batch_size,
-            config.seed,
-            self.step,
-        );
-        let chosen = if captioned.pictures.is_empty() {
+        let chosen = sample(captioned.images.len().max(1), config.batch_size, config.seed, self.step);
+        let chosen = if captioned.images.is_empty() {
             Vec::new()
         } else {
             chosen
         };
         let captions = CaptionRows {
-            pictures: chosen.iter().map(|row| captioned.pictures[*row]).collect(),
+            images: chosen.iter().map(|row| captioned.images[*row]).collect(),
             captions: chosen.iter().map(|row| captioned.captions[*row]).collect(),
         };
         let settings = StepSettings {

@@ -1,4 +1,4 @@
-//! Figures on the dev part, where the rank of each right picture is known.
+//! Figures on the dev part, where the rank of each right image is known.
 #![allow(clippy::unwrap_used)]
 
 mod toy;
@@ -11,30 +11,30 @@ use toy::Toy;
 
 const TEXTS: [&str; 4] = ["", "a", "b", "c"];
 
-/// The pictures by falling similarity to a query, without the query's own; one embedding at a time.
+/// The images by falling similarity to a query, without the query's own; one embedding at a time.
 fn ranking(head: &Head, toy: &Toy, query: usize, text: usize) -> Vec<usize> {
     let device = Device::flex();
-    let embed = |picture: usize, text: usize| {
-        let images = toy.images.tensor([picture].into_iter(), &device);
+    let embed = |image: usize, text: usize| {
+        let images = toy.images.tensor([image].into_iter(), &device);
         head.embed(images, toy.texts.tensor([text].into_iter(), &device))
     };
     let asked = embed(query, text);
-    let score = |picture: usize| (asked.clone() * embed(picture, 0)).sum().into_scalar::<f32>();
-    let mut scores: Vec<(f32, usize)> = (0..toy::PICTURES)
-        .filter(|picture| *picture != query)
-        .map(|picture| (score(picture), picture))
+    let score = |image: usize| (asked.clone() * embed(image, 0)).sum().into_scalar::<f32>();
+    let mut scores: Vec<(f32, usize)> = (0..toy::IMAGES)
+        .filter(|image| *image != query)
+        .map(|image| (score(image), image))
         .collect();
     scores.sort_by(|a, b| b.0.total_cmp(&a.0));
-    scores.into_iter().map(|(_, picture)| picture).collect()
+    scores.into_iter().map(|(_, image)| image).collect()
 }
 
 #[test]
 fn figures_by_hand() {
     let (head, toy) = (Head::of(&toy::model()).unwrap(), Toy::new());
     let mut triplets = Vec::new();
-    // The query and its text, and the ranks from 1 at which the right pictures stand.
+    // The query and its text, and the ranks from 1 at which the right images stand.
     for (relation, query, text, ranks) in [
-        // As a target, a picture is its own nearest: it must not stand in the way.
+        // As a target, an image is its own nearest: it must not stand in the way.
         ("first", 0, 0, vec![1]),
         ("first", 1, 3, vec![1]),
         ("mixed", 2, 1, vec![1]),

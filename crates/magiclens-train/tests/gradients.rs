@@ -21,7 +21,7 @@ const CAPTION_WEIGHT: f64 = 0.3;
 fn step(head: &Head, toy: &Toy, pieces: usize) -> StepGradients {
     let batch = batch(&toy.triplets, 1, 0, 10, true);
     let captions = CaptionRows {
-        pictures: (0..8).collect(),
+        images: (0..8).collect(),
         captions: (0..8).map(|at| at % 6).collect(),
     };
     let settings = StepSettings {

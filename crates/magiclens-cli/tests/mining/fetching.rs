@@ -1,4 +1,4 @@
-//! Pictures that the input lacks, fetched from a server of our own; and asked for again only if they failed.
+//! Images that the input lacks, fetched from a server of our own; and asked for again only if they failed.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use crate::site::{figure, page, png, scene};
 use crate::{Bench, PAGES_ONLY, WIDE, succeed};
 
-/// Serves paths; the third picture fails until it is mended.
+/// Serves paths; the third image fails until it is mended.
 struct Server {
     address: String,
     asked: Arc<Mutex<Vec<String>>>,
@@ -54,7 +54,7 @@ fn serve() -> Server {
 }
 
 #[test]
-fn missing_pictures_are_fetched_once_and_only_the_failed_again() {
+fn missing_images_are_fetched_once_and_only_the_failed_again() {
     let server = serve();
     let bench = Bench::new(&format!(
         "{WIDE}{PAGES_ONLY}[fetch]\nallowed = true\nuser_agent = \"magiclens-test/1 (+https://example.org/bot)\"\nallow_private_addresses = true\n\

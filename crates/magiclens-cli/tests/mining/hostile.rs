@@ -28,7 +28,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 #[test]
-fn poisoned_pages_and_pictures_cost_themselves_only() {
+fn poisoned_pages_and_images_cost_themselves_only() {
     let bench = Bench::new(&format!("{WIDE}{PAGES_ONLY}[input]\nmax_page_bytes = 300000\n"));
     let site = bench.path("site");
     write_site(&site, 1);
@@ -116,7 +116,7 @@ fn a_damaged_archive_gives_what_is_whole() {
     };
     let body = figure("1.png", "Original image") + &figure("/2.png", "Filter “Bloom” applied");
     let mut archive = Vec::new();
-    // One picture before its page, one behind it; garbage, a lying length and a half record between.
+    // One image before its page, one behind it; garbage, a lying length and a half record between.
     archive.extend(record("https://example.org/1.png", "image/png", &png(&scene(1))));
     archive.extend(b"garbage between records\r\n".repeat(40));
     archive.extend(record(

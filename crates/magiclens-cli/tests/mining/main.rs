@@ -21,7 +21,7 @@ use walkdir::WalkDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_magiclens");
 
-/// Bands so wide that nothing hangs on what the model thinks of drawn pictures.
+/// Bands so wide that nothing hangs on what the model thinks of drawn images.
 const WIDE: &str = "[pair]\nmin_image_similarity = -1.0\nmax_image_similarity = 1.1\nmin_text_similarity = -1.0\nmax_text_similarity = 1.1\n";
 /// No pairs across the corpus.
 const PAGES_ONLY: &str = "[neighbour]\nenabled = false\n";

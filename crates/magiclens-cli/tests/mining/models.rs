@@ -103,9 +103,9 @@ fn a_server_that_refuses_stops_the_run_which_goes_on_later() {
 }
 
 #[test]
-fn pictures_are_described_by_a_model() {
+fn images_are_described_by_a_model() {
     let server = FakeChat::start(|asked| {
-        assert!(asked.shows_a_picture());
+        assert!(asked.shows_a_image());
         Answer::Says(serde_json::json!({ "caption": "Waves of colour", "labels": ["wave", "colour"] }).to_string())
     });
     let url = server.base_url();
@@ -116,9 +116,9 @@ fn pictures_are_described_by_a_model() {
     bench.mine("run", &[]);
     assert_eq!(bench.stage("run", "pages", "caption").1, 3);
     succeed(&["collect", &bench.text("run"), "--out", &bench.text("collection")]);
-    let pictures = magiclens_data::read_pictures(bench.path("collection/pictures.parquet")).unwrap();
+    let images = magiclens_data::read_images(bench.path("collection/pictures.parquet")).unwrap();
     assert!(
-        pictures.iter().all(|picture| picture.tags == ["wave", "colour"]),
-        "{pictures:?}"
+        images.iter().all(|image| image.tags == ["wave", "colour"]),
+        "{images:?}"
     );
 }

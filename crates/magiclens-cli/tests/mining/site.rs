@@ -5,7 +5,7 @@ use std::path::Path;
 
 use image::{ImageFormat, Rgb, RgbImage};
 
-/// A picture with structure that depends on its number, so that no two are copies.
+/// An image with structure that depends on its number, so that no two are copies.
 pub(crate) fn scene(number: u32) -> RgbImage {
     let mix =
         |k: u32| (number.wrapping_mul(2_654_435_761).wrapping_add(k.wrapping_mul(40_503)) >> 7) as f32 / 33_554_432.0;
@@ -19,16 +19,16 @@ pub(crate) fn scene(number: u32) -> RgbImage {
     })
 }
 
-/// The picture as a PNG file.
-pub(crate) fn png(picture: &RgbImage) -> Vec<u8> {
+/// The image as a PNG file.
+pub(crate) fn png(image: &RgbImage) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, ImageFormat::Png).unwrap();
+    image.write_to(&mut bytes, ImageFormat::Png).unwrap();
     bytes.into_inner()
 }
 
 /// A figure with a caption.
-pub(crate) fn figure(picture: &str, caption: &str) -> String {
-    format!("<figure><img src=\"{picture}\"><figcaption>{caption}</figcaption></figure>\n")
+pub(crate) fn figure(image: &str, caption: &str) -> String {
+    format!("<figure><img src=\"{image}\"><figcaption>{caption}</figcaption></figure>\n")
 }
 
 pub(crate) fn page(title: &str, body: &str) -> String {
@@ -37,7 +37,7 @@ pub(crate) fn page(title: &str, body: &str) -> String {
     )
 }
 
-/// `pages` pages with three pictures each: an original and what two filters make of it.
+/// `pages` pages with three images each: an original and what two filters make of it.
 pub(crate) fn write_site(folder: &Path, pages: u32) {
     const FILTERS: [&str; 7] = ["Bloom", "Whirl", "Emboss", "Mosaic", "Ripple", "Sepia", "Neon"];
     for number in 0..pages {

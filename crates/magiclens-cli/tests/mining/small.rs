@@ -27,7 +27,7 @@ fn counts_are_those_counted_by_hand() {
         )),
     )
     .unwrap();
-    // Three good pictures, a copy of the first, one too small, one that is not there, a logo in the footer.
+    // Three good images, a copy of the first, one too small, one that is not there, a logo in the footer.
     let body = figure("0.png", "Original image")
         + &figure("1.png", "Filter “Bloom” applied")
         + &figure("2.png", "Filter “Whirl” applied")
@@ -36,7 +36,7 @@ fn counts_are_those_counted_by_hand() {
         + &figure("gone.png", "Gone");
     let page_with_footer = page("Filters", &body).replace("</main>", "</main><footer><img src=\"3.png\"></footer>");
     fs_err::write(site.join("a.html"), page_with_footer).unwrap();
-    // One picture makes no pair.
+    // One image makes no pair.
     fs_err::write(site.join("b.html"), page("Alone", &figure("3.png", "Alone"))).unwrap();
     // A publisher who wants to be left alone.
     let refused = page("Mine", &(figure("0.png", "Mine") + &figure("1.png", "Mine too")))
@@ -169,15 +169,15 @@ fn report_and_collection_show_what_was_mined() {
 
     succeed(&["collect", &bench.text("run"), "--out", &bench.text("collection")]);
     let collection = bench.path("collection");
-    let pictures = magiclens_data::read_pictures(collection.join("pictures.parquet")).unwrap();
+    let images = magiclens_data::read_images(collection.join("pictures.parquet")).unwrap();
     assert_eq!(
         magiclens_data::read_triplets(collection.join("triplets-train.parquet"))
             .unwrap()
             .len(),
         triplets
     );
-    for picture in pictures {
-        let bytes = fs_err::read(collection.join(&picture.path)).unwrap();
-        assert_eq!(magiclens_data::ImageId::of_bytes(&bytes), picture.id);
+    for image in images {
+        let bytes = fs_err::read(collection.join(&image.path)).unwrap();
+        assert_eq!(magiclens_data::ImageId::of_bytes(&bytes), image.id);
     }
 }

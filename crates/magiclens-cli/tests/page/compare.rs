@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use magiclens_compare::{Intent, Item, Kind, Method, Settings, Study, System, Verdict, picture_path};
+use magiclens_compare::{Intent, Item, Kind, Method, Settings, Study, System, Verdict, image_path};
 use magiclens_data::ImageId;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -35,7 +35,7 @@ fn two_raters_judge_a_study() {
 
     anna.has_names();
     anna.says_nothing_of_the_systems(&study);
-    anna.enlarges_a_picture();
+    anna.enlarges_a_image();
     anna.click_opinion(0);
     bert.press_opinion(0);
     anna.is_not_misled_by_a_double_click(1);
@@ -115,7 +115,7 @@ impl Rater {
         if self.name == "Anna" { *anna } else { *bert }
     }
 
-    /// Where an opinion has to be clicked, told by the pictures, as people do.
+    /// Where an opinion has to be clicked, told by the images, as people do.
     fn place(&self, opinion: Verdict) -> &'static str {
         let left = self.text("document.querySelector('#left img').src");
         let shows = |ranking: &[ImageId]| left.ends_with(&format!("/api/pictures/{}", ranking[0]));
@@ -184,10 +184,10 @@ impl Rater {
         }
     }
 
-    fn enlarges_a_picture(&self) {
+    fn enlarges_a_image(&self) {
         self.browser.click("#right .picture");
         self.browser.until("document.querySelector('#zoom').open");
-        // While a picture is enlarged no key is an answer.
+        // While an image is enlarged no key is an answer.
         self.browser.press(&['t', ESCAPE]);
         self.browser.until("!document.querySelector('#zoom').open");
         self.until_ready(0);
@@ -242,7 +242,7 @@ fn study(dir: &Path) -> Study {
         model: model.to_owned(),
         method: Method::ImageText,
         gallery: ImageId::of_bytes(b"gallery"),
-        pictures: 42,
+        images: 42,
     };
     let settings = Settings {
         queries: ImageId::of_bytes(b"queries"),
@@ -280,20 +280,20 @@ fn study(dir: &Path) -> Study {
                 },
                 _ => Kind::Check { real: None },
             },
-            picture: picture(dir, 20 * number),
+            image: image(dir, 20 * number),
             instruction: instruction.to_owned(),
-            a: (1..7).map(|rank| picture(dir, 20 * number + rank)).collect(),
-            b: (7..13).map(|rank| picture(dir, 20 * number + rank)).collect(),
+            a: (1..7).map(|rank| image(dir, 20 * number + rank)).collect(),
+            b: (7..13).map(|rank| image(dir, 20 * number + rank)).collect(),
         });
     let study = Study::new(settings, NAMES.map(str::to_owned), items.collect());
     study.write(dir).unwrap();
     study
 }
 
-/// Another picture for each number.
-fn picture(dir: &Path, number: usize) -> ImageId {
+/// Another image for each number.
+fn image(dir: &Path, number: usize) -> ImageId {
     let id = ImageId::of_bytes(&number.to_le_bytes());
-    let path = picture_path(dir, id);
+    let path = image_path(dir, id);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let part = |step: usize| (40 + number * step % 180) as u8;
     let shape = ["circle", "square", "triangle"][number % 3];

@@ -1,5 +1,5 @@
 //! The pages in a real browser, which headless Chromium uses as people do. The search page: the real program serves an index
-//! of pictures that the test draws, with the real small model. The comparison: in `compare.rs`.
+//! of images that the test draws, with the real small model. The comparison: in `compare.rs`.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod browser;
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use browser::{Browser, DOWN, ENTER, ESCAPE, RIGHT, Running, TAB, start};
 
-/// Pictures in the index.
+/// Images in the index.
 const COUNT: usize = 12;
 
 /// The results are those of the address, nothing is under way, and there is no bad news.
@@ -68,7 +68,7 @@ struct Page {
     browser: Browser,
     url: String,
     folder: PathBuf,
-    /// A picture that is not in the index.
+    /// An image that is not in the index.
     stranger: PathBuf,
 }
 
@@ -147,19 +147,19 @@ impl Page {
     }
 }
 
-/// Draws pictures, indexes them with the real program, and serves them.
+/// Draws images, indexes them with the real program, and serves them.
 fn serve(folder: &Path) -> (Running, String) {
-    let pictures = folder.join("pictures");
-    std::fs::create_dir(&pictures).unwrap();
+    let images = folder.join("pictures");
+    std::fs::create_dir(&images).unwrap();
     for shape in ["circle", "square", "triangle"] {
-        for (name, colour) in [
+        for (name, color) in [
             ("red", [220, 40, 40]),
             ("green", [40, 170, 60]),
             ("blue", [50, 80, 220]),
             ("ink", [20; 3]),
         ] {
-            draw(shape, colour, 96)
-                .save(pictures.join(format!("{name}-{shape}.png")))
+            draw(shape, color, 96)
+                .save(images.join(format!("{name}-{shape}.png")))
                 .unwrap();
         }
     }
@@ -172,7 +172,7 @@ fn serve(folder: &Path) -> (Running, String) {
     };
     let indexed = program()
         .arg("index")
-        .arg(&pictures)
+        .arg(&images)
         .arg("--index")
         .arg(&index)
         .arg("--model")
@@ -196,7 +196,7 @@ fn serve(folder: &Path) -> (Running, String) {
     (server, url)
 }
 
-fn draw(shape: &str, colour: [u8; 3], size: u32) -> RgbImage {
+fn draw(shape: &str, color: [u8; 3], size: u32) -> RgbImage {
     RgbImage::from_fn(size, size, |x, y| {
         let (x, y) = (2.0 * x as f32 / size as f32 - 1.0, 2.0 * y as f32 / size as f32 - 1.0);
         let inside = match shape {
@@ -204,7 +204,7 @@ fn draw(shape: &str, colour: [u8; 3], size: u32) -> RgbImage {
             "square" => x.abs().max(y.abs()) < 0.6,
             _ => y < 0.6 && x.abs() < (y + 0.8) / 2.0,
         };
-        if inside { Rgb(colour) } else { Rgb([255; 3]) }
+        if inside { Rgb(color) } else { Rgb([255; 3]) }
     })
 }
 
@@ -250,7 +250,7 @@ fn searches_from_a_file(page: &Page) {
     );
     assert_eq!(page.text("document.title"), "the same in blue · magiclens");
 
-    // What only the page has of the picture survives a reload.
+    // What only the page has of the image survives a reload.
     page.browser.reload();
     page.until_results(&["text=the+same+in+blue"]);
     page.check_scores(COUNT);
@@ -316,14 +316,14 @@ fn walks_and_returns(page: &Page) {
     page.until_results(&[&first]);
     assert_eq!(page.value("document.querySelector('.waiting')"), Value::Null);
 
-    // The picture itself comes first when it is wanted.
+    // The image itself comes first when it is wanted.
     page.browser.click("#include");
     page.browser
         .until(&format!("document.querySelector('.card').dataset.id === {first:?}"));
     page.check_scores(COUNT);
 }
 
-/// Makes `transfer`, which carries a picture of another size than any in the index.
+/// Makes `transfer`, which carries an image of another size than any in the index.
 const TRANSFER: &str = "const canvas = Object.assign(document.createElement('canvas'), { width: 40, height: 30 }); \
     const paint = canvas.getContext('2d'); paint.fillStyle = COLOUR; paint.fillRect(0, 0, 40, 30); \
     const bytes = Uint8Array.from(atob(canvas.toDataURL('image/png').split(',')[1]), c => c.charCodeAt(0)); \
@@ -526,16 +526,16 @@ fn is_readable(page: &Page) {
     let mut papers = Vec::new();
     for scheme in ["light", "dark"] {
         page.browser.prefer("prefers-color-scheme", scheme);
-        let colour = |name: &str| {
+        let color = |name: &str| {
             page.text(&format!(
                 "getComputedStyle(document.documentElement).getPropertyValue('{name}').trim()"
             ))
         };
         for (front, back, least) in pairs {
-            let contrast = contrast(&colour(front), &colour(back));
+            let contrast = contrast(&color(front), &color(back));
             assert!(least <= contrast, "{front} on {back} in {scheme}: {contrast:.2}");
         }
-        papers.push(colour("--paper"));
+        papers.push(color("--paper"));
     }
     assert_ne!(papers[0], papers[1]);
     page.browser.prefer("prefers-reduced-motion", "reduce");
@@ -547,9 +547,9 @@ fn is_readable(page: &Page) {
 }
 
 fn contrast(a: &str, b: &str) -> f64 {
-    let luminance = |colour: &str| {
+    let luminance = |color: &str| {
         let channel = |at: usize| {
-            let value = f64::from(u8::from_str_radix(&colour[at..at + 2], 16).unwrap()) / 255.0;
+            let value = f64::from(u8::from_str_radix(&color[at..at + 2], 16).unwrap()) / 255.0;
             if value <= 0.04045 {
                 value / 12.92
             } else {

@@ -1,4 +1,4 @@
-//! Small WARC files of pages that show shapes, with the pictures.
+//! Small WARC files of pages that show shapes, with the images.
 
 use std::io::{Cursor, Write};
 use std::path::Path;
@@ -18,12 +18,12 @@ pub(crate) fn write_archives(folder: &Path, count: usize) {
                 "text/html",
                 page_html(n, page).as_bytes(),
             );
-            for picture in 0..SHAPES.len() as u32 {
+            for image in 0..SHAPES.len() as u32 {
                 write_record(
                     &mut archive,
-                    &format!("{site}/{picture}.png"),
+                    &format!("{site}/{image}.png"),
                     "image/png",
-                    &drawing(n, page, picture),
+                    &drawing(n, page, image),
                 );
             }
         }
@@ -52,7 +52,7 @@ fn write_record(archive: &mut Vec<u8>, url: &str, content_type: &str, body: &[u8
 }
 
 const SHAPES: [&str; 4] = ["disc", "square", "cross", "ring"];
-const COLOURS: [(&str, [u8; 3]); 6] = [
+const COLORS: [(&str, [u8; 3]); 6] = [
     ("red", [200, 30, 40]),
     ("green", [30, 150, 60]),
     ("blue", [40, 60, 200]),
@@ -61,18 +61,18 @@ const COLOURS: [(&str, [u8; 3]); 6] = [
     ("brown", [120, 80, 40]),
 ];
 
-fn colour(n: u32, page: u32, picture: u32) -> (&'static str, [u8; 3]) {
-    COLOURS[(n + page * 2 + picture) as usize % COLOURS.len()]
+fn color(n: u32, page: u32, image: u32) -> (&'static str, [u8; 3]) {
+    COLORS[(n + page * 2 + image) as usize % COLORS.len()]
 }
 
 /// A page that shows the shapes, each with its words.
 fn page_html(n: u32, page: u32) -> String {
-    let figure = |picture: u32| {
-        let (colour, _) = colour(n, page, picture);
-        let shape = SHAPES[picture as usize];
+    let figure = |image: u32| {
+        let (color, _) = color(n, page, image);
+        let shape = SHAPES[image as usize];
         format!(
-            "<figure><img src=\"{picture}.png\" alt=\"a {colour} {shape} on striped paper\">\
-             <figcaption>The {shape} painted {colour}, sheet {n}</figcaption></figure>"
+            "<figure><img src=\"{image}.png\" alt=\"a {color} {shape} on striped paper\">\
+             <figcaption>The {shape} painted {color}, sheet {n}</figcaption></figure>"
         )
     };
     let figures: String = (0..SHAPES.len() as u32).map(figure).collect();
@@ -84,8 +84,8 @@ fn page_html(n: u32, page: u32) -> String {
 }
 
 /// A shape on striped paper; no two are the same.
-fn drawing(n: u32, page: u32, picture: u32) -> Vec<u8> {
-    let (_, paint) = colour(n, page, picture);
+fn drawing(n: u32, page: u32, image: u32) -> Vec<u8> {
+    let (_, paint) = color(n, page, image);
     let (x0, y0, radius) = (
         140.0 + f64::from(n * 5 % 60),
         120.0 + f64::from(page * 17),
@@ -94,7 +94,7 @@ fn drawing(n: u32, page: u32, picture: u32) -> Vec<u8> {
     let image = RgbImage::from_fn(360, 300, |x, y| {
         let (dx, dy) = ((f64::from(x) - x0).abs(), (f64::from(y) - y0).abs());
         let distance = dx.hypot(dy);
-        let is_inside = match picture {
+        let is_inside = match image {
             0 => distance < radius,
             1 => dx.max(dy) < radius,
             2 => dx.min(dy) < radius / 4.0 && dx.max(dy) < radius,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use magiclens_compare::{
-    CompareError, Draft, Kind, Method, QueryFile, Settings, Side, Study, System, check_galleries, picture_path,
+    CompareError, Draft, Kind, Method, QueryFile, Settings, Side, Study, System, check_galleries, image_path,
 };
 use magiclens_data::ImageId;
 use magiclens_index::Index;
@@ -36,7 +36,7 @@ fn each_method_asks_in_its_way() {
     let index = gallery.index(&model, 0);
     let queries = gallery.queries(&[query("q", "colour-00.png", "blue")]);
     let rows = [
-        // The reddest picture, twice as much blue: 1 red + 2 blue is nearest to the bluest.
+        // The reddest image, twice as much blue: 1 red + 2 blue is nearest to the bluest.
         (Method::ImageText, [8, 7]),
         (Method::Image, [1, 2]),
         (Method::Text, [8, 7]),
@@ -142,10 +142,10 @@ fn checks_look_like_queries_and_their_answer_is_known() {
         assert_eq!((item.a.len(), item.b.len()), (5, 5), "{}", item.id);
         for ranking in [&item.a, &item.b] {
             assert_eq!(BTreeSet::from_iter(ranking).len(), 5, "{}: no picture twice", item.id);
-            assert!(!ranking.contains(&item.picture), "{}: not the query itself", item.id);
+            assert!(!ranking.contains(&item.image), "{}: not the query itself", item.id);
         }
-        for id in item.a.iter().chain(&item.b).chain([&item.picture]) {
-            let jpeg = fs_err::read(picture_path(&dir, *id)).unwrap();
+        for id in item.a.iter().chain(&item.b).chain([&item.image]) {
+            let jpeg = fs_err::read(image_path(&dir, *id)).unwrap();
             assert!(jpeg.starts_with(&[0xff, 0xd8]), "{id} is a JPEG");
         }
         match item.kind {
@@ -161,11 +161,7 @@ fn checks_look_like_queries_and_their_answer_is_known() {
             }
             Kind::Check { real: Some(side) } => {
                 real.push(side);
-                let source = study
-                    .queries()
-                    .find(|(query, _)| query.picture == item.picture)
-                    .unwrap()
-                    .0;
+                let source = study.queries().find(|(query, _)| query.image == item.image).unwrap().0;
                 assert_eq!(item.a, source.ranking(side), "the right side is a system's ranking");
                 assert!(
                     item.b.iter().all(|id| !item.a.contains(id)),
@@ -192,7 +188,7 @@ fn a_small_gallery_still_fills_both_sides_of_a_check() {
     let [_, check] = &study.items[..] else {
         panic!("one query, so one check at most")
     };
-    // Three pictures besides the query, two in the ranking: the one that is left, then the ranking's worst.
+    // Three images besides the query, two in the ranking: the one that is left, then the ranking's worst.
     let left = (1..4).map(|n| gallery.id(n)).find(|id| !check.a.contains(id)).unwrap();
     assert_eq!(check.b, [left, check.a[1]]);
 }
@@ -217,8 +213,8 @@ fn a_folder_belongs_to_one_configuration() {
         Err(CompareError::Busy { .. })
     ));
 
-    let gallery_of = |pictures, gallery| System {
-        pictures,
+    let gallery_of = |images, gallery| System {
+        images,
         gallery,
         ..original.a.clone()
     };

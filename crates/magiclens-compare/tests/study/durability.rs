@@ -1,12 +1,12 @@
-//! The log of judgements through every kind of end.
+//! The log of judgments through every kind of end.
 
-use magiclens_compare::{Choice, CompareError, Judgement, Ratings, Side, Study, read_judgements};
+use magiclens_compare::{Choice, CompareError, Judgment, Ratings, Side, Study, read_judgments};
 use tempfile::TempDir;
 
 use crate::house::{rater, study};
 
-fn judgement(study: &Study, number: usize, choice: Choice) -> Judgement {
-    Judgement {
+fn judgment(study: &Study, number: usize, choice: Choice) -> Judgment {
+    Judgment {
         item: study.items[number].id.clone(),
         left: Side::B,
         choice,
@@ -19,14 +19,14 @@ fn what_was_acknowledged_is_there_without_any_farewell() {
     let study = study(folder.path());
     let [anna, bert] = ["anna", "bert"].map(rater);
     let mut ratings = Ratings::open(folder.path(), &study).unwrap();
-    ratings.add(&anna, judgement(&study, 0, Choice::Left)).unwrap();
-    ratings.add(&bert, judgement(&study, 0, Choice::Tie)).unwrap();
-    ratings.add(&anna, judgement(&study, 1, Choice::Right)).unwrap();
+    ratings.add(&anna, judgment(&study, 0, Choice::Left)).unwrap();
+    ratings.add(&bert, judgment(&study, 0, Choice::Tie)).unwrap();
+    ratings.add(&anna, judgment(&study, 1, Choice::Right)).unwrap();
     ratings.undo(&anna).unwrap();
-    ratings.add(&anna, judgement(&study, 1, Choice::Tie)).unwrap();
-    let told = ratings.judgements().clone();
+    ratings.add(&anna, judgment(&study, 1, Choice::Tie)).unwrap();
+    let told = ratings.judgments().clone();
     // Somebody else may read meanwhile, but not write.
-    assert_eq!(read_judgements(folder.path(), &study).unwrap(), told);
+    assert_eq!(read_judgments(folder.path(), &study).unwrap(), told);
     assert!(matches!(
         Ratings::open(folder.path(), &study),
         Err(CompareError::Busy { .. })
@@ -37,10 +37,10 @@ fn what_was_acknowledged_is_there_without_any_farewell() {
     std::mem::forget(ratings);
 
     let again = Ratings::open(copy.path(), &study).unwrap();
-    assert_eq!(*again.judgements(), told);
+    assert_eq!(*again.judgments(), told);
     assert_eq!(
         again.of(&anna),
-        [judgement(&study, 0, Choice::Left), judgement(&study, 1, Choice::Tie)]
+        [judgment(&study, 0, Choice::Left), judgment(&study, 1, Choice::Tie)]
     );
     assert_eq!(again.of(&rater("nobody")), []);
 }
@@ -52,21 +52,21 @@ fn a_line_that_was_cut_off_at_any_byte_goes_and_the_rest_stays() {
     let anna = rater("anna");
     let log = folder.path().join("ratings.jsonl");
     let mut ratings = Ratings::open(folder.path(), &study).unwrap();
-    ratings.add(&anna, judgement(&study, 0, Choice::Left)).unwrap();
+    ratings.add(&anna, judgment(&study, 0, Choice::Left)).unwrap();
     let first = fs_err::read(&log).unwrap();
-    ratings.add(&anna, judgement(&study, 1, Choice::Right)).unwrap();
+    ratings.add(&anna, judgment(&study, 1, Choice::Right)).unwrap();
     let both = fs_err::read(&log).unwrap();
     drop(ratings);
     for end in first.len()..both.len() {
         fs_err::write(&log, &both[..end]).unwrap();
         assert_eq!(
-            read_judgements(folder.path(), &study).unwrap()[&anna].len(),
+            read_judgments(folder.path(), &study).unwrap()[&anna].len(),
             1,
             "read at {end}"
         );
         let mut ratings = Ratings::open(folder.path(), &study).unwrap();
-        assert_eq!(ratings.of(&anna), [judgement(&study, 0, Choice::Left)], "cut at {end}");
-        ratings.add(&anna, judgement(&study, 1, Choice::Right)).unwrap();
+        assert_eq!(ratings.of(&anna), [judgment(&study, 0, Choice::Left)], "cut at {end}");
+        ratings.add(&anna, judgment(&study, 1, Choice::Right)).unwrap();
         drop(ratings);
         assert_eq!(fs_err::read(&log).unwrap(), both, "cut at {end}, then judged again");
     }

@@ -1,22 +1,20 @@
-//! What the tests share: a gallery of coloured squares, models that see colours, and studies made by hand.
+//! What the tests share: a gallery of colored squares, models that see colors, and studies made by hand.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use image::{Rgb, RgbImage};
-use magiclens_compare::{
-    Intent, Item, Kind, Method, QueryFile, RaterName, Settings, Study, System, picture_path, turns,
-};
+use magiclens_compare::{Intent, Item, Kind, Method, QueryFile, RaterName, Settings, Study, System, image_path, turns};
 use magiclens_data::{Embedding, ImageId};
-use magiclens_index::{FileStamp, Index, ModelStamp, NewPicture, Payload, make_thumbnail};
+use magiclens_index::{FileStamp, Index, ModelStamp, NewImage, Payload, make_thumbnail};
 use magiclens_serve::Embed;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const DIM: usize = 4;
 
-/// Image tower: the mean colour. Text tower: the colours that are named. Fusion: text counts `text_weight` times.
+/// Image tower: the mean color. Text tower: the colors that are named. Fusion: text counts `text_weight` times.
 pub struct FakeModel {
     pub name: &'static str,
     pub text_weight: f32,
@@ -45,7 +43,7 @@ impl Embed for FakeModel {
     }
 
     fn encode_images(&self, images: &[RgbImage]) -> anyhow::Result<Vec<Vec<f32>>> {
-        Ok(images.iter().map(mean_colour).collect())
+        Ok(images.iter().map(mean_color).collect())
     }
 
     fn encode_texts(&self, texts: &[&str]) -> anyhow::Result<Vec<Vec<f32>>> {
@@ -70,7 +68,7 @@ impl Embed for FakeModel {
     }
 }
 
-fn mean_colour(image: &RgbImage) -> Vec<f32> {
+fn mean_color(image: &RgbImage) -> Vec<f32> {
     let mut sums = [0.0; 3];
     for pixel in image.pixels() {
         for (sum, value) in sums.iter_mut().zip(pixel.0) {
@@ -81,14 +79,14 @@ fn mean_colour(image: &RgbImage) -> Vec<f32> {
     sums.iter().map(|sum| sum / count).chain([0.01]).collect()
 }
 
-/// A folder with a gallery of colours, an index of it for each model, and a query file.
+/// A folder with a gallery of colors, an index of it for each model, and a query file.
 pub struct Gallery {
     pub folder: TempDir,
     pub ids: Vec<(String, ImageId)>,
 }
 
 impl Gallery {
-    /// Squares from red over green to blue: `colour-00.png` is the reddest.
+    /// Squares from red over green to blue: `color-00.png` is the reddest.
     pub fn new(count: u8) -> Self {
         let folder = TempDir::new().unwrap();
         let ids = (0..count).map(|number| {
@@ -113,19 +111,19 @@ impl Gallery {
         self.ids[number].1
     }
 
-    /// The index of the pictures from `first` on, as this model sees them.
+    /// The index of the images from `first` on, as this model sees them.
     pub fn index(&self, model: &FakeModel, first: usize) -> Index {
         let stamp = ModelStamp {
             model_id: model.name.to_owned(),
             dim: DIM,
         };
         let mut index = Index::create_or_open(&self.path(&format!("{}-{first}.index", model.name)), &stamp).unwrap();
-        let pictures = self.ids[first..].iter().map(|(name, id)| {
+        let images = self.ids[first..].iter().map(|(name, id)| {
             let path = self.path(name);
             let bytes = fs_err::read(&path).unwrap();
             let rgb = image::load_from_memory(&bytes).unwrap().into_rgb8();
-            let vector = Embedding::normalize(mean_colour(&rgb)).unwrap();
-            NewPicture {
+            let vector = Embedding::normalize(mean_color(&rgb)).unwrap();
+            NewImage {
                 id: *id,
                 files: vec![FileStamp {
                     path: path.to_str().unwrap().to_owned(),
@@ -140,7 +138,7 @@ impl Gallery {
                 image: vector,
             }
         });
-        index.add(&pictures.collect::<Vec<_>>()).unwrap();
+        index.add(&images.collect::<Vec<_>>()).unwrap();
         index
     }
 
@@ -166,7 +164,7 @@ pub fn settings() -> Settings {
         model: model.to_owned(),
         method: Method::ImageText,
         gallery: ImageId::of_bytes(b"gallery"),
-        pictures: 100,
+        images: 100,
     };
     Settings {
         queries: ImageId::of_bytes(b"queries"),
@@ -188,14 +186,14 @@ pub fn item(id: &str, kind: Kind) -> Item {
     Item {
         id: id.to_owned(),
         kind,
-        picture: ImageId::of_bytes(id.as_bytes()),
+        image: ImageId::of_bytes(id.as_bytes()),
         instruction: format!("instruction {}", ImageId::of_bytes(id.as_bytes())),
         a: ranking("one"),
         b: ranking("two"),
     }
 }
 
-/// A study of six queries, two of each class, and two checks, with the pictures of its rankings.
+/// A study of six queries, two of each class, and two checks, with the images of its rankings.
 pub fn study(dir: &Path) -> Study {
     let queries = Intent::ALL.into_iter().flat_map(|intent| [Kind::Query { intent }; 2]);
     let queries = queries
@@ -208,9 +206,9 @@ pub fn study(dir: &Path) -> Study {
     for id in study
         .items
         .iter()
-        .flat_map(|item| item.a.iter().chain(&item.b).chain([&item.picture]))
+        .flat_map(|item| item.a.iter().chain(&item.b).chain([&item.image]))
     {
-        let path = picture_path(dir, *id);
+        let path = image_path(dir, *id);
         fs_err::create_dir_all(path.parent().unwrap()).unwrap();
         fs_err::write(path, format!("picture {id}")).unwrap();
     }

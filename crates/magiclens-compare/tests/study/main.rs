@@ -1,4 +1,4 @@
-//! Studies from the query file to the figures, without a socket: fake models, real indexes, a fake gallery of colours.
+//! Studies from the query file to the figures, without a socket: fake models, real indexes, a fake gallery of colors.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod drafts;

@@ -1,7 +1,7 @@
 //! The figures and their printed forms, against figures worked out by hand.
 
 use magiclens_compare::{
-    Choice, Intent, Judgement, Judgements, Kind, Report, ReportOptions, Side, Study, to_csv, to_markdown,
+    Choice, Intent, Judgment, Judgments, Kind, Report, ReportOptions, Side, Study, to_csv, to_markdown,
 };
 
 use crate::house::{item, rater, settings};
@@ -14,19 +14,19 @@ fn names() -> [String; 2] {
     ["MagicLens-L", "LinCIR"].map(str::to_owned)
 }
 
-fn report(study: &Study, judgements: &Judgements) -> Report {
-    Report::new(study, names(), judgements, ReportOptions::default())
+fn report(study: &Study, judgments: &Judgments) -> Report {
+    Report::new(study, names(), judgments, ReportOptions::default())
 }
 
 /// With A on the left: `a`, `b` or `-` for a tie; a space for an item that was not judged.
-fn judge(study: &Study, verdicts: &str) -> Vec<Judgement> {
+fn judge(study: &Study, verdicts: &str) -> Vec<Judgment> {
     let judged = study
         .items
         .iter()
         .zip(verdicts.chars())
         .filter(|(_, verdict)| *verdict != ' ');
     judged
-        .map(|(item, verdict)| Judgement {
+        .map(|(item, verdict)| Judgment {
             item: item.id.clone(),
             left: Side::A,
             choice: match verdict {
@@ -49,8 +49,8 @@ fn the_printed_form_is_the_table_of_the_paper() {
         verdicts += &["a".repeat(a), "b".repeat(b), "-".repeat(ties)].concat();
     }
     let study = Study::new(settings(), names(), items);
-    let judgements = Judgements::from([(rater("anna"), judge(&study, &verdicts))]);
-    let report = report(&study, &judgements);
+    let judgments = Judgments::from([(rater("anna"), judge(&study, &verdicts))]);
+    let report = report(&study, &judgments);
     let text = to_markdown(&report);
     let table = "| intent | MagicLens-L | LinCIR | tie |\n|---|---|---|---|\n| simple visual | 50.7 | 41.3 | 8.0 |\n\
         | complex visual | 61.3 | 24.0 | 14.7 |\n| beyond visual | 80.0 | 4.7 | 15.3 |\n";
@@ -78,24 +78,24 @@ fn the_printed_form_is_the_table_of_the_paper() {
 /// | anna | a | a | b | a | passed, passed |
 /// | bert | a | tie | b | | passed |
 /// | carl | b | a | b | | passed, failed |
-fn three_raters() -> (Study, Judgements) {
+fn three_raters() -> (Study, Judgments) {
     let mut items: Vec<_> = (0..4).map(|number| item(&format!("q{number}"), SIMPLE)).collect();
     items[3].b = items[3].a.clone();
     items.extend((0..2).map(|number| item(&format!("check, {number}"), Kind::Check { real: None })));
     let study = Study::new(settings(), names(), items);
     let said = [("anna", "aabaaa"), ("bert", "a-b a"), ("carl", "bab a-")];
-    let judgements = said.map(|(name, verdicts)| (rater(name), judge(&study, verdicts)));
-    (study, Judgements::from(judgements))
+    let judgments = said.map(|(name, verdicts)| (rater(name), judge(&study, verdicts)));
+    (study, Judgments::from(judgments))
 }
 
 #[test]
 fn several_raters_are_not_taken_for_independent() {
-    let (study, judgements) = three_raters();
-    let report = report(&study, &judgements);
+    let (study, judgments) = three_raters();
+    let report = report(&study, &judgments);
     assert_eq!((report.queries, report.identical_rankings), (4, 1));
     let simple = &report.all.classes[0];
-    assert_eq!(report.all.overall.judgements, 10, "checks do not count");
-    assert_eq!((simple.queries, simple.judgements), (4, 10));
+    assert_eq!(report.all.overall.judgments, 10, "checks do not count");
+    assert_eq!((simple.queries, simple.judgments), (4, 10));
     assert_eq!([simple.a, simple.b, simple.tie].map(|share| share.count), [5, 4, 1]);
     assert_eq!(
         [simple.a, simple.b, simple.tie].map(|share| share.percent),
@@ -127,10 +127,10 @@ fn several_raters_are_not_taken_for_independent() {
     let position = report.all.position;
     assert_eq!((position.left, position.right, position.p), (5, 4, 1.0));
     assert!(to_markdown(&report).contains("bootstrap over queries, since several raters judged the same query"));
-    // A class without judgements has no figures, and no made-up ones.
+    // A class without judgments has no figures, and no made-up ones.
     let empty = &report.all.classes[2];
     assert_eq!(
-        (empty.judgements, empty.a.percent, empty.a.wilson, empty.alpha),
+        (empty.judgments, empty.a.percent, empty.a.wilson, empty.alpha),
         (0, None, None, None)
     );
     assert!(to_markdown(&report).contains("| beyond visual | – | – | – |"));
@@ -138,8 +138,8 @@ fn several_raters_are_not_taken_for_independent() {
 
 #[test]
 fn raters_who_fail_their_checks_are_left_out_of_a_second_table() {
-    let (study, judgements) = three_raters();
-    let strict = report(&study, &judgements);
+    let (study, judgments) = three_raters();
+    let strict = report(&study, &judgments);
     let rows: Vec<_> = strict
         .raters
         .iter()
@@ -163,7 +163,7 @@ fn raters_who_fail_their_checks_are_left_out_of_a_second_table() {
     );
     let trusted = strict.trusted.clone().unwrap();
     let simple = &trusted.classes[0];
-    assert_eq!((trusted.raters, simple.judgements), (2, 7));
+    assert_eq!((trusted.raters, simple.judgments), (2, 7));
     assert_eq!([simple.a, simple.b, simple.tie].map(|share| share.count), [4, 2, 1]);
     let text = to_markdown(&strict);
     let (with_all, without) = text
@@ -179,21 +179,21 @@ fn raters_who_fail_their_checks_are_left_out_of_a_second_table() {
     );
     assert!(without.contains("| simple visual | 57.1 | 28.6 | 14.3 |"), "{without}");
 
-    let only_carl = Judgements::from([(rater("carl"), judgements[&rater("carl")].clone())]);
+    let only_carl = Judgments::from([(rater("carl"), judgments[&rater("carl")].clone())]);
     assert!(to_markdown(&report(&study, &only_carl)).ends_with("No rater is left.\n"));
 
     let options = ReportOptions { max_failed_checks: 0.5 };
     assert_eq!(
-        Report::new(&study, names(), &judgements, options).trusted,
+        Report::new(&study, names(), &judgments, options).trusted,
         None,
         "half is not more than half"
     );
 }
 
 #[test]
-fn the_csv_has_a_line_for_each_judgement() {
-    let (study, judgements) = three_raters();
-    let csv = to_csv(&study, &judgements);
+fn the_csv_has_a_line_for_each_judgment() {
+    let (study, judgments) = three_raters();
+    let csv = to_csv(&study, &judgments);
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(lines.len(), 1 + 6 + 4 + 5);
     assert_eq!(lines[0], "rater,item,kind,left,choice,verdict");
@@ -205,7 +205,7 @@ fn the_csv_has_a_line_for_each_judgement() {
 #[test]
 fn a_study_nobody_judged_has_a_report() {
     let (study, _) = three_raters();
-    let report = report(&study, &Judgements::from([(rater("anna"), Vec::new())]));
+    let report = report(&study, &Judgments::from([(rater("anna"), Vec::new())]));
     assert_eq!(
         (report.raters.len(), report.all.raters, report.all.position.p),
         (0, 0, 1.0)
@@ -215,8 +215,8 @@ fn a_study_nobody_judged_has_a_report() {
 
 #[test]
 fn names_cannot_break_the_table() {
-    let (study, judgements) = three_raters();
+    let (study, judgments) = three_raters();
     let names = ["a|b".to_owned(), "c\u{1b}[2J\nd".to_owned()];
-    let text = to_markdown(&Report::new(&study, names, &judgements, ReportOptions::default()));
+    let text = to_markdown(&Report::new(&study, names, &judgments, ReportOptions::default()));
     assert!(text.starts_with("| intent | a\\|b | c[2Jd | tie |\n"), "{text}");
 }

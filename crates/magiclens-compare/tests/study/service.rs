@@ -1,4 +1,4 @@
-//! The service as raters meet it: blinded, one judgement an item, resumable.
+//! The service as raters meet it: blinded, one judgment an item, resumable.
 
 use axum::Router;
 use axum::body::Body;
@@ -93,7 +93,7 @@ async fn a_rater_goes_through_all_items_once() {
         let view = answer.json();
         assert_eq!((&view["done"], &view["total"]), (&json!(done), &json!(8)));
         assert_eq!(view["rater"], "anna");
-        assert_eq!(view["item"]["query"], json!(item.picture));
+        assert_eq!(view["item"]["query"], json!(item.image));
         assert_eq!(view["item"]["instruction"], json!(item.instruction));
         answer = house
             .judge("anna", &answer.key(), ["left", "right", "tie"][done % 3])
@@ -101,7 +101,7 @@ async fn a_rater_goes_through_all_items_once() {
     }
     let view = answer.json();
     assert_eq!((&view["done"], &view["item"]), (&json!(8), &Value::Null));
-    let judged: Vec<_> = house.state.judgements()[&rater("anna")]
+    let judged: Vec<_> = house.state.judgments()[&rater("anna")]
         .iter()
         .map(|j| j.item.clone())
         .collect();
@@ -142,7 +142,7 @@ async fn nothing_says_which_side_is_which_or_what_is_a_check() {
         "{shapes:?}"
     );
 
-    // A picture is the same whoever found it, and its address is its content.
+    // An image is the same whoever found it, and its address is its content.
     let (one, two) = (house.study.items[0].a[0], house.study.items[0].b[0]);
     let [one, two] = [
         house.get(&format!("/api/pictures/{one}")).await,
@@ -196,8 +196,8 @@ async fn an_item_is_judged_once_whatever_is_clicked() {
         "{}",
         conflict.body
     );
-    let judgements = house.state.judgements();
-    assert_eq!(judgements[&rater("anna")].len(), 1);
+    let judgments = house.state.judgments();
+    assert_eq!(judgments[&rater("anna")].len(), 1);
 
     // Undo names the item, so that it, too, works once.
     assert_eq!(house.undo("anna", &second).await.key(), second, "nothing to take back");
@@ -215,7 +215,7 @@ async fn an_item_is_judged_once_whatever_is_clicked() {
         StatusCode::CONFLICT,
         "not the last one"
     );
-    let choices: Vec<_> = house.state.judgements()[&rater("anna")]
+    let choices: Vec<_> = house.state.judgments()[&rater("anna")]
         .iter()
         .map(|j| j.choice.word())
         .collect();
@@ -322,7 +322,7 @@ async fn bad_requests_are_refused_with_words() {
         );
         assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store", "{words}");
     }
-    assert_eq!(house.state.judgements().len(), 0);
+    assert_eq!(house.state.judgments().len(), 0);
 }
 
 #[tokio::test]

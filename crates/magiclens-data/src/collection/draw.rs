@@ -12,7 +12,7 @@ impl Draw {
         Self { state: seed }
     }
 
-    /// The stream of a seed and any text, e.g. a picture's id.
+    /// The stream of a seed and any text, e.g. an image's id.
     pub(crate) fn of(seed: u64, text: &str) -> Self {
         let hash = blake3::hash(format!("{seed} {text}").as_bytes());
         let mut first = [0; 8];

@@ -1,25 +1,25 @@
 //! Photographs of foods in several varieties, from the Indian Food Composition Tables 2017: "the red variety" of the food
-//! in the picture. They are never trained on and have tables of their own, so that no other gallery changes.
+//! in the image. They are never trained on and have tables of their own, so that no other gallery changes.
 //!
 //! The names say which food and which variety: "Radish, round, red skin". A variety is asked for where all its words can be
-//! seen in a picture ("round", "red skin"); names of cultivars ("banganapalli") are not, such pictures are distractors.
+//! seen in an image ("round", "red skin"); names of cultivars ("banganapalli") are not, such images are distractors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::draw::Draw;
 use super::labels::Label;
-use super::packages::{FOOD_NAMES, FOOD_PICTURES, PHOTO_STYLE};
+use super::packages::{FOOD_IMAGES, FOOD_NAMES, PHOTO_STYLE};
 use super::sources::{Art, Item, open_npm, photo_item};
 use super::store::Stored;
-use super::{Failed, Missing, picture};
-use crate::{ImageId, Picture, Provenance, Split, Triplet};
+use super::{Failed, Missing, image};
+use crate::{Image, ImageId, Provenance, Split, Triplet};
 
 /// Another variety of the same food.
 pub const FOOD: &str = "food";
 
-/// The licence of the photographs; they are fetched when a collection is made and stay there.
-const LICENCE: &str = "AGPL-3.0-only";
+/// The license of the photographs; they are fetched when a collection is made and stay there.
+const LICENSE: &str = "AGPL-3.0-only";
 /// The food groups of the tables, by the first letter of a code.
 const GROUPS: [(char, &str); 20] = [
     ('A', "food-cereal"),
@@ -43,7 +43,7 @@ const GROUPS: [(char, &str); 20] = [
     ('S', "food-fish"),
     ('T', "food-oil"),
 ];
-/// Words of varieties that can be seen: colours, shapes, sizes, states, surfaces.
+/// Words of varieties that can be seen: colors, shapes, sizes, states, surfaces.
 const SEEN: [&str; 53] = [
     "black",
     "brown",
@@ -119,7 +119,7 @@ const PARTS: [&str; 13] = [
     "vermicelli",
     "pulp",
 ];
-const COLOURS: [&str; 11] = [
+const COLORS: [&str; 11] = [
     "black", "brown", "white", "red", "green", "yellow", "orange", "violet", "pink", "grey", "golden",
 ];
 /// How a variety is asked for.
@@ -154,7 +154,7 @@ struct Name {
 }
 
 /// Where a collection folder keeps its food photographs.
-pub fn food_pictures_path(out_dir: &Path) -> PathBuf {
+pub fn food_images_path(out_dir: &Path) -> PathBuf {
     out_dir.join("food-pictures.parquet")
 }
 
@@ -165,7 +165,7 @@ pub fn food_triplets_path(out_dir: &Path) -> PathBuf {
 
 /// Reads both packages; a missing one is noted, and then there are no foods.
 pub(crate) fn gather(packages_dir: &Path, missing: &mut Vec<Missing>) -> Foods {
-    let opened = [FOOD_PICTURES, FOOD_NAMES].map(|package| {
+    let opened = [FOOD_IMAGES, FOOD_NAMES].map(|package| {
         open_npm(packages_dir, package).map_err(|reason| {
             missing.push(Missing {
                 package: package.to_owned(),
@@ -173,12 +173,12 @@ pub(crate) fn gather(packages_dir: &Path, missing: &mut Vec<Missing>) -> Foods {
             });
         })
     });
-    let [Ok((pictures, version)), Ok((names, _))] = opened else {
+    let [Ok((images, version)), Ok((names, _))] = opened else {
         return Foods::default();
     };
     let table = fs_err::read_to_string(names.join("index.csv")).map_err(|error| error.to_string());
     match table.and_then(|table| read_names(&table)) {
-        Ok(names) => foods(&pictures, &version, &names),
+        Ok(names) => foods(&images, &version, &names),
         Err(reason) => {
             missing.push(Missing {
                 package: FOOD_NAMES.to_owned(),
@@ -189,22 +189,22 @@ pub(crate) fn gather(packages_dir: &Path, missing: &mut Vec<Missing>) -> Foods {
     }
 }
 
-/// The rows of both tables: a picture each, and for each what can be asked of it. Identical photographs are one, with
+/// The rows of both tables: an image each, and for each what can be asked of it. Identical photographs are one, with
 /// the first name.
 pub(crate) fn tables(
     foods: &Foods,
     stored: &[Result<Stored, String>],
     seed: u64,
     failed: &mut Vec<Failed>,
-) -> (Vec<Picture>, Vec<Triplet>) {
+) -> (Vec<Image>, Vec<Triplet>) {
     let mut seen: BTreeSet<ImageId> = BTreeSet::new();
-    let (mut pictures, mut names) = (Vec::new(), Vec::new());
+    let (mut images, mut names) = (Vec::new(), Vec::new());
     for ((item, name), stored) in foods.items.iter().zip(&foods.names).zip(stored) {
         match stored {
             Ok(stored) if seen.insert(stored.id) => {
-                pictures.push(Picture {
+                images.push(Image {
                     split: Split::Test,
-                    ..picture(item, stored)
+                    ..image(item, stored)
                 });
                 names.push(name);
             }
@@ -215,16 +215,16 @@ pub(crate) fn tables(
             }),
         }
     }
-    let triplets = triplets(&pictures, &names, seed);
-    (pictures, triplets)
+    let triplets = triplets(&images, &names, seed);
+    (images, triplets)
 }
 
-fn foods(pictures: &Path, version: &str, names: &BTreeMap<String, String>) -> Foods {
-    let source = format!("npm:{FOOD_PICTURES}@{version}");
+fn foods(images: &Path, version: &str, names: &BTreeMap<String, String>) -> Foods {
+    let source = format!("npm:{FOOD_IMAGES}@{version}");
     let mut foods = Foods::default();
     for (code, text) in names {
-        let file = pictures.join(format!("assets/{code}.jpeg"));
-        // A picture that stands for all varieties shows one of them, under a wrong name.
+        let file = images.join(format!("assets/{code}.jpeg"));
+        // An image that stands for all varieties shows one of them, under a wrong name.
         let Some(name) = Name::parse(text).filter(|_| file.is_file()) else {
             continue;
         };
@@ -234,8 +234,8 @@ fn foods(pictures: &Path, version: &str, names: &BTreeMap<String, String>) -> Fo
             label,
             PHOTO_STYLE,
             &source,
-            LICENCE.to_owned(),
-            format!("{FOOD_PICTURES}/{code}"),
+            LICENSE.to_owned(),
+            format!("{FOOD_IMAGES}/{code}"),
         ));
         foods.names.push(name);
     }
@@ -245,10 +245,10 @@ fn foods(pictures: &Path, version: &str, names: &BTreeMap<String, String>) -> Fo
 fn label(code: &str, text: &str, name: &Name) -> Label {
     let words = text.split(|letter: char| !letter.is_alphanumeric());
     let group = GROUPS.iter().find(|(letter, _)| code.starts_with(*letter));
-    let colour = COLOURS.iter().find(|colour| {
+    let color = COLORS.iter().find(|color| {
         name.variety
             .iter()
-            .any(|part| part.split(' ').any(|word| word == **colour))
+            .any(|part| part.split(' ').any(|word| word == **color))
     });
     Label {
         concept: text.to_lowercase(),
@@ -257,13 +257,13 @@ fn label(code: &str, text: &str, name: &Name) -> Label {
         tags: words.filter(|word| !word.is_empty()).map(str::to_lowercase).collect(),
         group: "food-drink".to_owned(),
         subgroup: group.map(|(_, group)| group.to_string()).unwrap_or_default(),
-        colour: colour.map(|colour| colour.to_string()),
+        color: color.map(|color| color.to_string()),
         ..Label::default()
     }
 }
 
-/// One question for each picture and each variety of its food that it does not show.
-fn triplets(pictures: &[Picture], names: &[&Name], seed: u64) -> Vec<Triplet> {
+/// One question for each image and each variety of its food that it does not show.
+fn triplets(images: &[Image], names: &[&Name], seed: u64) -> Vec<Triplet> {
     let mut foods: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (row, name) in names.iter().enumerate() {
         foods.entry(&name.food).or_default().push(row);
@@ -274,7 +274,7 @@ fn triplets(pictures: &[Picture], names: &[&Name], seed: u64) -> Vec<Triplet> {
         let asked: BTreeSet<&BTreeSet<String>> = family.iter().map(|row| &names[*row].variety).collect();
         for asked in asked {
             if can_be_seen(asked) && !query.shows(asked) {
-                triplets.push(triplet(pictures, names, family, row, asked, seed));
+                triplets.push(triplet(images, names, family, row, asked, seed));
             }
         }
     }
@@ -282,18 +282,18 @@ fn triplets(pictures: &[Picture], names: &[&Name], seed: u64) -> Vec<Triplet> {
 }
 
 fn triplet(
-    pictures: &[Picture],
+    images: &[Image],
     names: &[&Name],
     family: &[usize],
     row: usize,
     asked: &BTreeSet<String>,
     seed: u64,
 ) -> Triplet {
-    let query = &pictures[row];
+    let query = &images[row];
     let others = family.iter().copied().filter(|other| *other != row);
     let (right, wrong): (Vec<usize>, Vec<usize>) = others.partition(|other| names[*other].shows(asked));
     let sorted = |rows: Vec<usize>| {
-        let mut ids: Vec<ImageId> = rows.into_iter().map(|row| pictures[row].id).collect();
+        let mut ids: Vec<ImageId> = rows.into_iter().map(|row| images[row].id).collect();
         ids.sort_unstable();
         ids
     };
@@ -313,7 +313,7 @@ fn triplet(
         provenance: Provenance {
             source: query.source.clone(),
             generator: format!("template:{section}/{template}"),
-            licence: query.licence.clone(),
+            license: query.license.clone(),
             ..Provenance::default()
         },
     }
@@ -340,7 +340,7 @@ impl Name {
         (!food.is_empty()).then_some(Self { food, variety })
     }
 
-    /// Whether a picture of this name shows everything that is asked for.
+    /// Whether an image of this name shows everything that is asked for.
     fn shows(&self, asked: &BTreeSet<String>) -> bool {
         self.variety.is_superset(asked)
     }

@@ -1,4 +1,4 @@
-//! GCompris' photographs and flash cards, inside Qt resource archives, with a licence per file in READMEs.
+//! GCompris' photographs and flash cards, inside Qt resource archives, with a license per file in READMEs.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -6,20 +6,20 @@ use std::path::Path;
 use super::rcc::{RccError, RccFile, read_rcc};
 
 /// File, kind, emoji and caption of what is taken.
-const PICTURES: &str = include_str!("gcompris.tsv");
+const IMAGES: &str = include_str!("gcompris.tsv");
 /// Where the unpacked Debian package keeps its archives.
 const ARCHIVES: &str = "usr/share/gcompris-qt/rcc";
 /// Where the activities lie within an archive.
 const ACTIVITIES: &str = "gcompris/src/activities/";
-/// The licence of the package, for files whose README names none.
-const LICENCE: &str = "GPL-3.0-or-later";
+/// The license of the package, for files whose README names none.
+const LICENSE: &str = "GPL-3.0-or-later";
 
 /// One photograph or flash card.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct GcomprisPicture {
+pub(crate) struct GcomprisImage {
     /// Its place below `activities/`, without ending.
     pub(crate) name: &'static str,
-    /// The picture file.
+    /// The image file.
     pub(crate) content: Vec<u8>,
     /// Whether it is a photograph.
     pub(crate) photo: bool,
@@ -27,8 +27,8 @@ pub(crate) struct GcomprisPicture {
     pub(crate) concept: Option<&'static str>,
     /// A few words about it.
     pub(crate) caption: &'static str,
-    /// The licence its README names.
-    pub(crate) licence: String,
+    /// The license its README names.
+    pub(crate) license: String,
 }
 
 /// Why the package cannot be read.
@@ -54,8 +54,8 @@ struct Row {
     caption: &'static str,
 }
 
-/// All listed pictures found below the unpacked package, in the order of the list.
-pub(crate) fn pictures(package: &Path) -> Result<Vec<GcomprisPicture>, GcomprisError> {
+/// All listed images found below the unpacked package, in the order of the list.
+pub(crate) fn images(package: &Path) -> Result<Vec<GcomprisImage>, GcomprisError> {
     let rows = rows();
     let wanted: std::collections::HashSet<&str> = rows.iter().map(|row| row.name).collect();
     let wanted = |path: &str| {
@@ -65,7 +65,7 @@ pub(crate) fn pictures(package: &Path) -> Result<Vec<GcomprisPicture>, GcomprisE
     let mut files = HashMap::new();
     for entry in fs_err::read_dir(package.join(ARCHIVES))? {
         let path = entry?.path();
-        // An activity's archive has the activity's name; `core` and the translations hold no pictures of things.
+        // An activity's archive has the activity's name; `core` and the translations hold no images of things.
         if path.extension().is_none_or(|extension| extension != "rcc") {
             continue;
         }
@@ -74,34 +74,34 @@ pub(crate) fn pictures(package: &Path) -> Result<Vec<GcomprisPicture>, GcomprisE
         let found = found.map_err(|source| GcomprisError::Rcc { archive, source })?;
         files.extend(found.into_iter().map(|RccFile { path, content }| (path, content)));
     }
-    let licences = licences(&files);
-    let mut pictures = Vec::new();
+    let licenses = licenses(&files);
+    let mut images = Vec::new();
     for row in rows {
         let found = ["webp", "jpg", "png"]
             .iter()
             .find_map(|ending| files.remove_entry(&format!("{ACTIVITIES}{}.{ending}", row.name)));
         if let Some((path, content)) = found {
-            let licence = licences.get(&path).cloned().unwrap_or_else(|| LICENCE.to_owned());
+            let license = licenses.get(&path).cloned().unwrap_or_else(|| LICENSE.to_owned());
             let Row {
                 name,
                 photo,
                 concept,
                 caption,
             } = row;
-            pictures.push(GcomprisPicture {
+            images.push(GcomprisImage {
                 name,
                 content,
                 photo,
                 concept,
                 caption,
-                licence,
+                license,
             });
         }
     }
-    Ok(pictures)
+    Ok(images)
 }
 
-/// How many pictures are listed.
+/// How many images are listed.
 pub(crate) fn listed() -> usize {
     rows().len()
 }
@@ -117,41 +117,41 @@ fn rows() -> Vec<Row> {
             caption,
         })
     };
-    PICTURES
+    IMAGES
         .lines()
         .filter(|line| !line.starts_with('#'))
         .filter_map(row)
         .collect()
 }
 
-/// The licence of each file that a README lists, by path in the archive.
-fn licences(files: &HashMap<String, Vec<u8>>) -> HashMap<String, String> {
-    let mut licences = HashMap::new();
+/// The license of each file that a README lists, by path in the archive.
+fn licenses(files: &HashMap<String, Vec<u8>>) -> HashMap<String, String> {
+    let mut licenses = HashMap::new();
     for (path, readme) in files.iter().filter(|(path, _)| path.ends_with("/README")) {
         let folder = path.trim_end_matches("README");
-        let mut licence = None;
+        let mut license = None;
         let mut in_files = false;
         for line in String::from_utf8_lossy(readme).lines().map(str::trim) {
             if let Some(named) = line.strip_prefix("License:") {
-                licence = Some(spdx(named.trim()));
+                license = Some(spdx(named.trim()));
                 in_files = false;
             } else if line.starts_with("Files:") {
                 in_files = true;
             } else if line.is_empty() || line.contains(": ") || line.ends_with(':') {
                 in_files = false;
-            } else if in_files && let Some(licence) = &licence {
-                licences.insert(format!("{folder}{line}"), licence.clone());
+            } else if in_files && let Some(license) = &license {
+                licenses.insert(format!("{folder}{line}"), license.clone());
             }
         }
     }
-    licences
+    licenses
 }
 
-/// What the READMEs call a licence, as SPDX where there is such a name.
+/// What the READMEs call a license, as SPDX where there is such a name.
 fn spdx(named: &str) -> String {
     match named {
         "Public Domain" | "Public domain" => "LicenseRef-public-domain".to_owned(),
-        "GPLv3 or later" | "GPLv3+" | "GPL-3+" => LICENCE.to_owned(),
+        "GPLv3 or later" | "GPLv3+" | "GPL-3+" => LICENSE.to_owned(),
         other => other
             .replace("CC-BY-SA ", "CC-BY-SA-")
             .replace("CC-BY ", "CC-BY-")
@@ -164,20 +164,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn licences_are_read_from_the_readme() {
+    fn licenses_are_read_from_the_readme() {
         let readme = "Copyright: A\nLicense: CC-BY-SA 4.0\nSource: https://a/b\nFiles:\nx.webp\nsub/y.webp\n\n\
                       Copyright: B\nLicense: Public Domain\nFiles:\nz.webp\n";
         let files = HashMap::from([("p/README".to_owned(), readme.as_bytes().to_vec())]);
-        let licences = licences(&files);
-        assert_eq!(licences["p/x.webp"], "CC-BY-SA-4.0");
-        assert_eq!(licences["p/sub/y.webp"], "CC-BY-SA-4.0");
-        assert_eq!(licences["p/z.webp"], "LicenseRef-public-domain");
-        assert_eq!(licences.len(), 3);
+        let licenses = licenses(&files);
+        assert_eq!(licenses["p/x.webp"], "CC-BY-SA-4.0");
+        assert_eq!(licenses["p/sub/y.webp"], "CC-BY-SA-4.0");
+        assert_eq!(licenses["p/z.webp"], "LicenseRef-public-domain");
+        assert_eq!(licenses.len(), 3);
     }
 
     #[test]
     fn the_list_is_well_formed() {
-        let lines = PICTURES.lines().filter(|line| !line.starts_with('#')).count();
+        let lines = IMAGES.lines().filter(|line| !line.starts_with('#')).count();
         assert_eq!(listed(), lines);
         assert!(
             rows()

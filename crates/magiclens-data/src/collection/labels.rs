@@ -1,4 +1,4 @@
-//! What an emoji is called and what its label says: concept, root, gender, tone, colour, groups, tags, a caption.
+//! What an emoji is called and what its label says: concept, root, gender, tone, color, groups, tags, a caption.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -7,11 +7,11 @@ use serde::Deserialize;
 /// Everything known about one emoji, whatever its style.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Label {
-    /// The place in Unicode's order: of identical pictures the first one names the picture.
+    /// The place in Unicode's order: of identical images the first one names the image.
     pub(crate) order: u32,
     /// The whole label: "woman astronaut: dark skin tone".
     pub(crate) concept: String,
-    /// The label without colour, gender, tone and direction; related people share one root.
+    /// The label without color, gender, tone and direction; related people share one root.
     pub(crate) root: String,
     /// A natural phrase: "woman astronaut with dark skin tone".
     pub(crate) caption: String,
@@ -25,8 +25,8 @@ pub(crate) struct Label {
     pub(crate) skin_tone: Option<String>,
     /// "man", "woman" or "person".
     pub(crate) gender: Option<String>,
-    /// A colour word of the label.
-    pub(crate) colour: Option<String>,
+    /// A color word of the label.
+    pub(crate) color: Option<String>,
 }
 
 /// The labels of all emoji, by [`key`].
@@ -59,7 +59,7 @@ const PERSON_SUBGROUPS: [&str; 6] = [
     "person-sport",
     "person-resting",
 ];
-const COLOURS: [&str; 12] = [
+const COLORS: [&str; 12] = [
     "red",
     "orange",
     "yellow",
@@ -204,10 +204,10 @@ impl Labels {
             self.left_out.insert(key(&emoji.hexcode));
             return;
         };
-        // "Red hair" and "white cane" are no colours of a person.
-        let colour = without_colour(&base.label)
+        // "Red hair" and "white cane" are no colors of a person.
+        let color = without_color(&base.label)
             .filter(|_| group != "people-body")
-            .map(|(_, colour)| colour.to_owned());
+            .map(|(_, color)| color.to_owned());
         let label = Label {
             order: emoji.order,
             concept: emoji.label.clone(),
@@ -216,7 +216,7 @@ impl Labels {
             tags: base.tags.clone(),
             skin_tone: tone.map(str::to_owned),
             gender: gender(&base.label, &subgroup).map(str::to_owned),
-            colour,
+            color,
             group,
             subgroup,
         };
@@ -237,13 +237,13 @@ pub(crate) fn without_tone(concept: &str) -> String {
     }
 }
 
-/// The label without its colour word, and that word: "red heart" gives "heart" and "red". Nothing if it has none, or
+/// The label without its color word, and that word: "red heart" gives "heart" and "red". Nothing if it has none, or
 /// if nothing would be left.
-pub(crate) fn without_colour(label: &str) -> Option<(String, &'static str)> {
+pub(crate) fn without_color(label: &str) -> Option<(String, &'static str)> {
     // The longest word first: "light blue heart" is no "light heart".
-    COLOURS.iter().rev().find_map(|&colour| {
-        let rest = without_phrase(label, colour)?;
-        Some((rest, colour))
+    COLORS.iter().rev().find_map(|&color| {
+        let rest = without_phrase(label, color)?;
+        Some((rest, color))
     })
 }
 
@@ -287,7 +287,7 @@ fn root(label: &str, subgroup: &str) -> String {
     } else {
         label.to_owned()
     };
-    let label = without_colour(&label).map_or(label, |(rest, _)| rest);
+    let label = without_color(&label).map_or(label, |(rest, _)| rest);
     let mut words: Vec<_> = label.split(' ').collect();
     drop_words(&mut words, &DIRECTIONS);
     drop_words(&mut words, &["face"]);
@@ -389,11 +389,11 @@ mod tests {
             subgroup: "person-role".to_owned(),
             skin_tone: Some("dark".to_owned()),
             gender: Some("woman".to_owned()),
-            colour: None,
+            color: None,
         };
         assert_eq!(labels.get(&key("1f469-1f3ff-200d-1f680")), Some(&expected));
         assert!(labels.leaves_out("1F3FF") && labels.leaves_out("1F469-1F3FF") && !labels.leaves_out("2764"));
-        assert_eq!(labels.get("2764").unwrap().colour.as_deref(), Some("red"));
+        assert_eq!(labels.get("2764").unwrap().color.as_deref(), Some("red"));
         assert_eq!(labels.of_concept("red heart").unwrap().order, 3);
     }
 
@@ -474,15 +474,15 @@ mod tests {
             without_gender("woman astronaut: dark skin tone")
         );
         assert_eq!(
-            without_colour("light blue heart"),
+            without_color("light blue heart"),
             Some(("heart".to_owned(), "light blue"))
         );
         assert_eq!(
-            without_colour("black large square"),
+            without_color("black large square"),
             Some(("large square".to_owned(), "black"))
         );
         for label in ["orange", "blackboard", "cooked rice"] {
-            assert_eq!(without_colour(label), None, "{label}");
+            assert_eq!(without_color(label), None, "{label}");
         }
     }
 

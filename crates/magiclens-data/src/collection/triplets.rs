@@ -1,12 +1,12 @@
-//! Triplets from a collection: for each picture, what can be asked of it and which pictures answer.
+//! Triplets from a collection: for each image, what can be asked of it and which images answer.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::draw::Draw;
-use super::labels::{without_colour, without_gender, without_tone};
+use super::labels::{without_color, without_gender, without_tone};
 use super::packages::{DRAWINGS, HELD_OUT_STYLES, Look, of_style};
 use super::wordings::{Ask, Pool, Wordings};
-use crate::{Picture, PictureKind, Provenance, Split, Triplet};
+use crate::{Image, ImageKind, Provenance, Split, Triplet};
 
 /// Another style of another design family.
 pub const STYLE: &str = "style";
@@ -14,14 +14,14 @@ pub const STYLE: &str = "style";
 pub const STYLE_FAMILY: &str = "style_family";
 /// Another style, where the query's or the target's is never trained on.
 pub const STYLE_UNSEEN: &str = "style_unseen";
-/// A line drawing, and coloured pictures of the same thing.
-pub const SKETCH_TO_COLOUR: &str = "sketch_to_colour";
-/// The same picture with another skin tone.
+/// A line drawing, and colored images of the same thing.
+pub const SKETCH_TO_COLOR: &str = "sketch_to_colour";
+/// The same image with another skin tone.
 pub const SKIN_TONE: &str = "skin_tone";
 /// The same role with another gender.
 pub const GENDER: &str = "gender";
-/// The same thing in another colour.
-pub const COLOUR: &str = "colour";
+/// The same thing in another color.
+pub const COLOR: &str = "colour";
 /// Something else of the same subgroup, in the same style.
 pub const GROUP: &str = "group";
 /// A photograph, and drawings of the same thing.
@@ -32,32 +32,32 @@ pub const DRAWING_TO_PHOTO: &str = "drawing_to_photo";
 /// How many training triplets a relation gets; what it cannot fill goes to [`STYLE`].
 const TRAIN_SHARES: [(&str, usize); 9] = [
     (STYLE_FAMILY, 15_000),
-    (SKETCH_TO_COLOUR, 12_000),
+    (SKETCH_TO_COLOR, 12_000),
     (SKIN_TONE, 18_000),
     (GENDER, 14_000),
-    (COLOUR, 4_000),
+    (COLOR, 4_000),
     (GROUP, 24_000),
     (PHOTO_TO_DRAWING, 10_000),
     (DRAWING_TO_PHOTO, 8_000),
     (STYLE, 145_000),
 ];
-/// The same question about the same picture comes at most this often, each time in other words.
+/// The same question about the same image comes at most this often, each time in other words.
 const MAX_REPEATS: usize = 8;
 /// How many queries of a relation dev and test hold at most.
 const MAX_HELD_OUT: usize = 3_000;
-/// Pictures with a skin tone take part in every third round only: they are half of all pictures.
+/// Images with a skin tone take part in every third round only: they are half of all images.
 const TONE_ROUNDS: usize = 3;
 
 impl<'a> Ask<'a> {
     /// What a query of this relation asks for, told by one of its right answers. Nothing for relations where the answer
     /// does not tell: a drawing may answer "as a drawing" and "in this style".
-    pub fn of(relation: &str, answer: &'a Picture) -> Option<Self> {
+    pub fn of(relation: &str, answer: &'a Image) -> Option<Self> {
         match relation {
             STYLE | STYLE_FAMILY | STYLE_UNSEEN => Some(Self::Style(&answer.style)),
-            SKETCH_TO_COLOUR => Some(Self::SketchToColour),
+            SKETCH_TO_COLOR => Some(Self::SketchToColor),
             SKIN_TONE => answer.skin_tone.as_deref().map(Self::SkinTone),
             GENDER => Some(Self::Gender(gender_phrase(&answer.concept, answer.gender.as_deref()?))),
-            COLOUR => answer.colour.as_deref().map(Self::Colour),
+            COLOR => answer.color.as_deref().map(Self::Color),
             GROUP => Some(Self::Group(&answer.subgroup)),
             DRAWING_TO_PHOTO => Some(Self::DrawingToPhoto),
             _ => None,
@@ -66,8 +66,8 @@ impl<'a> Ask<'a> {
 }
 
 /// The triplets of one part of the data, in a fixed order that the seed decides.
-pub(crate) fn triplets(pictures: &[Picture], split: Split, seed: u64) -> Vec<Triplet> {
-    let index = Index::new(pictures, split);
+pub(crate) fn triplets(images: &[Image], split: Split, seed: u64) -> Vec<Triplet> {
+    let index = Index::new(images, split);
     let wordings = Wordings::load();
     let mut by_relation: BTreeMap<&str, Vec<Question>> = BTreeMap::new();
     for &query in &index.members {
@@ -80,7 +80,7 @@ pub(crate) fn triplets(pictures: &[Picture], split: Split, seed: u64) -> Vec<Tri
         let mut spare = 0;
         for (relation, share) in TRAIN_SHARES {
             let quota = if relation == STYLE { share + spare } else { share };
-            let picked = rounds(pictures, by_relation.remove(relation).unwrap_or_default(), quota, seed);
+            let picked = rounds(images, by_relation.remove(relation).unwrap_or_default(), quota, seed);
             spare += quota - picked.len();
             chosen.extend(picked);
         }
@@ -98,13 +98,13 @@ pub(crate) fn triplets(pictures: &[Picture], split: Split, seed: u64) -> Vec<Tri
     };
     let mut triplets: Vec<_> = chosen
         .iter()
-        .map(|(question, repeat)| triplet(pictures, question, *repeat, &wordings, pool, seed))
+        .map(|(question, repeat)| triplet(images, question, *repeat, &wordings, pool, seed))
         .collect();
     Draw::of(seed, split.name()).shuffle(&mut triplets);
     triplets
 }
 
-/// Something that can be asked about a picture, and all right answers. Numbers are places in the list of pictures.
+/// Something that can be asked about an image, and all right answers. Numbers are places in the list of images.
 #[derive(Clone, Debug)]
 struct Question<'a> {
     query: usize,
@@ -114,31 +114,31 @@ struct Question<'a> {
     negatives: Vec<usize>,
 }
 
-/// The pictures of one part, by what they show and how.
+/// The images of one part, by what they show and how.
 struct Index<'a> {
-    pictures: &'a [Picture],
+    images: &'a [Image],
     members: Vec<usize>,
     /// Drawings by style and concept.
     drawings: HashMap<&'a str, HashMap<&'a str, Vec<usize>>>,
-    /// Pictures by kind and by concept, "dog face" being a dog.
-    things: HashMap<(PictureKind, &'a str), Vec<usize>>,
+    /// Images by kind and by concept, "dog face" being a dog.
+    things: HashMap<(ImageKind, &'a str), Vec<usize>>,
     tones: HashMap<(&'a str, String), Vec<usize>>,
     genders: HashMap<(&'a str, String), Vec<usize>>,
-    colours: HashMap<(&'a str, String), Vec<usize>>,
+    colors: HashMap<(&'a str, String), Vec<usize>>,
     groups: HashMap<(&'a str, &'a str), Vec<usize>>,
 }
 
 impl<'a> Index<'a> {
-    fn new(pictures: &'a [Picture], split: Split) -> Self {
-        let members: Vec<_> = (0..pictures.len()).filter(|&at| pictures[at].split == split).collect();
+    fn new(images: &'a [Image], split: Split) -> Self {
+        let members: Vec<_> = (0..images.len()).filter(|&at| images[at].split == split).collect();
         let mut index = Self {
-            pictures,
+            images,
             members: Vec::new(),
             drawings: HashMap::new(),
             things: HashMap::new(),
             tones: HashMap::new(),
             genders: HashMap::new(),
-            colours: HashMap::new(),
+            colors: HashMap::new(),
             groups: HashMap::new(),
         };
         for &at in &members {
@@ -155,15 +155,15 @@ impl<'a> Index<'a> {
     }
 
     fn add(&mut self, at: usize) {
-        let picture = &self.pictures[at];
-        let style = picture.style.as_str();
-        for thing in things(picture) {
-            self.things.entry((picture.kind, thing)).or_default().push(at);
+        let image = &self.images[at];
+        let style = image.style.as_str();
+        for thing in things(image) {
+            self.things.entry((image.kind, thing)).or_default().push(at);
         }
-        if picture.kind == PictureKind::Photo {
+        if image.kind == ImageKind::Photo {
             return;
         }
-        for concept in concepts(picture) {
+        for concept in concepts(image) {
             self.drawings
                 .entry(style)
                 .or_default()
@@ -172,42 +172,42 @@ impl<'a> Index<'a> {
                 .push(at);
         }
         let Some(package) = of_style(style) else { return };
-        if shows_one(picture, |concept| tone(concept).map(str::to_owned)) {
+        if shows_one(image, |concept| tone(concept).map(str::to_owned)) {
             self.tones
-                .entry((style, without_tone(&picture.concept)))
+                .entry((style, without_tone(&image.concept)))
                 .or_default()
                 .push(at);
         }
-        // A picture that stands for two genders of one role answers neither.
-        if picture.gender.is_some() && shows_one(picture, |concept| Some(concept.to_owned())) {
+        // An image that stands for two genders of one role answers neither.
+        if image.gender.is_some() && shows_one(image, |concept| Some(concept.to_owned())) {
             self.genders
-                .entry((style, without_gender(&picture.concept)))
+                .entry((style, without_gender(&image.concept)))
                 .or_default()
                 .push(at);
         }
-        // A red circle without colours is no red circle.
-        if package.look == Look::Colour
-            && picture.colour.is_some()
-            && picture.also.is_empty()
-            && let Some((rest, _)) = without_colour(&picture.concept)
+        // A red circle without colors is no red circle.
+        if package.look == Look::Color
+            && image.color.is_some()
+            && image.also.is_empty()
+            && let Some((rest, _)) = without_color(&image.concept)
         {
-            self.colours.entry((style, rest)).or_default().push(at);
+            self.colors.entry((style, rest)).or_default().push(at);
         }
-        self.groups.entry((style, &picture.subgroup)).or_default().push(at);
+        self.groups.entry((style, &image.subgroup)).or_default().push(at);
     }
 }
 
-/// All questions about a picture that its part of the data can answer.
+/// All questions about an image that its part of the data can answer.
 fn questions<'a>(index: &Index<'a>, wordings: &Wordings, query: usize, seed: u64) -> Vec<Question<'a>> {
-    let picture = &index.pictures[query];
+    let image = &index.images[query];
     let mut questions = Vec::new();
-    let mut draw = Draw::of(seed, &format!("questions {}", picture.id));
-    match picture.kind {
-        PictureKind::Photo => photo_questions(index, query, &mut questions),
-        PictureKind::Drawing => {
+    let mut draw = Draw::of(seed, &format!("questions {}", image.id));
+    match image.kind {
+        ImageKind::Photo => photo_questions(index, query, &mut questions),
+        ImageKind::Drawing => {
             style_questions(index, query, &mut draw, &mut questions);
             attribute_questions(index, query, &mut questions);
-            if wordings.has_group(&picture.subgroup) {
+            if wordings.has_group(&image.subgroup) {
                 group_question(index, query, &mut questions);
             }
             photo_question(index, query, &mut questions);
@@ -221,17 +221,17 @@ fn questions<'a>(index: &Index<'a>, wordings: &Wordings, query: usize, seed: u64
 }
 
 fn style_questions<'a>(index: &Index<'a>, query: usize, draw: &mut Draw, questions: &mut Vec<Question<'a>>) {
-    let picture = &index.pictures[query];
-    for package in DRAWINGS.iter().filter(|package| package.style != picture.style) {
-        let targets = in_style(index, picture, package.style, package.look);
-        let relation = if is_held_out(package.style) || is_held_out(&picture.style) {
+    let image = &index.images[query];
+    for package in DRAWINGS.iter().filter(|package| package.style != image.style) {
+        let targets = in_style(index, image, package.style, package.look);
+        let relation = if is_held_out(package.style) || is_held_out(&image.style) {
             STYLE_UNSEEN
-        } else if package.family == picture.family {
+        } else if package.family == image.family {
             STYLE_FAMILY
         } else {
             STYLE
         };
-        let negatives = style_negatives(index, picture, package.style, &targets, draw);
+        let negatives = style_negatives(index, image, package.style, &targets, draw);
         questions.push(Question {
             query,
             relation,
@@ -240,15 +240,15 @@ fn style_questions<'a>(index: &Index<'a>, query: usize, draw: &mut Draw, questio
             negatives,
         });
     }
-    if of_style(&picture.style).is_some_and(|package| package.look == Look::Line) {
-        let coloured = DRAWINGS.iter().filter(|package| package.look == Look::Colour);
-        let targets = coloured
-            .flat_map(|package| in_style(index, picture, package.style, package.look))
+    if of_style(&image.style).is_some_and(|package| package.look == Look::Line) {
+        let colored = DRAWINGS.iter().filter(|package| package.look == Look::Color);
+        let targets = colored
+            .flat_map(|package| in_style(index, image, package.style, package.look))
             .collect();
-        let ask = Ask::SketchToColour;
+        let ask = Ask::SketchToColor;
         questions.push(Question {
             query,
-            relation: SKETCH_TO_COLOUR,
+            relation: SKETCH_TO_COLOR,
             ask,
             targets,
             negatives: Vec::new(),
@@ -256,15 +256,15 @@ fn style_questions<'a>(index: &Index<'a>, query: usize, draw: &mut Draw, questio
     }
 }
 
-/// Everything a drawing shows, in another style. Styles without tones answer with the picture that has none.
-fn in_style(index: &Index, picture: &Picture, style: &str, look: Look) -> BTreeSet<usize> {
-    let same: BTreeSet<_> = concepts(picture)
+/// Everything a drawing shows, in another style. Styles without tones answer with the image that has none.
+fn in_style(index: &Index, image: &Image, style: &str, look: Look) -> BTreeSet<usize> {
+    let same: BTreeSet<_> = concepts(image)
         .flat_map(|concept| index.drawn(style, concept))
         .copied()
         .collect();
-    if same.is_empty() && look != Look::Colour && picture.skin_tone.is_some() {
+    if same.is_empty() && look != Look::Color && image.skin_tone.is_some() {
         return index
-            .drawn(style, &without_tone(&picture.concept))
+            .drawn(style, &without_tone(&image.concept))
             .iter()
             .copied()
             .collect();
@@ -275,32 +275,32 @@ fn in_style(index: &Index, picture: &Picture, style: &str, look: Look) -> BTreeS
 /// Two other things of the subgroup in the right style, and the right thing in a wrong style.
 fn style_negatives(
     index: &Index,
-    picture: &Picture,
+    image: &Image,
     style: &str,
     targets: &BTreeSet<usize>,
     draw: &mut Draw,
 ) -> Vec<usize> {
     let mut negatives = Vec::new();
-    if let Some(group) = index.groups.get(&(style, picture.subgroup.as_str())) {
+    if let Some(group) = index.groups.get(&(style, image.subgroup.as_str())) {
         for _ in 0..4 {
             let other = *draw.pick(group);
-            let wrong = index.pictures[other].root != picture.root || !shares_concept(&index.pictures[other], picture);
+            let wrong = index.images[other].root != image.root || !shares_concept(&index.images[other], image);
             if negatives.len() < 2 && wrong && !targets.contains(&other) && !negatives.contains(&other) {
                 negatives.push(other);
             }
         }
     }
     let package = draw.pick(&DRAWINGS);
-    if package.style != style && package.style != picture.style {
-        let wrong_style = in_style(index, picture, package.style, package.look);
+    if package.style != style && package.style != image.style {
+        let wrong_style = in_style(index, image, package.style, package.look);
         negatives.extend(wrong_style.into_iter().filter(|at| !targets.contains(at)).take(1));
     }
     negatives
 }
 
 fn attribute_questions<'a>(index: &Index<'a>, query: usize, questions: &mut Vec<Question<'a>>) {
-    let picture = &index.pictures[query];
-    let style = picture.style.as_str();
+    let image = &index.images[query];
+    let style = image.style.as_str();
     let siblings = |family: Option<&Vec<usize>>| -> Vec<usize> {
         let family = family.map(Vec::as_slice).unwrap_or_default();
         if family.contains(&query) {
@@ -309,26 +309,26 @@ fn attribute_questions<'a>(index: &Index<'a>, query: usize, questions: &mut Vec<
             Vec::new()
         }
     };
-    let tones = siblings(index.tones.get(&(style, without_tone(&picture.concept))));
+    let tones = siblings(index.tones.get(&(style, without_tone(&image.concept))));
     add_attribute(
         index,
         query,
         SKIN_TONE,
         &tones,
-        |picture| picture.skin_tone.as_deref().map(Ask::SkinTone),
+        |image| image.skin_tone.as_deref().map(Ask::SkinTone),
         questions,
     );
-    let genders = siblings(index.genders.get(&(style, without_gender(&picture.concept))));
-    let gender = |picture: &'a Picture| Some(Ask::Gender(gender_phrase(&picture.concept, picture.gender.as_deref()?)));
+    let genders = siblings(index.genders.get(&(style, without_gender(&image.concept))));
+    let gender = |image: &'a Image| Some(Ask::Gender(gender_phrase(&image.concept, image.gender.as_deref()?)));
     add_attribute(index, query, GENDER, &genders, gender, questions);
-    if let Some((rest, _)) = without_colour(&picture.concept) {
-        let colours = siblings(index.colours.get(&(style, rest)));
+    if let Some((rest, _)) = without_color(&image.concept) {
+        let colors = siblings(index.colors.get(&(style, rest)));
         add_attribute(
             index,
             query,
-            COLOUR,
-            &colours,
-            |picture| picture.colour.as_deref().map(Ask::Colour),
+            COLOR,
+            &colors,
+            |image| image.color.as_deref().map(Ask::Color),
             questions,
         );
     }
@@ -341,20 +341,20 @@ fn add_attribute<'a>(
     query: usize,
     relation: &'static str,
     siblings: &[usize],
-    ask: impl Fn(&'a Picture) -> Option<Ask<'a>>,
+    ask: impl Fn(&'a Image) -> Option<Ask<'a>>,
     questions: &mut Vec<Question<'a>>,
 ) {
-    let own = ask(&index.pictures[query]);
+    let own = ask(&index.images[query]);
     let mut asked: Vec<Ask> = Vec::new();
     for &sibling in siblings {
-        let Some(wanted) = ask(&index.pictures[sibling]).filter(|&wanted| Some(wanted) != own) else {
+        let Some(wanted) = ask(&index.images[sibling]).filter(|&wanted| Some(wanted) != own) else {
             continue;
         };
         if asked.contains(&wanted) {
             continue;
         }
         asked.push(wanted);
-        let right = |at: &usize| ask(&index.pictures[*at]) == Some(wanted);
+        let right = |at: &usize| ask(&index.images[*at]) == Some(wanted);
         let targets = siblings.iter().copied().filter(right).collect();
         let negatives = siblings
             .iter()
@@ -373,15 +373,15 @@ fn add_attribute<'a>(
 }
 
 fn group_question<'a>(index: &Index<'a>, query: usize, questions: &mut Vec<Question<'a>>) {
-    let picture = &index.pictures[query];
-    let group = index.groups.get(&(picture.style.as_str(), picture.subgroup.as_str()));
+    let image = &index.images[query];
+    let group = index.groups.get(&(image.style.as_str(), image.subgroup.as_str()));
     let others = group
         .into_iter()
         .flatten()
         .copied()
-        .filter(|&at| index.pictures[at].root != picture.root);
+        .filter(|&at| index.images[at].root != image.root);
     let targets = others.collect();
-    let ask = Ask::Group(&picture.subgroup);
+    let ask = Ask::Group(&image.subgroup);
     questions.push(Question {
         query,
         relation: GROUP,
@@ -392,7 +392,7 @@ fn group_question<'a>(index: &Index<'a>, query: usize, questions: &mut Vec<Quest
 }
 
 fn photo_question<'a>(index: &Index<'a>, query: usize, questions: &mut Vec<Question<'a>>) {
-    let targets = same_things(index, &index.pictures[query], PictureKind::Photo);
+    let targets = same_things(index, &index.images[query], ImageKind::Photo);
     let ask = Ask::DrawingToPhoto;
     questions.push(Question {
         query,
@@ -404,10 +404,10 @@ fn photo_question<'a>(index: &Index<'a>, query: usize, questions: &mut Vec<Quest
 }
 
 fn photo_questions<'a>(index: &Index<'a>, query: usize, questions: &mut Vec<Question<'a>>) {
-    let drawings = same_things(index, &index.pictures[query], PictureKind::Drawing);
+    let drawings = same_things(index, &index.images[query], ImageKind::Drawing);
     let relation = PHOTO_TO_DRAWING;
     for package in &DRAWINGS {
-        let of_style = |at: &usize| index.pictures[*at].style == package.style;
+        let of_style = |at: &usize| index.images[*at].style == package.style;
         let targets = drawings.iter().copied().filter(of_style).collect();
         let negatives = drawings.iter().copied().filter(|at| !of_style(at)).take(2).collect();
         questions.push(Question {
@@ -428,20 +428,15 @@ fn photo_questions<'a>(index: &Index<'a>, query: usize, questions: &mut Vec<Ques
     });
 }
 
-fn same_things(index: &Index, picture: &Picture, kind: PictureKind) -> BTreeSet<usize> {
-    things(picture)
+fn same_things(index: &Index, image: &Image, kind: ImageKind) -> BTreeSet<usize> {
+    things(image)
         .flat_map(|thing| index.things.get(&(kind, thing)).into_iter().flatten().copied())
         .collect()
 }
 
-/// Chooses up to `quota` questions: in each round each picture asks once, what it has asked least and what is asked
+/// Chooses up to `quota` questions: in each round each image asks once, what it has asked least and what is asked
 /// least of all. Gives each question with how often it was asked before.
-fn rounds<'a>(
-    pictures: &[Picture],
-    questions: Vec<Question<'a>>,
-    quota: usize,
-    seed: u64,
-) -> Vec<(Question<'a>, usize)> {
+fn rounds<'a>(images: &[Image], questions: Vec<Question<'a>>, quota: usize, seed: u64) -> Vec<(Question<'a>, usize)> {
     let mut by_query: BTreeMap<usize, Vec<(Question, usize)>> = BTreeMap::new();
     for question in questions {
         by_query.entry(question.query).or_default().push((question, 0));
@@ -460,7 +455,7 @@ fn rounds<'a>(
             if chosen.len() == quota {
                 return chosen;
             }
-            if pictures[*query].skin_tone.is_some() && round % TONE_ROUNDS != 0 {
+            if images[*query].skin_tone.is_some() && round % TONE_ROUNDS != 0 {
                 continue;
             }
             let what = |question: &Question| format!("{:?}", question.ask);
@@ -477,22 +472,22 @@ fn rounds<'a>(
 }
 
 fn triplet(
-    pictures: &[Picture],
+    images: &[Image],
     question: &Question,
     repeat: usize,
     wordings: &Wordings,
     pool: Pool,
     seed: u64,
 ) -> Triplet {
-    let query = &pictures[question.query];
+    let query = &images[question.query];
     let mut draw = Draw::of(seed, &format!("{} {:?} {repeat}", query.id, question.ask));
     let worded = wordings.draw(question.ask, pool, &mut draw);
     let ids = |places: &mut dyn Iterator<Item = usize>| -> Vec<_> {
-        let ids: BTreeSet<_> = places.map(|at| pictures[at].id).collect();
+        let ids: BTreeSet<_> = places.map(|at| images[at].id).collect();
         ids.into_iter().collect()
     };
-    let licences = question.targets.iter().map(|&at| pictures[at].licence.as_str());
-    let licences: BTreeSet<_> = licences.chain([query.licence.as_str()]).collect();
+    let licenses = question.targets.iter().map(|&at| images[at].license.as_str());
+    let licenses: BTreeSet<_> = licenses.chain([query.license.as_str()]).collect();
     Triplet {
         query: query.id,
         instruction: worded.text,
@@ -502,7 +497,7 @@ fn triplet(
         provenance: Provenance {
             source: query.source.clone(),
             generator: format!("template:{}", worded.template),
-            licence: licences.into_iter().collect::<Vec<_>>().join(" AND "),
+            license: licenses.into_iter().collect::<Vec<_>>().join(" AND "),
             ..Provenance::default()
         },
     }
@@ -512,17 +507,15 @@ fn is_held_out(style: &str) -> bool {
     HELD_OUT_STYLES.contains(&style)
 }
 
-fn concepts(picture: &Picture) -> impl Iterator<Item = &str> {
-    std::iter::once(&picture.concept)
-        .chain(&picture.also)
-        .map(String::as_str)
+fn concepts(image: &Image) -> impl Iterator<Item = &str> {
+    std::iter::once(&image.concept).chain(&image.also).map(String::as_str)
 }
 
-/// The concepts of a picture as things: a face of an animal is the animal. A photograph that shows no emoji's thing has
+/// The concepts of an image as things: a face of an animal is the animal. A photograph that shows no emoji's thing has
 /// none: the last word of its caption is too little to go by.
-fn things(picture: &Picture) -> impl Iterator<Item = &str> {
-    let animal = picture.subgroup.starts_with("animal-");
-    let named = concepts(picture).filter(|_| !picture.group.is_empty());
+fn things(image: &Image) -> impl Iterator<Item = &str> {
+    let animal = image.subgroup.starts_with("animal-");
+    let named = concepts(image).filter(|_| !image.group.is_empty());
     let things: BTreeSet<_> = named
         .map(|concept| {
             if animal {
@@ -535,13 +528,13 @@ fn things(picture: &Picture) -> impl Iterator<Item = &str> {
     things.into_iter()
 }
 
-fn shares_concept(one: &Picture, other: &Picture) -> bool {
+fn shares_concept(one: &Image, other: &Image) -> bool {
     concepts(one).any(|concept| concepts(other).any(|same| same == concept))
 }
 
-/// Whether all concepts of a picture agree in a property.
-fn shows_one(picture: &Picture, property: impl Fn(&str) -> Option<String>) -> bool {
-    let values: BTreeSet<_> = concepts(picture).map(property).collect();
+/// Whether all concepts of an image agree in a property.
+fn shows_one(image: &Image, property: impl Fn(&str) -> Option<String>) -> bool {
+    let values: BTreeSet<_> = concepts(image).map(property).collect();
     values.len() == 1
 }
 

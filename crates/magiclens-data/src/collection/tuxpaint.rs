@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const CONCEPTS: &str = include_str!("stamps.tsv");
 /// Where the unpacked Debian package keeps its stamps.
 const STAMPS: &str = "usr/share/tuxpaint/stamps";
-/// Folders without pictures of things.
+/// Folders without images of things.
 const SKIPPED: [&str; 1] = ["symbols/alphabets/"];
 /// Raster stamps that were drawn, checked by eye; those in a folder `cartoon` or `symbols` all were.
 const DRAWN: [&str; 31] = [
@@ -49,7 +49,7 @@ const HALLOWEEN: &str = "seasonal/halloween/";
 /// One stamp.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
-    /// The picture file.
+    /// The image file.
     pub(crate) file: PathBuf,
     /// Its place below `stamps/`, without ending.
     pub(crate) name: String,

@@ -44,14 +44,14 @@ pub(crate) enum Pool {
 pub enum Ask<'a> {
     /// The same thing in this style.
     Style(&'a str),
-    /// A coloured picture of what was sketched.
-    SketchToColour,
+    /// A colored image of what was sketched.
+    SketchToColor,
     /// Another skin tone.
     SkinTone(&'a str),
     /// Another gender: "a woman".
     Gender(&'a str),
-    /// Another colour.
-    Colour(&'a str),
+    /// Another color.
+    Color(&'a str),
     /// Something else of the same subgroup.
     Group(&'a str),
     /// A drawing in any style.
@@ -136,10 +136,10 @@ impl Wordings {
         let section = match ask {
             Ask::Style(_) if draw.below(3) == 0 => "style name",
             Ask::Style(_) => "style look",
-            Ask::SketchToColour => "sketch to colour",
+            Ask::SketchToColor => "sketch to colour",
             Ask::SkinTone(_) => "skin tone",
             Ask::Gender(_) => "gender",
-            Ask::Colour(_) => "colour",
+            Ask::Color(_) => "colour",
             Ask::Group(_) => "group",
             Ask::PhotoToDrawing => "photo to drawing",
             Ask::DrawingToPhoto => "drawing to photo",
@@ -176,11 +176,9 @@ impl Wordings {
             }
             Ask::SkinTone(tone) => template.replace("{tone}", tone),
             Ask::Gender(gender) => template.replace("{gender}", gender),
-            Ask::Colour(colour) => {
-                let with_article = format!("{} {colour}", article(colour));
-                template
-                    .replace("a {colour}", &with_article)
-                    .replace("{colour}", colour)
+            Ask::Color(color) => {
+                let with_article = format!("{} {color}", article(color));
+                template.replace("a {color}", &with_article).replace("{color}", color)
             }
             Ask::Group(subgroup) => {
                 let word: &String = draw.pick(&self.groups[subgroup]);
@@ -188,7 +186,7 @@ impl Wordings {
                     .replace("a {group}", &format!("{} {word}", article(word)))
                     .replace("{group}", word)
             }
-            Ask::SketchToColour | Ask::PhotoToDrawing | Ask::DrawingToPhoto => template.to_owned(),
+            Ask::SketchToColor | Ask::PhotoToDrawing | Ask::DrawingToPhoto => template.to_owned(),
         }
     }
 
@@ -247,7 +245,7 @@ fn dress(text: &str, draw: &mut Draw) -> String {
         .iter()
         .any(|start| text.starts_with(start));
     let text = match draw.below(3) {
-        0 => capitalised(text),
+        0 => capitalized(text),
         _ => text.to_owned(),
     };
     match draw.below(8) {
@@ -260,7 +258,7 @@ fn dress(text: &str, draw: &mut Draw) -> String {
     }
 }
 
-fn capitalised(text: &str) -> String {
+fn capitalized(text: &str) -> String {
     let mut letters = text.chars();
     letters
         .next()
@@ -278,7 +276,7 @@ mod tests {
         ("sketch to colour", ""),
         ("skin tone", "{tone}"),
         ("gender", "{gender}"),
-        ("colour", "{colour}"),
+        ("colour", "{color}"),
         ("group", "{group}"),
         ("photo to drawing", ""),
         ("drawing to photo", ""),
@@ -348,15 +346,15 @@ mod tests {
         let trained: BTreeSet<String> = (0..500)
             .map(|seed| {
                 Wordings::load()
-                    .draw(Ask::Colour("red"), Pool::Train, &mut Draw::new(seed))
+                    .draw(Ask::Color("red"), Pool::Train, &mut Draw::new(seed))
                     .text
             })
             .collect();
-        let texts = held_out_wordings(Ask::Colour("red"), 6, 1);
+        let texts = held_out_wordings(Ask::Color("red"), 6, 1);
         assert_eq!(texts.iter().collect::<BTreeSet<_>>().len(), 6);
         assert!(texts.iter().all(|text| text.contains("red") && !trained.contains(text)));
-        assert_eq!(held_out_wordings(Ask::Colour("red"), 6, 1), texts);
-        assert_eq!(held_out_wordings(Ask::Colour("red"), 99, 1).len(), 7, "all there are");
+        assert_eq!(held_out_wordings(Ask::Color("red"), 6, 1), texts);
+        assert_eq!(held_out_wordings(Ask::Color("red"), 99, 1).len(), 7, "all there are");
         assert_eq!(held_out_wordings(Ask::Style("noto"), 6, 1).len(), 6);
         for unknown in [Ask::Style("no such style"), Ask::Group("no such group")] {
             assert!(held_out_wordings(unknown, 6, 1).is_empty());
@@ -370,10 +368,10 @@ mod tests {
         let wordings = Wordings::load();
         let asks = [
             Ask::Style("noto"),
-            Ask::SketchToColour,
+            Ask::SketchToColor,
             Ask::SkinTone("dark"),
             Ask::Gender("a woman"),
-            Ask::Colour("orange"),
+            Ask::Color("orange"),
             Ask::Group("animal-bug"),
             Ask::PhotoToDrawing,
             Ask::DrawingToPhoto,

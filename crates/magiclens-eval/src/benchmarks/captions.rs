@@ -1,42 +1,42 @@
-//! What Flickr30k and COCO share: pictures with captions, searched in both directions by the two towers alone
+//! What Flickr30k and COCO share: images with captions, searched in both directions by the two towers alone
 //! (MagicLens, Table 17; LAION-AI/CLIP_benchmark `metrics/zeroshot_retrieval.py`).
 //!
-//! R@k is 1 if any right one is among the first k: a picture has five captions, a caption one picture.
+//! R@k is 1 if any right one is among the first k: an image has five captions, a caption one image.
 
 use crate::annotations::Images;
 use crate::benchmark::{Benchmark, Column, Count, Measure, Metric, Query, Task, TaskKind, TextEntry, Truth, Variant};
 use crate::id::Id;
 
-/// A picture with its captions.
+/// An image with its captions.
 pub(super) struct Captioned {
     pub(super) id: Id,
     pub(super) path: std::path::PathBuf,
     pub(super) captions: Vec<String>,
 }
 
-/// A variant: flag, name, captions of a picture at most.
+/// A variant: flag, name, captions of an image at most.
 pub(super) type CaptionLimit<'a> = (&'a str, &'a str, usize);
 
-/// The benchmark of these pictures.
+/// The benchmark of these images.
 pub(super) fn build(
     name: &str,
-    pictures: Vec<Captioned>,
+    captioned: Vec<Captioned>,
     limits: &[CaptionLimit<'_>],
     counts: Vec<Count>,
 ) -> Benchmark {
     let mut images = Images::default();
     let mut texts = Vec::new();
-    let mut rows: Vec<(usize, Vec<usize>)> = Vec::with_capacity(pictures.len());
-    for picture in pictures {
-        let mut own = Vec::with_capacity(picture.captions.len());
-        for (number, text) in picture.captions.into_iter().enumerate() {
+    let mut rows: Vec<(usize, Vec<usize>)> = Vec::with_capacity(captioned.len());
+    for image in captioned {
+        let mut own = Vec::with_capacity(image.captions.len());
+        for (number, text) in image.captions.into_iter().enumerate() {
             own.push(texts.len());
             texts.push(TextEntry {
-                id: Id::text(format!("{}#{number}", picture.id)),
+                id: Id::text(format!("{}#{number}", image.id)),
                 text,
             });
         }
-        rows.push((images.add(picture.id, || picture.path), own));
+        rows.push((images.add(image.id, || image.path), own));
     }
     let variants = limits
         .iter()
@@ -60,7 +60,7 @@ pub(super) fn build(
         texts,
         variants,
         counts,
-        picture_folders: Vec::new(),
+        image_folders: Vec::new(),
         open_gallery: false,
         remarks: vec!["The two towers alone are measured, without fusion, as in the paper.".to_owned()],
     }

@@ -3,9 +3,9 @@
 //! - Files: `annotations/{val,test}.json`, `COCO2017_unlabeled/annotations/image_info_unlabeled2017.json`,
 //!   `COCO2017_unlabeled/unlabeled2017/`, as miccunifi/CIRCO has them.
 //! - Query text: `find {shared_concept} but {relative_caption}` (google-deepmind/magiclens `data_utils.py`); `megapairs`:
-//!   `Find a picture that also {shared_concept}, but {relative_caption}`; `caption`: the relative caption alone (SEARLE).
-//! - Gallery: all pictures; the query picture stays in it (MagicLens, MegaPairs and the official code agree).
-//! - Figures: mAP@5, 10, 25, 50 over all right pictures, recall@k of the one target, mAP@10 by semantic aspect
+//!   `Find an image that also {shared_concept}, but {relative_caption}`; `caption`: the relative caption alone (SEARLE).
+//! - Gallery: all images; the query image stays in it (MagicLens, MegaPairs and the official code agree).
+//! - Figures: mAP@5, 10, 25, 50 over all right images, recall@k of the one target, mAP@10 by semantic aspect
 //!   (`src/evaluation.py`). Truth of test is hidden: server file only. Counts: 220 / 800 queries.
 
 use std::collections::BTreeSet;
@@ -29,8 +29,8 @@ pub(super) const ENTRY: Entry = Entry {
     load,
 };
 
-/// Pictures of COCO 2017 unlabeled.
-const PICTURES: usize = 123_403;
+/// Images of COCO 2017 unlabeled.
+const IMAGES: usize = 123_403;
 const RANKS: [usize; 4] = [5, 10, 25, 50];
 const INFO: &str = "annotations/image_info_unlabeled2017.json";
 
@@ -68,10 +68,10 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         found => Some(found?),
     };
     let queries: Vec<Annotation> = read_json(&annotations)?;
-    let picture_folders = folders(data, &["COCO2017_unlabeled/unlabeled2017", "unlabeled2017", "images"]);
+    let image_folders = folders(data, &["COCO2017_unlabeled/unlabeled2017", "unlabeled2017", "images"]);
     let listed: Vec<InfoImage> = match &info {
         Some(info) => read_json::<Info>(info)?.images,
-        // For scoring rankings the pictures that annotations name are enough.
+        // For scoring rankings the images that annotations name are enough.
         None => named(&queries),
     };
     let mut images = Images::default();
@@ -79,7 +79,7 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         .iter()
         .map(|image| {
             images.add(Id::from(image.id), || {
-                locate(&picture_folders, std::slice::from_ref(&image.file_name))
+                locate(&image_folders, std::slice::from_ref(&image.file_name))
             })
         })
         .collect();
@@ -115,7 +115,7 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         if split == "val" { 220 } else { 800 },
     )];
     if info.is_some() {
-        counts.push(Count::new("pictures", gallery.len(), PICTURES));
+        counts.push(Count::new("pictures", gallery.len(), IMAGES));
     }
     let variants = [
         ("kept", "query picture kept", false),
@@ -132,7 +132,7 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         texts: Vec::new(),
         variants: variants.into(),
         counts,
-        picture_folders,
+        image_folders,
         open_gallery: info.is_none(),
         columns: RANKS
             .map(|k| Column::of_task(&format!("mAP@{k}"), "kept", split, &format!("mAP@{k}")))
@@ -144,7 +144,7 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
     })
 }
 
-/// The pictures that annotations name, in the order of their ids.
+/// The images that annotations name, in the order of their ids.
 fn named(queries: &[Annotation]) -> Vec<InfoImage> {
     let ids: BTreeSet<i64> = queries
         .iter()

@@ -1,12 +1,12 @@
 //! CIRR (Liu et al. 2021): a photograph and a change find another photograph.
 //!
 //! - Files: `captions/cap.rc2.{val,test1}.json`, `image_splits/split.rc2.{val,test1}.json` (in the folder or in `cirr/`),
-//!   pictures at the paths of the split file, in `img_raw/` or beside the annotations, as Cuberick-Orion/CIRR has them.
+//!   images at the paths of the split file, in `img_raw/` or beside the annotations, as Cuberick-Orion/CIRR has them.
 //! - Query text: the caption as it is.
-//! - Gallery: all pictures of the split, the query picture removed (CIRR's evaluation; SEARLE `validate.py`); the subset is
+//! - Gallery: all images of the split, the query image removed (CIRR's evaluation; SEARLE `validate.py`); the subset is
 //!   the other five members of `img_set`.
 //! - Figures: R@1, 5, 10, 50 and Rs@1, 2, 3 against `target_hard`. Truth of test1 is hidden: server files only.
-//!   Counts: val 4,181 queries (its README), test1 4,148 queries and 2,315 pictures.
+//!   Counts: val 4,181 queries (its README), test1 4,148 queries and 2,315 images.
 
 use std::path::Path;
 
@@ -52,11 +52,11 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
     let names = places(format!("image_splits/split.rc2.{split}.json"));
     let names = find(data, "split", &names.each_ref().map(String::as_str), HINT)?;
     let pairs: Vec<Pair> = read_json(&captions)?;
-    let Entries(pictures) = read_json::<Entries<String>>(&names)?;
+    let Entries(files) = read_json::<Entries<String>>(&names)?;
     let roots = folders(data, &["img_raw", "cirr/img_raw", "images", "."]);
 
     let mut images = Images::default();
-    let gallery: Vec<usize> = pictures
+    let gallery: Vec<usize> = files
         .iter()
         .map(|(name, path)| {
             let path = path.trim_start_matches("./").to_owned();
@@ -88,10 +88,10 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
             ..Query::default()
         });
     }
-    let (published_queries, published_pictures) = if split == "val" { (4181, 2297) } else { (4148, 2315) };
+    let (published_queries, published_images) = if split == "val" { (4181, 2297) } else { (4148, 2315) };
     let counts = vec![
         Count::new(format!("{split} queries"), queries.len(), published_queries),
-        Count::new(format!("{split} pictures"), gallery.len(), published_pictures),
+        Count::new(format!("{split} pictures"), gallery.len(), published_images),
     ];
     let variants = [
         ("removed", "query picture removed", true),
@@ -108,7 +108,7 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         texts: Vec::new(),
         variants: variants.into(),
         counts,
-        picture_folders: vec![],
+        image_folders: vec![],
         open_gallery: false,
         columns: ["R@1", "R@5", "R@10", "R@50", "Rs@1", "Rs@2", "Rs@3"]
             .map(|label| Column::of_task(label, "removed", split, label))

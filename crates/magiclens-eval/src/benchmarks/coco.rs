@@ -1,7 +1,7 @@
-//! COCO captions (Lin et al. 2014), the 5K test pictures of Karpathy's split. Protocol: `captions.rs`.
+//! COCO captions (Lin et al. 2014), the 5K test images of Karpathy's split. Protocol: `captions.rs`.
 //!
 //! Files: `coco_test_karpathy.json` (COCO's own form, as LAION-AI/CLIP_benchmark reads it) or Karpathy's `dataset_coco.json`;
-//! pictures in `val2014/`. Some pictures have six or seven captions: all 25,010 count, as in CLIP_benchmark; the variant
+//! images in `val2014/`. Some images have six or seven captions: all 25,010 count, as in CLIP_benchmark; the variant
 //! `five` takes the first five of each.
 
 use std::collections::{BTreeMap, HashMap};
@@ -35,7 +35,7 @@ pub(super) struct Karpathy {
     pub(super) images: Vec<KarpathyImage>,
 }
 
-/// A picture in it.
+/// An image in it.
 #[derive(Deserialize)]
 pub(super) struct KarpathyImage {
     pub(super) filename: String,
@@ -83,7 +83,7 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         hint,
     )?;
     let roots = folders(data, &["val2014", "images/val2014", "images", "."]);
-    let pictures = if list.ends_with("dataset_coco.json") {
+    let images = if list.ends_with("dataset_coco.json") {
         let file: Karpathy = read_json(&list)?;
         let test = file.images.into_iter().filter(|image| image.split == KARPATHY_TEST);
         test.map(|image| Captioned {
@@ -98,19 +98,19 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
     } else {
         from_coco(&list, &roots)?
     };
-    let captions = pictures.iter().map(|picture| picture.captions.len()).sum();
+    let captions = images.iter().map(|image| image.captions.len()).sum();
     let counts = vec![
-        Count::new("pictures", pictures.len(), 5000),
+        Count::new("pictures", images.len(), 5000),
         Count::new("captions", captions, 25_010),
     ];
     let limits = [
         ("all", "5K test, all captions", usize::MAX),
         ("five", "5K test, five captions a picture", 5),
     ];
-    Ok(build(ENTRY.name, pictures, &limits, counts))
+    Ok(build(ENTRY.name, images, &limits, counts))
 }
 
-/// Pictures in the order of their ids, as torchvision's `CocoCaptions` has them.
+/// Images in the order of their ids, as torchvision's `CocoCaptions` has them.
 fn from_coco(list: &Path, roots: &[std::path::PathBuf]) -> Result<Vec<Captioned>, EvalError> {
     let file: Coco = read_json(list)?;
     let files: BTreeMap<i64, String> = file
@@ -126,7 +126,7 @@ fn from_coco(list: &Path, roots: &[std::path::PathBuf]) -> Result<Vec<Captioned>
         }
         captions.entry(caption.image_id).or_default().push(caption.caption);
     }
-    let pictures = files.into_iter().map(|(id, name)| {
+    let images = files.into_iter().map(|(id, name)| {
         let bare = name.rsplit('/').next().unwrap_or(&name).to_owned();
         Captioned {
             id: Id::from(id),
@@ -134,5 +134,5 @@ fn from_coco(list: &Path, roots: &[std::path::PathBuf]) -> Result<Vec<Captioned>
             captions: captions.remove(&id).unwrap_or_default(),
         }
     });
-    Ok(pictures.collect())
+    Ok(images.collect())
 }

@@ -1,20 +1,20 @@
 //! Domain transfer on ImageNet (Saito et al. 2023, Pic2Word): a photograph finds its object in another domain.
 //!
-//! - Files: `imgnet_real_query.txt` and `imgnet_targets.txt` (in the folder or in `imgnet/`), lines of a picture path and a
-//!   label, as google-research/composed_image_retrieval has them; pictures at those paths.
+//! - Files: `imgnet_real_query.txt` and `imgnet_targets.txt` (in the folder or in `imgnet/`), lines of an image path and a
+//!   label, as google-research/composed_image_retrieval has them; images at those paths.
 //! - Query text: `find this object in {domain}` (MagicLens); `pic2word`: `a {domain} of this` for models that read a
 //!   text, and its own prompt `a {domain} of *` for textual inversion.
 //! - Gallery: all 16,983 targets; the 10,000 real photographs among them are distractors, the query itself is one.
 //! - Truth: targets whose label is the query's class plus 0, 1000, 2000, 3000 for cartoon, origami, toy, sculpture.
-//! - Figures, mean of the four domains: `hit@k`, 1 if any right picture is among the first k, as the MagicLens code scores; and
-//!   `R@k`, the share of all right pictures, as Pic2Word's `get_metrics_imgnet` scores. Published columns mix the two.
+//! - Figures, mean of the four domains: `hit@k`, 1 if any right image is among the first k, as the MagicLens code scores; and
+//!   `R@k`, the share of all right images, as Pic2Word's `get_metrics_imgnet` scores. Published columns mix the two.
 
 use std::collections::HashSet;
 use std::path::Path;
 
 use super::{Choice, Entry};
 use crate::EvalError;
-use crate::annotations::{Images, annotation, find, folders, locate, read_labelled_paths};
+use crate::annotations::{Images, annotation, find, folders, locate, read_labeled_paths};
 use crate::benchmark::{Benchmark, Column, Count, Measure, Metric, Query, Task, TaskKind, Truth, Variant};
 use crate::id::Id;
 
@@ -50,8 +50,8 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         &target_list.each_ref().map(String::as_str),
         HINT,
     )?;
-    let queries = read_labelled_paths(&query_list)?;
-    let targets = read_labelled_paths(&target_list)?;
+    let queries = read_labeled_paths(&query_list)?;
+    let targets = read_labeled_paths(&target_list)?;
     // The paths begin with `imgnet/`; the folder given may be that folder itself.
     let roots = folders(data, &[".", "data", ".."]);
     let mut images = Images::default();
@@ -120,7 +120,7 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         texts: Vec::new(),
         variants,
         counts,
-        picture_folders: Vec::new(),
+        image_folders: Vec::new(),
         open_gallery: false,
         columns,
         remarks: vec![

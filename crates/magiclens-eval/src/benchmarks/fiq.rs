@@ -4,10 +4,10 @@
 //!   XiaoxiaoGuo/fashion-iq publishes them.
 //! - Query text: the two captions joined with " and " (google-deepmind/magiclens `data_utils.py`); `megapairs` joins with
 //!   ", and " (MegaPairs); `searle` strips `.?, ` from both first (miccunifi/SEARLE `validate.py`, one of its two orders).
-//! - Gallery: all pictures of the category's validation split ("original", what MagicLens and MegaPairs use), or only the
-//!   pictures of validation queries ("val"). The query picture stays in the gallery (`inference.py`).
+//! - Gallery: all images of the category's validation split ("original", what MagicLens and MegaPairs use), or only the
+//!   images of validation queries ("val"). The query image stays in the gallery (`inference.py`).
 //! - Figures: R@10 and R@50 a category, and their mean over the three. Counts: 2,017 / 2,038 / 1,961 queries, 3,817 / 6,346 /
-//!   5,373 pictures.
+//!   5,373 images.
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ pub(super) const ENTRY: Entry = Entry {
     load,
 };
 
-/// Category, queries and pictures of the published validation split.
+/// Category, queries and images of the published validation split.
 const CATEGORIES: [(&str, usize, usize); 3] = [("dress", 2017, 3817), ("shirt", 2038, 6346), ("toptee", 1961, 5373)];
 
 const HINT: &str = "take `captions` and `image_splits` of github.com/XiaoxiaoGuo/fashion-iq";
@@ -45,19 +45,19 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
     let mut images = Images::default();
     let mut counts = Vec::new();
     let mut tasks = Vec::new();
-    let picture_folders = folders(data, &["images", "resized_image", "resized_images"]);
-    for (category, queries, pictures) in CATEGORIES {
+    let image_folders = folders(data, &["images", "resized_image", "resized_images"]);
+    for (category, query_count, image_count) in CATEGORIES {
         let captions = format!("captions/cap.{category}.val.json");
         let captions = find(data, &format!("captions of {category}"), &[&captions], HINT)?;
         let split = format!("image_splits/split.{category}.val.json");
         let split = find(data, &format!("split of {category}"), &[&split], HINT)?;
         let pairs: Vec<Pair> = read_json(&captions)?;
         let names: Vec<String> = read_json(&split)?;
-        counts.push(Count::new(format!("{category} queries"), pairs.len(), queries));
-        counts.push(Count::new(format!("{category} pictures"), names.len(), pictures));
+        counts.push(Count::new(format!("{category} queries"), pairs.len(), query_count));
+        counts.push(Count::new(format!("{category} pictures"), names.len(), image_count));
         let gallery: Vec<usize> = names
             .iter()
-            .map(|name| add(&mut images, name, &picture_folders))
+            .map(|name| add(&mut images, name, &image_folders))
             .collect();
         let members: std::collections::HashSet<usize> = gallery.iter().copied().collect();
         let mut list = Vec::with_capacity(pairs.len());
@@ -71,7 +71,7 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
                 );
                 annotation(&captions, reason)
             })?;
-            let reference = add(&mut images, &pair.candidate, &picture_folders);
+            let reference = add(&mut images, &pair.candidate, &image_folders);
             list.push(Query {
                 id: number.to_string(),
                 images: vec![reference],
@@ -119,7 +119,7 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         texts: Vec::new(),
         variants: variants.into(),
         counts,
-        picture_folders,
+        image_folders,
         open_gallery: false,
         columns: columns(),
         remarks: vec![

@@ -1,7 +1,7 @@
-//! Flickr30k (Young et al. 2014), the 1K test pictures of Karpathy's split with five captions each. Protocol: `captions.rs`.
+//! Flickr30k (Young et al. 2014), the 1K test images of Karpathy's split with five captions each. Protocol: `captions.rs`.
 //!
-//! Files: `flickr30k_test_karpathy.txt` (lines of `PICTURE.jpg,CAPTION` after a head, as LAION-AI/CLIP_benchmark reads them) or
-//! Karpathy's `dataset_flickr30k.json`; pictures in the folder itself, `flickr30k-images/`, `flickr30k_images/` or `images/`.
+//! Files: `flickr30k_test_karpathy.txt` (lines of `IMAGE.jpg,CAPTION` after a head, as LAION-AI/CLIP_benchmark reads them) or
+//! Karpathy's `dataset_flickr30k.json`; images in the folder itself, `flickr30k-images/`, `flickr30k_images/` or `images/`.
 
 use std::path::{Path, PathBuf};
 
@@ -40,7 +40,7 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
             ".",
         ],
     );
-    let pictures = if list.ends_with(TXT) {
+    let images = if list.ends_with(TXT) {
         read_lines(&list, &roots)?
     } else {
         let file: Karpathy = read_json(&list)?;
@@ -52,17 +52,17 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         })
         .collect()
     };
-    let captions = pictures.iter().map(|picture| picture.captions.len()).sum();
+    let captions = images.iter().map(|image| image.captions.len()).sum();
     let counts = vec![
-        Count::new("pictures", pictures.len(), 1000),
+        Count::new("pictures", images.len(), 1000),
         Count::new("captions", captions, 5000),
     ];
-    Ok(build(ENTRY.name, pictures, &[("all", "1K test", usize::MAX)], counts))
+    Ok(build(ENTRY.name, images, &[("all", "1K test", usize::MAX)], counts))
 }
 
 fn read_lines(list: &Path, roots: &[PathBuf]) -> Result<Vec<Captioned>, EvalError> {
     let text = fs_err::read_to_string(list)?;
-    let mut pictures: Vec<Captioned> = Vec::new();
+    let mut images: Vec<Captioned> = Vec::new();
     let mut rows = std::collections::HashMap::new();
     for (number, line) in text.lines().enumerate().skip(1) {
         if line.trim().is_empty() {
@@ -77,14 +77,14 @@ fn read_lines(list: &Path, roots: &[PathBuf]) -> Result<Vec<Captioned>, EvalErro
         })?;
         let name = format!("{name}.jpg");
         let row = *rows.entry(name.clone()).or_insert_with(|| {
-            pictures.push(Captioned {
+            images.push(Captioned {
                 id: Id::text(&name),
                 path: locate(roots, &[name]),
                 captions: Vec::new(),
             });
-            pictures.len() - 1
+            images.len() - 1
         });
-        pictures[row].captions.push(caption.to_owned());
+        images[row].captions.push(caption.to_owned());
     }
-    Ok(pictures)
+    Ok(images)
 }

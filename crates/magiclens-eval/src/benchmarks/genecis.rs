@@ -1,10 +1,10 @@
-//! GeneCIS (Vaze et al. 2023): a picture and one word, which keeps or changes an attribute or an object; a short list of
+//! GeneCIS (Vaze et al. 2023): an image and one word, which keeps or changes an attribute or an object; a short list of
 //! candidates for each query.
 //!
-//! - Files: `{focus,change}_{attribute,object}.json` (in the folder or in `genecis/`); pictures of COCO val2017 for objects
+//! - Files: `{focus,change}_{attribute,object}.json` (in the folder or in `genecis/`); images of COCO val2017 for objects
 //!   (`val2017/`, `coco/val2017/`), of Visual Genome for attributes (`VG_100K_all/`, `VG_100K/`, `VG_100K_2/`).
 //! - Query text: the condition as it is (facebookresearch/genecis; the template of MagicLens is not published).
-//! - Gallery: the target and the query's own distractors, 10 or 15 pictures. Attribute pictures are the object's box, widened
+//! - Gallery: the target and the query's own distractors, 10 or 15 images. Attribute images are the object's box, widened
 //!   by 0.7 and padded to a black square (`datasets/vaw_dataset.py`). Lists of unusual length are left out, as there.
 //! - Figures: R@1, 2, 3 a task; the headline is the mean R@1 of the four. Noise of the benchmark itself: 0.2 (its README).
 //!   Counts: 2,000 / 2,112 / 1,960 / 1,960 queries.
@@ -46,7 +46,7 @@ struct Template {
     gallery: Vec<Shown>,
 }
 
-/// A picture of COCO, or an object in a picture of Visual Genome.
+/// An image of COCO, or an object in an image of Visual Genome.
 #[derive(Deserialize)]
 struct Shown {
     val_image_id: Option<i64>,
@@ -154,7 +154,7 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
             tasks,
         }],
         counts,
-        picture_folders: Vec::new(),
+        image_folders: Vec::new(),
         open_gallery: false,
         columns,
         remarks,
@@ -185,7 +185,7 @@ fn query(
     let target = add(&template.target, images, coco, genome, 1)?;
     let mut subset = vec![target];
     for shown in &template.gallery {
-        // Some lists hold a picture twice, even the target, and only the first place is right.
+        // Some lists hold an image twice, even the target, and only the first place is right.
         let mut copy = 1;
         let row = loop {
             let row = add(shown, images, coco, genome, copy)?;
@@ -208,7 +208,7 @@ fn query(
     })
 }
 
-/// The row of a picture or an object; its second copy in a list has `#2` behind its name.
+/// The row of an image or an object; its second copy in a list has `#2` behind its name.
 fn add(
     shown: &Shown,
     images: &mut Images,

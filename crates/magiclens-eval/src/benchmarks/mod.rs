@@ -88,7 +88,7 @@ impl Entry {
             .find(|entry| plain(entry.name) == wanted || plain(entry.title) == wanted)
     }
 
-    /// Reads the annotation files under `data`. Pictures are named, not opened.
+    /// Reads the annotation files under `data`. Images are named, not opened.
     ///
     /// # Errors
     /// Annotation files that are missing or contradict each other, or an option that this benchmark does not know.

@@ -4,13 +4,13 @@
 //! - Query text: `find a natural image of it` (MagicLens, Table 4). A photograph of the sketch's class is right.
 //! - Gallery: all photographs of the unseen classes.
 //! - Figures, mean over sketches (`utils/ap.py`): `mAP` and `mAP@200` are interpolated (VOC), as published; beside each stands
-//!   the plain one (`other_map1`). `P@k` looks at the first `min(k, right pictures)`.
+//!   the plain one (`other_map1`). `P@k` looks at the first `min(k, right images)`.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::EvalError;
-use crate::annotations::{Images, annotation, find, folders, locate, read_labelled_paths};
+use crate::annotations::{Images, annotation, find, folders, locate, read_labeled_paths};
 use crate::benchmark::{Benchmark, Column, Count, Measure, Metric, Query, Task, TaskKind, Truth, Variant};
 use crate::id::Id;
 
@@ -44,14 +44,14 @@ pub(super) fn load_one(
         texts: Vec::new(),
         variants: vec![variant],
         counts,
-        picture_folders: Vec::new(),
+        image_folders: Vec::new(),
         open_gallery: false,
         columns: published.map(|label| Column::of_mean(label, FLAG, label)).into(),
         remarks: remarks(),
     })
 }
 
-/// The variant of these lists; pictures are added to `images`.
+/// The variant of these lists; images are added to `images`.
 pub(super) fn load(
     data: &Path,
     flag: &str,
@@ -66,7 +66,7 @@ pub(super) fn load(
             format!("{}/{}/{file}", lists.folder, lists.lists),
         ];
         let path = find(data, what, &places.each_ref().map(String::as_str), HINT)?;
-        let list = read_labelled_paths(&path)?;
+        let list = read_labeled_paths(&path)?;
         Ok::<_, EvalError>((path, list))
     };
     let (_, sketches) = read(lists.sketches, "list of sketches")?;

@@ -67,7 +67,7 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
                 .collect(),
             variants,
             counts,
-            picture_folders: Vec::new(),
+            image_folders: Vec::new(),
             open_gallery: false,
             remarks,
         }),

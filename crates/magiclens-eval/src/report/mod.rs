@@ -1,11 +1,11 @@
-//! What an evaluation found, for machines (JSON) and people (Markdown table, HTML page with pictures).
+//! What an evaluation found, for machines (JSON) and people (Markdown table, HTML page with images).
 //!
 //! | file | matter |
 //! |---|---|
 //! | `published.rs`, `published.toml` | what others have published |
 //! | `tables.rs` | the tables of both pages |
 //! | `markdown.rs` | the report as text |
-//! | `html/` | the report as one page with plots and pictures |
+//! | `html/` | the report as one page with plots and images |
 
 pub mod html;
 mod markdown;
@@ -92,19 +92,22 @@ pub struct SystemReport {
 /// What was computed, and how fast.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Speed {
-    /// Pictures read and embedded; those in the cache not counted.
-    pub pictures: usize,
+    /// Images read and embedded; those in the cache not counted.
+    #[serde(rename = "pictures")]
+    pub images: usize,
     /// Seconds for them.
-    pub pictures_s: f64,
-    /// Pictures that were in the cache.
-    pub pictures_cached: usize,
+    #[serde(rename = "pictures_s")]
+    pub images_s: f64,
+    /// Images that were in the cache.
+    #[serde(rename = "pictures_cached")]
+    pub images_cached: usize,
     /// Queries ranked.
     pub queries: usize,
     /// Seconds for embedding and ranking them.
     pub queries_s: f64,
 }
 
-/// A query that went wrong. Pictures are paths of files, with the part that is shown.
+/// A query that went wrong. Images are paths of files, with the part that is shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// The flag of the variant.
@@ -115,7 +118,7 @@ pub struct Failure {
     pub query: String,
     /// The instruction.
     pub text: String,
-    /// The query pictures.
+    /// The query images.
     pub images: Vec<Shown>,
     /// Right answers, at most three.
     pub truth: Vec<Shown>,
@@ -126,12 +129,13 @@ pub struct Failure {
     pub values: BTreeMap<String, f64>,
 }
 
-/// A picture or a text of a benchmark.
+/// An image or a text of a benchmark.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Shown {
-    /// A picture.
-    Picture {
+    /// An image.
+    #[serde(rename = "picture")]
+    Image {
         /// Its name.
         id: String,
         /// Its file.
@@ -198,10 +202,10 @@ impl SystemReport {
 }
 
 impl Shown {
-    /// The name of the picture, or the text.
+    /// The name of the image, or the text.
     pub fn name(&self) -> &str {
         match self {
-            Self::Picture { id, .. } => id,
+            Self::Image { id, .. } => id,
             Self::Text(text) => text,
         }
     }
@@ -240,7 +244,7 @@ mod tests {
         #[cfg(unix)]
         {
             let odd: std::ffi::OsString = std::os::unix::ffi::OsStringExt::from_vec(vec![b'a', 0xff]);
-            failure.images = vec![samples::picture(odd.into())];
+            failure.images = vec![samples::image(odd.into())];
         }
         let back: Report = serde_json::from_str(&report.to_json()).unwrap();
         assert_eq!(back.benchmarks[0].systems[0].failures[0].values.len(), 1);

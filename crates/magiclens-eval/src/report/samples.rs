@@ -35,9 +35,9 @@ fn circo() -> BenchmarkReport {
     )]);
     first.failures = vec![failure()];
     first.speed = Some(Speed {
-        pictures: 100,
-        pictures_s: 4.0,
-        pictures_cached: 20,
+        images: 100,
+        images_s: 4.0,
+        images_cached: 20,
         queries: 30,
         queries_s: 0.5,
     });
@@ -158,25 +158,25 @@ fn difference(variant: &str, task: &str, label: &str, difference: f64, p_value: 
     }
 }
 
-/// A query of which one answer is wrong; its pictures are not there.
+/// A query of which one answer is wrong; its images are not there.
 fn failure() -> Failure {
     Failure {
         variant: "kept".to_owned(),
         task: "val".to_owned(),
         query: "17".to_owned(),
         text: "find a cat but it is black".to_owned(),
-        images: vec![picture("missing/1.jpg".into())],
-        truth: vec![picture("missing/2.jpg".into())],
+        images: vec![image("missing/1.jpg".into())],
+        truth: vec![image("missing/2.jpg".into())],
         came: vec![Answer {
-            shown: picture("missing/3.jpg".into()),
+            shown: image("missing/3.jpg".into()),
             right: false,
         }],
         values: BTreeMap::from([("mAP@5".to_owned(), 0.125)]),
     }
 }
 
-pub(super) fn picture(path: PathBuf) -> Shown {
-    Shown::Picture {
+pub(super) fn image(path: PathBuf) -> Shown {
+    Shown::Image {
         id: path.display().to_string(),
         path,
         crop: None,

@@ -73,9 +73,9 @@ pub(super) fn speed(report: &Report) -> Option<Table> {
             rows.push(row([
                 cell(&benchmark.title),
                 cell(&system.system),
-                cell(speed.pictures),
-                cell(per_second(speed.pictures, speed.pictures_s)),
-                cell(speed.pictures_cached),
+                cell(speed.images),
+                cell(per_second(speed.images, speed.images_s)),
+                cell(speed.images_cached),
                 cell(speed.queries),
                 cell(per_second(speed.queries, speed.queries_s)),
             ]));

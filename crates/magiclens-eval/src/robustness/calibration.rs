@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use magiclens_data::collection::{
-    COLOUR, DRAWING_TO_PHOTO, GENDER, GROUP, SKETCH_TO_COLOUR, SKIN_TONE, STYLE, STYLE_UNSEEN,
+    COLOR, DRAWING_TO_PHOTO, GENDER, GROUP, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_UNSEEN,
 };
 use serde::{Deserialize, Serialize};
 
@@ -16,10 +16,10 @@ use crate::collection::{Asked, Collection};
 const RELATIONS: [&str; 8] = [
     STYLE,
     STYLE_UNSEEN,
-    SKETCH_TO_COLOUR,
+    SKETCH_TO_COLOR,
     SKIN_TONE,
     GENDER,
-    COLOUR,
+    COLOR,
     GROUP,
     DRAWING_TO_PHOTO,
 ];
@@ -68,7 +68,7 @@ pub struct Point {
     pub false_accepts: f64,
     /// Accepted among the answerable, whatever came first.
     pub true_accepts: f64,
-    /// Accepted among the answerable, with a right picture first.
+    /// Accepted among the answerable, with a right image first.
     pub right_accepts: f64,
 }
 

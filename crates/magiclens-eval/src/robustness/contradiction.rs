@@ -1,9 +1,9 @@
-//! Instructions that contradict themselves: "as a line drawing in full colour". Nothing is right; a system should be less
+//! Instructions that contradict themselves: "as a line drawing in full color". Nothing is right; a system should be less
 //! sure than with the plain instruction, and still show one reading or the other of the same thing.
 
 use std::collections::HashSet;
 
-use magiclens_data::collection::{COLOUR, Look};
+use magiclens_data::collection::{COLOR, Look};
 
 use super::labels::{Labels, look};
 use super::report::{Better, Section, Unit};
@@ -34,7 +34,7 @@ pub(super) fn measure(collection: &Collection, system: &System<'_>) -> Result<Ve
             "Contradiction: \"as a line drawing in full colour\"",
             styles(collection, &labels),
         ),
-        ("Contradiction: \"in red and not red\"", colours(collection, &labels)),
+        ("Contradiction: \"in red and not red\"", colors(collection, &labels)),
     ];
     all.into_iter()
         .map(|(title, cases)| {
@@ -47,10 +47,10 @@ pub(super) fn measure(collection: &Collection, system: &System<'_>) -> Result<Ve
         .collect()
 }
 
-/// The same thing as a line drawing, and in colour.
+/// The same thing as a line drawing, and in color.
 pub(super) fn styles(collection: &Collection, labels: &Labels<'_>) -> Vec<Case> {
-    let at = |row: usize| &collection.pictures[row];
-    let drawn = (0..collection.pictures.len()).filter(|row| look(at(*row)).is_some_and(|look| look != Look::Line));
+    let at = |row: usize| &collection.images[row];
+    let drawn = (0..collection.images.len()).filter(|row| look(at(*row)).is_some_and(|look| look != Look::Line));
     let order = collection.shuffled("contradictory styles", drawn);
     let cases = order.into_iter().map(|query| {
         let same = labels.same_thing(query);
@@ -64,7 +64,7 @@ pub(super) fn styles(collection: &Collection, labels: &Labels<'_>) -> Vec<Case> 
             contradictory: RobustQuery::new(query, "as a line drawing in full colour"),
             plain: RobustQuery::new(query, "as a line drawing"),
             first: of(Look::Line),
-            second: of(Look::Colour),
+            second: of(Look::Color),
             cluster: collection.roots[query],
         }
     });
@@ -74,15 +74,15 @@ pub(super) fn styles(collection: &Collection, labels: &Labels<'_>) -> Vec<Case> 
         .collect()
 }
 
-/// The same thing in a colour, and in all others.
-pub(super) fn colours(collection: &Collection, labels: &Labels<'_>) -> Vec<Case> {
-    let asked = collection.drawn("contradictory colours", COLOUR, EACH);
+/// The same thing in a color, and in all others.
+pub(super) fn colors(collection: &Collection, labels: &Labels<'_>) -> Vec<Case> {
+    let asked = collection.drawn("contradictory colours", COLOR, EACH);
     let cases = asked.into_iter().filter_map(|asked| {
-        let colour = collection.pictures[*asked.targets.first()?].colour.as_deref()?;
-        let (first, second) = labels.by_colour(&labels.colour_family(asked.query), colour);
+        let color = collection.images[*asked.targets.first()?].color.as_deref()?;
+        let (first, second) = labels.by_color(&labels.color_family(asked.query), color);
         Some(Case {
-            contradictory: RobustQuery::new(asked.query, format!("in {colour} and not {colour}")),
-            plain: RobustQuery::new(asked.query, format!("in {colour}")),
+            contradictory: RobustQuery::new(asked.query, format!("in {color} and not {color}")),
+            plain: RobustQuery::new(asked.query, format!("in {color}")),
             first,
             second,
             cluster: collection.roots[asked.query],

@@ -1,5 +1,5 @@
-//! Instructions that say nothing: the empty text, which is how every picture of the gallery is embedded, and texts without
-//! a word. What comes should be what the picture alone brings.
+//! Instructions that say nothing: the empty text, which is how every image of the gallery is embedded, and texts without
+//! a word. What comes should be what the image alone brings.
 
 use std::collections::HashSet;
 
@@ -20,7 +20,7 @@ pub(super) const TEXTS: [(&str, &str); 4] = [
     ("a question mark", "?"),
 ];
 
-/// A picture, and what is like it.
+/// An image, and what is like it.
 #[derive(Debug)]
 pub(super) struct Case {
     pub(super) query: usize,
@@ -43,14 +43,14 @@ pub(super) fn measure(collection: &Collection, system: &System<'_>) -> Result<Se
 
 pub(super) fn cases(collection: &Collection) -> Vec<Case> {
     let labels = Labels::of(collection);
-    let pictures = &collection.pictures;
-    let drawn = (0..pictures.len()).filter(|row| look(&pictures[*row]).is_some());
+    let images = &collection.images;
+    let drawn = (0..images.len()).filter(|row| look(&images[*row]).is_some());
     let order = collection.shuffled("empty", drawn);
     let cases = order.into_iter().map(|query| Case {
         query,
         same_thing: labels.same_thing(query),
-        same_style: (0..pictures.len())
-            .filter(|row| *row != query && pictures[*row].style == pictures[query].style)
+        same_style: (0..images.len())
+            .filter(|row| *row != query && images[*row].style == images[query].style)
             .collect(),
         cluster: collection.roots[query],
     });

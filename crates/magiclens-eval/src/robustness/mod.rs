@@ -1,24 +1,24 @@
 //! Robustness: what a system does with the same request in other words, with "not", with contradictions and nothing at
-//! all, with several pictures, and when nothing fits. Queries and truth come from the labels of a collection.
+//! all, with several images, and when nothing fits. Queries and truth come from the labels of a collection.
 //!
 //! In the manner of PinPoint (Mahadev et al. 2026, arXiv 2603.04598), which has explicit negatives, six paraphrases of each
-//! instruction and queries of two pictures. Its formulas were not to be had, only its text's summary: where a figure here
+//! instruction and queries of two images. Its formulas were not to be had, only its text's summary: where a figure here
 //! has a name of its own (NegRecall@10), its definition is the one given here, and figures of that paper are no match.
 //!
 //! | file | matter |
 //! |---|---|
 //! | `stats.rs` | the figures, as pure functions of rankings |
-//! | `paraphrases.rs`, `negation.rs`, `contradiction.rs`, `empty.rs`, `pictures.rs` | what is asked, and what is right |
+//! | `paraphrases.rs`, `negation.rs`, `contradiction.rs`, `empty.rs`, `images.rs` | what is asked, and what is right |
 //! | `calibration.rs` | top scores with and without a right answer in the gallery |
 //! | `report.rs`, `plot.rs` | what was found, as JSON, Markdown and HTML |
 
 pub mod calibration;
 mod contradiction;
 mod empty;
+mod images;
 mod labels;
 mod negation;
 mod paraphrases;
-mod pictures;
 mod plot;
 mod report;
 pub mod stats;
@@ -31,10 +31,10 @@ use crate::collection::Collection;
 /// How far down the rankings are looked at.
 pub const DEPTH: usize = 10;
 
-/// A query to run. Pictures are rows of the collection.
+/// A query to run. Images are rows of the collection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RobustQuery {
-    /// The query pictures; of several, the query vector is the normalised mean of their fused vectors.
+    /// The query images; of several, the query vector is the normalized mean of their fused vectors.
     pub images: Vec<usize>,
     /// The instruction.
     pub text: String,
@@ -45,7 +45,7 @@ pub struct RobustQuery {
 /// The answer to a query.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answered {
-    /// Rows of the nearest pictures, best first, without the excluded ones.
+    /// Rows of the nearest images, best first, without the excluded ones.
     pub items: Vec<usize>,
     /// Their similarities, in the same order.
     pub scores: Vec<f32>,
@@ -56,7 +56,7 @@ pub trait Ranker {
     /// One answer for each query, in their order: the `depth` nearest rows of `gallery`.
     ///
     /// # Errors
-    /// Pictures that cannot be read, or a model that gives no direction for a query.
+    /// Images that cannot be read, or a model that gives no direction for a query.
     fn rank(&self, queries: &[RobustQuery], gallery: &[usize], depth: usize) -> Result<Vec<Answered>, EvalError>;
 }
 
@@ -66,7 +66,7 @@ pub trait Ranker {
 /// # Errors
 /// Those of the ranker.
 pub fn measure(collection: &Collection, ranker: &dyn Ranker) -> Result<RobustnessReport, EvalError> {
-    let gallery: Vec<usize> = (0..collection.pictures.len()).collect();
+    let gallery: Vec<usize> = (0..collection.images.len()).collect();
     let system = System {
         ranker,
         gallery: &gallery,
@@ -75,7 +75,7 @@ pub fn measure(collection: &Collection, ranker: &dyn Ranker) -> Result<Robustnes
     sections.extend(negation::measure(collection, &system)?);
     sections.extend(contradiction::measure(collection, &system)?);
     sections.push(empty::measure(collection, &system)?);
-    sections.extend(pictures::measure(collection, &system)?);
+    sections.extend(images::measure(collection, &system)?);
     sections.retain(|section| section.queries > 0);
     Ok(RobustnessReport {
         split: collection.split.to_string(),
@@ -101,12 +101,12 @@ impl System<'_> {
 }
 
 impl RobustQuery {
-    /// A query of one picture, which is left out of its own ranking.
+    /// A query of one image, which is left out of its own ranking.
     fn new(image: usize, text: impl Into<String>) -> Self {
         Self::of(vec![image], text)
     }
 
-    /// A query of several pictures, which are left out of its ranking.
+    /// A query of several images, which are left out of its ranking.
     fn of(images: Vec<usize>, text: impl Into<String>) -> Self {
         Self {
             exclude: images.clone(),

@@ -1,5 +1,5 @@
 //! Instructions that say what is not wanted: "not red", "in any style but Twemoji". Right is the same thing in another
-//! colour or style; what was excluded is the explicit negative, as in PinPoint.
+//! color or style; what was excluded is the explicit negative, as in PinPoint.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -14,8 +14,8 @@ use crate::collection::{Collection, choose};
 
 /// Queries of each section.
 const EACH: usize = 200;
-const NOT_COLOUR: [&str; 3] = ["not {}", "any colour but {}", "the same, but not {}"];
-const PLAIN_COLOUR: &str = "in {}";
+const NOT_COLOR: [&str; 3] = ["not {}", "any colour but {}", "the same, but not {}"];
+const PLAIN_COLOR: &str = "in {}";
 const NOT_STYLE: [&str; 3] = ["not in {} style", "in any style but {}", "not as {} draws it"];
 const PLAIN_STYLE: &str = "in {} style";
 
@@ -31,7 +31,7 @@ pub(super) struct Case {
 
 pub(super) fn measure(collection: &Collection, system: &System<'_>) -> Result<Vec<Section>, EvalError> {
     let labels = Labels::of(collection);
-    let (own, other) = colours(collection, &labels);
+    let (own, other) = colors(collection, &labels);
     let all = [
         ("Negation: not the colour of the picture", own),
         ("Negation: not another colour", other),
@@ -48,26 +48,26 @@ pub(super) fn measure(collection: &Collection, system: &System<'_>) -> Result<Ve
         .collect()
 }
 
-/// Those that exclude the query's own colour, and those that exclude another one.
-pub(super) fn colours(collection: &Collection, labels: &Labels<'_>) -> (Vec<Case>, Vec<Case>) {
+/// Those that exclude the query's own color, and those that exclude another one.
+pub(super) fn colors(collection: &Collection, labels: &Labels<'_>) -> (Vec<Case>, Vec<Case>) {
     let (mut own, mut other) = (Vec::new(), Vec::new());
-    for query in collection.shuffled("negated colours", 0..collection.pictures.len()) {
-        let family = labels.colour_family(query);
-        let colour = |row: usize| collection.pictures[row].colour.as_deref();
-        let colours: BTreeSet<&str> = family.iter().filter_map(|row| colour(*row)).collect();
-        let (same, others): (Vec<&str>, Vec<&str>) = colours.into_iter().partition(|word| Some(*word) == colour(query));
+    for query in collection.shuffled("negated colours", 0..collection.images.len()) {
+        let family = labels.color_family(query);
+        let color = |row: usize| collection.images[row].color.as_deref();
+        let colors: BTreeSet<&str> = family.iter().filter_map(|row| color(*row)).collect();
+        let (same, others): (Vec<&str>, Vec<&str>) = colors.into_iter().partition(|word| Some(*word) == color(query));
         let others = if others.is_empty() {
             Vec::new()
         } else {
             vec![*choose(
                 &others,
-                &format!("other colour {}", collection.pictures[query].id),
+                &format!("other colour {}", collection.images[query].id),
             )]
         };
         for (words, cases) in [(same, &mut own), (others, &mut other)] {
             for word in words {
-                let (excluded, truth) = labels.by_colour(&family, word);
-                let texts = (&NOT_COLOUR[..], PLAIN_COLOUR);
+                let (excluded, truth) = labels.by_color(&family, word);
+                let texts = (&NOT_COLOR[..], PLAIN_COLOR);
                 cases.extend(case(collection, query, texts, word, truth, excluded));
             }
         }
@@ -81,16 +81,16 @@ pub(super) fn colours(collection: &Collection, labels: &Labels<'_>) -> (Vec<Case
 pub(super) fn styles(collection: &Collection, labels: &Labels<'_>) -> Vec<Case> {
     let asked = collection.drawn("negated styles", STYLE, EACH);
     let cases = asked.into_iter().filter_map(|asked| {
-        let style = &collection.pictures[*asked.targets.first()?].style;
+        let style = &collection.images[*asked.targets.first()?].style;
         let names = held_out_style_names(style);
         if names.is_empty() {
             return None;
         }
-        let name = choose(names, &format!("style name {}", collection.pictures[asked.query].id));
+        let name = choose(names, &format!("style name {}", collection.images[asked.query].id));
         let same = labels.same_thing(asked.query);
         let (excluded, truth) = same
             .into_iter()
-            .partition(|row| collection.pictures[*row].style == *style);
+            .partition(|row| collection.images[*row].style == *style);
         case(
             collection,
             asked.query,
@@ -112,7 +112,7 @@ fn case(
     truth: HashSet<usize>,
     excluded: HashSet<usize>,
 ) -> Option<Case> {
-    let template = choose(negated, &format!("negation {word} {}", collection.pictures[query].id));
+    let template = choose(negated, &format!("negation {word} {}", collection.images[query].id));
     (!truth.is_empty() && !excluded.is_empty()).then(|| Case {
         negated: RobustQuery::new(query, template.replace("{}", word)),
         plain: RobustQuery::new(query, plain.replace("{}", word)),

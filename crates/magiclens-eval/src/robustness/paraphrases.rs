@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use magiclens_data::collection::{
-    Ask, COLOUR, DRAWING_TO_PHOTO, GENDER, GROUP, SKETCH_TO_COLOUR, SKIN_TONE, STYLE, STYLE_UNSEEN, held_out_wordings,
+    Ask, COLOR, DRAWING_TO_PHOTO, GENDER, GROUP, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_UNSEEN, held_out_wordings,
 };
 
 use super::report::{Better, Section, Unit};
@@ -16,10 +16,10 @@ use crate::metrics::mean;
 const RELATIONS: [&str; 8] = [
     STYLE,
     STYLE_UNSEEN,
-    SKETCH_TO_COLOUR,
+    SKETCH_TO_COLOR,
     SKIN_TONE,
     GENDER,
-    COLOUR,
+    COLOR,
     GROUP,
     DRAWING_TO_PHOTO,
 ];
@@ -47,8 +47,8 @@ pub(super) fn cases(collection: &Collection) -> Vec<Case> {
         .iter()
         .flat_map(|relation| collection.drawn("paraphrases", relation, EACH));
     let cases = asked.filter_map(|asked| {
-        let answer = &collection.pictures[*asked.targets.first()?];
-        let seed = lot(&collection.pictures[asked.query].id.to_string());
+        let answer = &collection.images[*asked.targets.first()?];
+        let seed = lot(&collection.images[asked.query].id.to_string());
         let texts = held_out_wordings(Ask::of(&asked.relation, answer)?, WORDINGS, seed);
         Some(Case {
             truth: asked.targets.iter().copied().collect(),

@@ -1,4 +1,4 @@
-//! The curve of accepts as an SVG picture that stands in a page.
+//! The curve of accepts as an SVG image that stands in a page.
 
 use super::calibration::{Calibration, Point};
 
@@ -8,7 +8,7 @@ const LEFT: f64 = 50.0;
 const BOTTOM: f64 = 40.0;
 const MARGIN: f64 = 12.0;
 
-/// What is drawn: its name, its colour, and its value at a point.
+/// What is drawn: its name, its color, and its value at a point.
 type Line = (&'static str, &'static str, fn(&Point) -> f64);
 
 const LINES: [Line; 3] = [
@@ -47,16 +47,16 @@ pub(super) fn accepts(calibration: &Calibration) -> String {
         let at = x(point.threshold);
         svg += &format!("<path d=\"M{at:.1} {MARGIN}V{end}\" stroke=\"#888\" stroke-dasharray=\"4 3\"/>\n");
     }
-    for (number, (name, colour, value)) in LINES.into_iter().enumerate() {
+    for (number, (name, color, value)) in LINES.into_iter().enumerate() {
         let points = calibration
             .curve
             .iter()
             .map(|point| format!("{:.1},{:.1}", x(point.threshold), y(value(point))));
         let points = points.collect::<Vec<_>>().join(" ");
         let at = LEFT + 170.0 * number as f64;
-        svg += &format!("<polyline points=\"{points}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n");
+        svg += &format!("<polyline points=\"{points}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"2\"/>\n");
         svg += &format!(
-            "<text x=\"{at}\" y=\"{}\" fill=\"{colour}\">{name}</text>\n",
+            "<text x=\"{at}\" y=\"{}\" fill=\"{color}\">{name}</text>\n",
             HEIGHT - 6.0
         );
     }

@@ -17,7 +17,7 @@ const SEED: u64 = 20_260_304;
 pub struct RobustnessReport {
     /// The part of the collection.
     pub split: String,
-    /// Pictures of the gallery.
+    /// Images of the gallery.
     pub gallery: usize,
     /// What was asked, one kind of request each; kinds that the collection cannot ask are left out.
     pub sections: Vec<Section>,

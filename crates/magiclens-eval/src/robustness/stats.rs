@@ -69,7 +69,7 @@ pub fn area_under_curve(higher: &[f32], lower: &[f32]) -> Option<f64> {
     (pairs > 0).then(|| higher.iter().map(above).sum::<f64>() / pairs as f64)
 }
 
-/// The value below which the share `part` of the sorted values lies, between its two neighbours. `None` if there is none.
+/// The value below which the share `part` of the sorted values lies, between its two neighbors. `None` if there is none.
 pub fn quantile(sorted: &[f32], part: f64) -> Option<f32> {
     let place = part.clamp(0.0, 1.0) * sorted.len().checked_sub(1)? as f64;
     let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);

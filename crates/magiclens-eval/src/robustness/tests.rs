@@ -84,29 +84,29 @@ fn spread_over_wordings_by_hand() {
 fn negation_excludes_what_it_names() {
     let collection = collection();
     let labels = Labels::of(&collection);
-    let at = |row: &usize| &collection.pictures[*row];
-    let (own, other) = negation::colours(&collection, &labels);
+    let at = |row: &usize| &collection.images[*row];
+    let (own, other) = negation::colors(&collection, &labels);
     assert!(!own.is_empty() && own.len() == other.len());
     for (cases, is_own) in [(&own, true), (&other, false)] {
         for case in cases {
             let query = at(&case.negated.images[0]);
-            let colour = case
+            let color = case
                 .excluded
                 .iter()
-                .map(|row| at(row).colour.clone().unwrap())
+                .map(|row| at(row).color.clone().unwrap())
                 .next()
                 .unwrap();
-            assert!(case.negated.text.contains(&colour) && case.plain.text == format!("in {colour}"));
-            assert_eq!(query.colour.as_deref() == Some(colour.as_str()), is_own);
+            assert!(case.negated.text.contains(&color) && case.plain.text == format!("in {color}"));
+            assert_eq!(query.color.as_deref() == Some(color.as_str()), is_own);
             assert!(
                 case.excluded
                     .iter()
-                    .all(|row| at(row).colour.as_deref() == Some(colour.as_str()))
+                    .all(|row| at(row).color.as_deref() == Some(color.as_str()))
             );
             assert!(
                 case.truth
                     .iter()
-                    .all(|row| at(row).colour.as_deref() != Some(colour.as_str()))
+                    .all(|row| at(row).color.as_deref() != Some(color.as_str()))
             );
             assert!(case.truth.union(&case.excluded).all(|row| at(row).root == query.root));
             assert!(fits(&case.negated, &[&case.truth, &case.excluded]));
@@ -152,20 +152,20 @@ fn contradictions_have_two_readings() {
     let collection = collection();
     let labels = Labels::of(&collection);
     let styles = contradiction::styles(&collection, &labels);
-    let looks: Vec<Option<Look>> = collection.pictures.iter().map(look).collect();
-    // Every picture that is no line drawing.
+    let looks: Vec<Option<Look>> = collection.images.iter().map(look).collect();
+    // Every image that is no line drawing.
     assert_eq!(
         styles.len(),
         looks.iter().filter(|look| **look != Some(Look::Line)).count()
     );
     for case in &styles {
         assert!(case.first.iter().all(|row| looks[*row] == Some(Look::Line)) && case.first.len() == 1);
-        assert!(case.second.iter().all(|row| looks[*row] == Some(Look::Colour)));
+        assert!(case.second.iter().all(|row| looks[*row] == Some(Look::Color)));
         assert!(fits(&case.contradictory, &[&case.first, &case.second]));
     }
-    let colours = contradiction::colours(&collection, &labels);
-    assert!(!colours.is_empty());
-    for case in &colours {
+    let colors = contradiction::colors(&collection, &labels);
+    assert!(!colors.is_empty());
+    for case in &colors {
         assert!(
             case.contradictory
                 .text
@@ -232,10 +232,10 @@ fn empty_instructions_by_hand() {
 }
 
 #[test]
-fn two_pictures_have_their_truth_by_labels() {
+fn two_images_have_their_truth_by_labels() {
     let collection = collection();
-    let at = |row: usize| &collection.pictures[row];
-    let transfer = pictures::transfer(&collection);
+    let at = |row: usize| &collection.images[row];
+    let transfer = images::transfer(&collection);
     assert_eq!(transfer.len(), 200);
     for case in &transfer {
         let [thing, style] = case.both.images[..] else { panic!() };
@@ -247,7 +247,7 @@ fn two_pictures_have_their_truth_by_labels() {
         assert!(case.swapped.iter().all(|row| right(*row, style, thing)) && case.swapped.len() == 1);
         assert!(fits(&case.both, &[&case.truth, &case.swapped]) && case.single.images == [thing]);
     }
-    let more = pictures::more(&collection);
+    let more = images::more(&collection);
     // Four animals in each of fourteen styles; hearts have no other root.
     assert_eq!(more.len(), 56);
     for case in &more {
@@ -264,8 +264,8 @@ fn two_pictures_have_their_truth_by_labels() {
 }
 
 #[test]
-fn two_pictures_by_hand() {
-    let case = |swapped: &[usize]| pictures::Case {
+fn two_images_by_hand() {
+    let case = |swapped: &[usize]| images::Case {
         both: RobustQuery::default(),
         single: RobustQuery::default(),
         truth: set(&[1]),
@@ -274,13 +274,13 @@ fn two_pictures_by_hand() {
     };
     let pair = [answer(&[7, 1], 0.9), answer(&[1, 7], 0.9)];
     let answers = [pair.clone(), pair].concat();
-    let section = pictures::judge("x", &[case(&[7]), case(&[])], &answers);
+    let section = images::judge("x", &[case(&[7]), case(&[])], &answers);
     check(&section, "R@10", 1.0);
     check(&section, "mAP@10", 0.5);
     check(&section, "mAP@10, one picture", 1.0);
     // The second has no swapped reading and is not counted.
     check(&section, "R@10 of the swapped reading", 1.0);
-    let none = pictures::judge("x", &[case(&[])], &answers[..2]);
+    let none = images::judge("x", &[case(&[])], &answers[..2]);
     assert!(none.figure("R@10 of the swapped reading").is_none());
 }
 
@@ -321,7 +321,7 @@ fn right_answers_are_taken_out_where_nothing_should_fit() {
     );
 }
 
-/// Ranks by how many labels a picture shares with the first query picture; notes what it was asked.
+/// Ranks by how many labels an image shares with the first query image; notes what it was asked.
 struct ByLabels<'a> {
     collection: &'a Collection,
     asked: RefCell<Vec<RobustQuery>>,
@@ -330,11 +330,11 @@ struct ByLabels<'a> {
 impl Ranker for ByLabels<'_> {
     fn rank(&self, queries: &[RobustQuery], gallery: &[usize], depth: usize) -> Result<Vec<Answered>, EvalError> {
         self.asked.borrow_mut().extend(queries.iter().cloned());
-        let pictures = &self.collection.pictures;
+        let images = &self.collection.images;
         let answer = |query: &RobustQuery| {
-            let own = &pictures[query.images[0]];
+            let own = &images[query.images[0]];
             let near = |row: &usize| {
-                let other = &pictures[*row];
+                let other = &images[*row];
                 let shared = [
                     other.concept == own.concept,
                     other.root == own.root,
@@ -388,7 +388,7 @@ fn a_system_that_never_reads_is_found_out() {
         0.0,
     );
     check(section("Empty"), "a full stop: overlap@10 with empty", 1.0);
-    // No picture of a query may come back as its answer.
+    // No image of a query may come back as its answer.
     assert!(ranker.asked.borrow().iter().all(|query| fits(query, &[])));
 
     let again = measure(

@@ -15,7 +15,7 @@ fn a_whole_folder_lacks_only_its_size() {
 }
 
 #[test]
-fn missing_broken_and_extra_pictures_are_listed() {
+fn missing_broken_and_extra_images_are_listed() {
     let folder = stand_ins::fiq();
     let images = folder.path().join("images");
     fs_err::remove_file(images.join("S1.png")).unwrap();
@@ -23,7 +23,7 @@ fn missing_broken_and_extra_pictures_are_listed() {
     let bytes = fs_err::read(images.join("T2.png")).unwrap();
     fs_err::write(images.join("T2.png"), &bytes[..bytes.len() / 2]).unwrap();
     fs_err::write(images.join("D3.png"), "<html>404</html>").unwrap();
-    stand_ins::picture(&images.join("X9.png"));
+    stand_ins::image(&images.join("X9.png"));
     fs_err::write(images.join("notes.txt"), "not a picture").unwrap();
 
     let found = check(&load("fiq", folder.path()), &|_| ());
@@ -35,7 +35,7 @@ fn missing_broken_and_extra_pictures_are_listed() {
     };
     assert_eq!(names(found.missing.iter().collect()), ["S1.png"]);
     assert_eq!(
-        names(found.corrupt.iter().map(|picture| &picture.path).collect()),
+        names(found.corrupt.iter().map(|image| &image.path).collect()),
         ["D0.png", "D3.png", "T2.png"]
     );
     assert_eq!(names(found.extra.iter().collect()), ["X9.png"]);

@@ -41,7 +41,7 @@ fn truth(benchmark: &Benchmark, query: &Query) -> Vec<String> {
 }
 
 #[test]
-fn every_benchmark_loads_and_its_pictures_are_where_it_says() {
+fn every_benchmark_loads_and_its_images_are_where_it_says() {
     for (name, folder) in stand_ins::all() {
         let benchmark = load(name, folder.path());
         assert_eq!(benchmark.name, name);
@@ -149,7 +149,7 @@ fn domain_transfer() {
     for data in [folder.path().to_owned(), folder.path().join("imgnet")] {
         let benchmark = load("dtin", &data);
         assert!(benchmark.images.iter().all(|image| image.path.is_file()));
-        // Queries are among the targets as distractors: one picture, one row.
+        // Queries are among the targets as distractors: one image, one row.
         assert_eq!(benchmark.images.len(), 7);
         let toy = task(&benchmark, "kept", "toy");
         assert_eq!(toy.queries[1].text, "find this object in toy");

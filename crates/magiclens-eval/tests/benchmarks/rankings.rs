@@ -45,7 +45,7 @@ fn what_is_written_scores_as_it_ran() {
         predictions::write(&file, &ran.benchmark, &ran.outcomes[0]).unwrap();
         let scored = score(name, folder.path(), &file, false).unwrap();
         for (scored, ran) in scored.iter().zip(&ran.report.systems[0].variants) {
-            // Lists without the query picture cannot tell where it would have stood.
+            // Lists without the query image cannot tell where it would have stood.
             if (name, scored.flag.as_str()) != ("cirr", "kept") {
                 assert_eq!(scored.means, ran.means, "{name} {}", scored.flag);
             }
@@ -74,7 +74,7 @@ fn the_forms_of_the_official_files() {
         (figure(&words, "mAP@5") - expected).abs() < 1e-12,
         "numbers may be written as words"
     );
-    // Without the query picture the right answers move up.
+    // Without the query image the right answers move up.
     let removed = score("circo", folder.path(), &words, false).unwrap();
     let map = removed[1].figure(Some("val"), "mAP@5").unwrap().value.unwrap();
     assert!((map - ((1.0 + 1.0) / 3.0 + 0.5) / 2.0).abs() < 1e-12, "{map}");
@@ -187,7 +187,7 @@ fn figures_that_the_head_of_a_ranking_cannot_give_stay_empty() {
         (None, Some(0.5))
     );
 
-    // Without the query picture four ids are left of five, but a recall at five is asked for.
+    // Without the query image four ids are left of five, but a recall at five is asked for.
     let folder = stand_ins::circo(9, 3);
     let lists = json!({"0": [100, 107, 114, 121, 128], "1": [128, 107, 114, 121, 100]});
     let figures = score("circo", folder.path(), &write(folder.path(), &lists), false).unwrap();
@@ -200,7 +200,7 @@ fn candidates_are_held_to_their_lists() {
     let folder = stand_ins::cirr("val");
     let name = |i: usize| format!("dev-{i}-img0");
     let subset = |first: Vec<String>| json!({"metric": "recall_subset", "version": "rc2", "12": first, "34": [name(2), name(0), name(1)]});
-    // The own picture is passed over, a stranger is refused.
+    // The own image is passed over, a stranger is refused.
     let file = write(folder.path(), &subset(vec![name(0), name(1), name(2), name(3)]));
     let figures = &score("cirr", folder.path(), &file, false).unwrap()[0];
     assert_eq!(value(figures, "val", "Rs@1"), Some(1.0));
@@ -250,7 +250,7 @@ fn a_target_that_is_its_own_distractor_is_right_once() {
 }
 
 #[test]
-fn circo_rankings_need_no_list_of_pictures() {
+fn circo_rankings_need_no_list_of_images() {
     let folder = stand_ins::circo(9, 3);
     fs_err::remove_dir_all(folder.path().join("COCO2017_unlabeled")).unwrap();
     let file = write(folder.path(), &json!({"0": [107, 999_999, 114], "1": [888_888, 135]}));
@@ -342,14 +342,14 @@ fn recorded_figures_of_official_code() {
     }
     for case in cases::<Case>("cirr_val.json") {
         let folder = tempfile::tempdir().unwrap();
-        let pictures: serde_json::Map<String, Value> = case
+        let images: serde_json::Map<String, Value> = case
             .names
             .iter()
             .map(|name| (name.clone(), json!(format!("./dev/{name}.png"))))
             .collect();
         stand_ins::write_json(
             &folder.path().join("image_splits/split.rc2.val.json"),
-            &Value::Object(pictures),
+            &Value::Object(images),
         );
         let pairs: Vec<Value> = case
             .queries
@@ -443,7 +443,7 @@ fn hidden(name: &str, split: &str, folder: &Path) -> Benchmark {
     Entry::named(name).unwrap().load(folder, &options).unwrap()
 }
 
-/// 800 queries over 60 pictures: a server file, and every rule broken once.
+/// 800 queries over 60 images: a server file, and every rule broken once.
 #[test]
 fn the_circo_server_gets_what_it_wants_or_nothing() {
     let folder = stand_ins::circo(60, 800);
@@ -482,7 +482,7 @@ fn the_circo_server_gets_what_it_wants_or_nothing() {
 }
 
 #[test]
-fn the_cirr_server_refuses_own_pictures_and_strangers() {
+fn the_cirr_server_refuses_own_images_and_strangers() {
     let folder = stand_ins::cirr("test1");
     let benchmark = hidden("cirr", "test1", folder.path());
     let test = task(&benchmark, "removed", "test1");

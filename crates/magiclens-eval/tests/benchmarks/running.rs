@@ -1,4 +1,4 @@
-//! Whole runs with the committed `small` model: figures against a plain recomputation, the cache, broken pictures.
+//! Whole runs with the committed `small` model: figures against a plain recomputation, the cache, broken images.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -85,10 +85,10 @@ fn every_benchmark_runs_with_every_method_and_the_second_time_from_the_cache() {
             }
         }
         let speed = first.systems[0].speed.unwrap();
-        assert!(speed.pictures > 0 && speed.pictures_cached == 0, "{name}: {speed:?}");
+        assert!(speed.images > 0 && speed.images_cached == 0, "{name}: {speed:?}");
         let mut second = run(name, folder.path(), cache.path(), &methods, false).unwrap().report;
         assert_eq!(
-            second.systems[0].speed.unwrap().pictures,
+            second.systems[0].speed.unwrap().images,
             0,
             "{name}: everything is in the cache"
         );
@@ -104,7 +104,7 @@ fn every_benchmark_runs_with_every_method_and_the_second_time_from_the_cache() {
     }
 }
 
-/// Rankings recomputed with nothing but the embedder: the query fused with its text against pictures fused with "".
+/// Rankings recomputed with nothing but the embedder: the query fused with its text against images fused with "".
 #[test]
 fn rankings_are_those_of_the_embedder() {
     let folder = stand_ins::fiq();
@@ -112,8 +112,8 @@ fn rankings_are_those_of_the_embedder() {
     let evaluated = run("fiq", folder.path(), cache.path(), &[Method::MagicLens], false).unwrap();
     let benchmark = load("fiq", folder.path());
     let tower = |row: usize| {
-        let picture = image::open(&benchmark.images[row].path).unwrap().to_rgb8();
-        embedder().encode_images(&[picture]).unwrap().remove(0)
+        let image = image::open(&benchmark.images[row].path).unwrap().to_rgb8();
+        embedder().encode_images(&[image]).unwrap().remove(0)
     };
     for (at, variant) in benchmark.variants.iter().enumerate() {
         for (task, outcome) in variant.tasks.iter().zip(&evaluated.outcomes[0][at]) {
@@ -139,10 +139,10 @@ fn rankings_are_those_of_the_embedder() {
 }
 
 #[test]
-fn broken_pictures_stop_a_run_unless_partial_figures_are_asked_for() {
+fn broken_images_stop_a_run_unless_partial_figures_are_asked_for() {
     let folder = stand_ins::fiq();
     fs_err::remove_file(folder.path().join("images/S1.png")).unwrap(); // the target of shirt 0
-    fs_err::remove_file(folder.path().join("images/D2.png")).unwrap(); // the picture of dress 1
+    fs_err::remove_file(folder.path().join("images/D2.png")).unwrap(); // the image of dress 1
     fs_err::write(folder.path().join("images/T4.png"), "no picture").unwrap(); // a distractor
     let cache = tempfile::tempdir().unwrap();
     let error = run("fiq", folder.path(), cache.path(), &[Method::MagicLens], false)
@@ -168,7 +168,7 @@ fn broken_pictures_stop_a_run_unless_partial_figures_are_asked_for() {
 }
 
 #[test]
-fn a_changed_picture_is_embedded_anew() {
+fn a_changed_image_is_embedded_anew() {
     let folder = stand_ins::flickr30k();
     let cache = tempfile::tempdir().unwrap();
     run("flickr30k", folder.path(), cache.path(), &[Method::Image], false).unwrap();
@@ -180,7 +180,7 @@ fn a_changed_picture_is_embedded_anew() {
         .report
         .systems[0]
         .speed;
-    assert_eq!(speed.unwrap().pictures, 1);
+    assert_eq!(speed.unwrap().images, 1);
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn systems_are_compared_with_the_first() {
 
 /// Textual inversion on the tiny CLIP of `fixtures/clip`: the prompts are the authors', the gallery is the image tower's.
 #[test]
-fn textual_inversion_asks_with_the_picture_as_a_word() {
+fn textual_inversion_asks_with_the_image_as_a_word() {
     let fixture = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name);
     let work = tempfile::tempdir().unwrap();
     let clip = work.path().join("clip.safetensors");
@@ -248,8 +248,8 @@ fn textual_inversion_asks_with_the_picture_as_a_word() {
         let task = task(&benchmark, "kept", "cartoon");
         let tower = |row: usize| {
             let bytes = fs_err::read(&benchmark.images[row].path).unwrap();
-            let picture = image::load_from_memory(&bytes).unwrap().to_rgb8();
-            clip.encode_images(&[picture]).unwrap().remove(0)
+            let image = image::load_from_memory(&bytes).unwrap().to_rgb8();
+            clip.encode_images(&[image]).unwrap().remove(0)
         };
         let network = TextualInversion::load(&path).unwrap();
         for (query, head) in task.queries.iter().zip(&evaluated.outcomes[0][0][0].heads) {

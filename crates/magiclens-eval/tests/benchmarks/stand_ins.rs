@@ -1,4 +1,4 @@
-//! Small folders of the form in which the benchmarks are published. The pictures are coloured squares.
+//! Small folders of the form in which the benchmarks are published. The images are colored squares.
 
 use std::path::Path;
 
@@ -6,16 +6,16 @@ use image::{Rgb, RgbImage};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A picture of 24 x 16 pixels whose colours depend on its name.
-pub(crate) fn picture(path: &Path) {
+/// An image of 24 x 16 pixels whose colors depend on its name.
+pub(crate) fn image(path: &Path) {
     fs_err::create_dir_all(path.parent().unwrap()).unwrap();
     let hash = blake3::hash(path.file_name().unwrap().as_encoded_bytes());
     let bytes = hash.as_bytes();
-    let picture = RgbImage::from_fn(24, 16, |x, y| {
+    let image = RgbImage::from_fn(24, 16, |x, y| {
         let at = ((x / 8) * 3 + (y / 8) * 9) as usize;
         Rgb([bytes[at % 32], bytes[(at + 1) % 32], bytes[(at + 2) % 32]])
     });
-    picture.save(path).unwrap();
+    image.save(path).unwrap();
 }
 
 pub(crate) fn write_json(path: &Path, value: &Value) {
@@ -28,7 +28,7 @@ fn write_lines(path: &Path, lines: &[String]) {
     fs_err::write(path, lines.join("\n")).unwrap();
 }
 
-/// Three categories, each with five pictures and two queries; `B4` is in no query.
+/// Three categories, each with five images and two queries; `B4` is in no query.
 pub(crate) fn fiq() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
@@ -36,7 +36,7 @@ pub(crate) fn fiq() -> TempDir {
         let names: Vec<String> = (0..5).map(|i| format!("{letter}{i}")).collect();
         names
             .iter()
-            .for_each(|name| picture(&root.join(format!("images/{name}.png"))));
+            .for_each(|name| image(&root.join(format!("images/{name}.png"))));
         write_json(
             &root.join(format!("image_splits/split.{category}.val.json")),
             &json!(names),
@@ -53,7 +53,7 @@ pub(crate) fn fiq() -> TempDir {
     folder
 }
 
-/// Eight pictures, two queries with a subset of five others.
+/// Eight images, two queries with a subset of five others.
 pub(crate) fn cirr(split: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
@@ -65,7 +65,7 @@ pub(crate) fn cirr(split: &str) -> TempDir {
         .collect();
     names
         .iter()
-        .for_each(|name| picture(&root.join(format!("img_raw/{part}/{name}.png"))));
+        .for_each(|name| image(&root.join(format!("img_raw/{part}/{name}.png"))));
     write_json(
         &root.join(format!("image_splits/split.rc2.{split}.json")),
         &Value::Object(paths),
@@ -86,15 +86,15 @@ pub(crate) fn cirr(split: &str) -> TempDir {
     folder
 }
 
-/// `pictures` pictures, two val queries with several right answers and aspects, `tests` test queries.
-pub(crate) fn circo(pictures: usize, tests: usize) -> TempDir {
+/// `images` images, two val queries with several right answers and aspects, `tests` test queries.
+pub(crate) fn circo(images: usize, tests: usize) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("COCO2017_unlabeled");
     let id = |i: usize| 100 + 7 * i;
-    let images: Vec<Value> = (0..pictures)
+    let images: Vec<Value> = (0..images)
         .map(|i| {
             let name = format!("{:012}.jpg", id(i));
-            picture(&root.join("unlabeled2017").join(&name));
+            image(&root.join("unlabeled2017").join(&name));
             json!({"id": id(i), "file_name": name, "width": 24, "height": 16})
         })
         .collect();
@@ -110,7 +110,7 @@ pub(crate) fn circo(pictures: usize, tests: usize) -> TempDir {
     write_json(&folder.path().join("annotations/val.json"), &val);
     let test: Vec<Value> = (0..tests)
         .map(|i| {
-            json!({"id": i, "reference_img_id": id(i % pictures), "relative_caption": format!("shows {i}"),
+            json!({"id": i, "reference_img_id": id(i % images), "relative_caption": format!("shows {i}"),
                    "shared_concept": "a thing"})
         })
         .collect();
@@ -133,9 +133,9 @@ pub(crate) fn dtin() -> TempDir {
         ("imgnet/real/n2/b.JPEG", 6009),
     ];
     for path in real.iter().chain(targets.iter().map(|(path, _)| path)) {
-        // Pictures are known by their content, whatever their name says.
+        // Images are known by their content, whatever their name says.
         let png = root.join(path).with_extension("png");
-        picture(&png);
+        image(&png);
         fs_err::rename(png, root.join(path)).unwrap();
     }
     let queries = [format!("{} 3 ", real[0]), format!("{} 9 ", real[1])];
@@ -152,8 +152,8 @@ pub(crate) fn genecis() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     for i in 0..6 {
-        picture(&root.join(format!("coco/val2017/{i:012}.jpg")));
-        picture(&root.join(format!("VG_100K_all/{i}.jpg")));
+        image(&root.join(format!("coco/val2017/{i:012}.jpg")));
+        image(&root.join(format!("VG_100K_all/{i}.jpg")));
     }
     let coco = |i: usize| json!({"val_image_id": i});
     let objects = |condition: &str| {
@@ -183,7 +183,7 @@ fn sketches(root: &Path, lists: &str, sketch_list: &str, photo_list: &str) {
         "ph/bat/e.png 0",
     ];
     for line in sketches.iter().chain(&photos) {
-        picture(&root.join(line.rsplit_once(' ').unwrap().0));
+        image(&root.join(line.rsplit_once(' ').unwrap().0));
     }
     let own = |lines: &[&str]| lines.iter().map(|line| line.to_string()).collect::<Vec<_>>();
     write_lines(&root.join(lists).join(sketch_list), &own(&sketches));
@@ -220,12 +220,12 @@ pub(crate) fn quickdraw() -> TempDir {
     folder
 }
 
-/// Three pictures with two captions each, one with a comma.
+/// Three images with two captions each, one with a comma.
 pub(crate) fn flickr30k() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut lines = vec!["image,caption".to_owned()];
     for i in 0..3 {
-        picture(&folder.path().join(format!("flickr30k-images/{i}.jpg")));
+        image(&folder.path().join(format!("flickr30k-images/{i}.jpg")));
         lines.push(format!("{i}.jpg,A man, number {i}, walks."));
         lines.push(format!("{i}.jpg,Someone walks {i}."));
     }
@@ -233,12 +233,12 @@ pub(crate) fn flickr30k() -> TempDir {
     folder
 }
 
-/// Three pictures; one has six captions.
+/// Three images; one has six captions.
 pub(crate) fn coco() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut annotations = Vec::new();
     for i in [2, 0, 1] {
-        picture(&folder.path().join(format!("val2014/COCO_val2014_{i:012}.jpg")));
+        image(&folder.path().join(format!("val2014/COCO_val2014_{i:012}.jpg")));
         let count = if i == 1 { 6 } else { 5 };
         annotations.extend(
             (0..count).map(|k| json!({"image_id": i, "id": 10 * i + k, "caption": format!("caption {k} of {i}")})),

@@ -6,10 +6,10 @@ use super::*;
 
 fn filled(dir: &Path) {
     let mut index = Index::create_or_open(dir, &stamp("m")).unwrap();
-    let pictures: Vec<_> = (0..300_u32)
-        .map(|n| new_picture(ImageId::of_bytes(&n.to_le_bytes()), &format!("/p/{n}.png")))
+    let images: Vec<_> = (0..300_u32)
+        .map(|n| new_image(ImageId::of_bytes(&n.to_le_bytes()), &format!("/p/{n}.png")))
         .collect();
-    index.add(&pictures).unwrap();
+    index.add(&images).unwrap();
 }
 
 /// Every way to read all of the index.

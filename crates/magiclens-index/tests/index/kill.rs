@@ -22,8 +22,8 @@ fn write_until_killed(dir: &Path) -> ! {
     }
 }
 
-fn numbered(n: u32) -> NewPicture {
-    new_picture(ImageId::of_bytes(&n.to_le_bytes()), &format!("/p/{n}.png"))
+fn numbered(n: u32) -> NewImage {
+    new_image(ImageId::of_bytes(&n.to_le_bytes()), &format!("/p/{n}.png"))
 }
 
 #[test]
@@ -64,15 +64,15 @@ fn nothing_acknowledged_is_lost_when_the_writer_is_killed() {
             "{acknowledged} acknowledged, {len} there"
         );
         for n in 0..acknowledged {
-            let picture = numbered(n);
-            assert_eq!(index.get(picture.id).unwrap().unwrap().paths, [format!("/p/{n}.png")]);
+            let image = numbered(n);
+            assert_eq!(index.get(image.id).unwrap().unwrap().paths, [format!("/p/{n}.png")]);
             assert!(
                 index
-                    .vector(picture.id, magiclens_index::Space::Target)
+                    .vector(image.id, magiclens_index::Space::Target)
                     .unwrap()
                     .is_some()
             );
-            assert!(index.thumbnail_path(picture.id).unwrap().is_some());
+            assert!(index.thumbnail_path(image.id).unwrap().is_some());
         }
         let check: String = rusqlite::Connection::open(temp.path().join("index.sqlite"))
             .unwrap()

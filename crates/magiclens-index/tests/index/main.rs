@@ -12,7 +12,7 @@ use std::path::Path;
 use image::{Rgb, RgbImage};
 use magiclens_data::decode::Limits;
 use magiclens_data::{Embedding, ImageId};
-use magiclens_index::{Counts, Index, ModelStamp, NewPicture, Plan};
+use magiclens_index::{Counts, Index, ModelStamp, NewImage, Plan};
 
 const DIM: usize = 8;
 
@@ -29,13 +29,13 @@ fn embedding(id: ImageId, salt: u8) -> Embedding {
     Embedding::normalize((0..DIM).map(|i| f32::from(bytes[i] ^ salt) - 127.4).collect()).unwrap()
 }
 
-fn new_picture(id: ImageId, path: &str) -> NewPicture {
+fn new_image(id: ImageId, path: &str) -> NewImage {
     let file = magiclens_index::FileStamp {
         path: path.to_owned(),
         size: 1,
         mtime_ns: 1,
     };
-    NewPicture {
+    NewImage {
         id,
         files: vec![file],
         width: 3,
@@ -47,10 +47,10 @@ fn new_picture(id: ImageId, path: &str) -> NewPicture {
     }
 }
 
-/// Writes a small picture of one colour; other colours are other contents.
-fn draw(path: &Path, colour: [u8; 3]) {
+/// Writes a small image of one color; other colors are other contents.
+fn draw(path: &Path, color: [u8; 3]) {
     fs_err::create_dir_all(path.parent().unwrap()).unwrap();
-    RgbImage::from_pixel(20, 10, Rgb(colour)).save(path).unwrap();
+    RgbImage::from_pixel(20, 10, Rgb(color)).save(path).unwrap();
 }
 
 /// Scans and brings everything in, as the program does; returns the final counts and the plan.
@@ -65,7 +65,7 @@ fn run(index: &mut Index, folder: &Path) -> (Counts, Plan) {
         if let Some(loaded) = loading.loaded {
             counts.record(&loaded);
             let (target, image) = (embedding(pending.id, 0), embedding(pending.id, 0x55));
-            index.add(&[loaded.into_new_picture(target, image)]).unwrap();
+            index.add(&[loaded.into_new_image(target, image)]).unwrap();
         }
     }
     (counts, plan)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use magiclens_data::{Picture, PictureKind, Split, write_pictures};
+use magiclens_data::{Image, ImageKind, Split, write_images};
 use magiclens_index::{Payload, SkipReason};
 
 use super::*;
@@ -22,7 +22,7 @@ const GREEN: [u8; 3] = [0, 255, 0];
 const BLUE: [u8; 3] = [0, 0, 255];
 
 /// Starts with `a.png` (red) and `b.png` (green) in the index, makes `change`, and compares the next run's counts and
-/// the pictures (all paths, by content) afterwards.
+/// the images (all paths, by content) afterwards.
 #[track_caller]
 fn check(change: impl FnOnce(&Path), expected: Counts, expected_paths: &[&[&str]]) {
     let temp = tempfile::tempdir().unwrap();
@@ -33,12 +33,7 @@ fn check(change: impl FnOnce(&Path), expected: Counts, expected_paths: &[&[&str]
     assert_eq!(run(&mut index, &folder).0, Counts { added: 2, ..NONE });
     change(&folder);
     assert_eq!(run(&mut index, &folder).0, expected);
-    let mut paths: Vec<Vec<String>> = index
-        .sample(99)
-        .unwrap()
-        .into_iter()
-        .map(|picture| picture.paths)
-        .collect();
+    let mut paths: Vec<Vec<String>> = index.sample(99).unwrap().into_iter().map(|image| image.paths).collect();
     paths.sort();
     let expected_paths: Vec<Vec<String>> = expected_paths
         .iter()
@@ -209,7 +204,7 @@ fn swapped() {
 }
 
 #[test]
-fn other_files_and_pictures_without_an_extension() {
+fn other_files_and_images_without_an_extension() {
     let change = |folder: &Path| {
         fs_err::write(folder.join("notes.txt"), "hello").unwrap();
         draw(&folder.join("c.png"), BLUE);
@@ -225,7 +220,7 @@ fn other_files_and_pictures_without_an_extension() {
 }
 
 #[test]
-fn an_index_inside_the_folder_is_no_picture() {
+fn an_index_inside_the_folder_is_no_image() {
     let temp = tempfile::tempdir().unwrap();
     draw(&temp.path().join("a.png"), RED);
     let mut index = Index::create_or_open(temp.path(), &stamp("m")).unwrap();
@@ -234,7 +229,7 @@ fn an_index_inside_the_folder_is_no_picture() {
     assert_eq!((counts.added, counts.unchanged, index.len().unwrap()), (0, 1, 1));
 }
 
-/// Makes something unusable called `odd` or below it, and compares what is listed; the good neighbour is always found.
+/// Makes something unusable called `odd` or below it, and compares what is listed; the good neighbor is always found.
 #[track_caller]
 fn check_skipped(make: impl FnOnce(&Path), expected: &[(&str, SkipReason)]) {
     let temp = tempfile::tempdir().unwrap();
@@ -283,7 +278,7 @@ fn unusable_files_are_listed() {
         &[("e.jpg", SkipReason::Empty)],
     );
     let text = |folder: &Path| fs_err::write(folder.join("t.PNG"), "just a text, no picture").unwrap();
-    check_skipped(text, &[("t.PNG", SkipReason::NotAPicture)]);
+    check_skipped(text, &[("t.PNG", SkipReason::NotAImage)]);
     let sparse = |folder: &Path| {
         fs_err::File::create(folder.join("s.png"))
             .unwrap()
@@ -375,7 +370,7 @@ fn a_file_that_vanishes_or_changes_while_it_is_indexed() {
 }
 
 #[test]
-fn a_picture_that_breaks_leaves_the_index() {
+fn a_image_that_breaks_leaves_the_index() {
     let temp = tempfile::tempdir().unwrap();
     let folder = temp.path().join("pictures");
     draw(&folder.join("a.png"), RED);
@@ -395,19 +390,19 @@ fn a_picture_that_breaks_leaves_the_index() {
 }
 
 #[test]
-fn a_collection_says_what_its_pictures_are() {
+fn a_collection_says_what_its_images_are() {
     let temp = tempfile::tempdir().unwrap();
     let folder = temp.path().join("collection");
     draw(&folder.join("pictures/a.png"), RED);
     draw(&folder.join("pictures/stray.png"), GREEN);
     let id = ImageId::of_bytes(&fs_err::read(folder.join("pictures/a.png")).unwrap());
     let write = |caption: &str| {
-        let picture = Picture {
+        let image = Image {
             id,
             path: "pictures/a.png".to_owned(),
             width: 20,
             height: 10,
-            kind: PictureKind::Drawing,
+            kind: ImageKind::Drawing,
             concept: "red".to_owned(),
             root: "red".to_owned(),
             also: Vec::new(),
@@ -419,12 +414,12 @@ fn a_collection_says_what_its_pictures_are() {
             subgroup: "warm".to_owned(),
             skin_tone: None,
             gender: None,
-            colour: None,
+            color: None,
             source: "own:1".to_owned(),
-            licence: "MIT".to_owned(),
+            license: "MIT".to_owned(),
             split: Split::Test,
         };
-        write_pictures(folder.join("pictures.parquet"), &[picture]).unwrap();
+        write_images(folder.join("pictures.parquet"), &[image]).unwrap();
     };
     let mut index = Index::create_or_open(&temp.path().join("index"), &stamp("m")).unwrap();
     // The second time nothing but the caption has changed.
@@ -434,7 +429,7 @@ fn a_collection_says_what_its_pictures_are() {
         let expected = Payload {
             caption: Some(caption.to_owned()),
             tags: vec!["colour".to_owned()],
-            licence: Some("MIT".to_owned()),
+            license: Some("MIT".to_owned()),
             source: Some("own:1".to_owned()),
         };
         assert_eq!(index.get(id).unwrap().unwrap().payload, expected);
@@ -443,7 +438,7 @@ fn a_collection_says_what_its_pictures_are() {
         .sample(2)
         .unwrap()
         .into_iter()
-        .find(|picture| picture.id != id)
+        .find(|image| image.id != id)
         .unwrap();
     assert_eq!(stray.payload, Payload::default());
 }

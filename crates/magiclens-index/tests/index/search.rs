@@ -1,6 +1,6 @@
 //! Searching while others write.
 
-use magiclens_index::{IndexError, IndexedPicture, Query, Space};
+use magiclens_index::{IndexError, IndexedImage, Query, Space};
 
 use super::*;
 
@@ -18,8 +18,8 @@ fn query(vector: &Embedding, space: Space, limit: usize) -> Query<'_> {
     }
 }
 
-fn pictures(ids: &[ImageId]) -> Vec<NewPicture> {
-    ids.iter().map(|id| new_picture(*id, &format!("/p/{id}.png"))).collect()
+fn images(ids: &[ImageId]) -> Vec<NewImage> {
+    ids.iter().map(|id| new_image(*id, &format!("/p/{id}.png"))).collect()
 }
 
 /// The ids in the order of their exact scores.
@@ -34,7 +34,7 @@ fn finds_what_a_plain_loop_finds() {
     let temp = tempfile::tempdir().unwrap();
     let ids = ids(500);
     let mut index = Index::create_or_open(temp.path(), &stamp("m")).unwrap();
-    index.add(&pictures(&ids)).unwrap();
+    index.add(&images(&ids)).unwrap();
     for (space, salt) in [(Space::Target, 0), (Space::Image, 0x55)] {
         for probe in 0..20_u32 {
             let vector = embedding(ImageId::of_bytes(&[7, probe as u8]), 3);
@@ -93,13 +93,13 @@ fn a_reader_sees_what_another_connection_commits() {
         ids
     };
     assert_eq!(found(), []);
-    writer.add(&pictures(&ids[..20])).unwrap();
+    writer.add(&images(&ids[..20])).unwrap();
     assert_eq!(found(), sorted(&ids[..20]));
-    writer.add(&pictures(&ids[20..50])).unwrap();
+    writer.add(&images(&ids[20..50])).unwrap();
     assert_eq!(found(), sorted(&ids[..50]));
     writer.forget(Path::new(&format!("/p/{}.png", ids[0]))).unwrap();
     assert_eq!(found(), sorted(&ids[1..50]));
-    writer.add(&pictures(&ids[50..])).unwrap();
+    writer.add(&images(&ids[50..])).unwrap();
     assert_eq!(found(), sorted(&ids[1..]));
     writer.forget(Path::new("/p")).unwrap();
     assert_eq!(found(), []);
@@ -109,33 +109,33 @@ fn a_reader_sees_what_another_connection_commits() {
 fn what_is_stored_comes_back() {
     let temp = tempfile::tempdir().unwrap();
     let id = ids(1)[0];
-    let mut picture = new_picture(id, "/p/b.png");
-    picture.files.push(magiclens_index::FileStamp {
+    let mut image = new_image(id, "/p/b.png");
+    image.files.push(magiclens_index::FileStamp {
         path: "/p/a 'quoted' \n.png".to_owned(),
         size: u64::MAX,
         mtime_ns: -1,
     });
-    picture.payload = magiclens_index::Payload {
+    image.payload = magiclens_index::Payload {
         caption: Some("a cat \"Tom\"".to_owned()),
         tags: vec!["cat".to_owned(), "türkis".to_owned()],
-        licence: Some("CC-BY-4.0".to_owned()),
+        license: Some("CC-BY-4.0".to_owned()),
         source: None,
     };
     let mut index = Index::create_or_open(temp.path(), &stamp("m")).unwrap();
-    index.add(&[picture.clone()]).unwrap();
+    index.add(&[image.clone()]).unwrap();
     drop(index);
     let index = Index::open(temp.path()).unwrap();
     let paths = vec!["/p/a 'quoted' \n.png".to_owned(), "/p/b.png".to_owned()];
-    let expected = IndexedPicture {
+    let expected = IndexedImage {
         id,
         paths,
         width: 3,
         height: 2,
-        payload: picture.payload,
+        payload: image.payload,
     };
     assert_eq!(index.get(id).unwrap(), Some(expected.clone()));
     assert_eq!(index.sample(5).unwrap(), [expected]);
-    for (space, vector) in [(Space::Target, picture.target), (Space::Image, picture.image)] {
+    for (space, vector) in [(Space::Target, image.target), (Space::Image, image.image)] {
         let stored = index.vector(id, space).unwrap().unwrap();
         assert!(
             vector
@@ -192,10 +192,7 @@ fn one_writer_at_a_time() {
         assert!(error.to_string().contains("another `magiclens index`"), "{error}");
     }
     let mut reader = Index::open(temp.path()).unwrap();
-    assert!(matches!(
-        reader.add(&pictures(&ids(1))),
-        Err(IndexError::ReadOnly { .. })
-    ));
+    assert!(matches!(reader.add(&images(&ids(1))), Err(IndexError::ReadOnly { .. })));
     drop(first);
     Index::create_or_open(temp.path(), &stamp("m")).unwrap();
 }
@@ -205,7 +202,7 @@ fn an_index_belongs_to_one_model() {
     let temp = tempfile::tempdir().unwrap();
     Index::create_or_open(temp.path(), &stamp("old"))
         .unwrap()
-        .add(&pictures(&ids(1)))
+        .add(&images(&ids(1)))
         .unwrap();
     let error = Index::create_or_open(temp.path(), &stamp("new"))
         .unwrap_err()

@@ -47,7 +47,7 @@ pub(super) struct Client {
 const ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
 const TDM_RESERVATION: HeaderName = HeaderName::from_static("tdm-reservation");
 
-/// Enough to know the formats of pictures by.
+/// Enough to know the formats of images by.
 const SNIFF_BYTES: usize = 64;
 
 impl Client {
@@ -56,7 +56,7 @@ impl Client {
         // An error means that another part of the program has chosen its provider, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut headers = HeaderMap::new();
-        // Other encodings would save pictures nothing, and let small answers grow large.
+        // Other encodings would save images nothing, and let small answers grow large.
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let http = reqwest::Client::builder()
             .user_agent(&config.user_agent)
@@ -78,9 +78,9 @@ impl Client {
         })
     }
 
-    /// Asks for a picture.
-    pub(super) async fn picture(&self, url: &Url) -> Result<Body, Stop> {
-        self.in_time(self.read_picture(url)).await
+    /// Asks for an image.
+    pub(super) async fn image(&self, url: &Url) -> Result<Body, Stop> {
+        self.in_time(self.read_image(url)).await
     }
 
     /// Asks for a robots.txt. Its absence is an answer: everything is allowed.
@@ -96,7 +96,7 @@ impl Client {
         })
     }
 
-    async fn read_picture(&self, url: &Url) -> Result<Body, Stop> {
+    async fn read_image(&self, url: &Url) -> Result<Body, Stop> {
         let mut response = self.send(url, "image/*, */*;q=0.1").await?;
         let status = response.status();
         if !matches!(status, StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION) {
@@ -124,13 +124,13 @@ impl Client {
                 return Err(too_large().into());
             }
             bytes.extend_from_slice(&chunk);
-            // What is not a picture is not worth reading on.
+            // What is not an image is not worth reading on.
             if bytes.len() >= SNIFF_BYTES && !says_image {
-                check_picture(&bytes, &content_type)?;
+                check_image(&bytes, &content_type)?;
             }
         }
         if bytes.is_empty() || !says_image {
-            check_picture(&bytes, &content_type)?;
+            check_image(&bytes, &content_type)?;
         }
         Ok(Body {
             hash: ImageId::of_bytes(&bytes),
@@ -198,7 +198,7 @@ impl Client {
     }
 }
 
-/// What a status that brings no picture means.
+/// What a status that brings no image means.
 fn refusal(response: &Response) -> Stop {
     let status = response.status();
     let failure = FetchFailure::new(reason_of(status), format!("status {status}"));
@@ -221,13 +221,13 @@ fn reason_of(status: StatusCode) -> DropReason {
     }
 }
 
-fn check_picture(bytes: &[u8], content_type: &str) -> Result<(), FetchFailure> {
+fn check_image(bytes: &[u8], content_type: &str) -> Result<(), FetchFailure> {
     if bytes.is_empty() {
-        return Err(FetchFailure::new(reasons::NOT_A_PICTURE, "the answer is empty"));
+        return Err(FetchFailure::new(reasons::NOT_A_IMAGE, "the answer is empty"));
     }
     if image::guess_format(bytes).is_err() {
         return Err(FetchFailure::new(
-            reasons::NOT_A_PICTURE,
+            reasons::NOT_A_IMAGE,
             format!("its type is `{content_type}`"),
         ));
     }

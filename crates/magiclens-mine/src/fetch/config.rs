@@ -28,11 +28,11 @@ pub struct FetchConfig {
     pub connect_timeout_ms: u64,
     /// Time for one request from look-up to last byte, so that a server that drips bytes ends. 16 MiB in it is 4.5 Mbit/s.
     pub timeout_ms: u64,
-    /// Largest picture file. A JPEG of 12 megapixels has about 5 MB; what is larger was meant for print.
+    /// Largest image file. A JPEG of 12 megapixels has about 5 MB; what is larger was meant for print.
     pub max_bytes: usize,
     /// Longest address. RFC 9110 section 4.1 asks for at least 8000 octets.
     pub max_url_bytes: usize,
-    /// Redirects followed for a picture. RFC 9309 section 2.3.1.2 asks for five for robots.txt; pictures get the same.
+    /// Redirects followed for an image. RFC 9309 section 2.3.1.2 asks for five for robots.txt; images get the same.
     pub max_redirects: usize,
     /// Requests for one address before a failure that may pass is final for this call.
     pub attempts: u32,
@@ -40,10 +40,10 @@ pub struct FetchConfig {
     pub backoff_ms: u64,
     /// Longest wait between attempts. A server that asks for more by `Retry-After` is left alone for this call.
     pub max_backoff_ms: u64,
-    /// After this many pictures of one host in a row failed to connect, timed out or were cut off, the rest of the call's
+    /// After this many images of one host in a row failed to connect, timed out or were cut off, the rest of the call's
     /// addresses there fail at once: a dead host would cost `attempts` timeouts for each.
     pub max_host_failures: u32,
-    /// Whether a picture is left when its `X-Robots-Tag` (noindex, noimageindex, noai, noimageai, none) or
+    /// Whether an image is left when its `X-Robots-Tag` (noindex, noimageindex, noai, noimageai, none) or
     /// `TDM-Reservation` header says so. Off only for servers of one's own.
     pub respect_opt_outs: bool,
     /// Whether loopback, private, link-local and other special addresses may be asked: for tests and intranets. Off,

@@ -1,4 +1,4 @@
-//! Fetches missing pictures politely: robots.txt first, opt-outs kept, slowly per host, never from private addresses.
+//! Fetches missing images politely: robots.txt first, opt-outs kept, slowly per host, never from private addresses.
 //!
 //! Nothing is fetched unless the configuration allows it and names whom to write to. A [`Fetcher`] belongs to a run:
 //! what it learned about hosts (robots.txt, when to ask again) holds for all its calls. Several processes know nothing
@@ -42,11 +42,11 @@ pub struct Fetched {
     pub url: String,
     /// The address after redirects; where a failure happened.
     pub final_url: String,
-    /// The picture, or why there is none.
+    /// The image, or why there is none.
     pub result: Result<Body, FetchFailure>,
 }
 
-/// A picture as a server gave it, not yet decoded.
+/// An image as a server gave it, not yet decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body {
     /// The file.
@@ -59,7 +59,7 @@ pub struct Body {
     pub hash: ImageId,
 }
 
-/// Fetches pictures; keeps robots.txt files and the pace of each host for the whole run.
+/// Fetches images; keeps robots.txt files and the pace of each host for the whole run.
 pub struct Fetcher {
     config: FetchConfig,
     /// None if fetching is not allowed.
@@ -102,11 +102,11 @@ impl Fetcher {
         })
     }
 
-    /// Fetches pictures and hands over each as it comes, in no fixed order; returns when every address has its result.
+    /// Fetches images and hands over each as it comes, in no fixed order; returns when every address has its result.
     ///
     /// An address that was asked for twice is fetched and handed over once. Results come as they are ready because a
     /// fixed order would let one slow host hold back all others: sort by `places` where order matters. While `each`
-    /// works, at most `concurrency` pictures of `max_bytes` wait in memory. A second call from another thread waits
+    /// works, at most `concurrency` images of `max_bytes` wait in memory. A second call from another thread waits
     /// for the first. Must not be called from asynchronous code.
     pub fn fetch(&self, urls: Vec<String>, each: &mut dyn FnMut(Fetched)) {
         let Some((runtime, client)) = &self.open else {

@@ -1,9 +1,9 @@
-//! Wishes in the headers of a picture that it be left alone.
+//! Wishes in the headers of an image that it be left alone.
 
 use super::robots::match_len;
 
-/// What in `X-Robots-Tag` forbids to index a picture or to learn from it. The first two and `none` are Google's, the
-/// next two DeviantArt's, which img2dataset honours too. The last stands for the header `TDM-Reservation: 1`.
+/// What in `X-Robots-Tag` forbids to index an image or to learn from it. The first two and `none` are Google's, the
+/// next two DeviantArt's, which img2dataset honors too. The last stands for the header `TDM-Reservation: 1`.
 const DIRECTIVES: [&str; 6] = [
     "noindex",
     "noimageindex",
@@ -21,12 +21,12 @@ const WITH_VALUE: [&str; 4] = [
     "max-video-preview",
 ];
 
-/// The first directive of these `X-Robots-Tag` values that asks the crawler of this product token to leave a picture.
+/// The first directive of these `X-Robots-Tag` values that asks the crawler of this product token to leave an image.
 pub fn opt_out<'a>(values: impl IntoIterator<Item = &'a str>, product_token: &str) -> Option<&'static str> {
     opt_outs(values, product_token).into_iter().next()
 }
 
-/// All directives of these `X-Robots-Tag` values that ask the crawler of this product token to leave a picture.
+/// All directives of these `X-Robots-Tag` values that ask the crawler of this product token to leave an image.
 ///
 /// `noai` speaks to everybody, `otherbot: noai` to another crawler alone; a name holds up to the next name or the
 /// end of its value.

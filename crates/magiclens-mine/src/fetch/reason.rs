@@ -1,8 +1,8 @@
-//! Why a picture was not fetched.
+//! Why an image was not fetched.
 
 use crate::stage::DropReason;
 
-/// Why a picture was not fetched.
+/// Why an image was not fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchFailure {
     /// In constant words, for the counts.
@@ -40,7 +40,7 @@ pub mod reasons {
     pub const ROBOTS_DISALLOWED: DropReason = DropReason("robots.txt disallows");
     /// robots.txt could not be read, which counts as a no until it can.
     pub const ROBOTS_UNREACHABLE: DropReason = DropReason("robots.txt unreachable");
-    /// The picture's headers say that it be left alone.
+    /// The image's headers say that it be left alone.
     pub const OPTED_OUT: DropReason = DropReason("opted out");
     /// Status 404.
     pub const NOT_FOUND: DropReason = DropReason("not found");
@@ -59,7 +59,7 @@ pub mod reasons {
     /// Larger than allowed.
     pub const TOO_LARGE: DropReason = DropReason("too large");
     /// Neither of an image type nor with the first bytes of one, or empty.
-    pub const NOT_A_PICTURE: DropReason = DropReason("not a picture");
+    pub const NOT_A_IMAGE: DropReason = DropReason("not a picture");
     /// The name of the host has no address.
     pub const HOST_NOT_FOUND: DropReason = DropReason("host not found");
     /// No connection came about.
@@ -72,7 +72,7 @@ pub mod reasons {
     pub const CUT_OFF: DropReason = DropReason("connection cut off");
     /// What came is not HTTP, or its head is too large.
     pub const BAD_ANSWER: DropReason = DropReason("bad answer");
-    /// Not asked, because too many pictures of the host failed in a row.
+    /// Not asked, because too many images of the host failed in a row.
     pub const HOST_FAILING: DropReason = DropReason("host keeps failing");
     /// The code that asks broke.
     pub const PANICKED: DropReason = DropReason("panicked");

@@ -18,7 +18,7 @@ pub struct Robots {
 
 #[derive(Clone, Debug, PartialEq)]
 struct Rule {
-    /// Normalised, in ASCII; `*` stands for anything.
+    /// Normalized, in ASCII; `*` stands for anything.
     pattern: String,
     /// The pattern ended with `$`: it must match to the end.
     whole: bool,
@@ -56,7 +56,7 @@ impl Robots {
             path.push('?');
             path.push_str(query);
         }
-        let path = normalise(path.as_bytes(), |special| if special == b'*' { "%2A" } else { "%24" });
+        let path = normalize(path.as_bytes(), |special| if special == b'*' { "%2A" } else { "%24" });
         let matching = self.rules.iter().filter(|rule| rule.matches(&path));
         let decisive = matching.map(|rule| (rule.len(), rule.allow)).max();
         path == "/robots.txt" || decisive.is_none_or(|(_, allow)| allow)
@@ -201,7 +201,7 @@ impl Rule {
             Some(start) => (start, true),
             None => (path, false),
         };
-        let mut pattern = normalise(path, |special| if special == b'*' { "*" } else { "%24" });
+        let mut pattern = normalize(path, |special| if special == b'*' { "*" } else { "%24" });
         if !pattern.starts_with(['/', '*']) {
             pattern.insert(0, '/');
         }
@@ -211,7 +211,7 @@ impl Rule {
 
 /// One spelling for paths that mean the same: escapes only where they are needed, in upper case; the result is ASCII.
 /// `special` gives the spelling of a bare `*` or `$`.
-fn normalise(path: &[u8], special: fn(u8) -> &'static str) -> String {
+fn normalize(path: &[u8], special: fn(u8) -> &'static str) -> String {
     let mut normal = String::with_capacity(path.len());
     let mut in_query = false;
     let mut rest = path;

@@ -30,7 +30,7 @@ pub(super) struct Schedule<'a> {
     host_by_name: HashMap<String, usize>,
     /// Hosts that have jobs and room for one: when, in what order among equals, which.
     ready: BTreeSet<(Instant, u64, usize)>,
-    /// Pictures whose robots.txt is not known yet, by origin. A job for it is in one of the other places.
+    /// Images whose robots.txt is not known yet, by origin. A job for it is in one of the other places.
     held: HashMap<String, Vec<Job>>,
     later: BTreeMap<(Instant, u64), Job>,
     under_way: JoinSet<Answer>,
@@ -56,14 +56,14 @@ struct Job {
 
 #[derive(Clone)]
 enum Goal {
-    /// The picture that is asked for at this index.
-    Picture(usize),
+    /// The image that is asked for at this index.
+    Image(usize),
     /// The robots.txt of this origin.
     Robots(String),
 }
 
 enum Answer {
-    Picture(Body),
+    Image(Body),
     Robots(Robots),
     Stop(Stop),
 }
@@ -79,14 +79,14 @@ struct Host {
     key: Option<(Instant, u64, usize)>,
     /// The task that was started last.
     last: Option<Id>,
-    /// Pictures in a row that no answer came for.
+    /// Images in a row that no answer came for.
     failures: u32,
 }
 
 /// RFC 9309 section 2.3.1.2: at least five; more may count as no robots.txt.
 const MAX_ROBOTS_REDIRECTS: usize = 5;
 
-/// No answer came, so the next picture of the host will hardly fare better.
+/// No answer came, so the next image of the host will hardly fare better.
 const HOST_FAILURES: [DropReason; 4] = [
     reasons::HOST_NOT_FOUND,
     reasons::CONNECTION_FAILED,
@@ -157,7 +157,7 @@ impl<'a> Schedule<'a> {
                             url,
                             places: Vec::new(),
                         });
-                        jobs.push(Job::new(Goal::Picture(self.asked.len() - 1), parsed));
+                        jobs.push(Job::new(Goal::Image(self.asked.len() - 1), parsed));
                         self.asked.len() - 1
                     });
                     self.asked[index].places.push(place);
@@ -174,11 +174,11 @@ impl<'a> Schedule<'a> {
                 }
             }
         }
-        jobs.into_iter().for_each(|job| self.enqueue_picture(job));
+        jobs.into_iter().for_each(|job| self.enqueue_image(job));
     }
 
-    /// Puts a picture's job where it waits, or answers it by what is known of its origin.
-    fn enqueue_picture(&mut self, job: Job) {
+    /// Puts an image's job where it waits, or answers it by what is known of its origin.
+    fn enqueue_image(&mut self, job: Job) {
         let origin = job.url[..Position::BeforePath].to_owned();
         if let Some(verdict) = self.memory.verdict(&origin, Instant::now()) {
             return self.judge(job, &verdict);
@@ -197,7 +197,7 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// Lets a picture's job go on if the rules of its origin allow it.
+    /// Lets an image's job go on if the rules of its origin allow it.
     fn judge(&mut self, job: Job, verdict: &Verdict) {
         match verdict.as_ref() {
             Ok(robots) if robots.allows(&job.url) => {
@@ -292,14 +292,14 @@ impl<'a> Schedule<'a> {
 
     fn start(&mut self, job: Job, host: usize) {
         let failures = self.hosts[host].failures;
-        if matches!(job.goal, Goal::Picture(_)) && self.config.max_host_failures <= failures {
+        if matches!(job.goal, Goal::Image(_)) && self.config.max_host_failures <= failures {
             let failure = FetchFailure::new(reasons::HOST_FAILING, format!("{failures} pictures in a row"));
             return self.answer(job, Err(failure));
         }
         let (client, url, goal) = (self.client.clone(), job.url.clone(), job.goal.clone());
         let task = self.under_way.spawn(async move {
             let answer = match goal {
-                Goal::Picture(_) => client.picture(&url).await.map(Answer::Picture),
+                Goal::Image(_) => client.image(&url).await.map(Answer::Image),
                 Goal::Robots(_) => client.robots(&url).await.map(Answer::Robots),
             };
             answer.unwrap_or_else(Answer::Stop)
@@ -325,7 +325,7 @@ impl<'a> Schedule<'a> {
         let host = self.host(&job.url);
         self.hosts[host].under_way -= 1;
         match answer {
-            Answer::Picture(body) => {
+            Answer::Image(body) => {
                 self.hosts[host].failures = 0;
                 self.answer(job, Ok(body));
             }
@@ -374,7 +374,7 @@ impl<'a> Schedule<'a> {
 
     fn give_up(&mut self, job: Job, failure: FetchFailure) {
         match job.goal {
-            Goal::Picture(_) => {
+            Goal::Image(_) => {
                 let host = self.host(&job.url);
                 let failures = &mut self.hosts[host].failures;
                 *failures = if HOST_FAILURES.contains(&failure.reason) {
@@ -400,14 +400,14 @@ impl<'a> Schedule<'a> {
     fn follow(&mut self, job: Job, next: Url) {
         let redirects = job.redirects + 1;
         match job.goal {
-            Goal::Picture(_) if redirects <= self.config.max_redirects => {
-                self.enqueue_picture(Job {
+            Goal::Image(_) if redirects <= self.config.max_redirects => {
+                self.enqueue_image(Job {
                     url: next,
                     redirects,
                     ..job
                 });
             }
-            Goal::Picture(_) => {
+            Goal::Image(_) => {
                 let detail = format!("more than `max_redirects` of {}", self.config.max_redirects);
                 self.answer(job, Err(FetchFailure::new(reasons::TOO_MANY_REDIRECTS, detail)));
             }
@@ -432,9 +432,9 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// Hands over what became of a picture.
+    /// Hands over what became of an image.
     fn answer(&mut self, job: Job, result: Result<Body, FetchFailure>) {
-        if let Goal::Picture(index) = job.goal {
+        if let Goal::Image(index) = job.goal {
             let asked = std::mem::take(&mut self.asked[index]);
             self.deliver(asked, job.url.into(), result);
         }

@@ -1,4 +1,4 @@
-//! Does an instruction contradict what is known? Colours, numbers and quoted terms that it asks for must not be the query's alone,
+//! Does an instruction contradict what is known? Colors, numbers and quoted terms that it asks for must not be the query's alone,
 //! and what it leaves behind must not be the target's alone.
 
 use std::collections::BTreeSet;
@@ -7,7 +7,7 @@ use super::own_texts;
 use crate::page::Metadata;
 use crate::words::{content_words, is_stop_word, stem, words};
 
-const COLOURS: &[&str] = &[
+const COLORS: &[&str] = &[
     "beige",
     "black",
     "blue",
@@ -54,7 +54,7 @@ enum Part {
     Given,
 }
 
-/// True if words of the instruction and the pictures' metadata cannot both be right.
+/// True if words of the instruction and the images' metadata cannot both be right.
 pub(super) fn contradicts(text: &str, query: &Metadata, target: &Metadata) -> bool {
     let (query_own, target_own) = (own_words(query), own_words(target));
     // What surrounds the target may be about it as well.
@@ -80,7 +80,7 @@ pub(super) fn contradicts(text: &str, query: &Metadata, target: &Metadata) -> bo
     for (word, part) in &tokens {
         let word = normal(word);
         let is_number = word.chars().any(|c| c.is_ascii_digit());
-        let is_exact = is_number || COLOURS.contains(&word.as_str()) || COUNTS.contains(&word.as_str());
+        let is_exact = is_number || COLORS.contains(&word.as_str()) || COUNTS.contains(&word.as_str());
         if *part == Part::Wanted && is_exact && !target_own.is_empty() {
             let made_up = is_number && !target_all.contains(&word) && !query_all.contains(&word);
             if made_up || wanted_only_by_query(&word) {
@@ -93,7 +93,7 @@ pub(super) fn contradicts(text: &str, query: &Metadata, target: &Metadata) -> bo
         || misquotes(text, &query_all, &target_all)
 }
 
-/// All words of the picture's own descriptions and labels, as they are compared.
+/// All words of the image's own descriptions and labels, as they are compared.
 fn own_words(metadata: &Metadata) -> BTreeSet<String> {
     own_texts(metadata)
         .chain(metadata.labels.iter().map(String::as_str))
@@ -188,7 +188,7 @@ fn runs(tokens: &[(String, Part)], wanted: Part) -> impl Iterator<Item = Vec<Str
         })
 }
 
-/// A quoted term that neither picture has.
+/// A quoted term that neither image has.
 fn misquotes(text: &str, query: &BTreeSet<String>, target: &BTreeSet<String>) -> bool {
     let quotes = text.split(['“', '”', '"']).skip(1).step_by(2);
     quotes.map(content_words).any(|term| {

@@ -4,9 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::{
-    BLOCKED_WORD, GateConfig, NAMES_PICTURES, NOT_WORDS, TALKS_ABOUT_TASK, TOO_LONG, TOO_SHORT, WRONG_LANGUAGE,
-};
+use super::{BLOCKED_WORD, GateConfig, NAMES_IMAGES, NOT_WORDS, TALKS_ABOUT_TASK, TOO_LONG, TOO_SHORT, WRONG_LANGUAGE};
 use crate::stage::DropReason;
 use crate::words::words;
 
@@ -21,8 +19,8 @@ static NOT_PROSE: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
-/// "image 1", "the second picture", "target image", "picture A".
-static NAMED_PICTURE: LazyLock<Regex> = LazyLock::new(|| {
+/// "image 1", "the second image", "target image", "image A".
+static NAMED_IMAGE: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r"(?ix)
         \b(?:image|picture|photo|photograph|pic|img)s? \s* (?:\#|no\.?\s*|number\s*)? \d\b
@@ -56,8 +54,8 @@ pub(super) fn check(text: &str, config: &GateConfig) -> Result<(), DropReason> {
     if !is_prose(text, &words, config.min_letter_share) {
         return Err(NOT_WORDS);
     }
-    if NAMED_PICTURE.is_match(text) {
-        return Err(NAMES_PICTURES);
+    if NAMED_IMAGE.is_match(text) {
+        return Err(NAMES_IMAGES);
     }
     if ABOUT_TASK.is_match(text) {
         return Err(TALKS_ABOUT_TASK);

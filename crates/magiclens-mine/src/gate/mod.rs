@@ -1,5 +1,5 @@
 //! Quality gates of instructions, of templates and language models alike: what they say must be words, true as far as the metadata
-//! tells, need the query picture, and not give the target's caption away.
+//! tells, need the query image, and not give the target's caption away.
 
 mod claims;
 mod form;
@@ -24,18 +24,18 @@ pub const WRONG_LANGUAGE: DropReason = DropReason("instruction in another langua
 /// It has a blocked word.
 pub const BLOCKED_WORD: DropReason = DropReason("instruction has a blocked word");
 /// It says "image 1", "the target image": no one who searches would.
-pub const NAMES_PICTURES: DropReason = DropReason("instruction names the pictures");
+pub const NAMES_IMAGES: DropReason = DropReason("instruction names the pictures");
 /// It is talk about the task: "Sure, here is", "the caption says".
 pub const TALKS_ABOUT_TASK: DropReason = DropReason("instruction talks about the task");
 /// It tells most of the target's caption.
 pub const LEAKS_CAPTION: DropReason = DropReason("instruction leaks the caption");
-/// It describes the target without any regard to the query picture.
+/// It describes the target without any regard to the query image.
 pub const NEEDS_NO_QUERY: DropReason = DropReason("instruction does not need the query picture");
-/// It contradicts what is known about the pictures.
+/// It contradicts what is known about the images.
 pub const CONTRADICTS: DropReason = DropReason("instruction contradicts the metadata");
 /// It nearly repeats an earlier wording of the same pair.
 pub const NEAR_COPY: DropReason = DropReason("instruction repeats another wording");
-/// From the same query picture the same words lead to another target.
+/// From the same query image the same words lead to another target.
 pub const AMBIGUOUS: DropReason = DropReason("instruction leads to two targets");
 /// The same words were said for several pairs of the page.
 pub const REPEATED: DropReason = DropReason("instruction repeated on the page");
@@ -152,7 +152,7 @@ impl Gate {
     /// # Errors
     /// The reason to drop it.
     pub fn check_page(&self, pair: &ImagePair, instruction: &Instruction, said: &mut Said) -> Result<(), DropReason> {
-        let (query, target) = (pair.query.picture, pair.target.picture);
+        let (query, target) = (pair.query.image, pair.target.image);
         let pairs = said.0.entry(words(&instruction.text).join(" ")).or_default();
         if pairs
             .iter()
@@ -176,7 +176,7 @@ impl Gate {
         })
     }
 
-    /// No word refers to the query picture, and the rest describes the target.
+    /// No word refers to the query image, and the rest describes the target.
     fn stands_alone(&self, text: &str, said: &BTreeSet<String>, target: &Metadata) -> bool {
         if refers_back(text, self.config.max_standalone_words) {
             return false;
@@ -186,7 +186,7 @@ impl Gate {
     }
 }
 
-/// What describes the picture itself; file names are not sentences.
+/// What describes the image itself; file names are not sentences.
 fn own_texts(metadata: &Metadata) -> impl Iterator<Item = &str> {
     [
         &metadata.caption,
@@ -199,7 +199,7 @@ fn own_texts(metadata: &Metadata) -> impl Iterator<Item = &str> {
     .filter(|text| !text.is_empty())
 }
 
-/// Words that point at the query picture, or compare with it.
+/// Words that point at the query image, or compare with it.
 const REFERENCES: &[&str] = &[
     "again",
     "also",
@@ -306,7 +306,7 @@ const REFERENCES: &[&str] = &[
     "previously",
 ];
 
-/// Verbs that begin a change of the query picture.
+/// Verbs that begin a change of the query image.
 const CHANGES: &[&str] = &[
     "add", "apply", "blur", "change", "colour", "color", "crop", "cut", "enlarge", "exchange", "flip", "give", "have",
     "keep", "leave", "make", "move", "paint", "put", "remove", "replace", "rotate", "skip", "swap", "switch", "take",

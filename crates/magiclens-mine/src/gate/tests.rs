@@ -5,7 +5,7 @@ use crate::page::{Described, Origin};
 
 fn described(number: u8, caption: &str) -> Described {
     Described {
-        picture: ImageId::of_bytes(&[number]),
+        image: ImageId::of_bytes(&[number]),
         shard: 0,
         url: format!("https://a.example/{number}.jpg"),
         page_url: "https://a.example/".to_owned(),
@@ -13,7 +13,7 @@ fn described(number: u8, caption: &str) -> Described {
         height: 200,
         figure: None,
         position: number.into(),
-        licence: String::new(),
+        license: String::new(),
         opt_outs: Vec::new(),
         metadata: Metadata {
             caption: caption.to_owned(),
@@ -92,7 +92,7 @@ fn refuses_what_is_not_words() {
 }
 
 #[test]
-fn refuses_names_of_pictures() {
+fn refuses_names_of_images() {
     for text in [
         "the mill of image 1 in a storm",
         "like the first image but stormy",
@@ -104,7 +104,7 @@ fn refuses_names_of_pictures() {
         "Image two, but in a storm",
         "same as the second picture",
     ] {
-        check_form(text, Err(NAMES_PICTURES));
+        check_form(text, Err(NAMES_IMAGES));
     }
     check_form("this picture, but in a storm", Ok(()));
     check_form("the image before the storm", Ok(()));

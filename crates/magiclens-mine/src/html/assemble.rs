@@ -1,4 +1,4 @@
-//! What the pass found -> a page: main content, context of each picture, addresses, repetitions.
+//! What the pass found -> a page: main content, context of each image, addresses, repetitions.
 
 use std::collections::HashMap;
 
@@ -6,9 +6,9 @@ use url::Url;
 
 use super::scan::{Found, MainLevel, Scan};
 use super::sources::{Base, resolve};
-use super::statements::Licence;
+use super::statements::License;
 use super::text::Span;
-use crate::page::{Page, PagePicture, RawPage, Region};
+use crate::page::{Page, PageImage, RawPage, Region};
 
 /// Makes the page. `url` is the parsed address of `raw`.
 pub(super) fn assemble(mut scan: Scan, raw: &RawPage, url: Url) -> Page {
@@ -18,7 +18,7 @@ pub(super) fn assemble(mut scan: Scan, raw: &RawPage, url: Url) -> Page {
     let base = Base::new(url, scan.statements.base.as_deref());
     let main = main_content(&scan);
     let words = Words::new(&scan, &main);
-    let pictures = pictures(&mut scan, &words, &main, &base);
+    let images = images(&mut scan, &words, &main, &base);
     let statements = &scan.statements;
     let title = if statements.title.is_empty() {
         &statements.shared_title
@@ -30,16 +30,16 @@ pub(super) fn assemble(mut scan: Scan, raw: &RawPage, url: Url) -> Page {
         title: title.clone(),
         heading: first_heading(&scan, &main),
         language: statements.language.clone(),
-        licence: match statements.licence() {
-            Some(Licence::Address(address)) => base.join(address).unwrap_or_else(|| address.to_owned()),
-            Some(Licence::Words(words)) => words.to_owned(),
+        license: match statements.license() {
+            Some(License::Address(address)) => base.join(address).unwrap_or_else(|| address.to_owned()),
+            Some(License::Words(words)) => words.to_owned(),
             None => String::new(),
         },
         opt_outs: statements.opt_outs(),
         text: scan
             .text
             .first_of(words.main_text.pieces(whole(&scan)), scan.config.max_text_chars),
-        pictures,
+        images,
     }
 }
 
@@ -133,7 +133,7 @@ impl Words {
         }
     }
 
-    /// The running text around a place: before and after, as far as other pictures and headings allow.
+    /// The running text around a place: before and after, as far as other images and headings allow.
     fn around(&self, at: Span, previous: usize, next: usize) -> (Span, Span) {
         let heading = self.headings.partition_point(|heading| heading.start < at.start);
         let start = heading
@@ -153,9 +153,9 @@ impl Words {
     }
 }
 
-fn pictures(scan: &mut Scan, words: &Words, main: &[Span], base: &Base) -> Vec<PagePicture> {
+fn images(scan: &mut Scan, words: &Words, main: &[Span], base: &Base) -> Vec<PageImage> {
     let end = scan.text.len();
-    let found: Vec<(Found, Vec<String>)> = std::mem::take(&mut scan.pictures)
+    let found: Vec<(Found, Vec<String>)> = std::mem::take(&mut scan.images)
         .into_iter()
         .map(|found| {
             let addresses = resolve(&found.sources, base, scan.config.max_alternatives.saturating_add(1));
@@ -164,8 +164,8 @@ fn pictures(scan: &mut Scan, words: &Words, main: &[Span], base: &Base) -> Vec<P
         .filter(|(_, addresses)| !addresses.is_empty())
         .collect();
     let places: Vec<Span> = found.iter().map(|(found, _)| found.at).collect();
-    let mut pictures = Vec::new();
-    // The last heading and its words: most pictures share it with the one before.
+    let mut images = Vec::new();
+    // The last heading and its words: most images share it with the one before.
     let mut heading = (0, String::new());
     for (at, (found, mut addresses)) in found.into_iter().enumerate() {
         let region = region(&found, main);
@@ -187,7 +187,7 @@ fn pictures(scan: &mut Scan, words: &Words, main: &[Span], base: &Base) -> Vec<P
             heading = (found.heading, words.unwrap_or_default());
         }
         let url = addresses.remove(0);
-        pictures.push(PagePicture {
+        images.push(PageImage {
             url,
             alternatives: addresses,
             alt: found.alt,
@@ -204,7 +204,7 @@ fn pictures(scan: &mut Scan, words: &Words, main: &[Span], base: &Base) -> Vec<P
             marks: found.marks,
         });
     }
-    number_figures(without_repetitions(pictures))
+    number_figures(without_repetitions(images))
 }
 
 fn region(found: &Found, main: &[Span]) -> Region {
@@ -220,44 +220,44 @@ fn region(found: &Found, main: &[Span]) -> Region {
     }
 }
 
-/// Of several pictures with one address the one about which most is said, at its place.
-fn without_repetitions(pictures: Vec<PagePicture>) -> Vec<PagePicture> {
-    let richness = |picture: &PagePicture| {
+/// Of several images with one address the one about which most is said, at its place.
+fn without_repetitions(images: Vec<PageImage>) -> Vec<PageImage> {
+    let richness = |image: &PageImage| {
         (
-            picture.region == Region::Main,
-            !picture.caption.is_empty(),
-            !picture.alt.is_empty(),
-            picture.figure.is_some(),
-            picture.before.len() + picture.after.len() + picture.title.len(),
+            image.region == Region::Main,
+            !image.caption.is_empty(),
+            !image.alt.is_empty(),
+            image.figure.is_some(),
+            image.before.len() + image.after.len() + image.title.len(),
         )
     };
     let mut best: HashMap<&str, usize> = HashMap::new();
-    for (at, picture) in pictures.iter().enumerate() {
-        let kept = best.entry(&picture.url).or_insert(at);
-        if richness(&pictures[*kept]) < richness(picture) {
+    for (at, image) in images.iter().enumerate() {
+        let kept = best.entry(&image.url).or_insert(at);
+        if richness(&images[*kept]) < richness(image) {
             *kept = at;
         }
     }
-    let is_kept: Vec<bool> = pictures
+    let is_kept: Vec<bool> = images
         .iter()
         .enumerate()
-        .map(|(at, picture)| best[picture.url.as_str()] == at)
+        .map(|(at, image)| best[image.url.as_str()] == at)
         .collect();
-    pictures
+    images
         .into_iter()
         .zip(is_kept)
-        .filter_map(|(picture, is_kept)| is_kept.then_some(picture))
+        .filter_map(|(image, is_kept)| is_kept.then_some(image))
         .collect()
 }
 
-/// Numbers the figures that are left from 0, in the order of their first pictures.
-fn number_figures(mut pictures: Vec<PagePicture>) -> Vec<PagePicture> {
+/// Numbers the figures that are left from 0, in the order of their first images.
+fn number_figures(mut images: Vec<PageImage>) -> Vec<PageImage> {
     let mut numbers: HashMap<u32, u32> = HashMap::new();
-    for figure in pictures.iter_mut().filter_map(|picture| picture.figure.as_mut()) {
+    for figure in images.iter_mut().filter_map(|image| image.figure.as_mut()) {
         let next = numbers.len() as u32;
         *figure = *numbers.entry(*figure).or_insert(next);
     }
-    pictures
+    images
 }
 
 /// Places that are left out, sorted, without overlaps.

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
-/// How much of an unlabelled page the guess looks at: detection is several times slower than everything else together.
+/// How much of an unlabeled page the guess looks at: detection is several times slower than everything else together.
 const GUESS_BYTES: usize = 64 << 10;
 
 /// The page as text. `scan_bytes` is how far a `<meta>` label is looked for; `host` helps the guess by its country.
@@ -16,8 +16,8 @@ pub(super) fn decode<'a>(bytes: &'a [u8], content_type: &str, host: Option<&str>
         return encoding.decode_without_bom_handling(&bytes[length..]).0;
     }
     let head = &bytes[..bytes.len().min(scan_bytes)];
-    let labelled = from_content_type(content_type.as_bytes()).or_else(|| from_markup(head));
-    let encoding = match labelled {
+    let labeled = from_content_type(content_type.as_bytes()).or_else(|| from_markup(head));
+    let encoding = match labeled {
         Some(encoding) => encoding,
         None => match std::str::from_utf8(bytes) {
             Ok(text) => return Cow::Borrowed(text),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unlabelled_is_guessed_and_broken_bytes_are_replaced() {
+    fn what_is_unlabeled_is_guessed_and_broken_bytes_are_replaced() {
         assert_eq!(text("naïve".as_bytes(), ""), "naïve");
         assert_eq!(
             text(b"<p>caf\xe9 au lait, tr\xe8s bien, d\xe9j\xe0 vu", ""),

@@ -5,15 +5,15 @@
 
 use crate::page::Region;
 
-/// How an element holds pictures and their captions together.
+/// How an element holds images and their captions together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Wrapper {
     /// It does not.
     #[default]
     None,
-    /// Around one picture and its caption, sometimes around several such.
+    /// Around one image and its caption, sometimes around several such.
     Thumb,
-    /// A figure: its caption is about all its pictures.
+    /// A figure: its caption is about all its images.
     Figure,
 }
 
@@ -32,13 +32,13 @@ pub(super) struct Hints {
     pub(super) title: bool,
     /// It is one of several like boxes, whose headings are their own.
     pub(super) card: bool,
-    /// It lists pictures.
+    /// It lists images.
     pub(super) gallery: bool,
     /// Its text belongs to the page's machinery: edit links, pilcrows.
     pub(super) silent: bool,
     /// It is a mark that leads to a source, if it is raised.
     pub(super) reference: bool,
-    /// A picture in it is shown late, by a script.
+    /// An image in it is shown late, by a script.
     pub(super) lazy: bool,
 }
 
@@ -73,7 +73,7 @@ pub(super) fn hints(names: &[u8]) -> Hints {
         .filter(|name| (2..=MAX_NAME).contains(&name.len()))
     {
         if name.eq_ignore_ascii_case(b"wp-caption") {
-            // The one name of its kind that holds picture and caption.
+            // The one name of its kind that holds image and caption.
             hints.wrapper = hints.wrapper.max(Wrapper::Thumb);
             continue;
         }

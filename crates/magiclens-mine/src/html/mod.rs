@@ -1,7 +1,7 @@
-//! HTML -> page: its pictures with their captions and context, what it says about itself. One pass, no tree.
+//! HTML -> page: its images with their captions and context, what it says about itself. One pass, no tree.
 //!
-//! Not read, because they are no pictures of the page's subject or cannot be told apart from ornaments: `<input type=image>`,
-//! CSS backgrounds, `<video poster>`, `<svg>` and its `<image>`, anything in `<template>`, pictures that are hidden, and
+//! Not read, because they are no images of the page's subject or cannot be told apart from ornaments: `<input type=image>`,
+//! CSS backgrounds, `<video poster>`, `<svg>` and its `<image>`, anything in `<template>`, images that are hidden, and
 //! counting pixels of 1 x 1.
 
 mod assemble;
@@ -39,26 +39,27 @@ pub struct HtmlConfig {
     pub max_attribute_bytes: usize,
     /// Longest address. Servers and browsers take 2,000 for sure and seldom more than 8,000.
     pub max_url_bytes: usize,
-    /// Most pictures of a page; later ones are ignored. A page with more is a list of products or icons.
-    pub max_pictures: usize,
-    /// Other sources of a picture that are kept: each may cost a request.
+    /// Most images of a page; later ones are ignored. A page with more is a list of products or icons.
+    #[serde(rename = "max_pictures")]
+    pub max_images: usize,
+    /// Other sources of an image that are kept: each may cost a request.
     pub max_alternatives: usize,
-    /// Stated size from which a picture can be the preview of the picture file that it links to, in CSS pixels: smaller ones are
+    /// Stated size from which an image can be the preview of the image file that it links to, in CSS pixels: smaller ones are
     /// arrows and other symbols. Previews have at least 60, symbols at most 32.
     pub min_linked_px: u32,
     /// Characters of running text for the filters of language and safety. Language is sure after some hundred.
     pub max_text_chars: usize,
-    /// Characters of running text before and after a picture: two or three sentences.
+    /// Characters of running text before and after an image: two or three sentences.
     pub max_context_chars: usize,
     /// Characters of a caption; a longer one is cut at a word. Captions of scientific figures have up to a thousand.
     pub max_caption_chars: usize,
-    /// Characters of text beside a picture that can be its caption by its place alone: longer text is about something else.
+    /// Characters of text beside an image that can be its caption by its place alone: longer text is about something else.
     pub max_side_caption_chars: usize,
     /// Characters of `alt`, `title`, headings and page titles.
     pub max_label_chars: usize,
-    /// Elements around a picture whose classes and ids become marks. A logo's or an advertisement's name seldom stands further out.
+    /// Elements around an image whose classes and ids become marks. A logo's or an advertisement's name seldom stands further out.
     pub mark_ancestors: usize,
-    /// Most marks of a picture.
+    /// Most marks of an image.
     pub max_marks: usize,
     /// Smallest share of the text, menus left out, that `<article>` or an element named `content` must have to be the main
     /// content: comments and teasers are articles, too. `<main>` needs none.
@@ -73,7 +74,7 @@ impl Default for HtmlConfig {
             max_depth: 512,
             max_attribute_bytes: 64 << 10,
             max_url_bytes: 4096,
-            max_pictures: 1000,
+            max_images: 1000,
             max_alternatives: 4,
             min_linked_px: 48,
             max_text_chars: 4000,
@@ -92,12 +93,12 @@ impl Default for HtmlConfig {
 pub const TOO_LARGE: DropReason = DropReason("html too large");
 /// The page has no tag at all.
 pub const NOT_HTML: DropReason = DropReason("not html");
-/// The address of the page is none, or of a kind that pictures cannot be fetched beside.
+/// The address of the page is none, or of a kind that images cannot be fetched beside.
 pub const BAD_ADDRESS: DropReason = DropReason("bad page address");
 
 /// Parses one page.
 ///
-/// Any bytes are a page as long as there is a tag among them. A page without pictures is one with an empty list.
+/// Any bytes are a page as long as there is a tag among them. A page without images is one with an empty list.
 ///
 /// # Errors
 /// Why the page is dropped: [`TOO_LARGE`], [`NOT_HTML`] or [`BAD_ADDRESS`].

@@ -1,12 +1,12 @@
 //! One pass over the tags of a page, with a small stack of the elements that are open and no tree.
 //!
-//! All visible text goes into one buffer; headings, captions, parts of the page and pictures are places in it. What a
+//! All visible text goes into one buffer; headings, captions, parts of the page and images are places in it. What a
 //! caption belongs to is decided when the element around both ends (see [`super::captions`]).
 
-mod picture;
+mod image;
 mod style;
 
-use self::style::{Hidden, hidden, is_centred};
+use self::style::{Hidden, hidden, is_centerd};
 use super::HtmlConfig;
 use super::captions::{Caption, Cell};
 use super::class::{Hints, Wrapper, hints, role_region};
@@ -21,7 +21,7 @@ use crate::page::Region;
 pub(super) struct Scan<'a> {
     pub(super) config: &'a HtmlConfig,
     pub(super) text: Text,
-    pub(super) pictures: Vec<Found>,
+    pub(super) images: Vec<Found>,
     pub(super) headings: Vec<Heading>,
     pub(super) statements: Statements,
     /// Captions and code: no running text.
@@ -31,7 +31,7 @@ pub(super) struct Scan<'a> {
     pub(super) aside: Vec<Span>,
     pub(super) mains: Vec<MainPart>,
     pub(super) frames: Vec<Frame>,
-    /// Captions whose picture is not known yet.
+    /// Captions whose image is not known yet.
     pub(super) captions: Vec<Caption>,
     pub(super) cells: Vec<Cell>,
     pub(super) figures: u32,
@@ -43,16 +43,16 @@ pub(super) struct Scan<'a> {
     heading: usize,
     open: Open,
     link: Link,
-    /// From the `<source>` elements of the open `<picture>`.
-    picture_sources: Vec<Source>,
-    /// The number of the outermost open figure, once a picture stands in it.
+    /// From the `<source>` elements of the open `<image>`.
+    image_sources: Vec<Source>,
+    /// The number of the outermost open figure, once an image stands in it.
     figure: Option<u32>,
     rows: usize,
     capture: Capture,
     captured: Vec<u8>,
 }
 
-/// A picture as the pass found it.
+/// An image as the pass found it.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) sources: Vec<Source>,
@@ -71,7 +71,7 @@ pub(super) struct Found {
     pub(super) marks: Vec<String>,
     pub(super) width: Option<u32>,
     pub(super) height: Option<u32>,
-    /// A symbol in the caption of another picture.
+    /// A symbol in the caption of another image.
     pub(super) in_caption: bool,
     /// Waits for a script to be shown.
     lazy: bool,
@@ -112,10 +112,10 @@ pub(super) struct Frame {
     pub(super) wrapper: Wrapper,
     /// How surely it is a caption; 0 if it is none.
     pub(super) caption_rank: u8,
-    pub(super) is_centred: bool,
+    pub(super) is_centerd: bool,
     pub(super) is_gallery: bool,
     pub(super) text_start: usize,
-    pub(super) first_picture: usize,
+    pub(super) first_image: usize,
     pub(super) first_caption: usize,
     pub(super) first_cell: usize,
     /// The row of a table that it is or stands in.
@@ -124,7 +124,7 @@ pub(super) struct Frame {
     is_plain: bool,
     is_card: bool,
     is_silent: bool,
-    hides_pictures: bool,
+    hides_images: bool,
     main: Option<MainLevel>,
     names_start: usize,
     first_heading: usize,
@@ -135,11 +135,11 @@ pub(super) struct Frame {
 #[derive(Debug, Default)]
 struct Open {
     silent: usize,
-    hiding_pictures: usize,
+    hiding_images: usize,
     noscripts: usize,
     foreign: usize,
     paragraphs: usize,
-    pictures: usize,
+    images: usize,
     figures: usize,
     sections: usize,
     mains: [usize; 3],
@@ -151,7 +151,7 @@ struct Link {
     is_open: bool,
     href: Vec<u8>,
     caption: Vec<u8>,
-    first_picture: usize,
+    first_image: usize,
 }
 
 /// Where text goes instead of the page's.
@@ -174,7 +174,7 @@ impl<'a> Scan<'a> {
             config,
             // Tags take most of a page.
             text: Text::with_capacity(bytes / 3),
-            pictures: Vec::new(),
+            images: Vec::new(),
             headings: Vec::new(),
             statements: Statements::default(),
             captions_and_code: Vec::new(),
@@ -190,7 +190,7 @@ impl<'a> Scan<'a> {
             heading: 0,
             open: Open::default(),
             link: Link::default(),
-            picture_sources: Vec::new(),
+            image_sources: Vec::new(),
             figure: None,
             rows: 0,
             capture: Capture::Off,
@@ -246,8 +246,8 @@ impl<'a> Scan<'a> {
             self.text.break_block();
         }
         match tag {
-            Tag::Img => self.add_picture(attributes, false),
-            Tag::AmpImg => self.add_picture(attributes, true),
+            Tag::Img => self.add_image(attributes, false),
+            Tag::AmpImg => self.add_image(attributes, true),
             Tag::Source => self.add_source(attributes),
             Tag::Html => return self.statements.read_html(attributes),
             Tag::Body => {
@@ -353,7 +353,7 @@ impl<'a> Scan<'a> {
             let bounds = match frame.tag {
                 Tag::Table | Tag::Template => true,
                 _ if is_part => false,
-                other if tag.is_inline() && !matches!(tag, Tag::Noscript | Tag::Picture | Tag::Svg | Tag::Template) => {
+                other if tag.is_inline() && !matches!(tag, Tag::Noscript | Tag::Image | Tag::Svg | Tag::Template) => {
                     !other.is_inline()
                 }
                 other => other.bounds_scope(),
@@ -406,19 +406,19 @@ impl<'a> Scan<'a> {
                 Tag::Dd if gallery == Some(Tag::Dl) => 2,
                 _ => 0,
             },
-            is_centred: tag == Tag::Center,
+            is_centerd: tag == Tag::Center,
             is_gallery: tag == Tag::Li && gallery.is_some(),
             is_plain: false,
             is_card: matches!(tag, Tag::Td | Tag::Th | Tag::Dt | Tag::Dd | Tag::A),
             is_silent: tag.is_silent(),
-            hides_pictures: tag.hides_pictures(),
+            hides_images: tag.hides_images(),
             main: match tag {
                 Tag::Main => Some(MainLevel::Main),
                 Tag::Article => Some(MainLevel::Article),
                 _ => None,
             },
             text_start: self.text.len(),
-            first_picture: self.pictures.len(),
+            first_image: self.images.len(),
             first_caption: self.captions.len(),
             first_cell: self.cells.len(),
             row,
@@ -434,7 +434,7 @@ impl<'a> Scan<'a> {
         frame.is_plain = !tag.acts_at_its_end()
             && frame.region == region
             && !frame.is_silent
-            && !frame.hides_pictures
+            && !frame.hides_images
             && frame.wrapper == Wrapper::None
             && frame.main.is_none()
             && frame.caption_rank == 0;
@@ -455,12 +455,12 @@ impl<'a> Scan<'a> {
                     self.names.extend_from_slice(&value[..value.len().min(room)]);
                     self.names.push(b' ');
                 }
-                Attribute::Align => frame.is_centred |= frame.tag == Tag::Div && value.eq_ignore_ascii_case(b"center"),
+                Attribute::Align => frame.is_centerd |= frame.tag == Tag::Div && value.eq_ignore_ascii_case(b"center"),
                 Attribute::Hidden | Attribute::AriaHidden | Attribute::Style => {
-                    frame.is_centred |= frame.tag == Tag::Div && is_centred(attribute, value);
+                    frame.is_centerd |= frame.tag == Tag::Div && is_centerd(attribute, value);
                     let hidden = hidden(attribute, value);
                     frame.is_silent |= hidden == Hidden::All;
-                    frame.hides_pictures |= hidden != Hidden::No;
+                    frame.hides_images |= hidden != Hidden::No;
                 }
                 Attribute::Role => match value.trim_ascii() {
                     b"main" => frame.main = Some(MainLevel::Main),
@@ -531,11 +531,11 @@ impl<'a> Scan<'a> {
         let open = &mut self.open;
         let counts = [
             (&mut open.silent, frame.is_silent),
-            (&mut open.hiding_pictures, frame.hides_pictures),
+            (&mut open.hiding_images, frame.hides_images),
             (&mut open.noscripts, frame.tag == Tag::Noscript),
             (&mut open.foreign, frame.tag == Tag::Svg),
             (&mut open.paragraphs, frame.tag == Tag::P),
-            (&mut open.pictures, frame.tag == Tag::Picture),
+            (&mut open.images, frame.tag == Tag::Image),
             (&mut open.sections, frame.tag == Tag::Section),
             (&mut open.figures, frame.wrapper != Wrapper::None),
         ];
@@ -565,7 +565,7 @@ impl<'a> Scan<'a> {
     fn pop(&mut self) {
         let Some(frame) = self.frames.pop() else { return };
         self.names.truncate(frame.names_start);
-        let is_empty = frame.first_picture == self.pictures.len()
+        let is_empty = frame.first_image == self.images.len()
             && frame.first_caption == self.captions.len()
             && frame.first_heading == self.headings.len();
         if frame.is_plain && is_empty {
@@ -581,7 +581,7 @@ impl<'a> Scan<'a> {
         match frame.tag {
             Tag::Title | Tag::Script => self.end_capture(),
             Tag::A => self.end_link(),
-            Tag::Picture => self.picture_sources.clear(),
+            Tag::Image => self.image_sources.clear(),
             Tag::Pre => {
                 add_span(&mut self.code, span);
                 add_span(&mut self.captions_and_code, span);
@@ -622,23 +622,22 @@ impl<'a> Scan<'a> {
             frame.tag,
             Tag::Section | Tag::Article | Tag::Li | Tag::Figure | Tag::Aside | Tag::Nav | Tag::Details
         );
-        if is_scope || is_own_part || self.has_heading_below_picture(frame) {
+        if is_scope || is_own_part || self.has_heading_below_image(frame) {
             self.heading = frame.heading;
         }
     }
 
-    /// Whether a heading in the element names the picture above it, as on a card, and nothing that comes later.
-    fn has_heading_below_picture(&self, frame: &Frame) -> bool {
+    /// Whether a heading in the element names the image above it, as on a card, and nothing that comes later.
+    fn has_heading_below_image(&self, frame: &Frame) -> bool {
         let Some(first) = self.headings.get(frame.first_heading) else {
             return false;
         };
-        let Some(picture) = self.pictures.get(frame.first_picture) else {
+        let Some(image) = self.images.get(frame.first_image) else {
             return false;
         };
-        let is_single =
-            self.headings.len() - frame.first_heading == 1 && self.pictures.len() - frame.first_picture == 1;
+        let is_single = self.headings.len() - frame.first_heading == 1 && self.images.len() - frame.first_image == 1;
         let can_be_card = frame.is_card || (is_single && frame.tag == Tag::Div && 0 < frame.heading);
-        can_be_card && 1 < first.level && picture.at.end <= first.span.start
+        can_be_card && 1 < first.level && image.at.end <= first.span.start
     }
 
     fn start_capture(&mut self, capture: Capture) {

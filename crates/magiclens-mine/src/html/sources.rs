@@ -1,4 +1,4 @@
-//! Where a picture can be fetched: `src`, `srcset`, lazy-load attributes, links to the full picture; the best first.
+//! Where an image can be fetched: `src`, `srcset`, lazy-load attributes, links to the full image; the best first.
 
 use std::cmp::Reverse;
 
@@ -13,13 +13,13 @@ pub(super) enum Rank {
     Lazy,
     /// A `srcset`, by its largest descriptor.
     Set,
-    /// The picture file that the picture links to.
+    /// The image file that the image links to.
     Link,
-    /// An attribute that names the full picture, for zooming in.
+    /// An attribute that names the full image, for zooming in.
     Full,
 }
 
-/// One address of a picture, as written.
+/// One address of an image, as written.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Source {
     address: String,
@@ -74,7 +74,7 @@ impl Source {
         self
     }
 
-    /// Shows nothing: stands in until a script puts the real picture there.
+    /// Shows nothing: stands in until a script puts the real image there.
     pub(super) fn is_placeholder(&self) -> bool {
         let path = self.address.split(['?', '#']).next().unwrap_or_default();
         let name = path.rsplit('/').next().unwrap_or_default();
@@ -187,8 +187,8 @@ pub(super) fn resolve(sources: &[Source], base: &Base, max_sources: usize) -> Ve
     addresses
 }
 
-/// Whether an address, as written, names a picture file that we read, and not a page about one.
-pub(super) fn is_picture_file(address: &[u8]) -> bool {
+/// Whether an address, as written, names an image file that we read, and not a page about one.
+pub(super) fn is_image_file(address: &[u8]) -> bool {
     let path = address
         .split(|byte| matches!(byte, b'?' | b'#'))
         .next()
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_resolved_and_only_pictures_of_the_web_remain() {
+    fn addresses_are_resolved_and_only_images_of_the_web_remain() {
         let base = base();
         assert_eq!(
             base.join(" ../x\n.png#top ").as_deref(),
@@ -399,9 +399,9 @@ mod tests {
     }
 
     #[test]
-    fn links_to_pictures_are_told_from_pages_about_them() {
+    fn links_to_images_are_told_from_pages_about_them() {
         for address in ["full.jpg", "http://a/b/C.JPEG?x=1", "x.tiff#a"] {
-            assert!(is_picture_file(address.as_bytes()), "{address}");
+            assert!(is_image_file(address.as_bytes()), "{address}");
         }
         for address in [
             "/wiki/File:Cat.jpg",
@@ -412,7 +412,7 @@ mod tests {
             "jpg",
             "",
         ] {
-            assert!(!is_picture_file(address.as_bytes()), "{address}");
+            assert!(!is_image_file(address.as_bytes()), "{address}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a page says about itself: title, language, licence, wishes to be left alone.
+//! What a page says about itself: title, language, license, wishes to be left alone.
 
 use std::collections::BTreeSet;
 
@@ -19,22 +19,22 @@ pub(super) struct Statements {
     pub(super) language: String,
     /// The first `<base href>`.
     pub(super) base: Option<String>,
-    licence_link: Option<String>,
-    licence_data: Option<String>,
+    license_link: Option<String>,
+    license_data: Option<String>,
     /// By the trustworthiness of the name that it stands under.
-    licence_meta: [Option<String>; 3],
+    license_meta: [Option<String>; 3],
     opt_outs: BTreeSet<&'static str>,
 }
 
-/// What a page can say about its licence.
-pub(super) enum Licence<'a> {
+/// What a page can say about its license.
+pub(super) enum License<'a> {
     /// An address as written.
     Address(&'a str),
     /// An address or words.
     Words(&'a str),
 }
 
-/// Most characters of a statement; a licence that is longer is a text, not a name.
+/// Most characters of a statement; a license that is longer is a text, not a name.
 const MAX_CHARS: usize = 500;
 
 impl Statements {
@@ -57,12 +57,12 @@ impl Statements {
 
     /// A `<link>` or an `<a>`.
     pub(super) fn read_link(&mut self, attributes: &Attributes) {
-        let Some(rel) = attributes.get(Attribute::Rel).filter(|_| self.licence_link.is_none()) else {
+        let Some(rel) = attributes.get(Attribute::Rel).filter(|_| self.license_link.is_none()) else {
             return;
         };
-        let is_licence = |word: &[u8]| word.eq_ignore_ascii_case(b"license") || word.eq_ignore_ascii_case(b"licence");
-        if rel.split(u8::is_ascii_whitespace).any(is_licence) {
-            self.licence_link = attributes
+        let is_license = |word: &[u8]| word.eq_ignore_ascii_case(b"license") || word.eq_ignore_ascii_case(b"licence");
+        if rel.split(u8::is_ascii_whitespace).any(is_license) {
+            self.license_link = attributes
                 .get(Attribute::Href)
                 .map(words)
                 .filter(|href| !href.is_empty());
@@ -87,10 +87,10 @@ impl Statements {
                 b"og:title" if self.shared_title.is_empty() => self.shared_title = words(content),
                 b"dcterms.license" | b"dcterms.licence" | b"dc.rights.license" | b"license" | b"licence"
                 | b"cc:license" => {
-                    self.keep_licence(0, content);
+                    self.keep_license(0, content);
                 }
-                b"dcterms.rights" | b"dc.rights" | b"rights" => self.keep_licence(1, content),
-                b"copyright" | b"dcterms.rightsholder" | b"dc.rights.holder" => self.keep_licence(2, content),
+                b"dcterms.rights" | b"dc.rights" | b"rights" => self.keep_license(1, content),
+                b"copyright" | b"dcterms.rightsholder" | b"dc.rights.holder" => self.keep_license(2, content),
                 _ => {}
             }
         }
@@ -112,29 +112,29 @@ impl Statements {
     }
 
     pub(super) fn read_json_ld(&mut self, script: &[u8]) {
-        if self.licence_data.is_some() || !script.windows(9).any(|window| window == b"\"license\"") {
+        if self.license_data.is_some() || !script.windows(9).any(|window| window == b"\"license\"") {
             return;
         }
         if let Ok(data) = serde_json::from_slice::<Value>(script) {
-            self.licence_data = licence_of(&data)
-                .map(|licence| tidy(licence, MAX_CHARS))
+            self.license_data = license_of(&data)
+                .map(|license| tidy(license, MAX_CHARS))
                 .filter(|it| !it.is_empty());
         }
     }
 
-    /// The licence that is stated most clearly.
-    pub(super) fn licence(&self) -> Option<Licence<'_>> {
-        let data = self.licence_data.as_deref().map(Licence::Words);
+    /// The license that is stated most clearly.
+    pub(super) fn license(&self) -> Option<License<'_>> {
+        let data = self.license_data.as_deref().map(License::Words);
         let meta = || {
-            self.licence_meta
+            self.license_meta
                 .iter()
                 .flatten()
                 .next()
-                .map(|words| Licence::Words(words))
+                .map(|words| License::Words(words))
         };
-        self.licence_link
+        self.license_link
             .as_deref()
-            .map(Licence::Address)
+            .map(License::Address)
             .or(data)
             .or_else(meta)
     }
@@ -144,28 +144,28 @@ impl Statements {
         self.opt_outs.iter().map(|wish| (*wish).to_owned()).collect()
     }
 
-    fn keep_licence(&mut self, rank: usize, content: &[u8]) {
-        let licence = words(content);
-        if self.licence_meta[rank].is_none() && !licence.is_empty() {
-            self.licence_meta[rank] = Some(licence);
+    fn keep_license(&mut self, rank: usize, content: &[u8]) {
+        let license = words(content);
+        if self.license_meta[rank].is_none() && !license.is_empty() {
+            self.license_meta[rank] = Some(license);
         }
     }
 }
 
-/// The licence of the page's own objects: those of pictures and other works deeper inside are not the page's.
-fn licence_of(data: &Value) -> Option<&str> {
+/// The license of the page's own objects: those of images and other works deeper inside are not the page's.
+fn license_of(data: &Value) -> Option<&str> {
     match data {
-        Value::Array(items) => items.iter().find_map(licence_of),
+        Value::Array(items) => items.iter().find_map(license_of),
         Value::Object(object) => {
-            let licence = object.get("license").and_then(|licence| match licence {
+            let license = object.get("license").and_then(|license| match license {
                 Value::String(words) => Some(words.as_str()),
-                Value::Object(licence) => ["@id", "url", "name"]
+                Value::Object(license) => ["@id", "url", "name"]
                     .iter()
-                    .find_map(|key| licence.get(*key)?.as_str()),
-                Value::Array(licences) => licences.iter().find_map(Value::as_str),
+                    .find_map(|key| license.get(*key)?.as_str()),
+                Value::Array(licenses) => licenses.iter().find_map(Value::as_str),
                 _ => None,
             });
-            licence.or_else(|| object.get("@graph").and_then(licence_of))
+            license.or_else(|| object.get("@graph").and_then(license_of))
         }
         _ => None,
     }

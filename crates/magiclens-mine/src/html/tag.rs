@@ -35,7 +35,7 @@ names! {
         H4 = b"h4", H5 = b"h5", H6 = b"h6", Head = b"head", Header = b"header", Hr = b"hr", Html = b"html", I = b"i",
         Iframe = b"iframe", Img = b"img", Input = b"input", Label = b"label", Li = b"li", Link = b"link",
         Main = b"main", Math = b"math", Meta = b"meta", Nav = b"nav", Noembed = b"noembed", Noframes = b"noframes",
-        Noscript = b"noscript", Object = b"object", Ol = b"ol", P = b"p", Param = b"param", Picture = b"picture",
+        Noscript = b"noscript", Object = b"object", Ol = b"ol", P = b"p", Param = b"param", Image = b"picture",
         Plaintext = b"plaintext", Pre = b"pre", Q = b"q", S = b"s", Script = b"script", Section = b"section",
         Select = b"select", Small = b"small", Source = b"source", Span = b"span", Strong = b"strong", Style = b"style",
         Sub = b"sub", Summary = b"summary", Sup = b"sup", Svg = b"svg", Table = b"table", Tbody = b"tbody",
@@ -90,7 +90,7 @@ impl Tag {
                 | Link
                 | Meta
                 | Noscript
-                | Picture
+                | Image
                 | Q
                 | S
                 | Script
@@ -182,7 +182,7 @@ impl Tag {
         matches!(self, Table | Td | Th | Caption | Template | Object | Html | Button)
     }
 
-    /// Shows something that is neither text nor a picture that we read: a caption beside it may be its own.
+    /// Shows something that is neither text nor an image that we read: a caption beside it may be its own.
     pub(super) fn is_other_media(self) -> bool {
         use Tag::*;
         matches!(self, Video | Audio | Iframe | Object | Embed | Canvas)
@@ -211,8 +211,8 @@ impl Tag {
         )
     }
 
-    /// Pictures inside are not shown on the page, or are stills and drawings.
-    pub(super) fn hides_pictures(self) -> bool {
+    /// Images inside are not shown on the page, or are stills and drawings.
+    pub(super) fn hides_images(self) -> bool {
         self.is_silent() && !matches!(self, Tag::Button | Tag::Object)
     }
 
@@ -231,7 +231,7 @@ impl Tag {
         self.heading_level().is_some()
             || matches!(
                 self,
-                A | Noscript | P | Picture | Pre | Script | Section | Svg | Table | Td | Th | Title
+                A | Noscript | P | Image | Pre | Script | Section | Svg | Table | Td | Th | Title
             )
     }
 

@@ -2,11 +2,11 @@
 
 mod captions;
 mod hostile;
+mod images;
 mod pages;
-mod pictures;
 
 use super::*;
-use crate::page::PagePicture;
+use crate::page::PageImage;
 
 /// The page at `https://site.example/dir/page.html`.
 fn page(html: &str) -> Page {
@@ -22,11 +22,11 @@ fn raw(html: &[u8]) -> RawPage {
     }
 }
 
-/// The only picture of a page.
-fn only(html: &str) -> PagePicture {
-    let mut pictures = page(html).pictures;
-    assert_eq!(pictures.len(), 1, "{pictures:?}");
-    pictures.remove(0)
+/// The only image of a page.
+fn only(html: &str) -> PageImage {
+    let mut images = page(html).images;
+    assert_eq!(images.len(), 1, "{images:?}");
+    images.remove(0)
 }
 
 /// Addresses relative to the folder of the page.
@@ -34,20 +34,20 @@ fn short(url: &str) -> &str {
     url.strip_prefix("https://site.example/dir/").unwrap_or(url)
 }
 
-/// The addresses of the pictures of a page.
+/// The addresses of the images of a page.
 fn names(html: &str) -> Vec<String> {
     page(html)
-        .pictures
+        .images
         .iter()
-        .map(|picture| short(&picture.url).to_owned())
+        .map(|image| short(&image.url).to_owned())
         .collect()
 }
 
-/// Address and caption of each picture: `a.png=Caption`.
+/// Address and caption of each image: `a.png=Caption`.
 fn captions(html: &str) -> Vec<String> {
     page(html)
-        .pictures
+        .images
         .iter()
-        .map(|picture| format!("{}={}", short(&picture.url), picture.caption))
+        .map(|image| format!("{}={}", short(&image.url), image.caption))
         .collect()
 }

@@ -2,10 +2,10 @@
 
 /// Parts two blocks of text. Counts as white space.
 const BREAK: u8 = 0x1f;
-/// Stands for something shown that is neither text nor a picture. Counts as text, until it is tidied.
+/// Stands for something shown that is neither text nor an image. Counts as text, until it is tidied.
 const MEDIA: u8 = 0x02;
-/// Stands for a picture, so that its place is never that of something else. Counts as white space.
-const PICTURE: u8 = 0x03;
+/// Stands for an image, so that its place is never that of something else. Counts as white space.
+const IMAGE: u8 = 0x03;
 
 /// Where something stands in a [`Text`]: from `start` to before `end`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,14 +56,14 @@ impl Text {
         }
     }
 
-    /// Notes something shown that is neither text nor a picture.
+    /// Notes something shown that is neither text nor an image.
     pub(super) fn push_media(&mut self) {
         self.bytes.push(MEDIA);
     }
 
-    /// Gives a picture its place.
-    pub(super) fn push_picture(&mut self) -> Span {
-        self.bytes.push(PICTURE);
+    /// Gives an image its place.
+    pub(super) fn push_image(&mut self) -> Span {
+        self.bytes.push(IMAGE);
         Span {
             start: self.len() - 1,
             end: self.len(),
@@ -87,7 +87,7 @@ impl Text {
         slice[trim_end(slice).len()..].contains(&BREAK)
     }
 
-    /// Whether the last thing in the span is neither text nor a picture.
+    /// Whether the last thing in the span is neither text nor an image.
     pub(super) fn ends_with_media(&self, span: Span) -> bool {
         trim_end(self.slice(span)).ends_with(&[MEDIA])
     }
@@ -283,9 +283,7 @@ fn is_invisible(char: char) -> bool {
 fn trim_start(mut bytes: &[u8]) -> &[u8] {
     loop {
         match bytes {
-            [b' ' | b'\t' | b'\n' | b'\r' | 0x0c | BREAK | PICTURE, rest @ ..] | [0xc2, 0xa0, rest @ ..] => {
-                bytes = rest
-            }
+            [b' ' | b'\t' | b'\n' | b'\r' | 0x0c | BREAK | IMAGE, rest @ ..] | [0xc2, 0xa0, rest @ ..] => bytes = rest,
             _ => return bytes,
         }
     }
@@ -294,9 +292,7 @@ fn trim_start(mut bytes: &[u8]) -> &[u8] {
 fn trim_end(mut bytes: &[u8]) -> &[u8] {
     loop {
         match bytes {
-            [rest @ .., b' ' | b'\t' | b'\n' | b'\r' | 0x0c | BREAK | PICTURE] | [rest @ .., 0xc2, 0xa0] => {
-                bytes = rest
-            }
+            [rest @ .., b' ' | b'\t' | b'\n' | b'\r' | 0x0c | BREAK | IMAGE] | [rest @ .., 0xc2, 0xa0] => bytes = rest,
             _ => return bytes,
         }
     }

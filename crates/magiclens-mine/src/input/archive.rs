@@ -1,4 +1,4 @@
-//! WARC files: pages and pictures out of the responses and resources of a crawl.
+//! WARC files: pages and images out of the responses and resources of a crawl.
 
 use std::path::Path;
 
@@ -8,8 +8,8 @@ use super::encodings::{self, Encoding};
 use super::http_message::{Message, status_reason};
 use super::records::{Head, Item, Records};
 use super::sniff::{self, Kind, SNIFF_BYTES};
-use super::{EMPTY, InputConfig, PAGE_TOO_LARGE, PICTURE_TOO_LARGE, Record, Wanted, web_address};
-use crate::page::{RawPage, RawPicture};
+use super::{EMPTY, IMAGE_TOO_LARGE, InputConfig, PAGE_TOO_LARGE, Record, Wanted, web_address};
+use crate::page::{RawImage, RawPage};
 use crate::stage::DropReason;
 
 pub(super) const REVISIT: DropReason = DropReason("revisit");
@@ -65,7 +65,7 @@ pub(super) fn item_name(name: &str, head: &Head) -> String {
     }
 }
 
-/// The page or picture in a record, if it has one and it is wanted. An error is about what is not clearly a picture.
+/// The page or image in a record, if it has one and it is wanted. An error is about what is not clearly an image.
 fn take_record(head: &Head, block: &[u8], wanted: Wanted, config: &InputConfig) -> Result<Option<Record>, DropReason> {
     let message = match head.kind.as_str() {
         "response" => Message::parse(block, config.max_header_bytes)?,
@@ -92,7 +92,7 @@ fn take_record(head: &Head, block: &[u8], wanted: Wanted, config: &InputConfig) 
     let url = web_address(&head.address)?.into();
     let is_wanted = match kind {
         Kind::Html => wanted.has_pages(),
-        Kind::Picture => wanted.has_pictures(),
+        Kind::Image => wanted.has_images(),
         Kind::Other => return Err(OTHER_TYPE),
     };
     if !is_wanted {
@@ -115,8 +115,8 @@ fn take_record(head: &Head, block: &[u8], wanted: Wanted, config: &InputConfig) 
         })));
     }
     Ok(Some(
-        match decode_whole(body, &encodings, config.max_picture_bytes, PICTURE_TOO_LARGE) {
-            Ok(bytes) => Record::Picture(RawPicture {
+        match decode_whole(body, &encodings, config.max_image_bytes, IMAGE_TOO_LARGE) {
+            Ok(bytes) => Record::Image(RawImage {
                 url,
                 content_type,
                 bytes,
@@ -127,10 +127,10 @@ fn take_record(head: &Head, block: &[u8], wanted: Wanted, config: &InputConfig) 
     ))
 }
 
-/// What the body is, by its first bytes; a picture that says so and is compressed is believed, which spares a decoder.
+/// What the body is, by its first bytes; an image that says so and is compressed is believed, which spares a decoder.
 fn body_kind(message: &Message) -> Result<Kind, DropReason> {
-    if !message.encodings.is_empty() && sniff::is_stated_picture(&message.content_type) {
-        return Ok(Kind::Picture);
+    if !message.encodings.is_empty() && sniff::is_stated_image(&message.content_type) {
+        return Ok(Kind::Image);
     }
     let head = encodings::decode(message.body, &message.encodings, SNIFF_BYTES)?;
     Ok(sniff::kind(&message.content_type, &head.bytes))

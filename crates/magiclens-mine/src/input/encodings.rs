@@ -100,7 +100,7 @@ fn decode_all(body: &[u8], encodings: &[Encoding], max_bytes: usize) -> io::Resu
 /// A reader of what `reader` encodes; `reader` itself if its first bytes show that it does not.
 fn undo<'a>(encoding: Encoding, mut reader: Box<dyn BufRead + 'a>) -> io::Result<Box<dyn BufRead + 'a>> {
     let head = reader.fill_buf()?;
-    let is_plain = sniff::is_picture(head) || sniff::is_html_document(head);
+    let is_plain = sniff::is_image(head) || sniff::is_html_document(head);
     Ok(match (encoding, head) {
         _ if is_plain => reader,
         (Encoding::Chunked, head) if is_chunk(head) => buffered(Chunks {

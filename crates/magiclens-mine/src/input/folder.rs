@@ -1,4 +1,4 @@
-//! Folders of saved pages: which files are pages, their addresses, and the pictures beside them. Nothing outside the folder is read.
+//! Folders of saved pages: which files are pages, their addresses, and the images beside them. Nothing outside the folder is read.
 
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
@@ -8,8 +8,8 @@ use url::Url;
 use walkdir::WalkDir;
 
 use super::sniff::{self, SNIFF_BYTES};
-use super::{EMPTY, InputConfig, PAGE_TOO_LARGE, PICTURE_TOO_LARGE, Record};
-use crate::page::{RawPage, RawPicture};
+use super::{EMPTY, IMAGE_TOO_LARGE, InputConfig, PAGE_TOO_LARGE, Record};
+use crate::page::{RawImage, RawPage};
 use crate::stage::DropReason;
 
 const UNREADABLE_FILE: DropReason = DropReason("file cannot be read");
@@ -23,7 +23,7 @@ const OPEN_ENDINGS: [&str; 7] = ["", "php", "asp", "aspx", "jsp", "cgi", "do"];
 /// Endings of WARC, WAT and Parquet files.
 pub(super) const ARCHIVE_ENDINGS: [&str; 5] = [".warc", ".warc.gz", ".wat", ".wat.gz", ".parquet"];
 
-/// A folder of saved pages, for looking up their pictures.
+/// A folder of saved pages, for looking up their images.
 #[derive(Clone, Debug)]
 pub struct Folder {
     root: PathBuf,
@@ -46,21 +46,21 @@ impl Folder {
         self.find(&self.relative(address)?)
     }
 
-    /// The picture at a `file:` address; also if only its gzipped form is there.
+    /// The image at a `file:` address; also if only its gzipped form is there.
     ///
     /// # Errors
     /// Why there is none: not in the folder, too large, unreadable, empty.
-    pub fn picture(&self, address: &str, config: &InputConfig) -> Result<RawPicture, DropReason> {
+    pub fn image(&self, address: &str, config: &InputConfig) -> Result<RawImage, DropReason> {
         let relative = self.relative(address).ok_or(NOT_IN_FOLDER)?;
         let path = self
             .find(&relative)
             .or_else(|| self.find(&with_gz(&relative)))
             .ok_or(NOT_IN_FOLDER)?;
-        let bytes = read_file(&path, config.max_picture_bytes, PICTURE_TOO_LARGE)?;
-        Ok(RawPicture {
+        let bytes = read_file(&path, config.max_image_bytes, IMAGE_TOO_LARGE)?;
+        Ok(RawImage {
             url: address.to_owned(),
             bytes,
-            ..RawPicture::default()
+            ..RawImage::default()
         })
     }
 
@@ -314,21 +314,21 @@ mod tests {
     }
 
     #[test]
-    fn pictures_have_limits() {
+    fn images_have_limits() {
         let (_outside, folder) = folder();
         let config = InputConfig {
-            max_picture_bytes: 5,
+            max_image_bytes: 5,
             ..InputConfig::default()
         };
         let check = |address: &str, expected: Result<&[u8], DropReason>| {
-            let picture = folder.picture(address, &config);
+            let image = folder.image(address, &config);
             assert_eq!(
-                picture.as_ref().map(|picture| picture.bytes.as_slice()),
+                image.as_ref().map(|image| image.bytes.as_slice()),
                 expected.as_ref().map(|bytes| *bytes)
             );
         };
         check("file:///a%20b/page_files/1.png", Ok(b"one"));
-        check("file:///100%25.gif", Err(PICTURE_TOO_LARGE));
+        check("file:///100%25.gif", Err(IMAGE_TOO_LARGE));
         check("file:///none.gif", Err(NOT_IN_FOLDER));
         let mut gz = flate2::write::GzEncoder::new(
             fs_err::File::create(folder.root.join("x.bmp.gz")).unwrap(),
@@ -337,9 +337,9 @@ mod tests {
         gz.write_all(b"12345").unwrap();
         gz.finish().unwrap();
         // Its gzip form alone is larger than the limit.
-        check("file:///x.bmp", Err(PICTURE_TOO_LARGE));
+        check("file:///x.bmp", Err(IMAGE_TOO_LARGE));
         let config = InputConfig::default();
-        assert_eq!(folder.picture("file:///x.bmp", &config).unwrap().bytes, b"12345");
+        assert_eq!(folder.image("file:///x.bmp", &config).unwrap().bytes, b"12345");
     }
 
     #[test]

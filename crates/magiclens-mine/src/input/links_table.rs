@@ -20,7 +20,7 @@ use url::Url;
 
 use super::plan::InputError;
 use super::{InputConfig, NO_ADDRESS, NOT_WEB, Record, cut, web_address};
-use crate::page::{Page, PagePicture};
+use crate::page::{Page, PageImage};
 use crate::stage::DropReason;
 
 const NO_PAGE: DropReason = DropReason("row without a page");
@@ -41,7 +41,7 @@ const REWRITE: &str = "the file may be cut off or of another kind; write it agai
 pub struct Columns {
     /// The address of the page.
     pub page: String,
-    /// The address of the picture, absolute or relative to the page.
+    /// The address of the image, absolute or relative to the page.
     pub image: String,
     /// The alt text. A table may do without.
     pub alt: String,
@@ -190,12 +190,12 @@ impl Pages<'_> {
         limit(page)?;
         limit(image)?;
         let page_url = web_address(page)?;
-        let url = picture_address(&page_url, image)?;
+        let url = image_address(&page_url, image)?;
         let text = |cell: Option<&str>| cut(cell.unwrap_or_default().to_owned(), self.config.max_text_bytes);
-        let picture = PagePicture {
+        let image = PageImage {
             url,
             alt: text(cells.alt),
-            ..PagePicture::default()
+            ..PageImage::default()
         };
         let title = text(cells.title);
         let page_url = String::from(page_url);
@@ -210,15 +210,15 @@ impl Pages<'_> {
         if page.title.is_empty() {
             page.title = title;
         }
-        if self.config.max_pictures_per_page <= page.pictures.len() {
+        if self.config.max_images_per_page <= page.images.len() {
             return Err(TOO_MANY);
         }
-        page.pictures.push(picture);
+        page.images.push(image);
         Ok(())
     }
 }
 
-fn picture_address(page: &Url, image: &str) -> Result<String, DropReason> {
+fn image_address(page: &Url, image: &str) -> Result<String, DropReason> {
     if image.is_empty() {
         return Err(NO_ADDRESS);
     }
@@ -423,7 +423,7 @@ mod tests {
         let mut each = |record| {
             lines.push(match record {
                 Record::Page(page) => {
-                    let alts: Vec<&str> = page.pictures.iter().map(|picture| picture.alt.as_str()).collect();
+                    let alts: Vec<&str> = page.images.iter().map(|image| image.alt.as_str()).collect();
                     format!("{}: {}", page.url, alts.join(" "))
                 }
                 Record::Rejected { item, reason } => format!("{item}: {}", reason.0),
@@ -469,7 +469,7 @@ mod tests {
         let mut urls = Vec::new();
         let mut each = |record| {
             if let Record::Page(page) = record {
-                urls.extend(page.pictures.into_iter().map(|picture| picture.url));
+                urls.extend(page.images.into_iter().map(|image| image.url));
             }
             Ok(())
         };
@@ -530,7 +530,7 @@ mod tests {
             ],
         );
         let config = InputConfig {
-            max_pictures_per_page: 2,
+            max_images_per_page: 2,
             max_text_bytes: 1,
             ..InputConfig::default()
         };

@@ -22,7 +22,7 @@ use anyhow::ensure;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::page::{Page, RawPage, RawPicture};
+use crate::page::{Page, RawImage, RawPage};
 use crate::stage::DropReason;
 
 pub use folder::Folder;
@@ -36,8 +36,8 @@ pub enum Record {
     Html(RawPage),
     /// A page of which only the links are known: from a WAT file or a table.
     Page(Page),
-    /// A picture, from an archive that holds pictures too.
-    Picture(RawPicture),
+    /// An image, from an archive that holds images too.
+    Image(RawImage),
     /// Something that cannot be used.
     Rejected {
         /// Its address, or the place in its file.
@@ -47,23 +47,23 @@ pub enum Record {
     },
 }
 
-/// Which records are wanted. Two passes, first for pages and then for pictures, give what one pass for all gives.
+/// Which records are wanted. Two passes, first for pages and then for images, give what one pass for all gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// Pages, and everything that is rejected and not clearly a picture.
+    /// Pages, and everything that is rejected and not clearly an image.
     Pages,
-    /// Pictures, and pictures that are rejected.
-    Pictures,
+    /// Images, and images that are rejected.
+    Images,
     /// All.
     All,
 }
 
 impl Wanted {
     fn has_pages(self) -> bool {
-        self != Self::Pictures
+        self != Self::Images
     }
 
-    fn has_pictures(self) -> bool {
+    fn has_images(self) -> bool {
         self != Self::Pages
     }
 }
@@ -76,7 +76,7 @@ pub enum InputKind {
     Warc,
     /// Titles and links of crawled pages, extracted by the crawler.
     Wat,
-    /// Pages saved as files, with their pictures beside them.
+    /// Pages saved as files, with their images beside them.
     Folder,
     /// A Parquet table of page, image address and alt text.
     Links,
@@ -95,7 +95,7 @@ pub struct Entry {
     /// The rows of a table that this entry covers; all if not stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<Range<u64>>,
-    /// The folder that pages and their pictures lie in; nothing outside it is read.
+    /// The folder that pages and their images lie in; nothing outside it is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
 }
@@ -112,14 +112,15 @@ impl Entry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InputConfig {
-    /// Largest WARC record that is held in memory; larger ones are passed over. 64 MiB, as for the largest picture.
+    /// Largest WARC record that is held in memory; larger ones are passed over. 64 MiB, as for the largest image.
     pub max_record_bytes: usize,
     /// Largest header of a WARC record or an HTTP response. 64 KiB: servers allow 8 to 16 KiB, few browsers more than 256 KiB.
     pub max_header_bytes: usize,
     /// Largest page, decompressed. 8 MiB: Common Crawl cuts pages at 1 MiB, since 2025 at 5 MiB.
     pub max_page_bytes: usize,
-    /// Largest picture file. 64 MiB, the limit of the decoder.
-    pub max_picture_bytes: usize,
+    /// Largest image file. 64 MiB, the limit of the decoder.
+    #[serde(rename = "max_picture_bytes")]
+    pub max_image_bytes: usize,
     /// A gzip member that is larger than a record and expands by more than this factor is a bomb. Deflate can reach 1032, pages
     /// reach 5 to 20.
     pub max_expansion: u64,
@@ -129,9 +130,10 @@ pub struct InputConfig {
     pub pages_per_shard: usize,
     /// Rows of a table in one entry. The pages of an entry are held in memory.
     pub rows_per_shard: u64,
-    /// Pictures of one page of a WAT file or a table; further ones are left out. No page in Common Crawl that people read has more.
-    pub max_pictures_per_page: usize,
-    /// Longest address of a page or picture in a WAT file or a table. 8 KiB, as servers allow.
+    /// Images of one page of a WAT file or a table; further ones are left out. No page in Common Crawl that people read has more.
+    #[serde(rename = "max_pictures_per_page")]
+    pub max_images_per_page: usize,
+    /// Longest address of a page or image in a WAT file or a table. 8 KiB, as servers allow.
     pub max_address_bytes: usize,
     /// Longest alt text or title in a WAT file or a table; the rest is cut off. 4 KiB are some 700 words.
     pub max_text_bytes: usize,
@@ -145,12 +147,12 @@ impl Default for InputConfig {
             max_record_bytes: 64 << 20,
             max_header_bytes: 64 << 10,
             max_page_bytes: 8 << 20,
-            max_picture_bytes: 64 << 20,
+            max_image_bytes: 64 << 20,
             max_expansion: 100,
             buffer_bytes: 256 << 10,
             pages_per_shard: 200,
             rows_per_shard: 100_000,
-            max_pictures_per_page: 1000,
+            max_images_per_page: 1000,
             max_address_bytes: 8 << 10,
             max_text_bytes: 4 << 10,
             columns: Columns::default(),
@@ -192,7 +194,7 @@ pub fn read(
 const NO_ADDRESS: DropReason = DropReason("without an address");
 const NOT_WEB: DropReason = DropReason("not a web address");
 const PAGE_TOO_LARGE: DropReason = DropReason("page too large");
-const PICTURE_TOO_LARGE: DropReason = DropReason("picture too large");
+const IMAGE_TOO_LARGE: DropReason = DropReason("picture too large");
 const EMPTY: DropReason = DropReason("empty");
 
 /// An address as the URL standard writes it, without a fragment. Only `http` and `https` lead to the web.

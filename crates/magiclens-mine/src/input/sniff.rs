@@ -12,8 +12,8 @@ pub(super) const SNIFF_BYTES: usize = 1024;
 pub(super) enum Kind {
     /// HTML or XHTML.
     Html,
-    /// A picture, or what claims to be one.
-    Picture,
+    /// An image, or what claims to be one.
+    Image,
     /// Anything else.
     Other,
 }
@@ -21,33 +21,33 @@ pub(super) enum Kind {
 /// What a body is, by its first bytes and the type that is stated for it.
 pub(super) fn kind(content_type: &str, head: &[u8]) -> Kind {
     let stated = stated_kind(content_type);
-    if is_picture(head) {
-        return Kind::Picture;
+    if is_image(head) {
+        return Kind::Image;
     }
     match stated {
         Stated::Html => Kind::Html,
         _ if is_html_document(head) => Kind::Html,
         Stated::Nothing if is_html_fragment(head) => Kind::Html,
-        Stated::Picture => Kind::Picture,
+        Stated::Image => Kind::Image,
         Stated::Nothing | Stated::Text | Stated::Other => Kind::Other,
     }
 }
 
-/// True if the stated type alone says that a body is neither HTML nor a picture, so that it needs no look.
+/// True if the stated type alone says that a body is neither HTML nor an image, so that it needs no look.
 pub(super) fn is_stated_other(content_type: &str) -> bool {
     stated_kind(content_type) == Stated::Other
 }
 
-/// True if the stated type says that a body is a picture.
-pub(super) fn is_stated_picture(content_type: &str) -> bool {
-    stated_kind(content_type) == Stated::Picture
+/// True if the stated type says that a body is an image.
+pub(super) fn is_stated_image(content_type: &str) -> bool {
+    stated_kind(content_type) == Stated::Image
 }
 
 /// What a server said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stated {
     Html,
-    Picture,
+    Image,
     /// Nothing, or what servers say about files that they do not know.
     Nothing,
     /// Text or XML: not HTML unless it says so at once.
@@ -68,15 +68,15 @@ fn stated_kind(content_type: &str) -> Stated {
             Stated::Nothing
         }
         "text/plain" | "text/xml" | "application/xml" => Stated::Text,
-        essence if essence.starts_with("image/") => Stated::Picture,
+        essence if essence.starts_with("image/") => Stated::Image,
         // Not a type at all.
         essence if !essence.contains('/') => Stated::Nothing,
         _ => Stated::Other,
     }
 }
 
-/// True if the bytes start like a picture in a format that is decoded.
-pub(super) fn is_picture(head: &[u8]) -> bool {
+/// True if the bytes start like an image in a format that is decoded.
+pub(super) fn is_image(head: &[u8]) -> bool {
     match head {
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..]
         | [0xFF, 0xD8, 0xFF, ..]
@@ -131,16 +131,16 @@ mod tests {
         let check = |stated, head: &[u8], expected| assert_eq!(kind(stated, head), expected, "{stated:?} {head:?}");
         check("text/html; charset=utf-8", b"hello", Kind::Html);
         check("TEXT/HTML", b"", Kind::Html);
-        check("text/html", PNG, Kind::Picture);
+        check("text/html", PNG, Kind::Image);
         check("application/xhtml+xml", b"<?xml version='1.0'?>", Kind::Html);
-        check("image/jpeg", b"\xff\xd8\xff\xe0", Kind::Picture);
+        check("image/jpeg", b"\xff\xd8\xff\xe0", Kind::Image);
         check(
             "image/svg+xml",
             b"<svg xmlns='http://www.w3.org/2000/svg'>",
-            Kind::Picture,
+            Kind::Image,
         );
         check("image/png", b"<!DOCTYPE html><title>Not found</title>", Kind::Html);
-        check("", PNG, Kind::Picture);
+        check("", PNG, Kind::Image);
         check("", b"  <!-- hi --><!DocType HTML>", Kind::Html);
         check("", b"<p>hello", Kind::Html);
         check("", b"<pre>hello", Kind::Other);

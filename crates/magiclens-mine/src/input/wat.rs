@@ -12,7 +12,7 @@ use super::archive::{REVISIT, for_each_item, item_name};
 use super::http_message::status_reason;
 use super::sniff;
 use super::{InputConfig, PAGE_TOO_LARGE, Record, cut, web_address};
-use crate::page::{Page, PagePicture};
+use crate::page::{Page, PageImage};
 use crate::stage::DropReason;
 
 const BAD_JSON: DropReason = DropReason("not a WAT record");
@@ -20,8 +20,8 @@ const NOT_HTML: DropReason = DropReason("not HTML");
 
 /// The attributes of `<img>` that hold its address, as they stand in the paths of links.
 const IMAGE_PATHS: [&str; 4] = ["IMG@/src", "IMG@/data-src", "IMG@/data-original", "IMG@/data-lazy-src"];
-/// `<meta>` names under which pages state their licence.
-const LICENCE_NAMES: [&str; 4] = ["dc.rights", "dc.license", "dcterms.rights", "dcterms.license"];
+/// `<meta>` names under which pages state their license.
+const LICENSE_NAMES: [&str; 4] = ["dc.rights", "dc.license", "dcterms.rights", "dcterms.license"];
 
 /// Reads the pages of one file. `name` stands for it in what is rejected.
 pub(super) fn read(
@@ -66,7 +66,7 @@ fn parse_page(block: &[u8], address: &str, config: &InputConfig) -> Result<Optio
     }
     let content_type = response.header("Content-Type").unwrap_or_default();
     let html = response.html.as_ref().ok_or(NOT_HTML)?;
-    if sniff::is_stated_other(content_type) || sniff::is_stated_picture(content_type) {
+    if sniff::is_stated_other(content_type) || sniff::is_stated_image(content_type) {
         return Err(NOT_HTML);
     }
     let url = web_address(if header.address.0.is_empty() {
@@ -86,29 +86,29 @@ fn make_page(url: Url, response: &Response, html: &Html, config: &InputConfig) -
             .flatten()
             .map(String::from)
     };
-    let picture = |link: &Link| {
-        Some(PagePicture {
+    let image = |link: &Link| {
+        Some(PageImage {
             url: absolute(link)?,
             alt: cut(link.alt.0.clone(), config.max_text_bytes),
             title: cut(link.title.0.clone(), config.max_text_bytes),
-            ..PagePicture::default()
+            ..PageImage::default()
         })
     };
     let is_image = |link: &&Link| IMAGE_PATHS.iter().any(|path| link.path.0.eq_ignore_ascii_case(path));
-    let is_licence = |link: &&Link| {
+    let is_license = |link: &&Link| {
         link.rel
             .0
             .split_ascii_whitespace()
             .any(|rel| rel.eq_ignore_ascii_case("license"))
     };
-    let licence_link = html
+    let license_link = html
         .head
         .links
         .iter()
         .chain(&html.links)
-        .filter(is_licence)
+        .filter(is_license)
         .find_map(absolute);
-    let licence = licence_link.or_else(|| LICENCE_NAMES.iter().find_map(|name| html.head.meta(name)));
+    let license = license_link.or_else(|| LICENSE_NAMES.iter().find_map(|name| html.head.meta(name)));
     let title = Some(html.head.title.0.clone()).filter(|title| !title.trim().is_empty());
     Page {
         title: cut(
@@ -116,14 +116,14 @@ fn make_page(url: Url, response: &Response, html: &Html, config: &InputConfig) -
             config.max_text_bytes,
         ),
         language: html.head.meta("HTML@/lang").unwrap_or_default(),
-        licence: cut(licence.unwrap_or_default(), config.max_text_bytes),
+        license: cut(license.unwrap_or_default(), config.max_text_bytes),
         opt_outs: opt_outs(response, &html.head),
-        pictures: html
+        images: html
             .links
             .iter()
             .filter(is_image)
-            .filter_map(picture)
-            .take(config.max_pictures_per_page)
+            .filter_map(image)
+            .take(config.max_images_per_page)
             .collect(),
         url: url.into(),
         ..Page::default()
@@ -378,22 +378,22 @@ mod tests {
     #[test]
     fn a_record_becomes_a_page() {
         let page = parse(RECORD).unwrap().unwrap();
-        let picture = |url: &str, alt: &str, title: &str| PagePicture {
+        let image = |url: &str, alt: &str, title: &str| PageImage {
             url: url.to_owned(),
             alt: alt.to_owned(),
             title: title.to_owned(),
-            ..PagePicture::default()
+            ..PageImage::default()
         };
         let expected = Page {
             url: "http://example.org/a/page.html".to_owned(),
             title: "A page".to_owned(),
             language: "de".to_owned(),
-            licence: "http://example.org/cc-by".to_owned(),
+            license: "http://example.org/cc-by".to_owned(),
             opt_outs: ["noai", "noimageindex", "tdm-reservation"].map(str::to_owned).to_vec(),
-            pictures: vec![
-                picture("http://example.org/b/1.png", "One", "first"),
-                picture("https://other.org/2.png", "", ""),
-                picture("http://example.org/3.png", "7", ""),
+            images: vec![
+                image("http://example.org/b/1.png", "One", "first"),
+                image("https://other.org/2.png", "", ""),
+                image("http://example.org/3.png", "7", ""),
             ],
             ..Page::default()
         };
@@ -456,9 +456,9 @@ mod tests {
     }
 
     #[test]
-    fn pictures_and_texts_have_limits() {
+    fn images_and_texts_have_limits() {
         let config = InputConfig {
-            max_pictures_per_page: 2,
+            max_images_per_page: 2,
             max_text_bytes: 3,
             max_address_bytes: 20,
             ..InputConfig::default()
@@ -466,9 +466,9 @@ mod tests {
         let page = parse_page(RECORD.as_bytes(), "", &config).unwrap().unwrap();
         assert_eq!(page.title, "A p");
         let shown: Vec<(&str, &str)> = page
-            .pictures
+            .images
             .iter()
-            .map(|picture| (picture.url.as_str(), picture.alt.as_str()))
+            .map(|image| (image.url.as_str(), image.alt.as_str()))
             .collect();
         assert_eq!(
             shown,

@@ -1,4 +1,4 @@
-//! Instructions: who writes what leads from a query picture to a target picture.
+//! Instructions: who writes what leads from a query image to a target image.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Captions and labels of pictures by a vision model: the paper's metadata of labels (Google's annotations) and captions
+//! Captions and labels of images by a vision model: the paper's metadata of labels (Google's annotations) and captions
 //! (PaLI), from one prompt.
 
 use base64::Engine;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::config::{check_counts, check_language};
-use super::wire::{Content, Part, PictureUrl, Role};
+use super::wire::{Content, ImageUrl, Part, Role};
 use super::{Completion, LanguageModel, Message, ModelError, Prompt, ask, reply};
 use crate::stage::DropReason;
 
@@ -20,33 +20,34 @@ pub(super) const VERSION: &str = "caption/1";
 const SYSTEM: &str = include_str!("../../prompts/caption-1.txt");
 const QUESTION: &str = "Describe this picture.";
 
-/// A picture that has no pixel, or more a side than a JPEG can have.
+/// An image that has no pixel, or more a side than a JPEG can have.
 const NOT_SHOWN: DropReason = DropReason("picture cannot be shown to a model");
 
-/// How pictures are shown to a vision model, and what its answers must be.
+/// How images are shown to a vision model, and what its answers must be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DescriberConfig {
     /// The longer side of what is sent. 512 px are about 330 tokens for Qwen2.5-VL (one for 28 x 28 px), and show what a caption says.
-    pub picture_size_px: u32,
+    #[serde(rename = "picture_size_px")]
+    pub image_size_px: u32,
     /// Quality of the JPEG that is sent: above 80 its traces cannot be seen, and each step costs bytes.
     pub jpeg_quality: u8,
     /// Longer captions are refused: the prompt asks for one sentence.
     pub max_caption_chars: usize,
-    /// Labels that are kept; the paper's annotations show about as many a picture.
+    /// Labels that are kept; the paper's annotations show about as many an image.
     pub max_labels: usize,
     /// Longer labels are left out: the prompt asks for one to three words.
     pub max_label_chars: usize,
     /// The language of captions, as an ISO 639-3 code; empty for any. The metadata prompt is English.
     pub language: String,
-    /// How often a picture is shown until the answer is useful. A second time mends most; a third seldom anything.
+    /// How often an image is shown until the answer is useful. A second time mends most; a third seldom anything.
     pub max_asks: u32,
 }
 
 impl Default for DescriberConfig {
     fn default() -> Self {
         Self {
-            picture_size_px: 512,
+            image_size_px: 512,
             jpeg_quality: 85,
             max_caption_chars: 300,
             max_labels: 10,
@@ -57,7 +58,7 @@ impl Default for DescriberConfig {
     }
 }
 
-/// What a vision model says about a picture.
+/// What a vision model says about an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
     /// One sentence.
@@ -66,18 +67,18 @@ pub struct Description {
     pub labels: Vec<String>,
 }
 
-/// Captions and labels, in the order of the pictures. Some thousand pictures a call are fine: each is held as the JPEG that
+/// Captions and labels, in the order of the images. Some thousand images a call are fine: each is held as the JPEG that
 /// is sent, some 50 kB.
 ///
 /// # Errors
 /// What stops the whole run, see [`LanguageModel::complete`].
 pub fn describe(
     model: &dyn LanguageModel,
-    pictures: &[RgbImage],
+    images: &[RgbImage],
     config: &DescriberConfig,
 ) -> Result<Vec<Result<Description, DropReason>>, ModelError> {
     config.check()?;
-    let prompts = pictures.par_iter().map(|picture| prompt(picture, config)).collect();
+    let prompts = images.par_iter().map(|image| prompt(image, config)).collect();
     ask(model, prompts, config.max_asks, &|_, completion| {
         read(completion, config)
     })
@@ -90,7 +91,7 @@ impl DescriberConfig {
     /// A setting and what to write instead.
     pub fn check(&self) -> Result<(), ModelError> {
         check_counts(&[
-            ("picture_size_px", self.picture_size_px.into()),
+            ("picture_size_px", self.image_size_px.into()),
             ("jpeg_quality", self.jpeg_quality.into()),
             ("max_caption_chars", self.max_caption_chars as u64),
             ("max_asks", self.max_asks.into()),
@@ -99,10 +100,10 @@ impl DescriberConfig {
     }
 }
 
-fn prompt(picture: &RgbImage, config: &DescriberConfig) -> Result<Prompt, DropReason> {
+fn prompt(image: &RgbImage, config: &DescriberConfig) -> Result<Prompt, DropReason> {
     let text = QUESTION.to_owned();
-    let url = data_url(picture, config).ok_or(NOT_SHOWN)?;
-    let image_url = PictureUrl { url };
+    let url = data_url(image, config).ok_or(NOT_SHOWN)?;
+    let image_url = ImageUrl { url };
     let question = Message {
         role: Role::User,
         content: Content::Parts(vec![Part::Text { text }, Part::ImageUrl { image_url }]),
@@ -115,22 +116,22 @@ fn prompt(picture: &RgbImage, config: &DescriberConfig) -> Result<Prompt, DropRe
 }
 
 /// A smaller copy as a JPEG: what is sent has bounded size, and nothing of the file but its look.
-fn data_url(picture: &RgbImage, config: &DescriberConfig) -> Option<String> {
-    let (width, height) = picture.dimensions();
+fn data_url(image: &RgbImage, config: &DescriberConfig) -> Option<String> {
+    let (width, height) = image.dimensions();
     if width == 0 || height == 0 {
         return None;
     }
-    let (size, longer) = (config.picture_size_px, width.max(height));
+    let (size, longer) = (config.image_size_px, width.max(height));
     let mut smaller = None;
     if size < longer {
         let scaled = |side: u32| (u64::from(side) * u64::from(size) / u64::from(longer)).max(1) as u32;
-        smaller = Some(resize(picture, scaled(width), scaled(height), FilterType::Triangle));
+        smaller = Some(resize(image, scaled(width), scaled(height), FilterType::Triangle));
     }
-    let picture = smaller.as_ref().unwrap_or(picture);
+    let image = smaller.as_ref().unwrap_or(image);
     let mut jpeg = Vec::new();
     let mut encoder = JpegEncoder::new_with_quality(&mut jpeg, config.jpeg_quality.min(100));
     encoder
-        .encode(picture, picture.width(), picture.height(), ExtendedColorType::Rgb8)
+        .encode(image, image.width(), image.height(), ExtendedColorType::Rgb8)
         .ok()?;
     Some(format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg)))
 }
@@ -227,13 +228,13 @@ mod tests {
         assert_eq!(many.labels, labels[..10]);
     }
 
-    fn shown(picture: RgbImage) -> RgbImage {
+    fn shown(image: RgbImage) -> RgbImage {
         let model = Scripted::new(|_| Ok(String::new()));
         let config = DescriberConfig {
             max_asks: 1,
             ..DescriberConfig::default()
         };
-        describe(&model, &[picture], &config).unwrap();
+        describe(&model, &[image], &config).unwrap();
         let Content::Parts(parts) = &model.asked()[0].messages[1].content else {
             panic!("parts")
         };
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_shown_small_and_whole() {
+    fn images_are_shown_small_and_whole() {
         for (size, expected) in [
             ((2048, 1024), (512, 256)),
             ((512, 100), (512, 100)),
@@ -265,19 +266,19 @@ mod tests {
             }
         }
         let shown = shown(halves);
-        let near = |x, y, colour: [u8; 3]| {
+        let near = |x, y, color: [u8; 3]| {
             shown
                 .get_pixel(x, y)
                 .0
                 .iter()
-                .zip(colour)
+                .zip(color)
                 .all(|(a, b)| a.abs_diff(b) < 12)
         };
         assert!(near(64, 128, [200, 30, 30]) && near(448, 128, [30, 30, 200]));
     }
 
     #[test]
-    fn a_picture_without_pixels_is_not_asked_about() {
+    fn a_image_without_pixels_is_not_asked_about() {
         let model = Scripted::new(|_| Ok(String::new()));
         let answers = describe(&model, &[RgbImage::new(0, 0)], &DescriberConfig::default()).unwrap();
         assert_eq!(answers, [Err(NOT_SHOWN)]);

@@ -1,4 +1,4 @@
-//! Instructions for pairs by a language model: metadata of both pictures, reasoning, several wordings of one instruction.
+//! Instructions for pairs by a language model: metadata of both images, reasoning, several wordings of one instruction.
 //!
 //! One pair a prompt. Several would share the demonstrations, but servers keep a common beginning anyway (prefix caching), and
 //! one damaged answer, or one pair answered in another's place, would cost them all.
@@ -20,7 +20,7 @@ pub(super) const VERSION: &str = "instruct/1";
 const SYSTEM: &str = include_str!("../../prompts/instruct-1.txt");
 const DEMONSTRATIONS: &str = include_str!("../../prompts/instruct-1.json");
 
-/// How two pictures can belong together; anything else that a model says becomes `other`.
+/// How two images can belong together; anything else that a model says becomes `other`.
 const RELATIONS: [&str; 9] = [
     "same_subject",
     "variant",
@@ -33,12 +33,12 @@ const RELATIONS: [&str; 9] = [
     "other",
 ];
 
-/// A picture without a word about it.
+/// An image without a word about it.
 const NO_WORDS: DropReason = DropReason("nothing is known of a picture");
-/// Nothing in the words tells the pictures apart.
+/// Nothing in the words tells the images apart.
 const SAME_WORDS: DropReason = DropReason("both pictures have the same words");
 /// "the second image" and the like.
-const NAMES_PICTURES: DropReason = DropReason("reply: names the pictures");
+const NAMES_IMAGES: DropReason = DropReason("reply: names the pictures");
 
 /// How instructions are asked for, and what they must be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -317,7 +317,7 @@ fn papers_form(completion: &Completion) -> Result<Written, DropReason> {
 
 /// A usable instruction: a string, or an object that holds one.
 fn checked(value: &Value, config: &WriterConfig) -> Result<String, DropReason> {
-    // "the first image" and the like. Words such as "photo 51" or "two pictures" on a wall are rare enough to lose.
+    // "the first image" and the like. Words such as "photo 51" or "two images" on a wall are rare enough to lose.
     static NAMES: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(
             r"(?i)\b(?:image|picture|photo|figure|img)s?\s*(?:#\s*)?(?:\d|one\b|two\b|a\b(?:\s*$)|b\b)|\b(?:first|second|1st|2nd|former|latter|query|target|source|reference|input|output)\s+(?:image|picture|photo)s?\b|\bboth\s+(?:image|picture|photo)s\b",
@@ -331,7 +331,7 @@ fn checked(value: &Value, config: &WriterConfig) -> Result<String, DropReason> {
     let text = reply::sentence(text.ok_or(reply::WRONG_TYPE)?);
     reply::check_sentence(&text, config.max_instruction_chars)?;
     if NAMES.is_match(&text) {
-        return Err(NAMES_PICTURES);
+        return Err(NAMES_IMAGES);
     }
     Ok(text)
 }

@@ -1,4 +1,4 @@
-//! Models by protocol: captions of pictures and instructions for pairs, from any OpenAI-compatible chat endpoint.
+//! Models by protocol: captions of images and instructions for pairs, from any OpenAI-compatible chat endpoint.
 //!
 //! A [`LanguageModel`] answers prompts; [`ChatEndpoint`] does so over HTTP, with a [`Cache`] that makes a rerun free.
 //! [`describe`] and [`write_instructions`] make prompts and read the replies. How to start a server: `docs/language-models.md`.
@@ -22,7 +22,7 @@ pub use config::{LimitField, ModelConfig};
 pub use instructions::{WriterConfig, write_instructions};
 pub use reply_cache::Cache;
 pub use usage::Usage;
-pub use wire::{Content, Message, Part, PictureUrl, Role};
+pub use wire::{Content, ImageUrl, Message, Part, Role};
 
 use crate::stage::DropReason;
 

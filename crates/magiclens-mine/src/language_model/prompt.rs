@@ -1,4 +1,4 @@
-//! Puts what is known about two pictures into words, as data that a model cannot mistake for its task.
+//! Puts what is known about two images into words, as data that a model cannot mistake for its task.
 //!
 //! The form is the paper's ("Both images are from a website titled [..]. Query image: [alt] [labels] [caption]. Target image:
 //! ..."). Whatever comes from a page stands in square brackets, in one line, cut to a length, and without any character
@@ -19,20 +19,20 @@ pub(super) struct PairWords {
 /// Why a pair cannot be asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NothingToSay {
-    /// A picture has no words.
+    /// An image has no words.
     NoWords,
-    /// Both pictures have the same words.
+    /// Both images have the same words.
     SameWords,
 }
 
-/// The question about two pictures. `share_a_page` says whether they stand on one page.
+/// The question about two images. `share_a_page` says whether they stand on one page.
 pub(super) fn pair_words(
     query: &Metadata,
     target: &Metadata,
     share_a_page: bool,
     max_field_chars: usize,
 ) -> Result<PairWords, NothingToSay> {
-    let fields = |metadata| picture_fields(metadata, max_field_chars);
+    let fields = |metadata| image_fields(metadata, max_field_chars);
     let (query_fields, target_fields) = (fields(query), fields(target));
     if query_fields.is_empty() || target_fields.is_empty() {
         return Err(NothingToSay::NoWords);
@@ -67,7 +67,7 @@ pub(super) fn pair_words(
 }
 
 /// `[alt text: ...] [labels: ...] ...`, without what is empty or said before.
-fn picture_fields(metadata: &Metadata, max_chars: usize) -> String {
+fn image_fields(metadata: &Metadata, max_chars: usize) -> String {
     let labels = metadata.labels.join(", ");
     let mut said: Vec<String> = Vec::new();
     let mut fields: Vec<String> = Vec::new();
@@ -98,7 +98,7 @@ fn quote(text: &str, max_chars: usize) -> String {
         '[' | '{' => '(',
         ']' | '}' => ')',
         '<' | '>' | '|' | '`' | '\\' => ' ',
-        // Their full-width twins become them again in some tokenizers' normalisation.
+        // Their full-width twins become them again in some tokenizers' normalization.
         '\u{FF1C}' | '\u{FF1E}' | '\u{FF5C}' | '\u{FF3B}' | '\u{FF3D}' | '\u{FF5B}' | '\u{FF5D}' | '\u{2581}' => ' ',
         c => c,
     };
@@ -149,11 +149,11 @@ mod tests {
             ..Metadata::default()
         };
         let words = pair_words(&query, &target, true, 300).unwrap();
-        let pictures = "Query image: [alt text: Chambord from the north] [labels: castle, lawn] [caption: A large castle behind a lawn.]\n\
+        let images = "Query image: [alt text: Chambord from the north] [labels: castle, lawn] [caption: A large castle behind a lawn.]\n\
                         Target image: [caption on the page: The double staircase] [file name: chambord stairs]";
         assert_eq!(
             words.text,
-            format!("Both images are from a website titled [Castles of the Loire].\n{pictures}")
+            format!("Both images are from a website titled [Castles of the Loire].\n{images}")
         );
         assert_eq!(words.tag.len(), 6);
         assert_eq!(words, pair_words(&query, &target, true, 300).unwrap());

@@ -215,7 +215,7 @@ impl Server {
             402 => "the account has no credit".to_owned(),
             404 | 405 => "`base_url` usually ends in `/v1`; what `GET base_url/models` lists can be `model`".to_owned(),
             300..=399 => "set `base_url` to the address that it redirects to; redirects are not followed".to_owned(),
-            // 400, 413, 422 and the like: the prompt is too long, its picture unreadable, its words unwanted.
+            // 400, 413, 422 and the like: the prompt is too long, its image unreadable, its words unwanted.
             _ => return Trouble::Refused(format!("{status}: {message}")),
         };
         Trouble::Stop(ModelError::Refused {

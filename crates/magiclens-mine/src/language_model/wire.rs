@@ -30,13 +30,13 @@ pub enum Role {
     Assistant,
 }
 
-/// What is said: a plain text wherever no picture is shown, since some servers know nothing else.
+/// What is said: a plain text wherever no image is shown, since some servers know nothing else.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Content {
     /// Words alone.
     Text(String),
-    /// Words and pictures.
+    /// Words and images.
     Parts(Vec<Part>),
 }
 
@@ -49,16 +49,16 @@ pub enum Part {
         /// The words.
         text: String,
     },
-    /// A picture.
+    /// An image.
     ImageUrl {
         /// Where it is.
-        image_url: PictureUrl,
+        image_url: ImageUrl,
     },
 }
 
-/// A picture as a data URL: no server ever fetches one for us.
+/// An image as a data URL: no server ever fetches one for us.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PictureUrl {
+pub struct ImageUrl {
     /// `data:image/jpeg;base64,...`
     pub url: String,
 }
@@ -86,7 +86,7 @@ impl Message {
         }
     }
 
-    /// Its words, without pictures.
+    /// Its words, without images.
     pub fn text(&self) -> String {
         match &self.content {
             Content::Text(text) => text.clone(),
@@ -100,7 +100,7 @@ impl Message {
         }
     }
 
-    fn pictures(&self) -> usize {
+    fn images(&self) -> usize {
         match &self.content {
             Content::Text(_) => 0,
             Content::Parts(parts) => parts
@@ -155,16 +155,15 @@ pub(super) fn request_body(config: &ModelConfig, prompt: &Prompt) -> String {
     serde_json::to_string(&request).expect("strings, numbers and JSON values always serialise")
 }
 
-/// More tokens than open models make of a picture (LLaVA-NeXT 2,880; Qwen2.5-VL one for 28 x 28 pixels).
-const MAX_PICTURE_TOKENS: u64 = 3_000;
+/// More tokens than open models make of an image (LLaVA-NeXT 2,880; Qwen2.5-VL one for 28 x 28 pixels).
+const MAX_IMAGE_TOKENS: u64 = 3_000;
 /// More tokens than chat templates put around a message.
 const MAX_FRAME_TOKENS: u64 = 16;
 
 /// What a request costs at most: a token is at least one byte of text.
 pub(super) fn at_most(config: &ModelConfig, prompt: &Prompt) -> Tokens {
-    let message = |message: &Message| {
-        message.text().len() as u64 + message.pictures() as u64 * MAX_PICTURE_TOKENS + MAX_FRAME_TOKENS
-    };
+    let message =
+        |message: &Message| message.text().len() as u64 + message.images() as u64 * MAX_IMAGE_TOKENS + MAX_FRAME_TOKENS;
     Tokens {
         prompt: prompt.messages.iter().map(message).sum(),
         completion: u64::from(config.max_tokens),
@@ -270,9 +269,9 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_is_a_data_url_in_a_part() {
+    fn a_image_is_a_data_url_in_a_part() {
         let part = Part::ImageUrl {
-            image_url: PictureUrl {
+            image_url: ImageUrl {
                 url: "data:image/jpeg;base64,AA==".to_owned(),
             },
         };
@@ -284,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn the_upper_bound_counts_bytes_pictures_and_the_answer() {
+    fn the_upper_bound_counts_bytes_images_and_the_answer() {
         let tokens = at_most(&ModelConfig::default(), &prompt(0));
         let expected = 8 + 5 + 2 * MAX_FRAME_TOKENS;
         assert_eq!((tokens.prompt, tokens.completion), (expected, 1_024));

@@ -1,4 +1,4 @@
-//! Takes from alt texts, captions and titles what does not tell about the picture.
+//! Takes from alt texts, captions and titles what does not tell about the image.
 
 use std::sync::LazyLock;
 
@@ -73,7 +73,7 @@ const PLAIN_HEADINGS: &[&str] = &[
     "welcome",
 ];
 
-/// Words that alone say nothing about a picture.
+/// Words that alone say nothing about an image.
 const EMPTY_WORDS: &[&str] = &[
     "alt",
     "alternate",
@@ -219,7 +219,7 @@ pub(crate) fn one_line(text: &str) -> String {
     SPACES_IN_QUOTES.replace_all(&line, "$1$2$3").into_owned()
 }
 
-/// The words of an alt text, a caption or a title that tell about the picture; empty if none do.
+/// The words of an alt text, a caption or a title that tell about the image; empty if none do.
 pub(crate) fn describing(text: &str) -> String {
     let line = one_line(text);
     let mut rest = line.as_str();
@@ -251,7 +251,7 @@ pub(crate) fn describing(text: &str) -> String {
     }
 }
 
-/// True for alt texts, captions and titles that do not tell what a picture shows: file names, "image", "1 of 3", leftovers of
+/// True for alt texts, captions and titles that do not tell what an image shows: file names, "image", "1 of 3", leftovers of
 /// templates, signs.
 pub(crate) fn says_nothing(text: &str) -> bool {
     let leftovers = ["<?", "{{", "${", "<%", "[[", "%s", "function(", "var ", "@media"];

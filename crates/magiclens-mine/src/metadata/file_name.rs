@@ -1,4 +1,4 @@
-//! Real words of a picture's file name: `320px-Tower_Bridge-at-night@2x.jpg` says "Tower Bridge at night".
+//! Real words of an image's file name: `320px-Tower_Bridge-at-night@2x.jpg` says "Tower Bridge at night".
 
 use std::sync::LazyLock;
 
@@ -107,7 +107,7 @@ const NOISE: &[&str] = &[
     "xxl",
 ];
 
-static PICTURE_ENDING: LazyLock<Regex> = LazyLock::new(|| {
+static IMAGE_ENDING: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"(?i)\.(?:jpe?g|jfif|png|gif|webp|avif|heic|bmp|ico|tiff?|svgz?|php|aspx?|html?)$")
         .expect("a valid pattern")
 });
@@ -125,7 +125,7 @@ pub(crate) fn file_words(url: &str, max_words: usize) -> String {
         .map_or(path, |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
     let name = decode_percent(path.rsplit('/').next().unwrap_or_default());
     let mut name = name.as_str();
-    while let Some(ending) = PICTURE_ENDING.find(name) {
+    while let Some(ending) = IMAGE_ENDING.find(name) {
         name = &name[..ending.start()];
     }
     let words: Vec<String> = split(name)
@@ -148,7 +148,7 @@ pub(crate) fn is_file_name(text: &str) -> bool {
     let address = ["http://", "https://", "file:", "data:", "www.", "../", "./"];
     let lower = text.to_lowercase();
     address.iter().any(|start| lower.starts_with(start))
-        || (PICTURE_ENDING.is_match(text) && (one_word || text.chars().count() <= 80))
+        || (IMAGE_ENDING.is_match(text) && (one_word || text.chars().count() <= 80))
         || (one_word && text.contains('_'))
 }
 

@@ -1,4 +1,4 @@
-//! Expand metadata: everything that a page says about one of its pictures, cleaned. Labels and captions of a vision model join later.
+//! Expand metadata: everything that a page says about one of its images, cleaned. Labels and captions of a vision model join later.
 
 mod clean;
 mod file_name;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use clean::is_plain_heading;
 
-use crate::page::{Metadata, Page, PagePicture};
+use crate::page::{Metadata, Page, PageImage};
 use crate::words::{content_words, cut};
 
 /// How much is kept. Lengths are in characters, cut between words.
@@ -43,19 +43,19 @@ impl Default for MetadataConfig {
     }
 }
 
-/// What the page says about a picture. Fields that tell nothing are empty; so are those that repeat another: the caption goes
+/// What the page says about an image. Fields that tell nothing are empty; so are those that repeat another: the caption goes
 /// before the alt text, that before the title.
-pub fn expand(page: &Page, picture: &PagePicture, config: &MetadataConfig) -> Metadata {
+pub fn expand(page: &Page, image: &PageImage, config: &MetadataConfig) -> Metadata {
     let input = |text: &str| cut(text, config.max_input_chars).to_owned();
     let described = |text: &str, max_chars| cut(&clean::describing(&input(text)), max_chars).to_owned();
     let heading = |text: &str| cut(&clean::heading(&input(text)), config.max_heading_chars).to_owned();
-    let mut caption = described(&picture.caption, config.max_caption_chars);
+    let mut caption = described(&image.caption, config.max_caption_chars);
     if caption.is_empty() {
-        caption = described(labelled(&picture.after).unwrap_or_default(), config.max_caption_chars);
+        caption = described(labeled(&image.after).unwrap_or_default(), config.max_caption_chars);
     }
-    let mut alt = described(&picture.alt, config.max_alt_chars);
-    let mut title = described(&picture.title, config.max_alt_chars);
-    if says_again(&alt, &caption) || file_name::is_own_name(&alt, &picture.url) {
+    let mut alt = described(&image.alt, config.max_alt_chars);
+    let mut title = described(&image.title, config.max_alt_chars);
+    if says_again(&alt, &caption) || file_name::is_own_name(&alt, &image.url) {
         alt.clear();
     }
     if says_again(&title, &caption) || says_again(&title, &alt) {
@@ -66,13 +66,9 @@ pub fn expand(page: &Page, picture: &PagePicture, config: &MetadataConfig) -> Me
         alt,
         caption,
         title,
-        file_words: file_name::file_words(&input(&picture.url), config.max_file_words),
-        heading: heading(&picture.heading),
-        context: context(
-            &input(&picture.before),
-            &input(&picture.after),
-            config.max_context_chars,
-        ),
+        file_words: file_name::file_words(&input(&image.url), config.max_file_words),
+        heading: heading(&image.heading),
+        context: context(&input(&image.before), &input(&image.after), config.max_context_chars),
         page_title: cut(&page_title, config.max_heading_chars).to_owned(),
         page_heading: heading(&page.heading),
         labels: Vec::new(),
@@ -81,8 +77,8 @@ pub fn expand(page: &Page, picture: &PagePicture, config: &MetadataConfig) -> Me
 }
 
 impl Metadata {
-    /// The few words that stand for the picture in text-text similarity: caption, alt text, title, file name, a model's caption and
-    /// labels, each only if it says something new. Empty if nothing is known about the picture itself.
+    /// The few words that stand for the image in text-text similarity: caption, alt text, title, file name, a model's caption and
+    /// labels, each only if it says something new. Empty if nothing is known about the image itself.
     pub fn text(&self) -> String {
         let mut known = BTreeSet::new();
         let mut parts = Vec::new();
@@ -96,7 +92,7 @@ impl Metadata {
         parts.join(". ")
     }
 
-    /// What describes the picture itself, best first; empty ones are left out.
+    /// What describes the image itself, best first; empty ones are left out.
     pub(crate) fn descriptions(&self) -> impl Iterator<Item = &str> {
         [
             &self.caption,
@@ -111,8 +107,8 @@ impl Metadata {
     }
 }
 
-/// The caption in the text after a picture, where it says so itself: "Figure: the result".
-fn labelled(after: &str) -> Option<&str> {
+/// The caption in the text after an image, where it says so itself: "Figure: the result".
+fn labeled(after: &str) -> Option<&str> {
     let start = after.trim_start();
     let word = start.split(|c: char| !c.is_alphabetic()).next()?;
     let rest = start[word.len()..].trim_start();
@@ -144,7 +140,7 @@ fn says_again(text: &str, other: &str) -> bool {
 fn context(before: &str, after: &str, max_chars: usize) -> String {
     let (before, after) = (clean::one_line(before), clean::one_line(after));
     let skipped = before.chars().count().saturating_sub(max_chars);
-    // The end of what stands before is nearest to the picture.
+    // The end of what stands before is nearest to the image.
     let start = before.char_indices().nth(skipped).map_or(before.len(), |(at, _)| at);
     let tail = &before[start..];
     let tail = if skipped == 0 {
@@ -153,7 +149,7 @@ fn context(before: &str, after: &str, max_chars: usize) -> String {
         tail.split_once(' ').map_or(tail, |(_, rest)| rest)
     };
     let head = cut(&after, max_chars);
-    // The dots stand where the picture stands.
+    // The dots stand where the image stands.
     if tail.is_empty() || head.is_empty() {
         format!("{tail}{head}")
     } else {
@@ -165,23 +161,23 @@ fn context(before: &str, after: &str, max_chars: usize) -> String {
 mod tests {
     use super::*;
 
-    fn picture(alt: &str, caption: &str, title: &str) -> PagePicture {
-        PagePicture {
+    fn image(alt: &str, caption: &str, title: &str) -> PageImage {
+        PageImage {
             url: "https://a.example/IMG_1.jpg".to_owned(),
             alt: alt.to_owned(),
             caption: caption.to_owned(),
             title: title.to_owned(),
-            ..PagePicture::default()
+            ..PageImage::default()
         }
     }
 
-    fn expanded(picture: &PagePicture) -> Metadata {
-        expand(&Page::default(), picture, &MetadataConfig::default())
+    fn expanded(image: &PageImage) -> Metadata {
+        expand(&Page::default(), image, &MetadataConfig::default())
     }
 
     #[test]
     fn drops_repeats() {
-        let metadata = expanded(&picture("An old mill", "Figure 1: Old mill.", "the old mills"));
+        let metadata = expanded(&image("An old mill", "Figure 1: Old mill.", "the old mills"));
         assert_eq!(
             (
                 metadata.caption.as_str(),
@@ -190,18 +186,18 @@ mod tests {
             ),
             ("Old mill.", "", "")
         );
-        let metadata = expanded(&picture("Mill", "", "mill"));
+        let metadata = expanded(&image("Mill", "", "mill"));
         assert_eq!((metadata.alt.as_str(), metadata.title.as_str()), ("Mill", ""));
     }
 
     #[test]
-    fn takes_labelled_text_as_caption() {
+    fn takes_labeled_text_as_caption() {
         let check = |after: &str, expected: &str| {
-            let picture = PagePicture {
+            let image = PageImage {
                 after: after.to_owned(),
-                ..PagePicture::default()
+                ..PageImage::default()
             };
-            assert_eq!(expanded(&picture).caption, expected, "{after}");
+            assert_eq!(expanded(&image).caption, expected, "{after}");
         };
         check(
             "Figure: Creating area from closed line. To do more",
@@ -224,14 +220,14 @@ mod tests {
             url: "https://millpost.example/mills".to_owned(),
             ..Page::default()
         };
-        let picture = PagePicture {
+        let image = PageImage {
             url: "https://millpost.example/i/old%20mill-scaled.jpg".to_owned(),
             heading: "3.2.1. Wind&amp;water".to_owned(),
             before: "Built early.".to_owned(),
             after: "It still turns.".to_owned(),
-            ..PagePicture::default()
+            ..PageImage::default()
         };
-        let metadata = expand(&page, &picture, &MetadataConfig::default());
+        let metadata = expand(&page, &image, &MetadataConfig::default());
         assert_eq!(metadata.page_title, "Mills");
         assert_eq!(metadata.page_heading, "Mills");
         assert_eq!(metadata.heading, "Wind&water");
@@ -242,13 +238,13 @@ mod tests {
     #[test]
     fn keeps_lengths() {
         let long = "word ".repeat(100_000);
-        let picture = PagePicture {
+        let image = PageImage {
             before: format!("{long}end"),
             after: long.clone(),
             heading: long.clone(),
-            ..picture(&long, &format!("x{long}"), "")
+            ..image(&long, &format!("x{long}"), "")
         };
-        let metadata = expanded(&picture);
+        let metadata = expanded(&image);
         assert_eq!(
             metadata.alt.chars().count(),
             199,

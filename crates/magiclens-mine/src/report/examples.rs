@@ -1,16 +1,16 @@
 //! A small run for tests: two steps, and triplets of two hosts.
 
-use magiclens_data::{ImageId, PictureAddress, Provenance, Triplet};
+use magiclens_data::{ImageAddress, ImageId, Provenance, Triplet};
 
 use super::*;
 use crate::page::Metadata;
 use crate::stage::StageCounts;
 
-/// Picture `number`, on a page of `host`.
+/// Image `number`, on a page of `host`.
 pub(super) fn described(number: usize, host: &str) -> Described {
     let url = format!("https://{host}/pictures/{number}.png");
     Described {
-        picture: picture(number),
+        image: image(number),
         shard: 0,
         page_url: format!("https://{host}/page.html"),
         url,
@@ -18,7 +18,7 @@ pub(super) fn described(number: usize, host: &str) -> Described {
         height: 200,
         figure: None,
         position: number as u32,
-        licence: String::new(),
+        license: String::new(),
         opt_outs: Vec::new(),
         metadata: Metadata {
             alt: format!("Picture {number}"),
@@ -28,21 +28,21 @@ pub(super) fn described(number: usize, host: &str) -> Described {
     }
 }
 
-pub(super) fn picture(number: usize) -> ImageId {
-    ImageId::of_bytes(&picture_file(number))
+pub(super) fn image(number: usize) -> ImageId {
+    ImageId::of_bytes(&image_file(number))
 }
 
-/// A PNG of one colour.
-pub(super) fn picture_file(number: usize) -> Vec<u8> {
+/// A PNG of one color.
+pub(super) fn image_file(number: usize) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
-    let colour = image::Rgb([number as u8, (number / 256) as u8, 200]);
-    image::RgbImage::from_pixel(320, 200, colour)
+    let color = image::Rgb([number as u8, (number / 256) as u8, 200]);
+    image::RgbImage::from_pixel(320, 200, color)
         .write_to(&mut bytes, image::ImageFormat::Png)
         .unwrap();
     bytes.into_inner()
 }
 
-/// Triplets 0, 1, ...: from picture n to n + 1, every third one to n + 2 as well; every fourth one is of another relation, and
+/// Triplets 0, 1, ...: from image n to n + 1, every third one to n + 2 as well; every fourth one is of another relation, and
 /// written by a model. Odd ones are of another host.
 pub(super) fn mined(count: usize) -> Vec<Triplet> {
     (0..count).map(one).collect()
@@ -56,12 +56,12 @@ fn one(number: usize) -> Triplet {
     };
     let by_model = number % 4 == 3;
     let last = number + if number.is_multiple_of(3) { 2 } else { 1 };
-    let mut targets: Vec<ImageId> = (number + 1..=last).map(picture).collect();
+    let mut targets: Vec<ImageId> = (number + 1..=last).map(image).collect();
     targets.sort();
-    let address = |shown: usize| PictureAddress {
+    let address = |shown: usize| ImageAddress {
         url: described(shown, host).url,
         page: described(shown, host).page_url,
-        licence: String::new(),
+        license: String::new(),
         opt_outs: if number == 2 {
             vec!["noai".to_owned()]
         } else {
@@ -69,18 +69,18 @@ fn one(number: usize) -> Triplet {
         },
     };
     Triplet {
-        query: picture(number),
+        query: image(number),
         instruction: match by_model {
             true => format!("the same house number {number}, but after dark"),
             false => format!("with effect {number}"),
         },
         targets,
         relation: if by_model { "variant" } else { "effect" }.to_owned(),
-        hard_negatives: vec![picture(number + 100)],
+        hard_negatives: vec![image(number + 100)],
         provenance: Provenance {
             source: format!("https://{host}/page.html"),
             generator: if by_model { "model:m" } else { "template:effect/1" }.to_owned(),
-            licence: if number == 1 { "CC-BY-4.0" } else { "" }.to_owned(),
+            license: if number == 1 { "CC-BY-4.0" } else { "" }.to_owned(),
             models: if by_model {
                 vec!["writer:m".to_owned()]
             } else {
@@ -93,7 +93,7 @@ fn one(number: usize) -> Triplet {
             ]
             .into(),
             page: format!("https://{host}/page.html"),
-            urls: (number..=last).map(|shown| (picture(shown), address(shown))).collect(),
+            urls: (number..=last).map(|shown| (image(shown), address(shown))).collect(),
             prompt: if by_model { "instruct/1" } else { "" }.to_owned(),
             stages: [("html".to_owned(), 1)].into(),
         },

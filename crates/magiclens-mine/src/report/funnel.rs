@@ -39,7 +39,7 @@ pub struct StepReport {
 pub struct StageUnit {
     /// The name of the stage.
     pub stage: String,
-    /// What one item is, in the plural: "pages", "pictures", "pairs", "instructions".
+    /// What one item is, in the plural: "pages", "images", "pairs", "instructions".
     pub unit: String,
 }
 
@@ -337,7 +337,7 @@ mod tests {
         }
     }
 
-    /// 10 pages, of which 8 hold 30 pictures.
+    /// 10 pages, of which 8 hold 30 images.
     fn step() -> StepReport {
         StepReport {
             step: "pages".to_owned(),

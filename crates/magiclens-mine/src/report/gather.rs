@@ -28,7 +28,7 @@ pub struct ReportConfig {
     /// Instructions of each generator that diversity is measured on; of more, so many are drawn. 100,000 by default, about 10 MB:
     /// the shares are then known to a third of a percent.
     pub max_instructions: usize,
-    /// Different values (hosts, licences, texts) that are counted exactly; of more, so many are drawn. 100,000 by default.
+    /// Different values (hosts, licenses, texts) that are counted exactly; of more, so many are drawn. 100,000 by default.
     pub max_remembered: usize,
     /// Words at which generators are compared. 10,000 by default: type-token ratios depend on the size, so it is the same for all.
     pub compared_words: u64,
@@ -36,7 +36,7 @@ pub struct ReportConfig {
     pub min_compared_words: u64,
     /// Instructions that are compared with each other for the overlap; time grows with the square. 1,000 by default.
     pub overlap_instructions: usize,
-    /// Values shown of each list: hosts, licences, words. 30 by default.
+    /// Values shown of each list: hosts, licenses, words. 30 by default.
     pub listed: usize,
 }
 
@@ -66,8 +66,9 @@ pub struct TripletFigures {
     pub targets: u64,
     /// All their hard negatives.
     pub hard_negatives: u64,
-    /// Different pictures that are a query or a target.
-    pub pictures: Distinct,
+    /// Different images that are a query or a target.
+    #[serde(rename = "pictures")]
+    pub images: Distinct,
     /// Different sources: the pages of the queries, or the packages.
     pub pages: Distinct,
     /// Triplets by the host of the query's page; of saved pages by their first folder; by the source itself if it is no page.
@@ -80,10 +81,11 @@ pub struct TripletFigures {
     pub prompts: Counts,
     /// Models by the triplets that they took part in.
     pub models: Counts,
-    /// Triplets by how the pictures were found: on "one page", as "neighbours" in the corpus; "" is not known.
+    /// Triplets by how the images were found: on "one page", as "neighbors" in the corpus; "" is not known.
     pub origins: Counts,
-    /// Triplets by the licence that is stated; "" is none.
-    pub licences: Counts,
+    /// Triplets by the license that is stated; "" is none.
+    #[serde(rename = "licences")]
+    pub licenses: Counts,
     /// Opt-outs by the triplets whose pages state them.
     pub opt_outs: Counts,
     /// Triplets whose pages state some opt-out.
@@ -102,7 +104,7 @@ pub struct Gathering {
     targets: u64,
     hard_negatives: u64,
     opted_out: u64,
-    pictures: Reservoir<()>,
+    images: Reservoir<()>,
     pages: Reservoir<()>,
     hosts: Counter,
     relations: Counter,
@@ -110,7 +112,7 @@ pub struct Gathering {
     prompts: Counter,
     models: Counter,
     origins: Counter,
-    licences: Counter,
+    licenses: Counter,
     opt_outs: Counter,
     scores: Scores,
     words: WordCollector,
@@ -128,7 +130,7 @@ impl Gathering {
             targets: 0,
             hard_negatives: 0,
             opted_out: 0,
-            pictures: Reservoir::new(config.max_remembered),
+            images: Reservoir::new(config.max_remembered),
             pages: Reservoir::new(config.max_remembered),
             hosts: counter(),
             relations: counter(),
@@ -136,7 +138,7 @@ impl Gathering {
             prompts: counter(),
             models: counter(),
             origins: counter(),
-            licences: counter(),
+            licenses: counter(),
             opt_outs: counter(),
             scores: Scores::default(),
             words: WordCollector::new(WordLimits {
@@ -159,7 +161,7 @@ impl Gathering {
         let Provenance {
             source,
             generator,
-            licence,
+            license,
             models,
             scores,
             prompt,
@@ -168,8 +170,8 @@ impl Gathering {
         self.triplets += 1;
         self.targets += triplet.targets.len() as u64;
         self.hard_negatives += triplet.hard_negatives.len() as u64;
-        for picture in std::iter::once(&triplet.query).chain(&triplet.targets) {
-            self.pictures.offer(reservoir::key(0, &[&picture.to_bytes()]), || ());
+        for image in std::iter::once(&triplet.query).chain(&triplet.targets) {
+            self.images.offer(reservoir::key(0, &[&image.to_bytes()]), || ());
         }
         self.pages.offer(reservoir::key(0, &[source.as_bytes()]), || ());
         self.hosts.add(&host(source));
@@ -177,7 +179,7 @@ impl Gathering {
         self.generators.add(generator);
         self.prompts.add(prompt);
         self.origins.add(origin(&triplet.provenance));
-        self.licences.add(licence);
+        self.licenses.add(license);
         for model in models.iter().collect::<BTreeSet<_>>() {
             self.models.add(model);
         }
@@ -208,7 +210,7 @@ impl Gathering {
                 triplets: self.triplets,
                 targets: self.targets,
                 hard_negatives: self.hard_negatives,
-                pictures: self.pictures.distinct(),
+                images: self.images.distinct(),
                 pages: self.pages.distinct(),
                 hosts: self.hosts.finish(listed),
                 relations,
@@ -216,7 +218,7 @@ impl Gathering {
                 prompts: self.prompts.finish(listed),
                 models: self.models.finish(listed),
                 origins: self.origins.finish(listed),
-                licences: self.licences.finish(listed),
+                licenses: self.licenses.finish(listed),
                 opt_outs: self.opt_outs.finish(listed),
                 opted_out: self.opted_out,
                 scores: self.scores.finish(),
@@ -242,7 +244,7 @@ fn key(seed: u64, triplet: &Triplet) -> u128 {
     reservoir::key(seed, &parts)
 }
 
-/// How the pair was found: a mined triplet names the page if its pictures share one.
+/// How the pair was found: a mined triplet names the page if its images share one.
 fn origin(provenance: &Provenance) -> &'static str {
     match provenance {
         provenance if !provenance.page.is_empty() => "one page",
@@ -251,7 +253,7 @@ fn origin(provenance: &Provenance) -> &'static str {
     }
 }
 
-/// The opt-outs that the pages of a triplet's pictures state.
+/// The opt-outs that the pages of a triplet's images state.
 pub(super) fn opt_outs(provenance: &Provenance) -> BTreeSet<&str> {
     let addresses = provenance.urls.values();
     addresses
@@ -372,9 +374,9 @@ mod tests {
         let mut gathering = Gathering::new(ReportConfig::default());
         mined.iter().for_each(|mined| gathering.add(mined));
         let figures = gathering.finish(RunFacts::default(), &[]).triplets;
-        // Triplet n leads from picture n to n + 1; every third one to n + 2 as well: 0 to 1, 2; 1 to 2; 2 to 3; 3 to 4, 5.
+        // Triplet n leads from image n to n + 1; every third one to n + 2 as well: 0 to 1, 2; 1 to 2; 2 to 3; 3 to 4, 5.
         assert_eq!((figures.triplets, figures.targets, figures.hard_negatives), (4, 6, 4));
-        assert_eq!(figures.pictures, Distinct { items: 6, exact: true });
+        assert_eq!(figures.images, Distinct { items: 6, exact: true });
         assert_eq!(figures.pages, Distinct { items: 2, exact: true });
         let values = |counts: &Counts| -> Vec<(String, u64)> {
             counts
@@ -392,7 +394,7 @@ mod tests {
             [("effect".to_owned(), 3), ("variant".to_owned(), 1)]
         );
         assert_eq!(
-            values(&figures.licences),
+            values(&figures.licenses),
             [(String::new(), 3), ("CC-BY-4.0".to_owned(), 1)]
         );
         assert_eq!(values(&figures.opt_outs), [("noai".to_owned(), 1)]);

@@ -1,10 +1,10 @@
-//! What a mining run found, for machines (JSON) and people (Markdown, one HTML page with pictures). Pure functions of the run's
+//! What a mining run found, for machines (JSON) and people (Markdown, one HTML page with images). Pure functions of the run's
 //! counts and triplets: reading them is the caller's.
 //!
 //! ```text
 //! Gathering::new(config) ─▶ add(triplet), in any order ─▶ finish(run, steps) ─▶ MiningReport ─▶ to_json, to_markdown
-//!                                           words of its sampled pictures ─▶ describe │
-//!                                           files of its sampled pictures ─▶ Thumbnails ─▶ to_html
+//!                                           words of its sampled images ─▶ describe │
+//!                                           files of its sampled images ─▶ Thumbnails ─▶ to_html
 //! ```
 //!
 //! | file | matter |
@@ -15,7 +15,7 @@
 //! | `words/` | how instructions are worded, by what wrote them |
 //! | `tables/` | the tables of both pages |
 //! | `markdown.rs` | the report as text |
-//! | `html/` | the report as one page with plots and pictures |
+//! | `html/` | the report as one page with plots and images |
 //!
 //! The JSON form is [`MiningReport`] with the names of its fields, and `schema` before them:
 //!
@@ -24,13 +24,13 @@
 //! | `run` | name, settings and remarks |
 //! | `steps` | for each step its stages (`items` = `kept` + all `dropped`), times, memory, `rates`, other numbers |
 //! | `problems` | sums that do not add up |
-//! | `triplets` | numbers, counts by relation, generator, host, licence, opt-out, ..., histograms of scores |
+//! | `triplets` | numbers, counts by relation, generator, host, license, opt-out, ..., histograms of scores |
 //! | `words` | for each generator lengths, diversity of all and at the same size, commonest words, openings |
-//! | `samples` | triplets with their provenance and the words of their pictures |
+//! | `samples` | triplets with their provenance and the words of their images |
 //! | `config` | what the report was asked to show |
 //!
 //! Fields are only added while the number in `schema` stays. Shares lie between 0 and 1, figures have six decimals, a number that
-//! cannot be known is `null`, and pictures are named by their id, the hash of their file.
+//! cannot be known is `null`, and images are named by their id, the hash of their file.
 
 mod counts;
 #[cfg(test)]
@@ -92,14 +92,14 @@ pub struct RunFacts {
     pub remarks: Vec<String>,
 }
 
-/// A triplet to look at: its fields, and what is known about its pictures.
+/// A triplet to look at: its fields, and what is known about its images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// Its number, from 1.
     pub number: usize,
     /// Drawn besides, to show its relation: it is no part of the fair sample.
     pub extra: bool,
-    /// The query picture.
+    /// The query image.
     pub query: ImageId,
     /// What is wanted of it.
     pub instruction: String,
@@ -111,7 +111,7 @@ pub struct Sample {
     pub hard_negatives: Vec<ImageId>,
     /// Where it comes from; of its scores those that are finite.
     pub provenance: Provenance,
-    /// Sizes and words of its pictures, as far as [`MiningReport::describe`] was told.
+    /// Sizes and words of its images, as far as [`MiningReport::describe`] was told.
     pub described: BTreeMap<ImageId, Described>,
 }
 
@@ -131,24 +131,24 @@ impl MiningReport {
         serde_json::to_string_pretty(&document).expect("texts, numbers and lists of them have a JSON form")
     }
 
-    /// The pictures that its samples show, sorted: their files make the [`Thumbnails`] of the page.
-    pub fn sampled_pictures(&self) -> Vec<ImageId> {
-        let pictures: BTreeSet<ImageId> = self.samples.iter().flat_map(Sample::shown).collect();
-        pictures.into_iter().collect()
+    /// The images that its samples show, sorted: their files make the [`Thumbnails`] of the page.
+    pub fn sampled_images(&self) -> Vec<ImageId> {
+        let images: BTreeSet<ImageId> = self.samples.iter().flat_map(Sample::shown).collect();
+        images.into_iter().collect()
     }
 
-    /// Adds what is known about a picture to the samples that show it. A sample that names the picture's page takes the words of
-    /// that page only: elsewhere the picture may be called otherwise.
+    /// Adds what is known about an image to the samples that show it. A sample that names the image's page takes the words of
+    /// that page only: elsewhere the image may be called otherwise.
     pub fn describe(&mut self, described: &Described) {
         for sample in &mut self.samples {
-            let stands_there = match sample.provenance.urls.get(&described.picture) {
+            let stands_there = match sample.provenance.urls.get(&described.image) {
                 Some(address) => address.page == described.page_url,
                 None => true,
             };
-            if stands_there && sample.shown().any(|picture| picture == described.picture) {
+            if stands_there && sample.shown().any(|image| image == described.image) {
                 sample
                     .described
-                    .entry(described.picture)
+                    .entry(described.image)
                     .or_insert_with(|| described.clone());
             }
         }
@@ -167,9 +167,9 @@ impl Sample {
         &self.targets[..self.targets.len().min(MAX_TARGETS)]
     }
 
-    /// The most telling words about a picture; empty if none are known.
-    fn words(&self, picture: ImageId) -> &str {
-        let Some(Described { metadata, .. }) = self.described.get(&picture) else {
+    /// The most telling words about an image; empty if none are known.
+    fn words(&self, image: ImageId) -> &str {
+        let Some(Described { metadata, .. }) = self.described.get(&image) else {
             return "";
         };
         let by_use = [
@@ -243,8 +243,8 @@ mod tests {
         let mut gathering = Gathering::new(ReportConfig::default());
         mined.iter().for_each(|triplet| gathering.add(triplet));
         let mut report = gathering.finish(RunFacts::default(), &[]);
-        // Triplet 0 shows the pictures 0, 1 and 2, triplet 1 shows 1 and 2.
-        assert_eq!(report.sampled_pictures().len(), 3);
+        // Triplet 0 shows the images 0, 1 and 2, triplet 1 shows 1 and 2.
+        assert_eq!(report.sampled_images().len(), 3);
         let known =
             |report: &MiningReport| -> usize { report.samples.iter().map(|sample| sample.described.len()).sum() };
         for (number, host, expected) in [

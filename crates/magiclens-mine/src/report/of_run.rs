@@ -1,9 +1,9 @@
-//! The report of a run: reads its counts, triplets, and the pictures of the samples, wherever the run lives.
+//! The report of a run: reads its counts, triplets, and the images of the samples, wherever the run lives.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use magiclens_data::decode::Limits;
-use magiclens_data::{ImageId, read_picture_shard};
+use magiclens_data::{ImageId, read_image_shard};
 
 use super::{Gathering, MiningReport, ReportConfig, RunFacts, StageUnit, StepReport, Thumbnails};
 use crate::collect::describe_each;
@@ -12,7 +12,7 @@ use crate::filter::FilterConfig;
 use crate::run::{Run, Step, TaskCost, TaskCounts, table_name};
 use crate::steps::folder;
 
-/// The report and the small pictures that its page shows.
+/// The report and the small images that its page shows.
 ///
 /// # Errors
 /// A run that cannot be read. A run that is not finished is reported as far as it is.
@@ -48,14 +48,14 @@ pub fn of_run(run: &Run, config: ReportConfig) -> anyhow::Result<(MiningReport, 
         remarks,
     };
     let mut report = gathering.finish(facts, &steps);
-    let wanted: BTreeSet<_> = report.sampled_pictures().into_iter().collect();
+    let wanted: BTreeSet<_> = report.sampled_images().into_iter().collect();
     describe_each(run, &wanted, &mut |described| report.describe(described))?;
     let mut files: BTreeMap<ImageId, Vec<u8>> = BTreeMap::new();
     for shard in 0..run.entries().len() {
-        let name = table_name(folder::PICTURES, shard);
+        let name = table_name(folder::IMAGES, shard);
         if run.store().exists(&name)? {
             let local = run.store().local(&name)?;
-            for file in read_picture_shard(local.path())? {
+            for file in read_image_shard(local.path())? {
                 let file = file?;
                 if wanted.contains(&file.id) {
                     files.insert(file.id, file.bytes);
@@ -68,14 +68,14 @@ pub fn of_run(run: &Run, config: ReportConfig) -> anyhow::Result<(MiningReport, 
         max_bytes: clean.max_bytes,
         max_pixels: clean.max_pixels,
     };
-    let pictures: Vec<ImageId> = wanted.into_iter().collect();
+    let images: Vec<ImageId> = wanted.into_iter().collect();
     let read = |id: ImageId| {
         files
             .get(&id)
             .cloned()
             .ok_or_else(|| "its file is in no picture shard".to_owned())
     };
-    let thumbnails = Thumbnails::make(&pictures, &limits, read);
+    let thumbnails = Thumbnails::make(&images, &limits, read);
     Ok((report, thumbnails))
 }
 
@@ -151,7 +151,7 @@ fn pipeline(step: Step) -> &'static [(&'static str, &'static str)] {
             ("pair", "pairs"),
             ("choose", "pairs"),
         ],
-        Step::Neighbours => &[("cluster", "pictures in clusters"), ("neighbours", "directed pairs")],
+        Step::Neighbors => &[("cluster", "pictures in clusters"), ("neighbours", "directed pairs")],
         Step::Triplets => &[
             ("neighbour pairs", "directed pairs"),
             ("instruct by model", "directed pairs"),
@@ -166,8 +166,8 @@ fn has_stage(stage: &str, config: &MineConfig) -> bool {
     match stage {
         "caption" => config.caption.is_some(),
         "instruct by model" => config.instruct.asks_model(),
-        "neighbour pairs" => config.neighbour.enabled,
-        "filter pictures" => config.filter.iter().any(FilterConfig::is_of_pictures),
+        "neighbour pairs" => config.neighbor.enabled,
+        "filter pictures" => config.filter.iter().any(FilterConfig::is_of_images),
         _ => true,
     }
 }

@@ -1,4 +1,4 @@
-//! Step `centers`: which pictures are the centers of clusters: those with the smallest hashes, so that any order of shards
+//! Step `centers`: which images are the centers of clusters: those with the smallest hashes, so that any order of shards
 //! gives the same. Each shard offers its smallest; one task takes the smallest of all.
 
 use std::collections::BTreeMap;
@@ -18,20 +18,21 @@ use crate::steps::folder;
 /// Clusters there may be: bounds what a shard offers and what every task reads.
 const MAX_CENTERS: usize = 256;
 
-/// The pictures of a shard with the smallest hashes, and how many there are.
+/// The images of a shard with the smallest hashes, and how many there are.
 #[derive(Debug)]
 pub(crate) struct Sample {
     seed: u64,
     smallest: BTreeMap<(u64, ImageId), Vec<u8>>,
     widths: Vec<usize>,
-    pictures: u64,
+    images: u64,
     enabled: bool,
 }
 
 #[derive(Serialize, Deserialize)]
 struct SampleHead {
     widths: Vec<usize>,
-    pictures: u64,
+    #[serde(rename = "pictures")]
+    images: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,16 +47,16 @@ impl Sample {
             seed: config.seed,
             smallest: BTreeMap::new(),
             widths: Vec::new(),
-            pictures: 0,
-            enabled: config.neighbour.enabled,
+            images: 0,
+            enabled: config.neighbor.enabled,
         }
     }
 
     pub(crate) fn offer(&mut self, described: &Described, vectors: &[Vec<f16>]) -> anyhow::Result<()> {
-        self.pictures += 1;
-        let rank = hash(&format!("{}:{}", self.seed, described.picture));
+        self.images += 1;
+        let rank = hash(&format!("{}:{}", self.seed, described.image));
         self.widths = vectors.iter().map(Vec::len).collect();
-        self.smallest.insert((rank, described.picture), pack(vectors));
+        self.smallest.insert((rank, described.image), pack(vectors));
         if self.smallest.len() > MAX_CENTERS {
             self.smallest.pop_last();
         }
@@ -69,7 +70,7 @@ impl Sample {
         work.publish_table(folder::SAMPLE, |_, writer| {
             let head = SampleHead {
                 widths: self.widths,
-                pictures: self.pictures,
+                images: self.images,
             };
             writer.push(Row::new("", &head, Vec::new())?)?;
             let rows = self.smallest.into_iter();
@@ -80,14 +81,14 @@ impl Sample {
 }
 
 pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
-    let (mut pictures, mut widths) = (0, Vec::new());
+    let (mut images, mut widths) = (0, Vec::new());
     let mut smallest: BTreeMap<(String, String), Row> = BTreeMap::new();
     for shard in 0..work.run.entries().len() {
         let local = work.run.store().local(&table_name(folder::SAMPLE, shard))?;
         let mut rows = rows::read(local.path())?;
         let Some(head) = rows.next() else { continue };
         let head: SampleHead = head?.parse()?;
-        pictures += head.pictures;
+        images += head.images;
         if !head.widths.is_empty() {
             widths = head.widths;
         }
@@ -99,8 +100,8 @@ pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
             }
         }
     }
-    let config = &work.run.config().neighbour;
-    let clusters = (pictures as usize)
+    let config = &work.run.config().neighbor;
+    let clusters = (images as usize)
         .div_ceil(config.cluster_size)
         .clamp(1, MAX_CENTERS)
         .min(smallest.len().max(1));
@@ -129,7 +130,7 @@ pub(crate) fn count(run: &Run) -> anyhow::Result<usize> {
         .map_or(0, |head| head.clusters))
 }
 
-/// The widths of the vectors of the encoders that find neighbours, in the order of their bands.
+/// The widths of the vectors of the encoders that find neighbors, in the order of their bands.
 pub(crate) fn widths(run: &Run) -> anyhow::Result<Vec<usize>> {
     let local = run.store().local(&table_name(folder::CENTERS, 0))?;
     let head: Option<CentersHead> = rows::read(local.path())?
@@ -140,7 +141,7 @@ pub(crate) fn widths(run: &Run) -> anyhow::Result<Vec<usize>> {
     let widths = head.map(|head| head.widths).unwrap_or_default();
     let config = run.config();
     let place = |name: &str| config.encoder.iter().position(|encoder| encoder.name == name);
-    let bands = config.neighbour.encoders.iter();
+    let bands = config.neighbor.encoders.iter();
     Ok(bands
         .filter_map(|band| widths.get(place(&band.encoder)?).copied())
         .collect())

@@ -1,4 +1,4 @@
-//! Step `fetch`: asks servers for the pictures that pages show and the input lacks. Publishes what came and why the rest did not.
+//! Step `fetch`: asks servers for the images that pages show and the input lacks. Publishes what came and why the rest did not.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fetch::Fetched;
 use crate::filter::Filters;
-use crate::page::RawPicture;
+use crate::page::RawImage;
 use crate::rows::{self, Row};
 use crate::run::{Run, Step, Task, Tools, Work, table_name};
 use crate::steps::folder;
@@ -39,7 +39,7 @@ pub(crate) fn run(work: &mut Work<'_>, tools: &mut Tools) -> anyhow::Result<()> 
             writer.push(row)
         })?;
         loop {
-            // Each picture by its best address that has not failed.
+            // Each image by its best address that has not failed.
             wanted.retain_mut(|addresses| {
                 while addresses.front().is_some_and(|url| answered.get(url) == Some(&false)) {
                     addresses.pop_front();
@@ -68,7 +68,7 @@ pub(crate) fn run(work: &mut Work<'_>, tools: &mut Tools) -> anyhow::Result<()> 
     })
 }
 
-/// The pictures that a page of the shard shows and the shard does not hold, each once, in order; of each its addresses, best first.
+/// The images that a page of the shard shows and the shard does not hold, each once, in order; of each its addresses, best first.
 fn missing(work: &mut Work<'_>, filters: &Filters) -> anyhow::Result<Vec<VecDeque<String>>> {
     // The stages before are counted by the step `pages`, which runs them again.
     let mut silent = Work {
@@ -80,18 +80,15 @@ fn missing(work: &mut Work<'_>, filters: &Filters) -> anyhow::Result<Vec<VecDequ
     let local = LocalEntry::open(&silent)?;
     let mut files = Files::of_entry(&mut silent, &local)?;
     let mut missing = BTreeSet::new();
-    let limit = work.run.config().group.max_pictures_per_shard;
+    let limit = work.run.config().group.max_images_per_shard;
     each_chunk(&mut silent, &local, filters, &mut |silent, pages| {
         let config = silent.run.config();
-        for page in pages
-            .iter()
-            .filter(|page| page.pictures.len() >= config.group.min_pictures)
-        {
-            for picture in &page.pictures {
+        for page in pages.iter().filter(|page| page.images.len() >= config.group.min_images) {
+            for image in &page.images {
                 // Who opted out in the archive is not asked again.
-                let is_missing = files.find(picture, config)?.is_err_and(|reason| reason != OPTED_OUT);
-                let addresses: VecDeque<String> = std::iter::once(&picture.url)
-                    .chain(&picture.alternatives)
+                let is_missing = files.find(image, config)?.is_err_and(|reason| reason != OPTED_OUT);
+                let addresses: VecDeque<String> = std::iter::once(&image.url)
+                    .chain(&image.alternatives)
                     .filter(|url| url.starts_with("http"))
                     .cloned()
                     .collect();
@@ -172,13 +169,13 @@ pub(crate) fn add_fetched(work: &mut Work<'_>, files: &mut Files) -> anyhow::Res
         let row = row?;
         let answer: Answer = row.parse()?;
         if answer.reason.is_empty() {
-            let picture = RawPicture {
+            let image = RawImage {
                 url: row.key,
                 content_type: answer.content_type,
                 bytes: row.bytes,
                 robots_tags: answer.robots_tags,
             };
-            files.add(work, &picture)?;
+            files.add(work, &image)?;
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Step `pages`: a shard of the input becomes groups of pictures that are cleaned, described and encoded, their files, and
+//! Step `pages`: a shard of the input becomes groups of images that are cleaned, described and encoded, their files, and
 //! the sightings by which copies are found.
 
 use std::collections::HashSet;
@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use half::f16;
 use image::{RgbImage, imageops};
-use magiclens_data::{ImageId, PictureFile, PictureShard};
+use magiclens_data::{ImageFile, ImageId, ImageShard};
 
 use crate::clean::{Decoded, Pixels};
 use crate::duplicate::{self, Print};
 use crate::encoder::{Encoders, pack};
 use crate::language_model::describe;
 use crate::metadata::expand;
-use crate::page::{Described, Metadata, Page, PagePicture, RawPicture};
+use crate::page::{Described, Metadata, Page, PageImage, RawImage};
 use crate::rows::{Row, Shuffle, TableWriter};
 use crate::run::{Tools, Work, table_name};
 use crate::stage::{DropReason, Outcome, Stage};
@@ -24,7 +24,7 @@ use crate::steps::{Group, centers, fetch, folder};
 /// What a task publishes besides its groups.
 struct Published<'a> {
     groups: &'a mut TableWriter,
-    files: PictureShard,
+    files: ImageShard,
     stored: HashSet<ImageId>,
     sightings: Shuffle,
     sample: centers::Sample,
@@ -37,11 +37,8 @@ pub(crate) fn run(work: &mut Work<'_>, tools: &mut Tools) -> anyhow::Result<()> 
     fetch::add_fetched(work, &mut files)?;
     work.run.fix_models(&tools.encoders(config)?.models())?;
     tools.captioner(config)?;
-    let picture_file = work.run.store().create(&table_name(folder::PICTURES, work.task))?;
-    let mut shard = Some(PictureShard::begin(
-        picture_file.path(),
-        File::create(picture_file.path())?,
-    )?);
+    let image_file = work.run.store().create(&table_name(folder::IMAGES, work.task))?;
+    let mut shard = Some(ImageShard::begin(image_file.path(), File::create(image_file.path())?)?);
     let mut rest = None;
     work.publish_table(folder::PAGES, |work, groups| {
         let mut published = Published {
@@ -56,19 +53,19 @@ pub(crate) fn run(work: &mut Work<'_>, tools: &mut Tools) -> anyhow::Result<()> 
         let mut seen = HashSet::new();
         each_chunk(work, &local, &filters, &mut |work, pages| {
             let mut waiting = Vec::new();
-            let (mut pictures, mut bytes) = (0, 0);
+            let (mut images, mut bytes) = (0, 0);
             for page in pages {
                 if !seen.insert(duplicate::hash(&page.url)) {
                     work.tally.drop("group", DropReason("crawled again"));
                     continue;
                 }
                 let found = find_files(work, &mut files, &page)?;
-                pictures += found.len();
+                images += found.len();
                 bytes += found.iter().map(|(_, file)| file.bytes.len()).sum::<usize>();
                 waiting.push((page, found));
-                if pictures >= config.group.chunk_pictures || bytes >= config.group.chunk_bytes {
+                if images >= config.group.chunk_images || bytes >= config.group.chunk_bytes {
                     finish_pages(work, tools, std::mem::take(&mut waiting), &mut published)?;
-                    (pictures, bytes) = (0, 0);
+                    (images, bytes) = (0, 0);
                 }
             }
             finish_pages(work, tools, waiting, &mut published)
@@ -78,23 +75,23 @@ pub(crate) fn run(work: &mut Work<'_>, tools: &mut Tools) -> anyhow::Result<()> 
     })?;
     let (files, sightings, sample) = rest.expect("the table was written");
     files.finish()?;
-    picture_file.publish()?;
+    image_file.publish()?;
     work.publish_shuffle(folder::SIGHTINGS, sightings)?;
     sample.publish(work)
 }
 
-/// The files of a page's pictures, with the place of each among the page's pictures.
-fn find_files(work: &mut Work<'_>, files: &mut Files, page: &Page) -> anyhow::Result<Vec<(usize, RawPicture)>> {
+/// The files of a page's images, with the place of each among the page's images.
+fn find_files(work: &mut Work<'_>, files: &mut Files, page: &Page) -> anyhow::Result<Vec<(usize, RawImage)>> {
     let config = work.run.config();
-    if page.pictures.len() < config.group.min_pictures {
-        for _ in &page.pictures {
+    if page.images.len() < config.group.min_images {
+        for _ in &page.images {
             work.tally.drop("find", DropReason("too few pictures on its page"));
         }
         return Ok(Vec::new());
     }
     let mut found = Vec::new();
-    for (at, picture) in page.pictures.iter().enumerate() {
-        match files.find(picture, config)? {
+    for (at, image) in page.images.iter().enumerate() {
+        match files.find(image, config)? {
             Ok(file) => {
                 work.tally.keep("find", 1);
                 work.count("picture bytes", file.bytes.len() as u64);
@@ -106,11 +103,11 @@ fn find_files(work: &mut Work<'_>, files: &mut Files, page: &Page) -> anyhow::Re
     Ok(found)
 }
 
-/// Pages with the pictures that were found: decodes, describes and encodes them, and publishes the groups that remain.
+/// Pages with the images that were found: decodes, describes and encodes them, and publishes the groups that remain.
 fn finish_pages(
     work: &mut Work<'_>,
     tools: &mut Tools,
-    mut pages: Vec<(Page, Vec<(usize, RawPicture)>)>,
+    mut pages: Vec<(Page, Vec<(usize, RawImage)>)>,
     published: &mut Published<'_>,
 ) -> anyhow::Result<()> {
     let config = work.run.config();
@@ -124,38 +121,38 @@ fn finish_pages(
     }
     let decoded = work.tally.run(&decode, items);
     let mut groups: Vec<(&Page, Vec<(usize, Decoded)>)> = pages.iter().map(|(page, _)| (page, Vec::new())).collect();
-    for (page, at, picture) in decoded {
-        groups[page].1.push((at, picture));
+    for (page, at, image) in decoded {
+        groups[page].1.push((at, image));
     }
     let mut kept = Vec::new();
-    for (page, pictures) in groups {
-        let pictures = without_copies(work, page, pictures);
-        if pictures.len() < config.group.min_pictures {
+    for (page, images) in groups {
+        let images = without_copies(work, page, images);
+        if images.len() < config.group.min_images {
             work.tally.drop("group", DropReason("too few pictures"));
         } else {
             work.tally.keep("group", 1);
-            kept.push((page, pictures));
+            kept.push((page, images));
         }
     }
     let mut metadata = expand_all(work, &kept);
     caption_all(work, tools, &kept, &mut metadata)?;
     let vectors = encode_all(work, tools.encoders(config)?, &kept, &metadata)?;
     let mut rows = metadata.into_iter().zip(vectors);
-    for (page, pictures) in kept {
-        let described: Vec<_> = rows.by_ref().take(pictures.len()).collect();
-        publish_group(work, page, pictures, described, published)?;
+    for (page, images) in kept {
+        let described: Vec<_> = rows.by_ref().take(images.len()).collect();
+        publish_group(work, page, images, described, published)?;
     }
     Ok(())
 }
 
-/// Decodes a picture and reduces it to what the encoders need: a chunk of large photographs would not fit otherwise.
+/// Decodes an image and reduces it to what the encoders need: a chunk of large photographs would not fit otherwise.
 struct Decode<'a> {
     pixels: Pixels<'a>,
     side: u32,
 }
 
 impl Stage for Decode<'_> {
-    type Item = (usize, usize, RawPicture);
+    type Item = (usize, usize, RawImage);
     type Output = (usize, usize, Decoded);
 
     fn name(&self) -> &'static str {
@@ -183,25 +180,25 @@ fn reduced(pixels: RgbImage, side: u32) -> RgbImage {
     imageops::thumbnail(&pixels, scaled(width), scaled(height))
 }
 
-/// A page's pictures, each once. Of copies the one of which the page says more stays.
-fn without_copies(work: &mut Work<'_>, page: &Page, pictures: Vec<(usize, Decoded)>) -> Vec<(usize, Decoded)> {
+/// A page's images, each once. Of copies the one of which the page says more stays.
+fn without_copies(work: &mut Work<'_>, page: &Page, images: Vec<(usize, Decoded)>) -> Vec<(usize, Decoded)> {
     let said = |at: usize| {
-        let picture: &PagePicture = &page.pictures[at];
-        (!picture.caption.is_empty(), !picture.alt.is_empty())
+        let image: &PageImage = &page.images[at];
+        (!image.caption.is_empty(), !image.alt.is_empty())
     };
     let mut kept: Vec<(usize, Decoded)> = Vec::new();
-    for (at, picture) in pictures {
+    for (at, image) in images {
         match kept
             .iter_mut()
-            .find(|(_, other)| other.print.likeness(&picture.print).is_some())
+            .find(|(_, other)| other.print.likeness(&image.print).is_some())
         {
             Some(other) => {
                 work.tally.drop("copies on the page", DropReason("copy on the page"));
                 if said(other.0) < said(at) {
-                    *other = (at, picture);
+                    *other = (at, image);
                 }
             }
-            None => kept.push((at, picture)),
+            None => kept.push((at, image)),
         }
     }
     work.tally.keep("copies on the page", kept.len() as u64);
@@ -211,8 +208,8 @@ fn without_copies(work: &mut Work<'_>, page: &Page, pictures: Vec<(usize, Decode
 fn expand_all(work: &mut Work<'_>, pages: &[(&Page, Vec<(usize, Decoded)>)]) -> Vec<Metadata> {
     let start = Instant::now();
     let config = &work.run.config().metadata;
-    let of = |(page, pictures): &(&Page, Vec<(usize, Decoded)>)| {
-        let expanded = pictures.iter().map(|(at, _)| expand(page, &page.pictures[*at], config));
+    let of = |(page, images): &(&Page, Vec<(usize, Decoded)>)| {
+        let expanded = images.iter().map(|(at, _)| expand(page, &page.images[*at], config));
         expanded.collect::<Vec<_>>()
     };
     let metadata = pages.iter().flat_map(of).collect();
@@ -232,18 +229,18 @@ fn caption_all(
         return Ok(());
     };
     let start = Instant::now();
-    let pictures: Vec<RgbImage> = pages
+    let images: Vec<RgbImage> = pages
         .iter()
-        .flat_map(|(_, pictures)| pictures.iter().map(|(_, picture)| picture.pixels.clone()))
+        .flat_map(|(_, images)| images.iter().map(|(_, image)| image.pixels.clone()))
         .collect();
-    for (metadata, described) in metadata.iter_mut().zip(describe(model, &pictures, &caption.ask)?) {
+    for (metadata, described) in metadata.iter_mut().zip(describe(model, &images, &caption.ask)?) {
         match described {
             Ok(description) => {
                 work.tally.keep("caption", 1);
                 metadata.model_caption = description.caption;
                 metadata.labels = description.labels;
             }
-            // The picture stays: its page may say enough.
+            // The image stays: its page may say enough.
             Err(reason) => work.tally.drop("caption", reason),
         }
     }
@@ -260,7 +257,7 @@ fn encode_all(
     let start = Instant::now();
     let pixels: Vec<RgbImage> = pages
         .iter()
-        .flat_map(|(_, pictures)| pictures.iter().map(|(_, picture)| picture.pixels.clone()))
+        .flat_map(|(_, images)| images.iter().map(|(_, image)| image.pixels.clone()))
         .collect();
     let texts: Vec<String> = metadata.iter().map(Metadata::text).collect();
     let vectors = encoders.encode(&pixels, &texts)?;
@@ -281,40 +278,40 @@ fn page_id(work: &Work<'_>, url: &str) -> String {
 fn publish_group(
     work: &mut Work<'_>,
     page: &Page,
-    pictures: Vec<(usize, Decoded)>,
+    images: Vec<(usize, Decoded)>,
     described: Vec<(Metadata, Vec<Vec<f16>>)>,
     published: &mut Published<'_>,
 ) -> anyhow::Result<()> {
     let config = work.run.config();
     let page_id = page_id(work, &page.url);
     let (mut group, mut bytes, mut prints, mut widths) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for ((at, picture), (metadata, vectors)) in pictures.into_iter().zip(described) {
-        let (width, height) = picture.shown;
+    for ((at, image), (metadata, vectors)) in images.into_iter().zip(described) {
+        let (width, height) = image.shown;
         let described = Described {
-            picture: picture.id,
+            image: image.id,
             shard: work.task,
-            url: picture.url.clone(),
+            url: image.url.clone(),
             page_url: page.url.clone(),
             width,
             height,
-            figure: page.pictures[at].figure,
+            figure: page.images[at].figure,
             position: u32::try_from(at)?,
-            licence: page.licence.clone(),
+            license: page.license.clone(),
             opt_outs: page.opt_outs.clone(),
             metadata,
         };
         widths = vectors.iter().map(Vec::len).collect();
         published.sample.offer(&described, &vectors)?;
         bytes.extend(pack(&vectors));
-        prints.push((picture.id, Print::of(&picture.print)));
+        prints.push((image.id, Print::of(&image.print)));
         group.push(described);
-        if published.stored.insert(picture.id) {
-            published.files.push(PictureFile {
-                id: picture.id,
+        if published.stored.insert(image.id) {
+            published.files.push(ImageFile {
+                id: image.id,
                 width,
                 height,
-                url: picture.url,
-                bytes: picture.bytes,
+                url: image.url,
+                bytes: image.bytes,
             })?;
         }
     }
@@ -330,7 +327,7 @@ fn publish_group(
         page: page_id.clone(),
         url: page.url.clone(),
         title: page.title.clone(),
-        pictures: group,
+        images: group,
         widths,
     };
     published.groups.push(Row::new(page_id, &group, bytes)?)

@@ -1,4 +1,4 @@
-//! Step `pairs`: applies the verdicts on copies to the groups of a shard, makes pairs of what remains, and sends each picture to its
+//! Step `pairs`: applies the verdicts on copies to the groups of a shard, makes pairs of what remains, and sends each image to its
 //! clusters.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -9,7 +9,7 @@ use magiclens_data::ImageId;
 
 use crate::duplicate::Verdict;
 use crate::encoder::unpack;
-use crate::neighbour::clusters_of;
+use crate::neighbor::clusters_of;
 use crate::page::{Described, ImagePair};
 use crate::pair::{Band, Scored, backwards, choose, pairs};
 use crate::rows::{self, Row, Shuffle, TableWriter};
@@ -28,7 +28,7 @@ pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
         encoder(&config.pair.image_encoder)?,
         encoder(&config.pair.text_encoder)?,
     );
-    let mut clusters = config.neighbour.enabled.then(|| Clusters::read(work)).transpose()?;
+    let mut clusters = config.neighbor.enabled.then(|| Clusters::read(work)).transpose()?;
     let local = work.run.store().local(&table_name(folder::PAGES, work.task))?;
     work.publish_table(folder::PAIRS, |work, writer| {
         for row in rows::read(local.path())? {
@@ -48,14 +48,14 @@ pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
     })
 }
 
-/// What the buckets say of this shard's pictures and pages.
+/// What the buckets say of this shard's images and pages.
 #[derive(Default)]
 struct Verdicts {
     dropped: HashMap<ImageId, DropReason>,
     overlapping: HashSet<String>,
     /// Pages that another shard keeps.
     again: HashSet<String>,
-    /// Pictures that stand on several pages, with those pages in order.
+    /// Images that stand on several pages, with those pages in order.
     pages: HashMap<ImageId, BTreeSet<String>>,
 }
 
@@ -93,10 +93,10 @@ impl Verdicts {
         }
     }
 
-    /// Whether an earlier page shows both pictures, so that the pair is that page's.
+    /// Whether an earlier page shows both images, so that the pair is that page's.
     fn is_of_earlier_page(&self, pair: &ImagePair, page: &str) -> bool {
         let pages = |id: ImageId| self.pages.get(&id);
-        match (pages(pair.query.picture), pages(pair.target.picture)) {
+        match (pages(pair.query.image), pages(pair.target.image)) {
             (Some(a), Some(b)) => a
                 .intersection(b)
                 .any(|other| other.as_str() < page && !self.overlapping.contains(other)),
@@ -108,7 +108,7 @@ impl Verdicts {
 /// A group after the verdicts.
 struct Kept {
     page: String,
-    pictures: Vec<(Described, Vec<Vec<f32>>)>,
+    images: Vec<(Described, Vec<Vec<f32>>)>,
 }
 
 impl Kept {
@@ -124,21 +124,21 @@ impl Kept {
         work.tally.keep("overlap", 1);
         let mut kept = Self {
             page: group.page,
-            pictures: Vec::new(),
+            images: Vec::new(),
         };
         let mut rest = bytes;
-        for described in group.pictures {
+        for described in group.images {
             let (vectors, after) = unpack(rest, &group.widths)?;
             rest = after;
-            match verdicts.dropped.get(&described.picture) {
+            match verdicts.dropped.get(&described.image) {
                 Some(&reason) => work.tally.drop("copies in the corpus", reason),
                 None => {
                     work.tally.keep("copies in the corpus", 1);
-                    kept.pictures.push((described, vectors));
+                    kept.images.push((described, vectors));
                 }
             }
         }
-        if kept.pictures.len() < work.run.config().group.min_pictures {
+        if kept.images.len() < work.run.config().group.min_images {
             work.tally.drop("group again", DropReason("too few pictures"));
             return Ok(None);
         }
@@ -161,7 +161,7 @@ fn write_pairs(
         image: vectors[image].clone(),
         text: vectors[text].clone(),
     };
-    let mut candidates = pairs(&group.pictures.iter().map(scored).collect::<Vec<_>>());
+    let mut candidates = pairs(&group.images.iter().map(scored).collect::<Vec<_>>());
     candidates.retain(|pair| {
         let is_theirs = verdicts.is_of_earlier_page(pair, &group.page);
         if is_theirs {
@@ -187,7 +187,7 @@ fn write_pairs(
     Ok(())
 }
 
-/// The centers, and the pictures on their way to them.
+/// The centers, and the images on their way to them.
 struct Clusters {
     /// For each band of the configuration: the encoder's place, and its vector of each center.
     bands: Vec<(usize, Vec<Vec<f32>>)>,
@@ -206,7 +206,7 @@ impl Clusters {
         };
         Ok(Self {
             bands: config
-                .neighbour
+                .neighbor
                 .encoders
                 .iter()
                 .map(|found| band(&found.encoder))
@@ -216,11 +216,11 @@ impl Clusters {
         })
     }
 
-    /// Sends each picture of a group, once a shard, to its clusters by every encoder.
+    /// Sends each image of a group, once a shard, to its clusters by every encoder.
     fn send(&mut self, work: &Work<'_>, group: &Kept) -> anyhow::Result<()> {
-        let per_picture = work.run.config().neighbour.clusters_per_picture;
-        for (described, vectors) in &group.pictures {
-            if self.sent.insert(described.picture, ()).is_some() {
+        let per_image = work.run.config().neighbor.clusters_per_image;
+        for (described, vectors) in &group.images {
+            if self.sent.insert(described.image, ()).is_some() {
                 continue;
             }
             let halves = |vector: &Vec<f32>| vector.iter().map(|&value| half::f16::from_f32(value)).collect();
@@ -232,14 +232,14 @@ impl Clusters {
             let bytes = crate::encoder::pack(&of_bands);
             for (band, (encoder, centers)) in self.bands.iter().enumerate() {
                 let vector = &vectors[*encoder];
-                // A picture without words is near to nothing by its words.
+                // An image without words is near to nothing by its words.
                 if vector.iter().all(|value| *value == 0.0) {
                     continue;
                 }
-                for (rank, cluster) in clusters_of(vector, centers, per_picture).into_iter().enumerate() {
+                for (rank, cluster) in clusters_of(vector, centers, per_image).into_iter().enumerate() {
                     let destination = band * centers.len() + cluster;
                     let member = (described, rank == 0);
-                    let row = Row::new(described.picture.to_string(), &member, bytes.clone())?;
+                    let row = Row::new(described.image.to_string(), &member, bytes.clone())?;
                     self.members.send(destination, row);
                 }
             }

@@ -1,19 +1,19 @@
-//! From an entry of the manifest to parsed pages with the pictures that may be content: what `fetch` and `pages` share.
+//! From an entry of the manifest to parsed pages with the images that may be content: what `fetch` and `pages` share.
 
 use std::path::{Path, PathBuf};
 
 use crate::clean::Markup;
 use crate::fetch;
-use crate::filter::{Filters, PictureFilters};
+use crate::filter::{Filters, ImageFilters};
 use crate::html;
 use crate::input::{self, Folder, InputKind, Record, Wanted};
-use crate::page::{Page, PagePicture, RawPage, RawPicture};
+use crate::page::{Page, PageImage, RawImage, RawPage};
 use crate::run::Work;
 use crate::stage::{DropReason, Outcome, Stage};
 use crate::steps::spill::Spill;
 use crate::store::{self, LocalFile};
 
-/// The publisher wants the page or picture left alone.
+/// The publisher wants the page or image left alone.
 pub(crate) const OPTED_OUT: DropReason = DropReason("publisher opted out");
 
 /// How `X-Robots-Tag` would address us.
@@ -47,7 +47,7 @@ impl LocalEntry {
     }
 }
 
-/// Parses the pages of an entry and gives them on in chunks, in their order, with the pictures that may be content.
+/// Parses the pages of an entry and gives them on in chunks, in their order, with the images that may be content.
 pub(crate) fn each_chunk(
     work: &mut Work<'_>,
     local: &LocalEntry,
@@ -70,13 +70,13 @@ pub(crate) fn each_chunk(
                 work.tally.keep("read", 1);
                 // A page without text: its addresses and words are what it takes.
                 chunk.bytes += page
-                    .pictures
+                    .images
                     .iter()
-                    .map(|picture| 64 + picture.url.len() + picture.alt.len())
+                    .map(|image| 64 + image.url.len() + image.alt.len())
                     .sum::<usize>();
                 chunk.raw.push(Item::Parsed(page));
             }
-            Record::Picture(_) => {}
+            Record::Image(_) => {}
             Record::Rejected { item, reason } => {
                 tracing::debug!(item, reason = reason.0, "not read");
                 work.tally.drop("read", reason);
@@ -118,26 +118,23 @@ fn give_chunk(
     give(work, pages)
 }
 
-/// The page with the pictures that its markup does not betray, at most as many as a page may have.
+/// The page with the images that its markup does not betray, at most as many as a page may have.
 fn clean_markup(work: &mut Work<'_>, filters: &Filters, mut page: Page) -> Page {
     let config = work.run.config();
-    let mut candidates: Vec<(String, PagePicture)> = page
-        .pictures
-        .drain(..)
-        .map(|picture| (page.url.clone(), picture))
-        .collect();
-    if filters.look_at_pictures() {
-        candidates = work.tally.run(&PictureFilters(filters), candidates);
+    let mut candidates: Vec<(String, PageImage)> =
+        page.images.drain(..).map(|image| (page.url.clone(), image)).collect();
+    if filters.look_at_images() {
+        candidates = work.tally.run(&ImageFilters(filters), candidates);
     }
     let kept = work.tally.run(&Markup(&config.clean), candidates);
-    for (at, (_, picture)) in kept.into_iter().enumerate() {
-        if at < config.group.max_pictures {
-            page.pictures.push(picture);
+    for (at, (_, image)) in kept.into_iter().enumerate() {
+        if at < config.group.max_images {
+            page.images.push(image);
         } else {
             work.tally.drop("page limit", DropReason("page has more pictures"));
         }
     }
-    work.tally.keep("page limit", page.pictures.len() as u64);
+    work.tally.keep("page limit", page.images.len() as u64);
     page
 }
 
@@ -163,7 +160,7 @@ impl Stage for Parse<'_> {
     }
 }
 
-/// Drops pages whose publisher wants their pictures left alone.
+/// Drops pages whose publisher wants their images left alone.
 struct OptOut<'a>(&'a [String]);
 
 impl Stage for OptOut<'_> {
@@ -183,7 +180,7 @@ impl Stage for OptOut<'_> {
     }
 }
 
-/// Where the files of pictures are.
+/// Where the files of images are.
 pub(crate) enum Files {
     /// In an archive or fetched: on disk, by address.
     Spilled(Spill),
@@ -192,11 +189,11 @@ pub(crate) enum Files {
 }
 
 impl Files {
-    /// Gathers the pictures that an entry holds itself.
+    /// Gathers the images that an entry holds itself.
     pub(crate) fn of_entry(work: &mut Work<'_>, local: &LocalEntry) -> anyhow::Result<Self> {
         let run = work.run;
         let entry = &run.entries()[work.task];
-        let mut spill = Spill::new(run.config().group.max_pictures_per_shard)?;
+        let mut spill = Spill::new(run.config().group.max_images_per_shard)?;
         match (entry.kind, &entry.root) {
             (InputKind::Folder, Some(root)) => return Ok(Self::Folder(Folder::open(Path::new(root))?, spill)),
             (InputKind::Warc, _) => {}
@@ -205,15 +202,15 @@ impl Files {
         input::read(
             entry,
             &local.paths,
-            Wanted::Pictures,
+            Wanted::Images,
             &run.config().input,
             &mut |record| {
                 match record {
-                    Record::Picture(picture) => {
-                        work.count("picture bytes in the archive", picture.bytes.len() as u64);
-                        keep_in(work, &mut spill, &picture)?;
+                    Record::Image(image) => {
+                        work.count("picture bytes in the archive", image.bytes.len() as u64);
+                        keep_in(work, &mut spill, &image)?;
                     }
-                    // The pass over pages counts what is wrong with the archive; pictures that cannot be read are missed there.
+                    // The pass over pages counts what is wrong with the archive; images that cannot be read are missed there.
                     Record::Html(_) | Record::Page(_) | Record::Rejected { .. } => {}
                 }
                 Ok(())
@@ -223,23 +220,23 @@ impl Files {
         Ok(Self::Spilled(spill))
     }
 
-    /// Adds a fetched picture.
-    pub(crate) fn add(&mut self, work: &mut Work<'_>, picture: &RawPicture) -> anyhow::Result<()> {
+    /// Adds a fetched image.
+    pub(crate) fn add(&mut self, work: &mut Work<'_>, image: &RawImage) -> anyhow::Result<()> {
         let (Self::Spilled(spill) | Self::Folder(_, spill)) = self;
-        keep_in(work, spill, picture)
+        keep_in(work, spill, image)
     }
 
-    /// The file of a picture of a page, under the first of its addresses that is there; else why there is none.
+    /// The file of an image of a page, under the first of its addresses that is there; else why there is none.
     pub(crate) fn find(
         &mut self,
-        picture: &PagePicture,
+        image: &PageImage,
         config: &crate::config::MineConfig,
-    ) -> anyhow::Result<Result<RawPicture, DropReason>> {
+    ) -> anyhow::Result<Result<RawImage, DropReason>> {
         let mut reason = DropReason("file is not in the input");
-        for url in std::iter::once(&picture.url).chain(&picture.alternatives) {
+        for url in std::iter::once(&image.url).chain(&image.alternatives) {
             let found = match self {
                 Self::Spilled(spill) => spill.get(url)?,
-                Self::Folder(folder, spill) if url.starts_with("file:") => match folder.picture(url, &config.input) {
+                Self::Folder(folder, spill) if url.starts_with("file:") => match folder.image(url, &config.input) {
                     Ok(found) => Some(found),
                     Err(refused) => {
                         reason = refused;
@@ -264,8 +261,8 @@ impl Files {
     }
 }
 
-fn keep_in(work: &mut Work<'_>, spill: &mut Spill, picture: &RawPicture) -> anyhow::Result<()> {
-    if !spill.put(picture)? {
+fn keep_in(work: &mut Work<'_>, spill: &mut Spill, image: &RawImage) -> anyhow::Result<()> {
+    if !spill.put(image)? {
         work.tally.drop("find", DropReason("shard has more pictures"));
     }
     Ok(())

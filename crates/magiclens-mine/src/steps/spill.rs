@@ -1,4 +1,4 @@
-//! Pictures of an archive, on disk until their page asks for them: an archive may hold the picture before or after the page.
+//! Images of an archive, on disk until their page asks for them: an archive may hold the image before or after the page.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -6,9 +6,9 @@ use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::page::RawPicture;
+use crate::page::RawImage;
 
-/// A temporary file of pictures and where each lies in it. Memory: a few numbers a picture.
+/// A temporary file of images and where each lies in it. Memory: a few numbers an image.
 #[derive(Debug)]
 pub(crate) struct Spill {
     file: BufWriter<File>,
@@ -34,9 +34,9 @@ impl Spill {
         })
     }
 
-    /// Keeps a picture, the first of an address; false if there is no room for more.
-    pub(crate) fn put(&mut self, picture: &RawPicture) -> anyhow::Result<bool> {
-        let key = key(&picture.url);
+    /// Keeps an image, the first of an address; false if there is no room for more.
+    pub(crate) fn put(&mut self, image: &RawImage) -> anyhow::Result<bool> {
+        let key = key(&image.url);
         if self.places.contains_key(&key) {
             return Ok(true);
         }
@@ -44,20 +44,20 @@ impl Spill {
             return Ok(false);
         }
         let head = serde_json::to_vec(&Head {
-            url: picture.url.clone(),
-            content_type: picture.content_type.clone(),
-            robots_tags: picture.robots_tags.clone(),
+            url: image.url.clone(),
+            content_type: image.content_type.clone(),
+            robots_tags: image.robots_tags.clone(),
         })?;
         self.file.write_all(&head)?;
-        self.file.write_all(&picture.bytes)?;
-        let (head, body) = (u32::try_from(head.len())?, u32::try_from(picture.bytes.len())?);
+        self.file.write_all(&image.bytes)?;
+        let (head, body) = (u32::try_from(head.len())?, u32::try_from(image.bytes.len())?);
         self.places.insert(key, (self.end, head, body));
         self.end += u64::from(head) + u64::from(body);
         Ok(true)
     }
 
-    /// The picture of an address.
-    pub(crate) fn get(&mut self, url: &str) -> anyhow::Result<Option<RawPicture>> {
+    /// The image of an address.
+    pub(crate) fn get(&mut self, url: &str) -> anyhow::Result<Option<RawImage>> {
         let Some(&(start, head, body)) = self.places.get(&key(url)) else {
             return Ok(None);
         };
@@ -70,7 +70,7 @@ impl Spill {
         file.seek(SeekFrom::Start(end))?;
         let body = bytes.split_off(head as usize);
         let head: Head = serde_json::from_slice(&bytes)?;
-        Ok(Some(RawPicture {
+        Ok(Some(RawImage {
             url: head.url,
             content_type: head.content_type,
             bytes: body,
@@ -93,20 +93,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pictures_come_back_by_address() {
+    fn images_come_back_by_address() {
         let mut spill = Spill::new(2).unwrap();
-        let picture = |url: &str, byte: u8| RawPicture {
+        let image = |url: &str, byte: u8| RawImage {
             url: url.into(),
             bytes: vec![byte; 3],
-            ..RawPicture::default()
+            ..RawImage::default()
         };
-        assert!(spill.put(&picture("a", 1)).unwrap());
+        assert!(spill.put(&image("a", 1)).unwrap());
         assert_eq!(spill.get("a#top").unwrap().unwrap().bytes, [1; 3]);
-        assert!(spill.put(&picture("b", 2)).unwrap());
-        assert!(spill.put(&picture("a", 9)).unwrap());
-        assert!(!spill.put(&picture("c", 3)).unwrap());
+        assert!(spill.put(&image("b", 2)).unwrap());
+        assert!(spill.put(&image("a", 9)).unwrap());
+        assert!(!spill.put(&image("c", 3)).unwrap());
         assert_eq!(spill.get("a").unwrap().unwrap().bytes, [1; 3]);
-        assert_eq!(spill.get("b").unwrap().unwrap(), picture("b", 2));
+        assert_eq!(spill.get("b").unwrap().unwrap(), image("b", 2));
         assert_eq!(spill.get("c").unwrap(), None);
         assert_eq!(spill.len(), 2);
     }

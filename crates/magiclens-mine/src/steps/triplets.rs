@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
 use anyhow::anyhow;
-use magiclens_data::{ImageId, PictureAddress, Provenance, Triplet, write_triplets};
+use magiclens_data::{ImageAddress, ImageId, Provenance, Triplet, write_triplets};
 
 use crate::gate::{Gate, Said};
 use crate::instruct::{Writer, template};
@@ -27,18 +27,18 @@ pub(crate) fn run(work: &mut Work<'_>, tools: &mut Tools) -> anyhow::Result<()> 
     let pairs = work.run.store().local(&table_name(folder::PAIRS, work.task))?;
     for row in rows::read(pairs.path())? {
         let pair: ImagePair = row?.parse()?;
-        if seen.insert((pair.query.picture, pair.target.picture)) {
+        if seen.insert((pair.query.image, pair.target.image)) {
             chunk.push(pair);
         }
         if chunk.len() >= config.instruct.chunk_pairs {
             instruct(work, tools, std::mem::take(&mut chunk), &context, &mut triplets)?;
         }
     }
-    for file in neighbour_files(work.run)? {
+    for file in neighbor_files(work.run)? {
         let local = work.run.store().local(&file)?;
         for row in rows::received(local.path(), work.task)? {
             let pair: ImagePair = row?.parse()?;
-            if !seen.insert((pair.query.picture, pair.target.picture)) {
+            if !seen.insert((pair.query.image, pair.target.image)) {
                 work.tally.drop("neighbour pairs", DropReason("found before"));
                 continue;
             }
@@ -56,12 +56,12 @@ pub(crate) fn run(work: &mut Work<'_>, tools: &mut Tools) -> anyhow::Result<()> 
     Ok(new.publish()?)
 }
 
-fn neighbour_files(run: &Run) -> anyhow::Result<Vec<String>> {
-    if !run.config().neighbour.enabled {
+fn neighbor_files(run: &Run) -> anyhow::Result<Vec<String>> {
+    if !run.config().neighbor.enabled {
         return Ok(Vec::new());
     }
-    let tasks = centers::count(run)? * run.config().neighbour.encoders.len();
-    Ok((0..tasks).map(|task| table_name(folder::NEIGHBOURS, task)).collect())
+    let tasks = centers::count(run)? * run.config().neighbor.encoders.len();
+    Ok((0..tasks).map(|task| table_name(folder::NEIGHBORS, task)).collect())
 }
 
 /// What all pairs of the shard share.
@@ -70,7 +70,7 @@ struct Context {
     models: Vec<String>,
 }
 
-/// The encoders with the digests of their weights, and the model that described the pictures.
+/// The encoders with the digests of their weights, and the model that described the images.
 fn model_names(run: &Run) -> anyhow::Result<Vec<String>> {
     let captioner = run
         .config()
@@ -161,7 +161,7 @@ fn pass(
     passed
 }
 
-/// The triplets of a shard. One instruction about one query picture is one triplet, however many pictures answer it.
+/// The triplets of a shard. One instruction about one query image is one triplet, however many images answer it.
 #[derive(Default)]
 struct Triplets {
     /// The page at work, and what was said of its pairs.
@@ -172,21 +172,21 @@ struct Triplets {
 
 impl Triplets {
     fn add(&mut self, pair: &ImagePair, instruction: Instruction, context: &Context) {
-        let key = (pair.query.picture, instruction.text.to_lowercase());
+        let key = (pair.query.image, instruction.text.to_lowercase());
         let triplet = self
             .triplets
             .entry(key)
             .or_insert_with(|| begin(pair, &instruction, context));
-        if !triplet.targets.contains(&pair.target.picture) {
-            triplet.targets.push(pair.target.picture);
+        if !triplet.targets.contains(&pair.target.image) {
+            triplet.targets.push(pair.target.image);
         }
         let urls = &mut triplet.provenance.urls;
         for described in [&pair.query, &pair.target].into_iter().chain(&pair.hard_negatives) {
-            urls.entry(described.picture).or_insert_with(|| address(described));
+            urls.entry(described.image).or_insert_with(|| address(described));
         }
         for negative in &pair.hard_negatives {
-            if !triplet.hard_negatives.contains(&negative.picture) {
-                triplet.hard_negatives.push(negative.picture);
+            if !triplet.hard_negatives.contains(&negative.image) {
+                triplet.hard_negatives.push(negative.image);
             }
         }
     }
@@ -210,14 +210,14 @@ fn finished(mut triplet: Triplet) -> Triplet {
     triplet
         .hard_negatives
         .retain(|id| *id != query && !targets.contains(id));
-    let licences: std::collections::BTreeSet<String> = triplet
+    let licenses: std::collections::BTreeSet<String> = triplet
         .provenance
         .urls
         .values()
-        .map(|address| address.licence.clone())
-        .filter(|licence| !licence.is_empty())
+        .map(|address| address.license.clone())
+        .filter(|license| !license.is_empty())
         .collect();
-    triplet.provenance.licence = licences.into_iter().collect::<Vec<_>>().join(" AND ");
+    triplet.provenance.license = licenses.into_iter().collect::<Vec<_>>().join(" AND ");
     triplet
 }
 
@@ -228,10 +228,10 @@ fn begin(pair: &ImagePair, instruction: &Instruction, context: &Context) -> Trip
     }
     let page = match pair.origin {
         Origin::Page => pair.query.page_url.clone(),
-        Origin::Neighbour(_) => String::new(),
+        Origin::Neighbor(_) => String::new(),
     };
     Triplet {
-        query: pair.query.picture,
+        query: pair.query.image,
         instruction: instruction.text.clone(),
         targets: Vec::new(),
         relation: instruction.relation.clone(),
@@ -239,7 +239,7 @@ fn begin(pair: &ImagePair, instruction: &Instruction, context: &Context) -> Trip
         provenance: Provenance {
             source: pair.query.page_url.clone(),
             generator: instruction.generator.clone(),
-            licence: String::new(),
+            license: String::new(),
             models,
             scores: pair.scores.clone(),
             page,
@@ -253,11 +253,11 @@ fn begin(pair: &ImagePair, instruction: &Instruction, context: &Context) -> Trip
     }
 }
 
-fn address(described: &Described) -> PictureAddress {
-    PictureAddress {
+fn address(described: &Described) -> ImageAddress {
+    ImageAddress {
         url: described.url.clone(),
         page: described.page_url.clone(),
-        licence: described.licence.clone(),
+        license: described.license.clone(),
         opt_outs: described.opt_outs.clone(),
     }
 }

@@ -65,8 +65,8 @@ impl Asked {
         }
     }
 
-    /// Whether a picture is shown.
-    pub fn shows_a_picture(&self) -> bool {
+    /// Whether an image is shown.
+    pub fn shows_a_image(&self) -> bool {
         self.body.to_string().contains("\"image_url\"")
     }
 }
@@ -142,10 +142,10 @@ impl FakeChat {
         }
     }
 
-    /// A server that knows both prompts: captions for pictures, instructions for pairs.
+    /// A server that knows both prompts: captions for images, instructions for pairs.
     pub fn helpful() -> Self {
         Self::start(|asked| {
-            Answer::Recorded(if asked.shows_a_picture() {
+            Answer::Recorded(if asked.shows_a_image() {
                 "vllm-caption"
             } else {
                 "vllm-instruct"

@@ -74,7 +74,7 @@ pub struct FusionTrace {
 }
 
 impl AttentionFusion {
-    /// `images`, `texts`: `[batch, dim]`, not normalised -> `[batch, dim]`, not normalised.
+    /// `images`, `texts`: `[batch, dim]`, not normalized -> `[batch, dim]`, not normalized.
     pub fn forward(&self, images: Tensor<2>, texts: Tensor<2>) -> Tensor<2> {
         self.trace(images, texts).embedding
     }

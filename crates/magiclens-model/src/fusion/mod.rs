@@ -47,7 +47,7 @@ pub enum Fusion {
 pub struct Sum {}
 
 impl Fusion {
-    /// `images`, `texts`: `[batch, dim]`, not normalised -> `[batch, dim]`, unit length.
+    /// `images`, `texts`: `[batch, dim]`, not normalized -> `[batch, dim]`, unit length.
     pub fn forward(&self, images: Tensor<2>, texts: Tensor<2>) -> Tensor<2> {
         let fused = match self {
             Self::Attention(fusion) => fusion.forward(images, texts),

@@ -27,7 +27,7 @@ pub(super) enum Change {
     Same,
     /// `[out, ..]` becomes `[.., out]` with the others joined: torch's linear layers, the reference's output projections.
     Transpose,
-    /// `[out, colour, y, x]` becomes `[y * x * colour, out]`: torch's convolution over patches as our linear map.
+    /// `[out, color, y, x]` becomes `[y * x * color, out]`: torch's convolution over patches as our linear map.
     Patches,
     /// The reference multiplies by `1 + scale`; our layer norms multiply by `gamma`.
     OnePlus,
@@ -67,11 +67,11 @@ impl Change {
                 }
             }
             Self::Patches => {
-                let (inner, colours) = (count / first, shape.get(1).copied().unwrap_or(1));
-                let pixels = inner / colours;
+                let (inner, colors) = (count / first, shape.get(1).copied().unwrap_or(1));
+                let pixels = inner / colors;
                 let value = |at: usize| {
                     let (row, out) = (at / first, at % first);
-                    values[out * inner + (row % colours) * pixels + row / colours]
+                    values[out * inner + (row % colors) * pixels + row / colors]
                 };
                 Weights {
                     shape: vec![inner, first],

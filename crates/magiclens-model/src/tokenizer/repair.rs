@@ -74,7 +74,7 @@ fn fix_segment(segment: &str, unescape: bool) -> String {
 
 static ENTITY: LazyLock<Regex> = LazyLock::new(|| pattern("&#?[0-9A-Za-z]{1,24};"));
 
-/// Only what ends in a semicolon; also names in capitals, whose value is then capitalised.
+/// Only what ends in a semicolon; also names in capitals, whose value is then capitalized.
 fn unescape_entities(text: &str) -> Cow<'_, str> {
     ENTITY.replace_all(text, |found: &Captures<'_>| {
         let reference = &found[0];
@@ -83,13 +83,13 @@ fn unescape_entities(text: &str) -> Cow<'_, str> {
         } else {
             html::named(reference)
                 .map(str::to_owned)
-                .or_else(|| capitalised(reference))
+                .or_else(|| capitalized(reference))
         };
         value.unwrap_or_else(|| reference.to_owned())
     })
 }
 
-fn capitalised(reference: &str) -> Option<String> {
+fn capitalized(reference: &str) -> Option<String> {
     let lower = reference.to_ascii_lowercase();
     let is_upper = lower.to_ascii_uppercase() == reference && html::unescape(reference) == reference;
     html::named(&lower).filter(|_| is_upper).map(str::to_uppercase)
@@ -458,7 +458,7 @@ fn decode_parts(text: &str) -> String {
 
 // Badness.
 
-/// True if neighbouring characters hardly ever meet, except in mojibake.
+/// True if neighboring characters hardly ever meet, except in mojibake.
 fn is_bad(text: &str) -> bool {
     BADNESS.is_match(text)
 }

@@ -113,12 +113,12 @@ pub struct ClipTextTrace {
     pub blocks: Vec<Tensor<3>>,
     /// `[batch, context_length, width]` after the last layer norm.
     pub final_norm: Tensor<3>,
-    /// `[batch, dim]`, not normalised.
+    /// `[batch, dim]`, not normalized.
     pub embedding: Tensor<2>,
 }
 
 impl ClipText {
-    /// One row of ids a text -> `[batch, dim]`, not normalised.
+    /// One row of ids a text -> `[batch, dim]`, not normalized.
     pub fn forward(&self, ids: &[TokenIds]) -> Tensor<2> {
         self.trace(ids).embedding
     }

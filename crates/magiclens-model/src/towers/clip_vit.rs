@@ -45,7 +45,7 @@ impl ClipVitConfig {
         self.feed_forward.unwrap_or(4 * self.width)
     }
 
-    /// Tokens of a picture: its patches and the class token.
+    /// Tokens of an image: its patches and the class token.
     pub fn tokens(&self) -> usize {
         (self.image_px / self.patch_px).pow(2) + 1
     }
@@ -72,7 +72,7 @@ impl ClipVitConfig {
 /// CLIP's vision transformer with its projection into the shared space.
 #[derive(Module, Debug)]
 pub struct ClipVit {
-    /// `[patch_px * patch_px * 3, width]`: rows in the order y, x, colour.
+    /// `[patch_px * patch_px * 3, width]`: rows in the order y, x, color.
     patch_embedding: Linear,
     class_embedding: Param<Tensor<1>>,
     position_embedding: Param<Tensor<2>>,
@@ -90,12 +90,12 @@ pub struct ClipVitTrace {
     pub pre_norm: Tensor<3>,
     /// `[batch, tokens, width]` after each block.
     pub blocks: Vec<Tensor<3>>,
-    /// `[batch, dim]`, not normalised.
+    /// `[batch, dim]`, not normalized.
     pub embedding: Tensor<2>,
 }
 
 impl ClipVit {
-    /// `images`: `[batch, 3, image_px, image_px]`, normalised -> `[batch, dim]`, not normalised.
+    /// `images`: `[batch, 3, image_px, image_px]`, normalized -> `[batch, dim]`, not normalized.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let tokens = self
             .blocks
@@ -126,7 +126,7 @@ impl ClipVit {
         let (rows, columns) = (height / self.patch_px, width_px / self.patch_px);
         let patches = images
             .reshape([batch, 3, rows, self.patch_px, columns, self.patch_px])
-            .permute([0, 2, 4, 3, 5, 1]) // [batch, rows, columns, y, x, colour]
+            .permute([0, 2, 4, 3, 5, 1]) // [batch, rows, columns, y, x, color]
             .reshape([batch, rows * columns, 3 * self.patch_px * self.patch_px]);
         let patches = self.patch_embedding.forward(patches); // [batch, patches, width]
         let [_, _, width] = patches.dims();

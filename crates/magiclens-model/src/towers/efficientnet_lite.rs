@@ -23,7 +23,7 @@ struct BlockSpec {
 pub struct EfficientNetLiteConfig {
     /// Side of the square input in pixels.
     pub image_px: usize,
-    /// Blocks (from 0) whose outputs, averaged over space, join the head's features: line and colour live early.
+    /// Blocks (from 0) whose outputs, averaged over space, join the head's features: line and color live early.
     pub taps: Vec<usize>,
 }
 
@@ -94,7 +94,7 @@ pub struct EfficientNetLite {
 }
 
 impl EfficientNetLite {
-    /// `images`: `[batch, 3, height, width]`, normalised -> `[batch, features]`: head, then taps, averaged over space.
+    /// `images`: `[batch, 3, height, width]`, normalized -> `[batch, features]`: head, then taps, averaged over space.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         self.trace(images).features
     }

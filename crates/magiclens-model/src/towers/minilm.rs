@@ -60,7 +60,7 @@ pub struct MiniLm {
     blocks: Vec<BertBlock>,
 }
 
-/// Attention and a GELU feed-forward, each added to its input and then normalised.
+/// Attention and a GELU feed-forward, each added to its input and then normalized.
 #[derive(Module, Debug)]
 pub struct BertBlock {
     attention: Attention,
@@ -71,7 +71,7 @@ pub struct BertBlock {
 }
 
 impl MiniLm {
-    /// Texts of one and the same length in tokens -> `[batch, width]`, the mean over tokens, not normalised. Equal
+    /// Texts of one and the same length in tokens -> `[batch, width]`, the mean over tokens, not normalized. Equal
     /// lengths need no padding and no mask; [`crate::Embedder`] groups its texts by length.
     pub fn forward(&self, ids: &[&[u32]]) -> Tensor<2> {
         self.hidden_states(ids).mean_dim(1).squeeze_dim(1)

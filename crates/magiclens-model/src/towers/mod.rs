@@ -1,4 +1,4 @@
-//! The towers: a picture or a text goes in, a vector of the fusion width comes out, not normalised.
+//! The towers: an image or a text goes in, a vector of the fusion width comes out, not normalized.
 
 pub mod clip_block;
 pub mod clip_text;
@@ -124,7 +124,7 @@ impl TextConfig {
 }
 
 impl VisionTower {
-    /// `images`: `[batch, 3, image_px, image_px]`, preprocessed -> `[batch, dim]`, not normalised.
+    /// `images`: `[batch, 3, image_px, image_px]`, preprocessed -> `[batch, dim]`, not normalized.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         match self {
             Self::ClipVit(tower) => tower.forward(images),

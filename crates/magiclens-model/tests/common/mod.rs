@@ -94,8 +94,8 @@ impl Golden {
         metadata.metadata().as_ref().unwrap()[key].clone()
     }
 
-    /// A recorded picture.
-    pub(crate) fn picture(&self, name: &str) -> RgbImage {
+    /// A recorded image.
+    pub(crate) fn image(&self, name: &str) -> RgbImage {
         let file = self.file();
         let view = file.tensor(name).unwrap_or_else(|error| panic!("`{name}`: {error}"));
         assert_eq!(view.dtype(), Dtype::U8);
@@ -105,11 +105,11 @@ impl Golden {
         RgbImage::from_raw(width as u32, height as u32, view.data().to_vec()).unwrap()
     }
 
-    /// The pictures `prefix0`, `prefix1`, ..
-    pub(crate) fn pictures(&self, prefix: &str) -> Vec<RgbImage> {
+    /// The images `prefix0`, `prefix1`, ..
+    pub(crate) fn images(&self, prefix: &str) -> Vec<RgbImage> {
         let count = self.names().iter().filter(|name| name.starts_with(prefix)).count();
         assert!(count > 0, "no `{prefix}*`");
-        (0..count).map(|at| self.picture(&format!("{prefix}{at}"))).collect()
+        (0..count).map(|at| self.image(&format!("{prefix}{at}"))).collect()
     }
 }
 

@@ -20,17 +20,17 @@ pub(crate) fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec().unwrap()
 }
 
-/// Pictures through the model's own preprocessing: `[images, 3, size, size]`.
+/// Images through the model's own preprocessing: `[images, 3, size, size]`.
 pub(crate) fn pixels(golden: &Golden, size: usize, device: &Device) -> Tensor<4> {
-    let pictures = golden.pictures("image_u8_");
-    let values: Vec<f32> = pictures
+    let images = golden.images("image_u8_");
+    let values: Vec<f32> = images
         .iter()
-        .flat_map(|picture| model_preprocess(&FloatImage::from_rgb(picture), size as u32))
+        .flat_map(|image| model_preprocess(&FloatImage::from_rgb(image), size as u32))
         .collect();
-    Tensor::from_data(TensorData::new(values, [pictures.len(), 3, size, size]), device)
+    Tensor::from_data(TensorData::new(values, [images.len(), 3, size, size]), device)
 }
 
-/// Towers, every fusion layer and its probabilities, pooler and result, for all pairs of pictures and texts.
+/// Towers, every fusion layer and its probabilities, pooler and result, for all pairs of images and texts.
 pub(crate) fn check_model(model: &MagicLens, golden: &Golden, size: usize, limits: &Limits) {
     let device = Device::flex();
     let ids = golden.ids();
@@ -66,7 +66,7 @@ pub(crate) fn check_model(model: &MagicLens, golden: &Golden, size: usize, limit
         close("text_block_eot", ends, limits.other);
     }
 
-    // Every picture with every text: [images * texts, dim].
+    // Every image with every text: [images * texts, dim].
     let [_, dim] = seen.embedding.dims();
     let texts = ids.len();
     let image_rows = seen

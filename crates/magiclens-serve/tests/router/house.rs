@@ -1,4 +1,4 @@
-//! A service over a real index of three pictures, with a fake model that sees mean colours.
+//! A service over a real index of three images, with a fake model that sees mean colors.
 
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
@@ -10,7 +10,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use image::{ImageFormat, Rgb, RgbImage};
 use magiclens_data::{Embedding, ImageId};
-use magiclens_index::{FileStamp, Index, ModelStamp, NewPicture, Payload, make_thumbnail};
+use magiclens_index::{FileStamp, Index, ModelStamp, NewImage, Payload, make_thumbnail};
 use magiclens_serve::{AppState, Embed, HostPolicy, Limits, ModelQueue, Store, router};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -22,7 +22,7 @@ pub const BLUE: [u8; 3] = [20, 20, 230];
 
 const DIM: usize = 4;
 
-/// Image tower: the mean colour. Text tower: the colours that are named. Fusion: text counts twice.
+/// Image tower: the mean color. Text tower: the colors that are named. Fusion: text counts twice.
 /// Some words make trouble: "wait" (until [`Gate::open`]), "fail", "panic".
 pub struct FakeModel(pub Arc<Gate>);
 
@@ -60,7 +60,7 @@ impl Embed for FakeModel {
 
     fn encode_images(&self, images: &[RgbImage]) -> anyhow::Result<Vec<Vec<f32>>> {
         *self.0.encoded_images.lock().unwrap() += images.len();
-        Ok(images.iter().map(mean_colour).collect())
+        Ok(images.iter().map(mean_color).collect())
     }
 
     fn encode_texts(&self, texts: &[&str]) -> anyhow::Result<Vec<Vec<f32>>> {
@@ -97,7 +97,7 @@ impl FakeModel {
     }
 }
 
-fn mean_colour(image: &RgbImage) -> Vec<f32> {
+fn mean_color(image: &RgbImage) -> Vec<f32> {
     let mut sums = [0.0; 3];
     for pixel in image.pixels() {
         for (sum, value) in sums.iter_mut().zip(pixel.0) {
@@ -108,16 +108,16 @@ fn mean_colour(image: &RgbImage) -> Vec<f32> {
     sums.iter().map(|sum| sum / count).chain([0.01]).collect()
 }
 
-/// A PNG of one colour; other sizes are other pictures.
-pub fn png(colour: [u8; 3], width: u32, height: u32) -> Vec<u8> {
+/// A PNG of one color; other sizes are other images.
+pub fn png(color: [u8; 3], width: u32, height: u32) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
-    RgbImage::from_pixel(width, height, Rgb(colour))
+    RgbImage::from_pixel(width, height, Rgb(color))
         .write_to(&mut bytes, ImageFormat::Png)
         .unwrap();
     bytes.into_inner()
 }
 
-/// The service, its folder (pictures and index), and the ids of its red, green and blue picture.
+/// The service, its folder (images and index), and the ids of its red, green and blue image.
 pub struct House {
     pub dir: TempDir,
     pub app: Router,
@@ -257,14 +257,14 @@ fn build_index(dir: &Path, model: &FakeModel) -> [ImageId; 3] {
         dim: DIM,
     };
     let mut index = Index::create_or_open(&dir.join("index"), &stamp).unwrap();
-    let pictures = [("red", RED), ("green", GREEN), ("blue", BLUE)].map(|(name, colour)| {
-        let bytes = png(colour, 8, 6);
+    let images = [("red", RED), ("green", GREEN), ("blue", BLUE)].map(|(name, color)| {
+        let bytes = png(color, 8, 6);
         let path = dir.join(format!("{name}.png"));
         fs_err::write(&path, &bytes).unwrap();
         let rgb = image::load_from_memory(&bytes).unwrap().into_rgb8();
-        let tower = mean_colour(&rgb);
+        let tower = mean_color(&rgb);
         let path = path.to_str().unwrap().to_owned();
-        NewPicture {
+        NewImage {
             id: ImageId::of_bytes(&bytes),
             files: vec![FileStamp {
                 path,
@@ -276,7 +276,7 @@ fn build_index(dir: &Path, model: &FakeModel) -> [ImageId; 3] {
             payload: Payload {
                 caption: Some(format!("{name} square")),
                 tags: vec![name.to_owned()],
-                licence: Some("CC0-1.0".to_owned()),
+                license: Some("CC0-1.0".to_owned()),
                 source: Some("drawn by the test".to_owned()),
             },
             thumbnail: make_thumbnail(&bytes, &rgb).jpeg,
@@ -284,6 +284,6 @@ fn build_index(dir: &Path, model: &FakeModel) -> [ImageId; 3] {
             image: Embedding::normalize(tower).unwrap(),
         }
     });
-    index.add(&pictures).unwrap();
-    pictures.map(|picture| picture.id)
+    index.add(&images).unwrap();
+    images.map(|image| image.id)
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod house;
+mod images;
 mod page;
-mod pictures;
 mod refusals;
 mod searches;

@@ -106,7 +106,7 @@ async fn bodies_are_checked() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_picture_is_named() {
+async fn a_file_that_is_no_image_is_named() {
     let house = House::new();
     let whole = png(RED, 9, 9);
     let cut = &whole[..whole.len() / 2];
@@ -191,7 +191,7 @@ async fn sizes_are_bounded() {
 }
 
 #[tokio::test]
-async fn only_ids_lead_to_pictures() {
+async fn only_ids_lead_to_images() {
     let house = House::new();
     fs_err::write(house.dir.path().join("secret.txt"), "secret").unwrap();
     let secret = house.dir.path().join("secret.txt");

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::house::{BLUE, GREEN, House, RED, form, png, search};
 
 #[tokio::test]
-async fn a_picture_finds_its_like_but_not_itself() {
+async fn a_image_finds_its_like_but_not_itself() {
     let house = House::new();
     let answer = house.search(json!({ "id": house.red })).await;
     assert_eq!(answer.ids().len(), 2);
@@ -26,7 +26,7 @@ async fn a_picture_finds_its_like_but_not_itself() {
 }
 
 #[tokio::test]
-async fn an_instruction_changes_what_a_picture_finds() {
+async fn an_instruction_changes_what_a_image_finds() {
     let house = House::new();
     for (instruction, expected) in [("the same in blue", house.blue), ("the same in green", house.green)] {
         let answer = house
@@ -46,7 +46,7 @@ async fn words_alone_search_the_image_space() {
 }
 
 #[tokio::test]
-async fn a_sent_picture_can_be_named_by_its_id_afterwards() {
+async fn a_sent_image_can_be_named_by_its_id_afterwards() {
     let house = House::new();
     let file = png(GREEN, 20, 20);
     let answer = house
@@ -70,7 +70,7 @@ async fn a_sent_picture_can_be_named_by_its_id_afterwards() {
 }
 
 #[tokio::test]
-async fn a_sent_picture_that_is_in_the_index_is_left_out_too() {
+async fn a_sent_image_that_is_in_the_index_is_left_out_too() {
     let house = House::new();
     let file = png(RED, 8, 6);
     let answer = house.send(form(&[], Some(("mine.png", &file)))).await;

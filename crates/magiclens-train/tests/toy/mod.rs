@@ -10,8 +10,8 @@ use magiclens_train::gradients::{CaptionRows, FeatureTable, Frozen};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// Pictures of the toy collection.
-pub(crate) const PICTURES: usize = 24;
+/// Images of the toy collection.
+pub(crate) const IMAGES: usize = 24;
 
 /// Sizes as small as they go. The logit cap is low, so that the cap matters: without a cap the loss does not depend on
 /// key biases at all.
@@ -67,10 +67,10 @@ impl Toy {
             width,
             values: (0..rows * width).map(|_| rng.random_range(-1.0f32..1.0)).collect(),
         };
-        let (images, texts, captions) = (table(PICTURES, 1280), table(4, 12), table(6, 12));
+        let (images, texts, captions) = (table(IMAGES, 1280), table(4, 12), table(6, 12));
         let rows = (0..40).map(|at| {
-            let query = at % PICTURES;
-            let targets = vec![(query + 1 + at % 3) % PICTURES, (query + 7) % PICTURES];
+            let query = at % IMAGES;
+            let targets = vec![(query + 1 + at % 3) % IMAGES, (query + 7) % IMAGES];
             Row {
                 query,
                 instruction: 1 + at % 3,
@@ -78,8 +78,8 @@ impl Toy {
             }
         });
         let captioned = CaptionRows {
-            pictures: (0..PICTURES).collect(),
-            captions: (0..PICTURES).map(|at| at % 6).collect(),
+            images: (0..IMAGES).collect(),
+            captions: (0..IMAGES).map(|at| at % 6).collect(),
         };
         let texts_read = ["", "a", "b", "c"].map(String::from).to_vec();
         Self {

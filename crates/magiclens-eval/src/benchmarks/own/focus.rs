@@ -1,10 +1,10 @@
 //! Focus, in the manner of GeneCIS (Vaze et al. 2023): "same style" or "same thing", and fifteen candidates of which one
 //! is right. Of the wrong ones, seven share with the query what was not asked for, and seven share with the right one what
-//! was not asked for: neither the nearest picture nor the odd one out is the answer.
+//! was not asked for: neither the nearest image nor the odd one out is the answer.
 
 use std::collections::{HashMap, HashSet};
 
-use magiclens_data::Picture;
+use magiclens_data::Image;
 use magiclens_data::collection::DRAWINGS;
 
 use crate::benchmark::{Query, Truth};
@@ -14,7 +14,7 @@ use crate::collection::{Collection, concepts, same_concept};
 pub(super) const QUERIES: usize = 2000;
 /// Wrong candidates of each of the two kinds.
 const WRONG: usize = 7;
-/// Pictures that are tried as the right answer of a query before it is given up.
+/// Images that are tried as the right answer of a query before it is given up.
 const TRIES: usize = 8;
 
 /// What is asked for.
@@ -43,21 +43,21 @@ impl Focus {
     }
 }
 
-/// At most [`QUERIES`] queries, each about another picture; the same for the same collection.
+/// At most [`QUERIES`] queries, each about another image; the same for the same collection.
 pub(super) fn queries(collection: &Collection, focus: Focus) -> Vec<Query> {
     let index = Index::of(collection);
     let order = collection.shuffled(focus.task(), index.members.iter().copied());
     let asked = order.into_iter().filter_map(|row| {
         let candidates = index.candidates(focus, row)?;
-        let picture = &collection.pictures[row];
+        let image = &collection.images[row];
         Some(Query {
-            id: picture.id.to_string(),
+            id: image.id.to_string(),
             images: vec![row],
             text: focus.text().to_owned(),
             caption: focus.text().to_owned(),
             truth: Truth::Items(vec![candidates[0]]),
             subset: candidates,
-            groups: vec![picture.style.clone()],
+            groups: vec![image.style.clone()],
             cluster: collection.roots[row],
             ..Query::default()
         })
@@ -82,11 +82,11 @@ impl<'a> Index<'a> {
             styles: HashMap::new(),
             things: HashMap::new(),
         };
-        for (row, picture) in collection.pictures.iter().enumerate() {
-            if named.contains(picture.style.as_str()) {
+        for (row, image) in collection.images.iter().enumerate() {
+            if named.contains(image.style.as_str()) {
                 index.members.push(row);
-                index.styles.entry(&picture.style).or_default().push(row);
-                for concept in concepts(picture) {
+                index.styles.entry(&image.style).or_default().push(row);
+                for concept in concepts(image) {
                     index.things.entry(concept).or_default().push(row);
                 }
             }
@@ -123,34 +123,34 @@ impl<'a> Index<'a> {
 
     /// What `like` shows, in styles of other families than the query's.
     fn elsewhere(&self, query: usize, like: usize) -> Vec<usize> {
-        let family = &self.picture(query).family;
-        let shown = concepts(self.picture(like)).filter_map(|concept| self.things.get(concept));
+        let family = &self.image(query).family;
+        let shown = concepts(self.image(like)).filter_map(|concept| self.things.get(concept));
         let others = shown
             .flatten()
             .copied()
-            .filter(|row| self.picture(*row).family != *family);
+            .filter(|row| self.image(*row).family != *family);
         let others: HashSet<usize> = others.collect();
         self.shuffled("elsewhere", query, others)
     }
 
     /// Things that are not the query's, in the style of `like`.
     fn other_things(&self, query: usize, like: usize) -> Vec<usize> {
-        let (asked, style) = (self.picture(query), self.picture(like).style.as_str());
+        let (asked, style) = (self.image(query), self.image(like).style.as_str());
         let drawn = self.styles.get(style).into_iter().flatten().copied();
         let others = drawn.filter(|row| {
-            let other = self.picture(*row);
+            let other = self.image(*row);
             other.root != asked.root && !same_concept(other, asked)
         });
         self.shuffled("other things", query, others)
     }
 
     fn shuffled(&self, what: &str, query: usize, rows: impl IntoIterator<Item = usize>) -> Vec<usize> {
-        let what = format!("focus, {what} {}", self.picture(query).id);
+        let what = format!("focus, {what} {}", self.image(query).id);
         self.collection.shuffled(&what, rows)
     }
 
-    fn picture(&self, row: usize) -> &'a Picture {
-        &self.collection.pictures[row]
+    fn image(&self, row: usize) -> &'a Image {
+        &self.collection.images[row]
     }
 }
 
@@ -165,20 +165,20 @@ mod tests {
 
     /// Twelve things in every named style, and one in a style without a name.
     fn collection() -> Collection {
-        let mut pictures = vec![drawing("tuxpaint", "tuxpaint", "thing 0", "thing 0", None)];
+        let mut images = vec![drawing("tuxpaint", "tuxpaint", "thing 0", "thing 0", None)];
         for package in &DRAWINGS {
             for thing in 0..12 {
                 let thing = format!("thing {thing}");
-                pictures.push(drawing(package.style, package.family, &thing, &thing, None));
+                images.push(drawing(package.style, package.family, &thing, &thing, None));
             }
         }
-        Collection::of(Path::new("c"), Split::Test, pictures, &[], Path::new("t")).unwrap()
+        Collection::of(Path::new("c"), Split::Test, images, &[], Path::new("t")).unwrap()
     }
 
     #[test]
     fn one_candidate_is_right_and_the_others_are_wrong_in_two_ways() {
         let collection = collection();
-        let at = |row: usize| &collection.pictures[row];
+        let at = |row: usize| &collection.images[row];
         for focus in [Focus::Style, Focus::Thing] {
             let queries = queries(&collection, focus);
             assert_eq!(queries.len(), DRAWINGS.len() * 12);
@@ -220,9 +220,9 @@ mod tests {
 
     #[test]
     fn without_enough_candidates_there_is_no_query() {
-        let (mut pictures, _) = crate::collection::tests::made_up();
-        pictures.retain(|picture| ["noto", "twemoji"].contains(&picture.style.as_str()));
-        let few = Collection::of(Path::new("c"), Split::Test, pictures, &[], Path::new("t")).unwrap();
+        let (mut images, _) = crate::collection::tests::made_up();
+        images.retain(|image| ["noto", "twemoji"].contains(&image.style.as_str()));
+        let few = Collection::of(Path::new("c"), Split::Test, images, &[], Path::new("t")).unwrap();
         assert!(queries(&few, Focus::Style).is_empty() && queries(&few, Focus::Thing).is_empty());
     }
 }

@@ -1,13 +1,13 @@
 //! Our own benchmarks, out of a collection made by `magiclens collection build`: concepts that were never trained on, asked
 //! for in wordings that were never trained on.
 //!
-//! - Files: `pictures.parquet`, `triplets-{test,dev}.parquet`, `pictures/`; for foods, which only the test part has,
-//!   `food-pictures.parquet` and `triplets-food.parquet`.
+//! - Files: `images.parquet`, `triplets-{test,dev}.parquet`, `images/`; for foods, which only the test part has,
+//!   `food-images.parquet` and `triplets-food.parquet`.
 //! - Query text: the triplet's held-out wording; for focus "same style" and "same thing", as GeneCIS gives its conditions.
-//! - Gallery: all pictures of the part, the query picture left out of its ranking; for foods all food photographs; for
+//! - Gallery: all images of the part, the query image left out of its ranking; for foods all food photographs; for
 //!   focus fifteen candidates (`focus.rs`).
-//! - Truth: all pictures that answer by their labels, often several.
-//! - Figures: R@k is 1 if any right picture is among the first k; mAP@10. Focus: R@1, 2, 3.
+//! - Truth: all images that answer by their labels, often several.
+//! - Figures: R@k is 1 if any right image is among the first k; mAP@10. Focus: R@1, 2, 3.
 //! - Counts: of the collection of all packages of `scripts/fetch-packages`, seed 0.
 
 mod focus;
@@ -15,10 +15,10 @@ mod focus;
 use std::path::Path;
 
 use magiclens_data::collection::{
-    COLOUR, DRAWING_TO_PHOTO, FOOD, GENDER, GROUP, PHOTO_TO_DRAWING, SKETCH_TO_COLOUR, SKIN_TONE, STYLE, STYLE_FAMILY,
-    STYLE_UNSEEN, food_pictures_path, food_triplets_path,
+    COLOR, DRAWING_TO_PHOTO, FOOD, GENDER, GROUP, PHOTO_TO_DRAWING, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_FAMILY,
+    STYLE_UNSEEN, food_images_path, food_triplets_path,
 };
-use magiclens_data::{Picture, Split, read_pictures, read_triplets};
+use magiclens_data::{Image, Split, read_images, read_triplets};
 
 use super::{Choice, Entry};
 use crate::EvalError;
@@ -45,16 +45,16 @@ const RELATIONS: [(&str, usize, usize); 10] = [
     (STYLE, 3000, 3000),
     (STYLE_FAMILY, 3000, 2397),
     (STYLE_UNSEEN, 3000, 3000),
-    (SKETCH_TO_COLOUR, 254, 133),
+    (SKETCH_TO_COLOR, 254, 133),
     (SKIN_TONE, 2421, 1162),
     (GENDER, 312, 311),
-    (COLOUR, 426, 18),
+    (COLOR, 426, 18),
     (GROUP, 3000, 2147),
     (PHOTO_TO_DRAWING, 855, 254),
     (DRAWING_TO_PHOTO, 501, 147),
 ];
-/// Pictures of the test and the dev part.
-const PICTURES: (usize, usize) = (3859, 3092);
+/// Images of the test and the dev part.
+const IMAGES: (usize, usize) = (3859, 3092);
 /// Food photographs and the queries about them.
 const FOODS: (usize, usize) = (429, 400);
 
@@ -68,8 +68,8 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         counts: Vec::new(),
         remarks: Vec::new(),
     };
-    loading.count("pictures", collection.pictures.len(), published(PICTURES.0, PICTURES.1));
-    let gallery: Vec<usize> = (0..collection.pictures.len()).collect();
+    loading.count("pictures", collection.images.len(), published(IMAGES.0, IMAGES.1));
+    let gallery: Vec<usize> = (0..collection.images.len()).collect();
     for (relation, test, dev) in RELATIONS {
         let asked = (0..)
             .zip(&collection.triplets)
@@ -129,18 +129,18 @@ impl Loading {
         });
     }
 
-    /// Foods have a gallery of their own, behind the other pictures.
+    /// Foods have a gallery of their own, behind the other images.
     fn add_foods(&mut self, data: &Path) -> Result<(), EvalError> {
-        let (table, path) = (food_pictures_path(data), food_triplets_path(data));
-        let (pictures, triplets) = if table.is_file() {
-            (read_pictures(&table)?, read_triplets(&path)?)
+        let (table, path) = (food_images_path(data), food_triplets_path(data));
+        let (images, triplets) = if table.is_file() {
+            (read_images(&table)?, read_triplets(&path)?)
         } else {
             (Vec::new(), Vec::new())
         };
-        let foods = Collection::of(data, Split::Test, pictures, &triplets, &path)?;
+        let foods = Collection::of(data, Split::Test, images, &triplets, &path)?;
         let first = self.images.len();
         self.images.extend(foods.images());
-        self.count("food photographs", foods.pictures.len(), FOODS.0);
+        self.count("food photographs", foods.images.len(), FOODS.0);
         let gallery: Vec<usize> = (first..self.images.len()).collect();
         let asked = foods.triplets.iter().enumerate();
         let queries = asked
@@ -154,7 +154,7 @@ impl Loading {
         let mut columns = vec![Column::of_mean("mean R@1", FLAG, "R@1")];
         for task in &self.tasks {
             let measures: &[&str] = match task.name.as_str() {
-                GROUP | SKETCH_TO_COLOUR => &["R@1", "R@10", "mAP@10"],
+                GROUP | SKETCH_TO_COLOR => &["R@1", "R@10", "mAP@10"],
                 _ if task.gallery.is_empty() => &["R@1"],
                 _ => &["R@1", "R@10"],
             };
@@ -177,7 +177,7 @@ impl Loading {
                 tasks: self.tasks,
             }],
             counts: self.counts,
-            picture_folders: Vec::new(),
+            image_folders: Vec::new(),
             open_gallery: false,
             columns,
             remarks: self.remarks,
@@ -189,7 +189,7 @@ fn hit(k: usize) -> Measure {
     Measure::new(format!("R@{k}"), Metric::Hit(k))
 }
 
-/// The query of a triplet; its pictures begin at row `first` of the benchmark.
+/// The query of a triplet; its images begin at row `first` of the benchmark.
 fn query(collection: &Collection, number: usize, asked: &Asked, first: usize) -> Query {
     let reference = first + asked.query;
     Query {
@@ -207,8 +207,8 @@ fn query(collection: &Collection, number: usize, asked: &Asked, first: usize) ->
 
 /// What breakdowns go by: the style that is asked for, the skin tone, and so on.
 fn group(collection: &Collection, asked: &Asked) -> String {
-    let query = &collection.pictures[asked.query];
-    let mut answers = asked.targets.iter().map(|row| &collection.pictures[*row]);
+    let query = &collection.images[asked.query];
+    let mut answers = asked.targets.iter().map(|row| &collection.images[*row]);
     let Some(answer) = answers.next() else {
         return String::new();
     };
@@ -216,10 +216,10 @@ fn group(collection: &Collection, asked: &Asked) -> String {
     match asked.relation.as_str() {
         SKIN_TONE => or_empty(&answer.skin_tone),
         GENDER => or_empty(&answer.gender),
-        COLOUR => or_empty(&answer.colour),
+        COLOR => or_empty(&answer.color),
         GROUP | FOOD => query.subgroup.clone(),
         DRAWING_TO_PHOTO => query.style.clone(),
-        _ if answers.all(|other: &Picture| other.style == answer.style) => answer.style.clone(),
+        _ if answers.all(|other: &Image| other.style == answer.style) => answer.style.clone(),
         _ => "any style".to_owned(),
     }
 }
@@ -227,7 +227,7 @@ fn group(collection: &Collection, asked: &Asked) -> String {
 #[cfg(test)]
 mod tests {
     use magiclens_data::collection::DRAWINGS;
-    use magiclens_data::{ImageId, Provenance, Triplet, write_pictures, write_triplets};
+    use magiclens_data::{ImageId, Provenance, Triplet, write_images, write_triplets};
 
     use super::*;
     use crate::benchmarks::LoadOptions;
@@ -236,21 +236,21 @@ mod tests {
 
     fn folder(with_foods: bool) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        let (mut pictures, triplets) = made_up();
-        // A picture of another part stands before the others.
-        pictures.insert(
+        let (mut images, triplets) = made_up();
+        // An image of another part stands before the others.
+        images.insert(
             0,
-            Picture {
+            Image {
                 split: Split::Dev,
                 ..drawing("noto", "noto", "hen", "hen", None)
             },
         );
-        write_pictures(folder.path().join("pictures.parquet"), &pictures).unwrap();
+        write_images(folder.path().join("pictures.parquet"), &images).unwrap();
         write_triplets(folder.path().join("triplets-test.parquet"), &triplets).unwrap();
         write_triplets(folder.path().join("triplets-dev.parquet"), &[]).unwrap();
         if with_foods {
-            let foods = ["red", "white", "black"].map(|colour| drawing("photo", "photo", colour, "bean", Some(colour)));
-            write_pictures(food_pictures_path(folder.path()), &foods).unwrap();
+            let foods = ["red", "white", "black"].map(|color| drawing("photo", "photo", color, "bean", Some(color)));
+            write_images(food_images_path(folder.path()), &foods).unwrap();
             let triplet = Triplet {
                 query: foods[0].id,
                 instruction: "the white variety".to_owned(),
@@ -279,25 +279,22 @@ mod tests {
     #[test]
     fn the_gallery_is_the_part_and_truth_is_what_the_labels_say() {
         let own = load(&folder(true), None);
-        let (pictures, _) = made_up();
+        let (images, _) = made_up();
         let style = task(&own, STYLE);
-        assert_eq!(style.gallery, (0..pictures.len()).collect::<Vec<_>>());
+        assert_eq!(style.gallery, (0..images.len()).collect::<Vec<_>>());
         let ids: Vec<String> = own.images.iter().map(|image| image.id.to_string()).collect();
         assert_eq!(
-            ids[..pictures.len()],
-            pictures
-                .iter()
-                .map(|picture| picture.id.to_string())
-                .collect::<Vec<_>>()
+            ids[..images.len()],
+            images.iter().map(|image| image.id.to_string()).collect::<Vec<_>>()
         );
         for query in &style.queries {
             let Truth::Items(truth) = &query.truth else { panic!() };
             assert_eq!((&query.exclude, query.images.len()), (&query.images, 1));
             assert!(!truth.contains(&query.images[0]));
             let asked = format!("as {}", query.groups[0]);
-            assert!(truth.iter().all(|row| pictures[*row].style == query.groups[0]) && query.text == asked);
+            assert!(truth.iter().all(|row| images[*row].style == query.groups[0]) && query.text == asked);
         }
-        // Three pictures of each group in its style; hearts have only each other, of one root.
+        // Three images of each group in its style; hearts have only each other, of one root.
         let group = task(&own, GROUP);
         assert_eq!(group.queries.len(), DRAWINGS.len() * 4);
         let ranked = Ranked {

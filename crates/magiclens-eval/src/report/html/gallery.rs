@@ -5,11 +5,11 @@ use super::thumbnails::Thumbnails;
 use crate::report::tables::percent;
 use crate::report::{BenchmarkReport, Failure, Shown, SystemReport};
 
-/// All galleries of a page with their pictures; each gets an equal share, and ends with the card that exceeds it.
+/// All galleries of a page with their images; each gets an equal share, and ends with the card that exceeds it.
 pub(super) const MAX_GALLERY_BYTES: usize = 32 << 20;
 /// Failures of a gallery.
 const MAX_FAILURES: usize = 60;
-/// Pictures of a query, of its truth, and answers.
+/// Images of a query, of its truth, and answers.
 const MAX_SHOWN: usize = 10;
 /// Measures of a card.
 const MAX_VALUES: usize = 4;

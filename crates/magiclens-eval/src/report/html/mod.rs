@@ -1,4 +1,4 @@
-//! The report as one HTML page that needs nothing else: tables, plots, and the pictures of queries that went wrong.
+//! The report as one HTML page that needs nothing else: tables, plots, and the images of queries that went wrong.
 //!
 //! There are no scripts. Everything that is not ours is escaped, and a content security policy forbids the page to load
 //! anything. Its size is bounded: galleries share 32 MiB, and texts are cut off.
@@ -15,7 +15,7 @@ const STYLE: &str = include_str!("page.css");
 /// Characters of a text that are shown.
 const MAX_TEXT: usize = 400;
 
-/// The report as a page. Pictures are read from their files; one that cannot be read shows its name.
+/// The report as a page. Images are read from their files; one that cannot be read shows its name.
 pub fn to_html(report: &Report) -> String {
     let galleries = report
         .benchmarks
@@ -180,7 +180,7 @@ mod tests {
         failure.text = hostile.to_owned();
         failure.task = hostile.to_owned();
         failure.query = hostile.to_owned();
-        failure.images = vec![samples::picture(hostile.into())];
+        failure.images = vec![samples::image(hostile.into())];
         failure.truth = vec![Shown::Text(hostile.to_owned())];
         failure.values = [(hostile.to_owned(), 0.5)].into();
         let page = to_html(&report);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_show_pictures_and_names_of_missing_ones() {
+    fn failures_show_images_and_names_of_missing_ones() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("red.png");
         image::RgbImage::from_pixel(300, 150, image::Rgb([255, 0, 0]))
@@ -215,7 +215,7 @@ mod tests {
         let mut report = samples::report();
         let failure = &mut report.benchmarks[0].systems[0].failures[0];
         failure.came.push(Answer {
-            shown: samples::picture(file.clone()),
+            shown: samples::image(file.clone()),
             right: true,
         });
         let page = to_html(&report);
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(page.matches("<span class=\"missing\"").count(), 3);
         assert!(page.contains("missing/2.jpg") && page.contains("find a cat but it is black"));
         // GeneCIS shows a square around an object: 17 pixels of a box of 10.
-        report.benchmarks[0].systems[0].failures[0].images = vec![Shown::Picture {
+        report.benchmarks[0].systems[0].failures[0].images = vec![Shown::Image {
             id: "box".to_owned(),
             path: file,
             crop: Some(Crop {

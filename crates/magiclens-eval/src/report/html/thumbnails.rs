@@ -1,4 +1,4 @@
-//! Small pictures inside the page.
+//! Small images inside the page.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use rayon::prelude::*;
 use crate::benchmark::Crop;
 use crate::report::Shown;
 
-/// The longer side in pixels; smaller pictures stay as they are.
+/// The longer side in pixels; smaller images stay as they are.
 const SIDE_PX: u32 = 128;
 const JPEG_QUALITY: u8 = 82;
 
-/// A picture that was made small.
+/// An image that was made small.
 #[derive(Debug)]
 pub(super) struct Thumbnail {
     pub(super) width: u32,
@@ -39,7 +39,7 @@ impl Thumbnails {
     pub(super) fn make<'a>(&mut self, shown: impl Iterator<Item = &'a Shown>) {
         let mut seen = HashSet::new();
         let new: Vec<(Key, Option<&Crop>)> = shown
-            .filter_map(picture)
+            .filter_map(image)
             .map(|(path, crop)| (key(path, crop), crop))
             .filter(|(key, _)| !self.made.contains_key(key) && seen.insert(key.clone()))
             .collect();
@@ -55,14 +55,14 @@ impl Thumbnails {
 
     /// A thumbnail that was made, or the reason why there is none; `None` for a text.
     pub(super) fn get(&self, shown: &Shown) -> Option<&Result<Thumbnail, String>> {
-        let (path, crop) = picture(shown)?;
+        let (path, crop) = image(shown)?;
         self.made.get(&key(path, crop))
     }
 }
 
-fn picture(shown: &Shown) -> Option<(&Path, Option<&Crop>)> {
+fn image(shown: &Shown) -> Option<(&Path, Option<&Crop>)> {
     match shown {
-        Shown::Picture { path, crop, .. } => Some((path, crop.as_ref())),
+        Shown::Image { path, crop, .. } => Some((path, crop.as_ref())),
         Shown::Text(_) => None,
     }
 }
@@ -73,12 +73,12 @@ fn key(path: &Path, crop: Option<&Crop>) -> Key {
 }
 
 fn thumbnail(path: &Path, crop: Option<&Crop>) -> Result<Thumbnail, String> {
-    let picture = read_rgb(path, &Limits::default()).map_err(|error| error.to_string())?;
-    let picture = match crop {
-        Some(crop) => crop.apply(&picture),
-        None => picture,
+    let image = read_rgb(path, &Limits::default()).map_err(|error| error.to_string())?;
+    let image = match crop {
+        Some(crop) => crop.apply(&image),
+        None => image,
     };
-    let small = shrink(picture);
+    let small = shrink(image);
     let mut bytes = Vec::new();
     JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY)
         .encode_image(&small)
@@ -90,14 +90,14 @@ fn thumbnail(path: &Path, crop: Option<&Crop>) -> Result<Thumbnail, String> {
     })
 }
 
-fn shrink(picture: RgbImage) -> RgbImage {
-    let (width, height) = picture.dimensions();
+fn shrink(image: RgbImage) -> RgbImage {
+    let (width, height) = image.dimensions();
     let longer = width.max(height);
     if longer <= SIDE_PX {
-        return picture;
+        return image;
     }
     let side = |length: u32| ((f64::from(length) * f64::from(SIDE_PX) / f64::from(longer)).round() as u32).max(1);
-    image::imageops::thumbnail(&picture, side(width), side(height))
+    image::imageops::thumbnail(&image, side(width), side(height))
 }
 
 #[cfg(test)]
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shapes_are_kept_and_small_pictures_stay() {
+    fn shapes_are_kept_and_small_images_stay() {
         for (size, expected) in [
             ((300, 150), (128, 64)),
             ((100, 1000), (13, 128)),

@@ -8,7 +8,7 @@ use reqwest::dns::Resolve;
 use super::server::send_forever;
 use super::*;
 
-/// A server that answers for pictures with these bytes, then with one piece for ever.
+/// A server that answers for images with these bytes, then with one piece for ever.
 fn raw_server(head: &'static [u8], piece: &'static [u8], pause: Duration) -> Server {
     Server::start(move |request, stream| {
         if request.path == "/robots.txt" {
@@ -47,7 +47,7 @@ fn sizes_are_limited_whatever_is_said() {
     check_raw(absurd, b"", reasons::TOO_LARGE, false);
     // Endless pages are left at the first bytes, long before the limit.
     let page = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n\r\n";
-    check_raw(page, b"<", reasons::NOT_A_PICTURE, false);
+    check_raw(page, b"<", reasons::NOT_A_IMAGE, false);
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn check(config: FetchConfig, url: &str, expected: DropReason, retryable: bool) 
 }
 
 #[test]
-fn a_picture_comes_with_its_type_tags_and_hash() {
+fn a_image_comes_with_its_type_tags_and_hash() {
     let server = Server::start(|request, stream| match request.path.as_str() {
         "/a.png" => send(
             stream,
@@ -138,11 +138,11 @@ fn each_answer_has_its_reason() {
         ("/429", reasons::TOO_MANY_REQUESTS, true),
         ("/500", reasons::SERVER_ERROR, true),
         ("/503", reasons::SERVER_ERROR, true),
-        ("/html", reasons::NOT_A_PICTURE, false),
-        ("/short", reasons::NOT_A_PICTURE, false),
-        ("/untyped", reasons::NOT_A_PICTURE, false),
-        ("/empty", reasons::NOT_A_PICTURE, false),
-        ("/gzip", reasons::NOT_A_PICTURE, false),
+        ("/html", reasons::NOT_A_IMAGE, false),
+        ("/short", reasons::NOT_A_IMAGE, false),
+        ("/untyped", reasons::NOT_A_IMAGE, false),
+        ("/empty", reasons::NOT_A_IMAGE, false),
+        ("/gzip", reasons::NOT_A_IMAGE, false),
     ] {
         check(config(), &server.url(path), expected, retryable);
         assert_eq!(server.count(path), if retryable { 2 } else { 1 }, "{path}");

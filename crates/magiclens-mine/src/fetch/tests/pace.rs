@@ -153,7 +153,7 @@ fn hosts_take_turns() {
 
 #[test]
 fn a_host_that_does_not_answer_stops_no_other() {
-    // The slow host answers nothing until all pictures of the fast ones were asked for.
+    // The slow host answers nothing until all images of the fast ones were asked for.
     let waiting = Arc::new((Mutex::new(20usize), Condvar::new()));
     let shared = waiting.clone();
     let server = Server::start(move |request, stream| {

@@ -1,4 +1,4 @@
-//! robots.txt before any picture, from servers that have one, have none, or will not say.
+//! robots.txt before any image, from servers that have one, have none, or will not say.
 
 use super::server::send_forever;
 use super::*;
@@ -12,7 +12,7 @@ fn check_robots(robots: (u16, &'static str, &'static [u8]), expected: Option<Dro
     let all = fetch_with(config(), &[server.url("/a.png")]);
     assert_eq!(reason(&all[0]), expected, "{robots:?}: {:?}", all[0].result);
     assert_eq!(server.count("/robots.txt"), asked, "{robots:?}");
-    // A picture is asked for only if it may be.
+    // An image is asked for only if it may be.
     assert_eq!(server.count("/a.png"), usize::from(expected.is_none()), "{robots:?}");
     if let Err(failure) = &all[0].result {
         assert_eq!(

@@ -96,7 +96,7 @@ fn read(stream: &TcpStream) -> Option<Request> {
     Some(Request { at, path, headers })
 }
 
-/// The start of a PNG file: enough to be taken for a picture.
+/// The start of a PNG file: enough to be taken for an image.
 pub(super) const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0";
 
 /// Sends a whole answer. `headers` are lines that end with `\r\n`.

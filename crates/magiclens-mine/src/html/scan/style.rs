@@ -23,8 +23,8 @@ pub(super) fn hidden(attribute: Attribute, value: &[u8]) -> Hidden {
     if is_hidden { Hidden::All } else { Hidden::No }
 }
 
-/// Whether an inline style centres what an element holds.
-pub(super) fn is_centred(attribute: Attribute, value: &[u8]) -> bool {
+/// Whether an inline style centers what an element holds.
+pub(super) fn is_centerd(attribute: Attribute, value: &[u8]) -> bool {
     attribute == Attribute::Style && declares(value, b"text-align", b"center")
 }
 

@@ -1,10 +1,10 @@
-//! Which words are the caption of which picture, and which are not.
+//! Which words are the caption of which image, and which are not.
 
 use super::*;
 
-/// The numbers of the figures of the pictures.
+/// The numbers of the figures of the images.
 fn figures(html: &str) -> Vec<Option<u32>> {
-    page(html).pictures.iter().map(|picture| picture.figure).collect()
+    page(html).images.iter().map(|image| image.figure).collect()
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn a_figcaption_is_the_caption_of_its_figure() {
 }
 
 #[test]
-fn a_figure_with_several_pictures_shares_its_caption_and_its_number() {
+fn a_figure_with_several_images_shares_its_caption_and_its_number() {
     let html = "<figure><div><img src=a.png></div><div><img src=b.png></div><figcaption>Both</figcaption></figure>
                 <figure><img src=c.png><figcaption>C</figcaption></figure><img src=d.png>";
     assert_eq!(captions(html), ["a.png=Both", "b.png=Both", "c.png=C", "d.png="]);
@@ -41,7 +41,7 @@ fn own_captions_come_before_that_of_the_figure() {
 }
 
 #[test]
-fn docbook_figures_with_a_title_and_captions_of_their_pictures() {
+fn docbook_figures_with_a_title_and_captions_of_their_images() {
     let html = r#"<div class="figure"><a id="x"></a><p class="title"><b>Figure 1.1. Example of "Blur"</b></p>
       <div class="figure-contents">
         <div class="mediaobject"><img src="orig.png" alt="Blur"><div class="caption"><p>Original</p></div></div>
@@ -98,7 +98,7 @@ fn captions_of_wikis_blogs_and_manuals() {
 }
 
 #[test]
-fn a_caption_without_a_figure_belongs_to_the_picture_beside_it() {
+fn a_caption_without_a_figure_belongs_to_the_image_beside_it() {
     assert_eq!(
         captions("<div><img src=a.png><p class=caption>A</p> <img src=b.png><p class=caption>B</p></div>"),
         ["a.png=A", "b.png=B"]
@@ -121,7 +121,7 @@ fn a_caption_without_a_figure_belongs_to_the_picture_beside_it() {
 
 #[test]
 fn in_doubt_there_is_no_caption() {
-    // Of two pictures either could be meant; of two captions, too.
+    // Of two images either could be meant; of two captions, too.
     assert_eq!(
         captions("<div><img src=a.png><img src=b.png><p class=caption>Which?</p></div>"),
         ["a.png=", "b.png="]
@@ -143,7 +143,7 @@ fn in_doubt_there_is_no_caption() {
         captions("<div><video src=v.mp4></video><p class=caption>A film</p><img src=a.png></div>"),
         ["a.png="]
     );
-    // A drawing that is not read keeps its caption from the picture after it.
+    // A drawing that is not read keeps its caption from the image after it.
     assert_eq!(
         captions("<div><img src=x.svg><p class=caption>Drawing</p><img src=a.png><p class=caption>A</p></div>"),
         ["a.png=A"]
@@ -160,7 +160,7 @@ fn in_doubt_there_is_no_caption() {
 }
 
 #[test]
-fn the_text_beside_a_single_picture_in_a_cell_is_its_caption() {
+fn the_text_beside_a_single_image_in_a_cell_is_its_caption() {
     let html = "<table><tr><td>&nbsp;<img src=a.png><br><i>Under a</i></td><td>Above b<br><img src=b.png></td></tr>
                 <tr><td><img src=c.png> beside c</td><td>over<br><img src=d.png><br>under</td></tr></table>";
     assert_eq!(captions(html), ["a.png=Under a", "b.png=Above b", "c.png=", "d.png="]);
@@ -178,14 +178,14 @@ fn the_text_beside_a_single_picture_in_a_cell_is_its_caption() {
 }
 
 #[test]
-fn rows_of_words_caption_rows_of_pictures() {
+fn rows_of_words_caption_rows_of_images() {
     let above = "<table><tr><td><p>Original</p></td><td><p>Blur</p></td></tr>
                  <tr><td><img src=a.png></td><td><img src=b.png></td></tr></table>";
     assert_eq!(captions(above), ["a.png=Original", "b.png=Blur"]);
     assert_eq!(figures(above), [Some(0), Some(0)]);
     let below = "<table><tr><th><img src=a.png><th><img src=b.png><tr><td>A<td>B<tr><td><img src=c.png><td><tr><td>C<td></table>";
     assert_eq!(captions(below), ["a.png=A", "b.png=B", "c.png=C"]);
-    // A row of words for two rows of pictures says too little; so does one with fewer cells.
+    // A row of words for two rows of images says too little; so does one with fewer cells.
     let one = "<table><tr><td>A<td>B<tr><td><img src=a.png><td><img src=b.png><tr><td><img src=c.png><td><img src=d.png></table>";
     assert_eq!(captions(one), ["a.png=", "b.png=", "c.png=", "d.png="]);
     let fewer = "<table><tr><td colspan=2>Both<tr><td><img src=a.png><td><img src=b.png></table>";
@@ -196,7 +196,7 @@ fn rows_of_words_caption_rows_of_pictures() {
 }
 
 #[test]
-fn rows_of_a_name_and_a_picture_are_labelled() {
+fn rows_of_a_name_and_a_image_are_labeled() {
     let html = "<table><tr><th>Mode<th>Example<tr><td>edge<td><img src=a.png><tr><td>tile<td><img src=b.png></table>";
     assert_eq!(captions(html), ["a.png=edge", "b.png=tile"]);
     assert_eq!(captions("<table><tr><td>words<td><img src=a.png></table>"), ["a.png="]);
@@ -214,7 +214,7 @@ fn symbols_in_a_caption_take_no_caption() {
 }
 
 #[test]
-fn text_under_a_centred_picture_is_its_caption() {
+fn text_under_a_centerd_image_is_its_caption() {
     assert_eq!(
         captions("<center><img src=a.png border=1><br>Scatterplot of two bands</center>"),
         ["a.png=Scatterplot of two bands"]
@@ -247,7 +247,7 @@ fn text_under_a_centred_picture_is_its_caption() {
 }
 
 #[test]
-fn a_name_with_caption_around_a_picture_is_no_caption() {
+fn a_name_with_caption_around_a_image_is_no_caption() {
     assert_eq!(
         captions("<div class=image-caption><img src=a.png><p>Below</p></div>"),
         ["a.png=Below"]
@@ -258,6 +258,6 @@ fn a_name_with_caption_around_a_picture_is_no_caption() {
     );
     let text = "A long story. ".repeat(100);
     let page = page(&format!("<div class=my-caption><img src=a.png><p>{text}</p></div>"));
-    assert_eq!(page.pictures[0].caption, "");
-    assert!(page.pictures[0].after.starts_with("A long story."));
+    assert_eq!(page.images[0].caption, "");
+    assert!(page.images[0].after.starts_with("A long story."));
 }

@@ -12,7 +12,7 @@ fn long(start: &str, piece: &str, megabytes: usize) -> RawPage {
     raw((start.to_owned() + &piece.repeat((megabytes << 20) / piece.len())).as_bytes())
 }
 
-/// Seconds that a page may take in an unoptimised build on a busy machine; whatever is quadratic takes hours.
+/// Seconds that a page may take in an unoptimized build on a busy machine; whatever is quadratic takes hours.
 const MAX_SECONDS: u64 = 60;
 
 #[test]
@@ -56,7 +56,7 @@ fn megabytes_of_anything_take_time_in_proportion() {
         ("<script type=application/ld+json>", "{\"license\":["),
         ("<figure>", "<figcaption>x"),
     ];
-    // The unoptimised build needs seconds for ten megabytes, so that only the plainest attacks have that size here.
+    // The unoptimized build needs seconds for ten megabytes, so that only the plainest attacks have that size here.
     for (at, (start, piece)) in pages.into_iter().enumerate() {
         let page = long(start, piece, if at < 6 { 10 } else { 1 });
         let began = Instant::now();
@@ -67,7 +67,7 @@ fn megabytes_of_anything_take_time_in_proportion() {
             began.elapsed()
         );
         if let Ok(parsed) = parsed {
-            assert!(parsed.pictures.len() <= 1000, "{start}{piece}");
+            assert!(parsed.images.len() <= 1000, "{start}{piece}");
             assert!(serde_json::to_vec(&parsed).unwrap().len() < 4 << 20, "{start}{piece}");
         }
     }
@@ -119,7 +119,7 @@ fn nesting_beyond_the_limit_hides_nothing() {
         (
             page(&html).title.as_str(),
             page(&html).text.as_str(),
-            page(&html).pictures.len()
+            page(&html).images.len()
         ),
         ("T", "text", 0)
     );
@@ -136,9 +136,9 @@ fn an_attribute_that_is_too_long_is_no_address() {
         &config,
     )
     .unwrap();
-    assert_eq!(short(&page.pictures[0].url), "b.png");
-    assert!(page.pictures[0].alternatives.is_empty());
-    assert_eq!(page.pictures[0].alt, "0123456789");
+    assert_eq!(short(&page.images[0].url), "b.png");
+    assert!(page.images[0].alternatives.is_empty());
+    assert_eq!(page.images[0].alt, "0123456789");
 }
 
 /// A page with a bit of everything, to be broken.
@@ -159,7 +159,7 @@ fn broken_pages_never_panic_and_read_the_same_twice() {
     let pieces: Vec<&[u8]> = RICH.split_inclusive('>').map(str::as_bytes).collect();
     let config = HtmlConfig {
         max_depth: 12,
-        max_pictures: 9,
+        max_images: 9,
         max_context_chars: 20,
         ..HtmlConfig::default()
     };
@@ -193,11 +193,11 @@ fn broken_pages_never_panic_and_read_the_same_twice() {
         for config in &configs {
             let page = parse(&raw, config);
             assert_eq!(page, parse(&raw, config));
-            for picture in page.iter().flat_map(|page| &page.pictures) {
-                assert!(picture.url.starts_with("http"), "{}", picture.url);
-                assert!(picture.caption.chars().count() <= config.max_caption_chars);
-                assert!(picture.before.chars().count() <= config.max_context_chars);
-                assert!(picture.after.chars().count() <= config.max_context_chars);
+            for image in page.iter().flat_map(|page| &page.images) {
+                assert!(image.url.starts_with("http"), "{}", image.url);
+                assert!(image.caption.chars().count() <= config.max_caption_chars);
+                assert!(image.before.chars().count() <= config.max_context_chars);
+                assert!(image.after.chars().count() <= config.max_context_chars);
             }
         }
     }

@@ -1,14 +1,14 @@
-//! What is read of the page as a whole, and of the text around its pictures.
+//! What is read of the page as a whole, and of the text around its images.
 
 use super::*;
 use crate::page::Region;
 
-/// Address and region of each picture.
+/// Address and region of each image.
 fn regions(html: &str) -> Vec<(String, Region)> {
     page(html)
-        .pictures
+        .images
         .iter()
-        .map(|picture| (short(&picture.url).to_owned(), picture.region))
+        .map(|image| (short(&image.url).to_owned(), image.region))
         .collect()
 }
 
@@ -41,35 +41,35 @@ fn title_heading_and_language() {
 }
 
 #[test]
-fn licences_are_read_where_pages_state_them() {
-    let licence = |html: &str| page(html).licence;
+fn licenses_are_read_where_pages_state_them() {
+    let license = |html: &str| page(html).license;
     let cc = "https://creativecommons.org/licenses/by/4.0/";
-    assert_eq!(licence(&format!("<a rel='external license' href='{cc}'>CC</a>")), cc);
-    assert_eq!(licence(&format!("<link rel=license href='{cc}#x'>")), cc);
+    assert_eq!(license(&format!("<a rel='external license' href='{cc}'>CC</a>")), cc);
+    assert_eq!(license(&format!("<link rel=license href='{cc}#x'>")), cc);
     assert_eq!(
-        licence("<a rel=license href=../licence.html>L</a>"),
+        license("<a rel=license href=../licence.html>L</a>"),
         "https://site.example/licence.html"
     );
     assert_eq!(
-        licence("<meta name=copyright content='Ann'><meta name='DC.rights' content='CC  BY'>"),
+        license("<meta name=copyright content='Ann'><meta name='DC.rights' content='CC  BY'>"),
         "CC BY"
     );
-    assert_eq!(licence("<meta name=dcterms.license content=CC0>"), "CC0");
+    assert_eq!(license("<meta name=dcterms.license content=CC0>"), "CC0");
     assert_eq!(
-        licence(&format!(
+        license(&format!(
             "<script type='application/ld+json'>{{\"@graph\":[{{\"x\":1}},{{\"license\":{{\"@id\":\"{cc}\"}}}}]}}</script>"
         )),
         cc
     );
     assert_eq!(
-        licence("<script type='application/ld+json'>{\"image\":{\"license\":\"no\"}}</script>"),
+        license("<script type='application/ld+json'>{\"image\":{\"license\":\"no\"}}</script>"),
         ""
     );
     assert_eq!(
-        licence("<script type='application/ld+json'>{\"license\": </script><p>"),
+        license("<script type='application/ld+json'>{\"license\": </script><p>"),
         ""
     );
-    assert_eq!(licence("<a href=x rel=nofollow>l</a>"), "");
+    assert_eq!(license("<a href=x rel=nofollow>l</a>"), "");
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn wishes_to_be_left_alone_are_heard() {
 }
 
 #[test]
-fn each_picture_knows_its_part_of_the_page() {
+fn each_image_knows_its_part_of_the_page() {
     assert_eq!(
         regions(
             "<header><img src=a.png></header><nav><img src=b.png></nav><div class=sidebar><img src=c.png></div>
@@ -171,11 +171,11 @@ fn the_text_of_the_page_is_that_of_its_main_content() {
 }
 
 #[test]
-fn context_stops_at_headings_and_other_pictures() {
+fn context_stops_at_headings_and_other_images() {
     let html = "<h2>Cats</h2><p>First text.</p><img src=a.png><p>Second text.<img src=b.png>Third
                 text.<h3>Dogs <a class=headerlink href=x>#</a></h3><img src=c.png><p>Last</p><footer>Imprint</footer>";
     let context: Vec<_> = page(html)
-        .pictures
+        .images
         .into_iter()
         .map(|it| (it.heading, it.before, it.after))
         .collect();
@@ -197,21 +197,21 @@ fn context_has_whole_words_and_no_captions_or_code() {
         ..HtmlConfig::default()
     };
     let html = "<p>one two three four<figure><img src=a.png><figcaption>Caption</figcaption></figure><pre>code</pre><p>five six seven eight";
-    let picture = parse(&raw(html.as_bytes()), &config).unwrap().pictures.remove(0);
+    let image = parse(&raw(html.as_bytes()), &config).unwrap().images.remove(0);
     assert_eq!(
-        (picture.before.as_str(), picture.after.as_str()),
+        (image.before.as_str(), image.after.as_str()),
         ("three four", "five six")
     );
 }
 
 #[test]
 fn the_heading_of_a_card_or_section_stays_there() {
-    let headings = |html: &str| -> Vec<String> { page(html).pictures.into_iter().map(|it| it.heading).collect() };
+    let headings = |html: &str| -> Vec<String> { page(html).images.into_iter().map(|it| it.heading).collect() };
     assert_eq!(
         headings("<h1>Top</h1><section><h2>One</h2><img src=a.png></section><img src=b.png>"),
         ["One", "Top"]
     );
-    // Under its picture a heading names it, not the next one.
+    // Under its image a heading names it, not the next one.
     assert_eq!(
         headings(
             "<h1>Top</h1><div class=card><img src=a.png><h3>A</h3></div><div class=card><img src=b.png><h3>B</h3></div>"
@@ -236,10 +236,10 @@ fn the_heading_of_a_card_or_section_stays_there() {
 fn pages_in_other_charsets_read_as_meant() {
     let mut raw = raw(b"<meta charset=windows-1251><img src=a.png alt='\xea\xee\xf8\xea\xe0'>");
     raw.content_type = "text/html".to_owned();
-    assert_eq!(parse(&raw, &HtmlConfig::default()).unwrap().pictures[0].alt, "кошка");
+    assert_eq!(parse(&raw, &HtmlConfig::default()).unwrap().images[0].alt, "кошка");
     raw.content_type = "text/html; charset=utf-8".to_owned();
     assert_eq!(
-        parse(&raw, &HtmlConfig::default()).unwrap().pictures[0].alt,
+        parse(&raw, &HtmlConfig::default()).unwrap().images[0].alt,
         "\u{fffd}".repeat(5)
     );
 }

@@ -1,4 +1,4 @@
-//! Instructions by templates, from the words of both pictures: the offline default, and the rival of the language model.
+//! Instructions by templates, from the words of both images: the offline default, and the rival of the language model.
 //!
 //! A relation between two descriptions is looked for that is true as far as the words tell; each relation has its wordings,
 //! in `wordings.toml`. Where nothing true can be said, nothing is said.
@@ -30,11 +30,11 @@ pub struct TemplateConfig {
     pub min_words: usize,
     /// Most words of an instruction. 20: the benchmarks' instructions have 8 to 14 on average.
     pub max_words: usize,
-    /// Most words that name what the target shows. 7: more would tell so much that the query picture is not needed.
+    /// Most words that name what the target shows. 7: more would tell so much that the query image is not needed.
     pub max_phrase_words: usize,
     /// Whether to speak of pairs that only share a section, a page or a likeness. They are true but say less.
     pub loose_relations: bool,
-    /// What each encoder of pictures must say of a pair that shares no page before it is called similar. Read off pairs of the
+    /// What each encoder of images must say of a pair that shares no page before it is called similar. Read off pairs of the
     /// documentation packages (docs/mining.md): below it dialogs, plots and photographs are taken for one another.
     pub min_likeness: BTreeMap<String, f64>,
 }
@@ -84,7 +84,7 @@ pub fn instruct(pair: &ImagePair, config: &TemplateConfig, seed: u64) -> Vec<Ins
         .take(config.wordings)
         .map(|(lot, text)| Instruction {
             // People begin about one line in four with a capital.
-            text: if lot[31] < 64 { capitalised(&text) } else { text },
+            text: if lot[31] < 64 { capitalized(&text) } else { text },
             relation: relation.name.to_owned(),
             generator: format!("template:{}/{}", relation.name, known.version),
             ..Instruction::default()
@@ -97,7 +97,7 @@ fn lot(pair: &ImagePair, seed: u64, wording: &str) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&seed.to_le_bytes());
     for side in [&pair.query, &pair.target] {
-        hasher.update(side.picture.to_string().as_bytes());
+        hasher.update(side.image.to_string().as_bytes());
         hasher.update(side.page_url.as_bytes());
         hasher.update(&[0]);
     }
@@ -118,7 +118,7 @@ fn fill(wording: &str, relation: &Relation) -> Option<String> {
     Some(text + rest)
 }
 
-fn capitalised(text: &str) -> String {
+fn capitalized(text: &str) -> String {
     let mut rest = text.chars();
     rest.next()
         .map_or(String::new(), |first| first.to_uppercase().chain(rest).collect())

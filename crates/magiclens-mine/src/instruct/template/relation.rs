@@ -1,4 +1,4 @@
-//! How two pictures belong together, as far as their words tell. From the surest relation to the loosest; the first that holds.
+//! How two images belong together, as far as their words tell. From the surest relation to the loosest; the first that holds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -27,7 +27,7 @@ impl Relation {
     }
 }
 
-/// Kinds of pictures of one thing: "the options dialog of", "the floor plan of". Stems.
+/// Kinds of images of one thing: "the options dialog of", "the floor plan of". Stems.
 const KINDS: &[&str] = &[
     "dialog",
     "window",
@@ -139,7 +139,7 @@ pub(super) struct Place {
     pub(super) page: bool,
     section: bool,
     pub(super) figure: bool,
-    /// Places between them among the page's pictures.
+    /// Places between them among the page's images.
     distance: u32,
     /// What section or page are about; empty if no heading tells.
     topic: String,
@@ -170,10 +170,10 @@ impl Place {
         }
     }
 
-    /// So near that `original` and `result` are surely the same picture: in one figure, or one soon after the other and of the
+    /// So near that `original` and `result` are surely the same image: in one figure, or one soon after the other and of the
     /// same shape.
     pub(super) fn is_close(&self, original: &Described, result: &Described) -> bool {
-        let shape = |picture: &Described| f64::from(picture.width) / f64::from(picture.height.max(1));
+        let shape = |image: &Described| f64::from(image.width) / f64::from(image.height.max(1));
         let alike = (shape(original) / shape(result).max(f64::MIN_POSITIVE) - 1.0).abs() < 0.02;
         let follows = original.position < result.position && self.distance <= 2;
         (self.figure || (self.section && follows && alike)) && !names_another(original, result)
@@ -184,8 +184,8 @@ impl Place {
 /// `light-sunflower-bloom` was made from.
 fn names_another(original: &Described, result: &Described) -> bool {
     const STATES: &[&str] = &["original", "before", "source", "base", "input", "raw"];
-    let of = |picture: &Described| -> BTreeSet<String> {
-        let words = words(&picture.metadata.file_words);
+    let of = |image: &Described| -> BTreeSet<String> {
+        let words = words(&image.metadata.file_words);
         words
             .into_iter()
             .filter(|word| !STATES.contains(&word.as_str()))
@@ -213,7 +213,7 @@ fn topic(heading: &str) -> Option<String> {
     (phrase.len() <= 6).then(|| phrase.noun_phrase(6)).flatten()
 }
 
-/// The best description of the picture itself. File names are not sentences of the author: they do not count here.
+/// The best description of the image itself. File names are not sentences of the author: they do not count here.
 pub(super) fn own_words(metadata: &Metadata) -> &str {
     [
         &metadata.caption,
@@ -243,7 +243,7 @@ fn all_words(metadata: &Metadata) -> String {
     format!("{} . {}", own_all(metadata), metadata.file_words)
 }
 
-/// Another kind of picture of the same: "its options dialog".
+/// Another kind of image of the same: "its options dialog".
 fn aspect(pair: &ImagePair, place: &Place) -> Option<Relation> {
     let query_words = content_words(&own_all(&pair.query.metadata));
     let page_words = content_words(&format!(
@@ -357,7 +357,7 @@ pub(super) fn lower_titled(text: &str) -> String {
     text.split(' ').map(lower).collect::<Vec<_>>().join(" ")
 }
 
-/// A result or an untouched picture for a dialog, an icon and the like.
+/// A result or an untouched image for a dialog, an icon and the like.
 fn example(pair: &ImagePair, place: &Place) -> Option<Relation> {
     /// What belongs to a program.
     const CONTROLS: &[&str] = &[
@@ -402,7 +402,7 @@ fn example(pair: &ImagePair, place: &Place) -> Option<Relation> {
     }
 }
 
-/// Pictures that are described by the same words.
+/// Images that are described by the same words.
 fn same_words(pair: &ImagePair, place: &Place) -> Option<Relation> {
     let (query, target) = (own_words(&pair.query.metadata), own_words(&pair.target.metadata));
     let wanted = content_words(target);
@@ -426,7 +426,7 @@ fn loose(pair: &ImagePair, place: &Place, config: &TemplateConfig) -> Option<Rel
     let name = match (place.section, place.page, &pair.origin) {
         (true, ..) => "section",
         (false, true, _) => "page",
-        (false, false, Origin::Neighbour(_)) if is_alike(pair, config) => "similar",
+        (false, false, Origin::Neighbor(_)) if is_alike(pair, config) => "similar",
         (false, false, _) => return None,
     };
     // A topic that the phrase repeats would stand there twice.
@@ -438,7 +438,7 @@ fn loose(pair: &ImagePair, place: &Place, config: &TemplateConfig) -> Option<Rel
     Some(Relation::new(name, [("what", what), ("topic", topic)]))
 }
 
-/// Whether the encoders that look at pictures say that the two are alike; one without a score has no say.
+/// Whether the encoders that look at images say that the two are alike; one without a score has no say.
 fn is_alike(pair: &ImagePair, config: &TemplateConfig) -> bool {
     let scored = |(encoder, least): (&String, &f64)| pair.scores.get(encoder).map(|score| least <= score);
     let says: Vec<bool> = config.min_likeness.iter().filter_map(scored).collect();

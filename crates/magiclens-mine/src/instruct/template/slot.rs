@@ -23,7 +23,7 @@ const NUMBERED: &[&str] = &[
     "style",
 ];
 
-const COLOURS: &[&str] = &[
+const COLORS: &[&str] = &[
     "beige",
     "black",
     "blue",
@@ -98,7 +98,7 @@ pub(super) fn parallel(pair: &ImagePair, place: &Place) -> Option<Relation> {
     fields.iter().all(agrees).then_some(found)
 }
 
-/// Variants of one picture are as wide or as high as one another.
+/// Variants of one image are as wide or as high as one another.
 fn are_of_a_size(query: &Described, target: &Described) -> bool {
     query.width.abs_diff(target.width) * 50 <= query.width || query.height.abs_diff(target.height) * 50 <= query.height
 }
@@ -256,8 +256,8 @@ fn replaced(query: &Phrase, target: &Phrase, difference: &Difference, place: &Pl
             ],
         ));
     }
-    let is_colour = |phrase: &Phrase, span: &Range<usize>| span.len() == 1 && COLOURS.contains(&phrase.key(span.start));
-    if is_colour(query, &from) && is_colour(target, &to) {
+    let is_color = |phrase: &Phrase, span: &Range<usize>| span.len() == 1 && COLORS.contains(&phrase.key(span.start));
+    if is_color(query, &from) && is_color(target, &to) {
         return Some(Relation::new(
             "colour",
             [("query", lower_titled(&old)), ("target", lower_titled(&new)), same],

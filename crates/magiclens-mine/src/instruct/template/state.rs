@@ -1,4 +1,4 @@
-//! Before and after: pictures that were worked on, and their originals.
+//! Before and after: images that were worked on, and their originals.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use super::relation::{Place, Relation, own_words};
 use crate::page::{ImagePair, Metadata};
 use crate::words::{is_stop_word, words};
 
-/// What a description says about a picture that is worked on.
+/// What a description says about an image that is worked on.
 pub(super) enum State {
     Original,
     Applied(String),
@@ -43,12 +43,12 @@ static MANNER: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
-/// The untouched picture and what became of it, either way round; only where they stand so close that they are surely the same.
+/// The untouched image and what became of it, either way round; only where they stand so close that they are surely the same.
 pub(super) fn worked_on(pair: &ImagePair, place: &Place, config: &TemplateConfig) -> Option<Relation> {
     let (query, target) = (&pair.query.metadata, &pair.target.metadata);
     let label = |metadata: &Metadata| {
         let phrase = Phrase::new(own_words(metadata));
-        // The title of the whole figure says nothing about one of its pictures.
+        // The title of the whole figure says nothing about one of its images.
         let is_own = !metadata.caption.is_empty() || query.alt != target.alt;
         (place.figure && is_own)
             .then(|| phrase.noun_phrase(config.max_phrase_words))

@@ -10,7 +10,7 @@ use crate::page::{Described, Metadata, Origin};
 
 fn described(number: u8, caption: &str) -> Described {
     Described {
-        picture: ImageId::of_bytes(&[number]),
+        image: ImageId::of_bytes(&[number]),
         shard: 0,
         url: format!("https://a.example/{number}.jpg"),
         page_url: "https://a.example/".to_owned(),
@@ -18,7 +18,7 @@ fn described(number: u8, caption: &str) -> Described {
         height: 200,
         figure: None,
         position: number.into(),
-        licence: String::new(),
+        license: String::new(),
         opt_outs: Vec::new(),
         metadata: Metadata {
             caption: caption.to_owned(),
@@ -227,7 +227,7 @@ fn finds_the_one_difference() {
 }
 
 #[test]
-fn finds_other_kinds_of_pictures_of_the_same() {
+fn finds_other_kinds_of_images_of_the_same() {
     check(
         "Filter “Bloom” applied",
         "“Bloom” filter options",
@@ -277,16 +277,16 @@ fn falls_back_to_what_is_common() {
     let mut page = pair("Two ducks", "A windmill");
     page.target.metadata.heading = "Wind".to_owned();
     check_pair(&page, "page", "same page as this, now a windmill");
-    let mut neighbour = pair("Two ducks", "A windmill");
-    neighbour.origin = Origin::Neighbour("image".to_owned());
-    neighbour.scores = BTreeMap::from([("image".to_owned(), 0.87), ("look".to_owned(), 0.99)]);
+    let mut neighbor = pair("Two ducks", "A windmill");
+    neighbor.origin = Origin::Neighbor("image".to_owned());
+    neighbor.scores = BTreeMap::from([("image".to_owned(), 0.87), ("look".to_owned(), 0.99)]);
     assert_eq!(
-        instruct(&neighbour, &TemplateConfig::default(), 1),
+        instruct(&neighbor, &TemplateConfig::default(), 1),
         [],
         "one encoder says that they are not alike"
     );
-    neighbour.scores.insert("image".to_owned(), 0.9);
-    check_pair(&neighbour, "similar", "something similar to this, but a windmill");
+    neighbor.scores.insert("image".to_owned(), 0.9);
+    check_pair(&neighbor, "similar", "something similar to this, but a windmill");
     check(
         "Old windmill",
         "Old windmill",

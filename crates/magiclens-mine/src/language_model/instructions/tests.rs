@@ -10,7 +10,7 @@ use crate::page::Described;
 
 fn described(alt: &str) -> Described {
     Described {
-        picture: ImageId::of_bytes(alt.as_bytes()),
+        image: ImageId::of_bytes(alt.as_bytes()),
         shard: 0,
         url: String::new(),
         page_url: String::new(),
@@ -18,7 +18,7 @@ fn described(alt: &str) -> Described {
         height: 100,
         figure: None,
         position: 0,
-        licence: String::new(),
+        license: String::new(),
         opt_outs: Vec::new(),
         metadata: Metadata {
             alt: alt.to_owned(),
@@ -125,7 +125,7 @@ fn useless_answers_say_why() {
         (r#"{"instructions":7}"#, reply::WRONG_TYPE),
         (r#"{"instructions":[7,["at night"]]}"#, reply::WRONG_TYPE),
         (r#"{"instructions":["", " "]}"#, reply::NO_WORDS),
-        (r#"{"instructions":["make it like image 2"]}"#, NAMES_PICTURES),
+        (r#"{"instructions":["make it like image 2"]}"#, NAMES_IMAGES),
         (r#"{"pair":"000000","instructions":["at night"]}"#, reply::OTHER_PAIR),
         (
             r#"{"instructions":["dasselbe Schloss bei Nacht","Wie sieht es aus, wenn es dunkel ist?"]}"#,
@@ -139,7 +139,7 @@ fn useless_answers_say_why() {
 }
 
 #[test]
-fn pictures_are_known_by_their_names() {
+fn images_are_known_by_their_names() {
     let check = |text: &str| checked(&Value::from(text), &WriterConfig::default());
     for text in [
         "make image 1 like image 2",
@@ -151,7 +151,7 @@ fn pictures_are_known_by_their_names() {
         "turn image one into it",
         "more like picture B",
     ] {
-        assert_eq!(check(text), Err(NAMES_PICTURES), "{text}");
+        assert_eq!(check(text), Err(NAMES_IMAGES), "{text}");
     }
     for text in [
         "a picture of the same castle at night",
@@ -233,7 +233,7 @@ fn a_prompt_is_the_task_five_examples_and_the_pair() {
     assert_eq!(prompt, prompt_of(&pair("castle by day", "castle by night"), &config));
 
     let apart = ImagePair {
-        origin: Origin::Neighbour("clip".to_owned()),
+        origin: Origin::Neighbor("clip".to_owned()),
         ..pair("castle", "tower")
     };
     let question = prompt_of(&apart, &config).messages.last().unwrap().text();

@@ -1,6 +1,6 @@
-//! Samples as cards: query picture, instruction, target pictures, and where they come from. Printed, they are sheets to judge by.
+//! Samples as cards: query image, instruction, target images, and where they come from. Printed, they are sheets to judge by.
 
-use magiclens_data::{ImageId, PictureAddress, Provenance};
+use magiclens_data::{ImageAddress, ImageId, Provenance};
 
 use super::thumbnails::Thumbnails;
 use super::{escape, link, section};
@@ -114,9 +114,9 @@ fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
     if text.is_empty() { otherwise } else { text }
 }
 
-fn figure(role: &str, sample: &Sample, picture: ImageId, thumbnails: &Thumbnails) -> String {
-    let words = sample.words(picture);
-    let shown = match thumbnails.get(picture) {
+fn figure(role: &str, sample: &Sample, image: ImageId, thumbnails: &Thumbnails) -> String {
+    let words = sample.words(image);
+    let shown = match thumbnails.get(image) {
         Ok(small) => format!(
             "<img src=\"{}\" width=\"{}\" height=\"{}\" alt=\"{role}: {}\">",
             small.uri,
@@ -158,7 +158,7 @@ impl Facts {
 fn facts(sample: &Sample) -> String {
     let Provenance {
         source,
-        licence,
+        license,
         models,
         scores,
         prompt,
@@ -172,7 +172,7 @@ fn facts(sample: &Sample) -> String {
         .collect();
     facts.text("scores", &scores.join(" · "));
     facts.address("source", source);
-    facts.text("licence", or(licence, "not stated"));
+    facts.text("licence", or(license, "not stated"));
     let opt_outs: Vec<&str> = opt_outs(&sample.provenance).into_iter().collect();
     facts.text("opt-outs", or(&opt_outs.join(", "), "none stated"));
     facts.text("models", &models.join(", "));
@@ -184,25 +184,25 @@ fn facts(sample: &Sample) -> String {
     facts.text("stage versions", &stages.join(", "));
     facts.html("hard negatives", &sample.hard_negatives.len().to_string());
     let roles = std::iter::once("query").chain(std::iter::repeat("target"));
-    for (role, picture) in roles.zip(sample.shown()) {
-        facts_of_picture(sample, role, picture, &mut facts);
+    for (role, image) in roles.zip(sample.shown()) {
+        facts_of_image(sample, role, image, &mut facts);
     }
     format!("<dl class=\"facts\">\n{}</dl>\n", facts.0)
 }
 
-fn facts_of_picture(sample: &Sample, role: &str, picture: ImageId, facts: &mut Facts) {
+fn facts_of_image(sample: &Sample, role: &str, image: ImageId, facts: &mut Facts) {
     let provenance = &sample.provenance;
-    facts.html(&format!("{role} id"), &format!("<code>{picture}</code>"));
-    if let Some(PictureAddress { url, page, licence, .. }) = provenance.urls.get(&picture) {
+    facts.html(&format!("{role} id"), &format!("<code>{image}</code>"));
+    if let Some(ImageAddress { url, page, license, .. }) = provenance.urls.get(&image) {
         facts.address(&format!("{role} address"), url);
         if *page != provenance.source {
             facts.address(&format!("{role} page"), page);
         }
-        if *licence != provenance.licence {
-            facts.text(&format!("{role} licence"), licence);
+        if *license != provenance.license {
+            facts.text(&format!("{role} licence"), license);
         }
     }
-    if let Some(described) = sample.described.get(&picture) {
+    if let Some(described) = sample.described.get(&image) {
         facts.html(
             &format!("{role} size"),
             &format!("{} × {}", described.width, described.height),

@@ -1,6 +1,6 @@
-//! The report as one HTML page that needs nothing else: the funnel, tables, plots, and samples with their pictures.
+//! The report as one HTML page that needs nothing else: the funnel, tables, plots, and samples with their images.
 //!
-//! There are no scripts. Everything that is not ours is escaped, pictures are encoded anew, addresses become links only if they are
+//! There are no scripts. Everything that is not ours is escaped, images are encoded anew, addresses become links only if they are
 //! `http` or `https`, and a content security policy forbids the page to load anything. Its size is bounded by the number of samples.
 
 mod gallery;
@@ -21,7 +21,7 @@ const MAX_TEXT: usize = 600;
 const MAX_LINK: usize = 2000;
 
 impl MiningReport {
-    /// The report as a page, with the pictures of [`MiningReport::sampled_pictures`]. Its samples are numbered and print as sheets to
+    /// The report as a page, with the images of [`MiningReport::sampled_images`]. Its samples are numbered and print as sheets to
     /// judge by.
     pub fn to_html(&self, thumbnails: &Thumbnails) -> String {
         let title = escape(&self.title());
@@ -49,7 +49,7 @@ impl MiningReport {
 
 /// Key figures, settings, remarks and problems.
 fn head(report: &MiningReport) -> String {
-    // Steps may look at the same pages and pictures again: the most that any of them saw.
+    // Steps may look at the same pages and images again: the most that any of them saw.
     let mut figures: Vec<(String, u64)> = Vec::new();
     for step in &report.steps {
         for rate in &step.rates {
@@ -315,7 +315,7 @@ mod tests {
         for text in [
             &mut provenance.generator,
             &mut provenance.source,
-            &mut provenance.licence,
+            &mut provenance.license,
             &mut provenance.prompt,
         ] {
             *text = hostile.to_owned();
@@ -326,7 +326,7 @@ mod tests {
         for address in provenance.urls.values_mut() {
             address.url = hostile.to_owned();
             address.page = "javascript:alert(1)".to_owned();
-            address.licence = "<script>".to_owned();
+            address.license = "<script>".to_owned();
             address.opt_outs = vec![hostile.to_owned()];
         }
         let run = RunFacts {
@@ -362,18 +362,18 @@ mod tests {
     }
 
     #[test]
-    fn the_page_shows_funnel_words_and_pictures() {
+    fn the_page_shows_funnel_words_and_images() {
         let report = examples::report();
         let limits = Limits::default();
-        let file = |picture| {
-            let number = (0..200).find(|&number| examples::picture(number) == picture);
+        let file = |image| {
+            let number = (0..200).find(|&number| examples::image(number) == image);
             match number {
                 Some(5) => Err("lost".to_owned()),
-                Some(number) => Ok(examples::picture_file(number)),
+                Some(number) => Ok(examples::image_file(number)),
                 None => Err("unknown".to_owned()),
             }
         };
-        let thumbnails = Thumbnails::make(&report.sampled_pictures(), &limits, file);
+        let thumbnails = Thumbnails::make(&report.sampled_images(), &limits, file);
         let page = report.to_html(&thumbnails);
         for part in [
             "<h1>Mining: example</h1>",

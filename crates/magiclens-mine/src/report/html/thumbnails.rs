@@ -1,4 +1,4 @@
-//! Small pictures inside the page.
+//! Small images inside the page.
 
 use std::collections::BTreeMap;
 
@@ -10,17 +10,17 @@ use magiclens_data::ImageId;
 use magiclens_data::decode::{Limits, decode_rgb};
 use rayon::prelude::*;
 
-/// The longer side in pixels; smaller pictures stay as they are.
+/// The longer side in pixels; smaller images stay as they are.
 const SIDE_PX: u32 = 240;
 const JPEG_QUALITY: u8 = 80;
 
-/// The pictures of a page, made small, or why they cannot be shown.
+/// The images of a page, made small, or why they cannot be shown.
 #[derive(Debug, Default)]
 pub struct Thumbnails {
     made: BTreeMap<ImageId, Result<Thumbnail, String>>,
 }
 
-/// A picture that was made small.
+/// An image that was made small.
 #[derive(Debug)]
 pub(super) struct Thumbnail {
     pub(super) width: u32,
@@ -31,20 +31,20 @@ pub(super) struct Thumbnail {
 
 impl Thumbnails {
     /// Makes them from the files that `read` gives, on all threads of the current pool. Each thread holds one file at a time. A
-    /// picture that cannot be read or decoded is shown as the reason why.
-    pub fn make<R>(pictures: &[ImageId], limits: &Limits, read: R) -> Self
+    /// image that cannot be read or decoded is shown as the reason why.
+    pub fn make<R>(images: &[ImageId], limits: &Limits, read: R) -> Self
     where
         R: Fn(ImageId) -> Result<Vec<u8>, String> + Sync,
     {
-        let make = |&picture: &ImageId| (picture, read(picture).and_then(|bytes| thumbnail(&bytes, limits)));
+        let make = |&image: &ImageId| (image, read(image).and_then(|bytes| thumbnail(&bytes, limits)));
         Self {
-            made: pictures.par_iter().map(make).collect(),
+            made: images.par_iter().map(make).collect(),
         }
     }
 
-    /// The small picture, or why there is none.
-    pub(super) fn get(&self, picture: ImageId) -> Result<&Thumbnail, &str> {
-        match self.made.get(&picture) {
+    /// The small image, or why there is none.
+    pub(super) fn get(&self, image: ImageId) -> Result<&Thumbnail, &str> {
+        match self.made.get(&image) {
             Some(made) => made.as_ref().map_err(String::as_str),
             None => Err("its file was not looked up"),
         }
@@ -64,14 +64,14 @@ fn thumbnail(bytes: &[u8], limits: &Limits) -> Result<Thumbnail, String> {
     })
 }
 
-fn shrink(picture: RgbImage) -> RgbImage {
-    let (width, height) = picture.dimensions();
+fn shrink(image: RgbImage) -> RgbImage {
+    let (width, height) = image.dimensions();
     let longer = width.max(height);
     if longer <= SIDE_PX {
-        return picture;
+        return image;
     }
     let side = |length: u32| ((f64::from(length) * f64::from(SIDE_PX) / f64::from(longer)).round() as u32).max(1);
-    image::imageops::thumbnail(&picture, side(width), side(height))
+    image::imageops::thumbnail(&image, side(width), side(height))
 }
 
 #[cfg(test)]
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shapes_are_kept_and_small_pictures_stay() {
+    fn shapes_are_kept_and_small_images_stay() {
         for (size, expected) in [
             ((480, 240), (240, 120)),
             ((100, 1000), (24, 240)),
@@ -95,8 +95,8 @@ mod tests {
     fn what_cannot_be_shown_says_why() {
         let id = |text: &str| ImageId::of_bytes(text.as_bytes());
         let ids = ["odd", "empty", "missing"].map(id);
-        let made = Thumbnails::make(&ids, &Limits::default(), |picture| {
-            match ids.iter().position(|id| *id == picture) {
+        let made = Thumbnails::make(&ids, &Limits::default(), |image| {
+            match ids.iter().position(|id| *id == image) {
                 Some(0) => Ok(b"<svg onload=alert(1)>".to_vec()),
                 Some(1) => Ok(Vec::new()),
                 _ => Err("shard 7 is gone".to_owned()),

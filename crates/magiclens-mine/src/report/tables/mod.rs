@@ -226,7 +226,7 @@ pub(super) fn figures(report: &MiningReport) -> Table {
         triplets,
         targets,
         hard_negatives,
-        pictures,
+        images,
         pages,
         hosts,
         opted_out,
@@ -241,7 +241,7 @@ pub(super) fn figures(report: &MiningReport) -> Table {
             row("triplets", whole(*triplets)),
             row("targets of a triplet", each(*targets)),
             row("hard negatives of a triplet", each(*hard_negatives)),
-            row("different pictures", distinct(*pictures)),
+            row("different pictures", distinct(*images)),
             row("pages with a triplet", distinct(*pages)),
             row("hosts or folders with a triplet", distinct(hosts.distinct)),
             row("triplets whose pages state an opt-out", whole(*opted_out)),
@@ -259,7 +259,7 @@ pub(super) fn lists(report: &MiningReport) -> Vec<Table> {
         prompts,
         models,
         origins,
-        licences,
+        licenses,
         opt_outs,
         ..
     } = &report.triplets;
@@ -270,7 +270,7 @@ pub(super) fn lists(report: &MiningReport) -> Vec<Table> {
         ("Models", "model", "none", models),
         ("How pairs were found", "origin", "not stated", origins),
         ("Hosts and folders", "host", "not stated", hosts),
-        ("Licences", "licence", "not stated", licences),
+        ("Licences", "licence", "not stated", licenses),
         ("Opt-outs", "wish", "none", opt_outs),
     ]
     .into_iter()
@@ -482,7 +482,7 @@ mod tests {
         let relations = &lists(&report)[0];
         assert_eq!(relations.rows, [["effect", "6", "75.0 %"], ["(others)", "2", "25.0 %"]]);
         assert_eq!(relations.notes, ["2 different values."]);
-        // Licence "" leads the list and is all that it shows.
+        // License "" leads the list and is all that it shows.
         assert!(!lists(&report).iter().any(|table| table.title == "Licences"));
     }
 }

@@ -98,7 +98,7 @@ fn an_object_store_keeps_the_promises() {
     check_promises(&store);
     check_one_winner(&store);
 
-    // Neighbours with the same beginning are not in it; nor are other tools' folder marks.
+    // Neighbors with the same beginning are not in it; nor are other tools' folder marks.
     let other = server.open("s3://bucket/runs/a b c").unwrap();
     assert!(other.list("pages").unwrap().is_empty());
     server.request("PUT", "/bucket/runs/a%20b/empty/", "");

@@ -1,7 +1,7 @@
-//! Pictures as they come: their sources, words and links, and two forms of one picture made one.
+//! Images as they come: their sources, words and links, and two forms of one image made one.
 
 use super::super::class::{each_word, hints};
-use super::super::sources::{Rank, Source, is_picture_file, read_srcset};
+use super::super::sources::{Rank, Source, is_image_file, read_srcset};
 use super::super::tag::Attribute;
 use super::super::text::{Span, tidy};
 use super::super::tokens::Attributes;
@@ -21,41 +21,41 @@ impl Scan<'_> {
             self.link
                 .caption
                 .extend_from_slice(attributes.get(Attribute::DataCaption).unwrap_or_default());
-            self.link.first_picture = self.pictures.len();
+            self.link.first_image = self.images.len();
         }
     }
 
     pub(super) fn end_link(&mut self) {
-        if !std::mem::take(&mut self.link.is_open) || self.pictures.len() <= self.link.first_picture {
+        if !std::mem::take(&mut self.link.is_open) || self.images.len() <= self.link.first_image {
             return;
         }
         let min_px = self.config.min_linked_px;
-        let pictures = &mut self.pictures[self.link.first_picture..];
+        let images = &mut self.images[self.link.first_image..];
         let href = &self.link.href;
         if href.len() <= self.config.max_url_bytes {
-            for picture in pictures.iter_mut() {
-                picture.link = String::from_utf8_lossy(href).into_owned();
+            for image in images.iter_mut() {
+                image.link = String::from_utf8_lossy(href).into_owned();
             }
         }
-        // A link around several pictures leads to at most one of them.
-        if let [picture] = pictures {
-            let is_symbol = picture
+        // A link around several images leads to at most one of them.
+        if let [image] = images {
+            let is_symbol = image
                 .width
-                .zip(picture.height)
+                .zip(image.height)
                 .is_some_and(|(width, height)| width.max(height) < min_px);
-            if is_picture_file(href) && !is_symbol {
-                picture
+            if is_image_file(href) && !is_symbol {
+                image
                     .sources
                     .extend(Source::new(href, Rank::Link, self.config.max_url_bytes));
             }
-            if picture.caption.is_none() {
-                picture.caption = stated_caption(&self.link.caption, self.config.max_caption_chars);
+            if image.caption.is_none() {
+                image.caption = stated_caption(&self.link.caption, self.config.max_caption_chars);
             }
         }
     }
 
     pub(super) fn add_source(&mut self, attributes: &Attributes) {
-        if 0 < self.open.pictures {
+        if 0 < self.open.images {
             let media_type = attributes.get(Attribute::Type).unwrap_or_default();
             for attribute in [Attribute::Srcset, Attribute::LazySrcset] {
                 let srcset = attributes.get(attribute).unwrap_or_default();
@@ -64,15 +64,15 @@ impl Scan<'_> {
                     media_type,
                     None,
                     self.config.max_url_bytes,
-                    &mut self.picture_sources,
+                    &mut self.image_sources,
                 );
             }
         }
     }
 
-    pub(super) fn add_picture(&mut self, attributes: &Attributes, is_amp: bool) {
-        let mut sources = std::mem::take(&mut self.picture_sources);
-        if 0 < self.open.hiding_pictures || self.config.max_pictures <= self.pictures.len() {
+    pub(super) fn add_image(&mut self, attributes: &Attributes, is_amp: bool) {
+        let mut sources = std::mem::take(&mut self.image_sources);
+        if 0 < self.open.hiding_images || self.config.max_images <= self.images.len() {
             return;
         }
         let mut found = Found {
@@ -129,16 +129,16 @@ impl Scan<'_> {
         self.place(found);
     }
 
-    /// Puts a picture on the page, unless it is another form of the one just before it.
+    /// Puts an image on the page, unless it is another form of the one just before it.
     fn place(&mut self, mut found: Found) {
         let here = Span {
-            start: self.pictures.last().map_or(0, |last| last.at.end),
+            start: self.images.last().map_or(0, |last| last.at.end),
             end: self.text.len(),
         };
         let is_adjacent = self.text.is_blank(here);
-        if let Some(last) = self.pictures.last_mut().filter(|_| is_adjacent) {
+        if let Some(last) = self.images.last_mut().filter(|_| is_adjacent) {
             if found.noscript && last.lazy && !last.noscript {
-                // What a browser without scripts shows in the place of a lazy picture.
+                // What a browser without scripts shows in the place of a lazy image.
                 last.lazy = false;
                 last.sources
                     .extend(found.sources.into_iter().map(|source| source.at_least(Rank::Lazy)));
@@ -157,12 +157,12 @@ impl Scan<'_> {
                 if found.alt.is_empty() {
                     found.alt = std::mem::take(&mut last.alt);
                 }
-                self.pictures.pop();
-                let place = self.pictures.len();
+                self.images.pop();
+                let place = self.images.len();
                 for frame in self.frames.iter_mut().rev() {
-                    frame.first_picture = frame.first_picture.min(place);
+                    frame.first_image = frame.first_image.min(place);
                 }
-                self.link.first_picture = self.link.first_picture.min(place);
+                self.link.first_image = self.link.first_image.min(place);
             }
         }
         if 0 < self.open.figures {
@@ -172,11 +172,11 @@ impl Scan<'_> {
             });
             found.figure = Some(figure);
         }
-        found.at = self.text.push_picture();
-        self.pictures.push(found);
+        found.at = self.text.push_image();
+        self.images.push(found);
     }
 
-    /// Words of the names of the picture and the elements nearest around it.
+    /// Words of the names of the image and the elements nearest around it.
     fn marks(&self, attributes: &Attributes) -> Vec<String> {
         let mut marks: Vec<String> = Vec::new();
         let mut add = |names: &[u8]| {

@@ -1,4 +1,4 @@
-//! A picture shard: picture files as rows of a Parquet file, so that millions of them are few files.
+//! An image shard: image files as rows of a Parquet file, so that millions of them are few files.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 use crate::table::{self, Columns, TableError};
 use crate::{ImageId, ParseImageIdError};
 
-/// One file of a picture shard.
+/// One file of an image shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PictureFile {
+pub struct ImageFile {
     /// The content id of `bytes`.
     pub id: ImageId,
     /// Width in pixels.
@@ -26,12 +26,12 @@ pub struct PictureFile {
     pub bytes: Vec<u8>,
 }
 
-/// Writes a picture shard row by row; memory holds a row group's files at most.
+/// Writes an image shard row by row; memory holds a row group's files at most.
 #[derive(Debug)]
-pub struct PictureShard {
+pub struct ImageShard {
     path: PathBuf,
     writer: ArrowWriter<File>,
-    waiting: Vec<PictureFile>,
+    waiting: Vec<ImageFile>,
     waiting_bytes: usize,
 }
 
@@ -39,7 +39,7 @@ pub struct PictureShard {
 const GROUP_BYTES: usize = 16 << 20;
 const GROUP_ROWS: usize = 1024;
 
-impl PictureShard {
+impl ImageShard {
     /// Begins a shard in `file`, which `path` names in errors.
     pub fn begin(path: &Path, file: File) -> Result<Self, TableError> {
         let schema = batch(path, &[])?.schema();
@@ -53,7 +53,7 @@ impl PictureShard {
     }
 
     /// Adds a file.
-    pub fn push(&mut self, file: PictureFile) -> Result<(), TableError> {
+    pub fn push(&mut self, file: ImageFile) -> Result<(), TableError> {
         self.waiting_bytes += file.bytes.len();
         self.waiting.push(file);
         if self.waiting_bytes >= GROUP_BYTES || self.waiting.len() >= GROUP_ROWS {
@@ -82,8 +82,8 @@ impl PictureShard {
     }
 }
 
-/// Reads a picture shard, a few files at a time.
-pub fn read_picture_shard(path: &Path) -> Result<impl Iterator<Item = Result<PictureFile, TableError>>, TableError> {
+/// Reads an image shard, a few files at a time.
+pub fn read_image_shard(path: &Path) -> Result<impl Iterator<Item = Result<ImageFile, TableError>>, TableError> {
     const ROWS: usize = 32;
     let path = path.to_owned();
     let damaged = |path: &Path, reason: String| TableError::Damaged {
@@ -105,7 +105,7 @@ pub fn read_picture_shard(path: &Path) -> Result<impl Iterator<Item = Result<Pic
     }))
 }
 
-fn batch(path: &Path, files: &[PictureFile]) -> Result<RecordBatch, TableError> {
+fn batch(path: &Path, files: &[ImageFile]) -> Result<RecordBatch, TableError> {
     let bytes: ArrayRef = Arc::new(BinaryArray::from_iter_values(files.iter().map(|file| &file.bytes)));
     table::batch(
         path,
@@ -119,14 +119,14 @@ fn batch(path: &Path, files: &[PictureFile]) -> Result<RecordBatch, TableError> 
     )
 }
 
-fn rows(path: &Path, batch: &RecordBatch) -> Result<Vec<PictureFile>, TableError> {
+fn rows(path: &Path, batch: &RecordBatch) -> Result<Vec<ImageFile>, TableError> {
     let columns = Columns::new(path, batch);
     let (ids, urls) = (columns.texts("id")?, columns.texts("url")?);
     let (widths, heights) = (columns.numbers("width")?, columns.numbers("height")?);
     let bytes = columns.bytes("bytes")?;
     let file = |row: usize| {
         let id = ids[row].parse::<ImageId>();
-        Ok(PictureFile {
+        Ok(ImageFile {
             id: columns.parse("id", row, id.map_err(|error: ParseImageIdError| error))?,
             width: widths[row],
             height: heights[row],
@@ -152,20 +152,20 @@ mod tests {
     fn what_is_written_comes_back_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("00000.parquet");
-        let file = |n: u32| PictureFile {
+        let file = |n: u32| ImageFile {
             id: ImageId::of_bytes(&n.to_le_bytes()),
             width: n,
             height: n + 1,
             url: format!("https://example.org/{n}.png"),
             bytes: vec![n as u8; n as usize % 7],
         };
-        let files: Vec<PictureFile> = (0..3000).map(file).collect();
-        let mut shard = PictureShard::begin(&path, File::create(&path).unwrap()).unwrap();
+        let files: Vec<ImageFile> = (0..3000).map(file).collect();
+        let mut shard = ImageShard::begin(&path, File::create(&path).unwrap()).unwrap();
         for file in &files {
             shard.push(file.clone()).unwrap();
         }
         shard.finish().unwrap();
-        let read: Vec<PictureFile> = read_picture_shard(&path).unwrap().collect::<Result<_, _>>().unwrap();
+        let read: Vec<ImageFile> = read_image_shard(&path).unwrap().collect::<Result<_, _>>().unwrap();
         assert_eq!(read, files);
     }
 
@@ -173,14 +173,14 @@ mod tests {
     fn an_empty_shard_is_a_shard_and_a_cut_one_is_none() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("00000.parquet");
-        PictureShard::begin(&path, File::create(&path).unwrap())
+        ImageShard::begin(&path, File::create(&path).unwrap())
             .unwrap()
             .finish()
             .unwrap();
-        assert_eq!(read_picture_shard(&path).unwrap().count(), 0);
+        assert_eq!(read_image_shard(&path).unwrap().count(), 0);
         let whole = fs_err::read(&path).unwrap();
         fs_err::write(&path, &whole[..whole.len() / 2]).unwrap();
-        let error = read_picture_shard(&path).err().unwrap().to_string();
+        let error = read_image_shard(&path).err().unwrap().to_string();
         assert!(error.contains("cannot be read as Parquet"), "{error}");
     }
 }

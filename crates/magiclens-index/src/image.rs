@@ -1,4 +1,4 @@
-//! What an index holds of a picture, and what it gives back.
+//! What an index holds of an image, and what it gives back.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ impl fmt::Display for ModelStamp {
     }
 }
 
-/// The two vectors of an indexed picture.
+/// The two vectors of an indexed image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Space {
     /// The fused embedding with the empty instruction: for queries by image, and by image and instruction.
@@ -29,16 +29,17 @@ pub enum Space {
     Image,
 }
 
-/// What is known about a picture besides its pixels. All empty for a picture that came without a collection.
+/// What is known about an image besides its pixels. All empty for an image that came without a collection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Payload {
-    /// What the picture shows, in a few words.
+    /// What the image shows, in a few words.
     pub caption: Option<String>,
     /// Keywords.
     pub tags: Vec<String>,
-    /// Licence of the picture.
-    pub licence: Option<String>,
+    /// License of the image.
+    #[serde(rename = "licence")]
+    pub license: Option<String>,
     /// Where it came from, for example a package and its version.
     pub source: Option<String>,
 }
@@ -54,9 +55,9 @@ pub struct FileStamp {
     pub mtime_ns: i64,
 }
 
-/// A picture on its way into the index.
+/// An image on its way into the index.
 #[derive(Clone, Debug)]
-pub struct NewPicture {
+pub struct NewImage {
     /// Id of the content.
     pub id: ImageId,
     /// All files with this content, at least one.
@@ -75,9 +76,9 @@ pub struct NewPicture {
     pub image: Embedding,
 }
 
-/// A picture in the index.
+/// An image in the index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct IndexedPicture {
+pub struct IndexedImage {
     /// Id of the content.
     pub id: ImageId,
     /// Absolute paths of all files with this content, sorted.
@@ -103,12 +104,13 @@ pub struct Hit {
     pub width: u32,
     /// Height as shown, in pixels.
     pub height: u32,
-    /// What the picture shows.
+    /// What the image shows.
     pub caption: Option<String>,
     /// Keywords.
     pub tags: Vec<String>,
-    /// Licence of the picture.
-    pub licence: Option<String>,
+    /// License of the image.
+    #[serde(rename = "licence")]
+    pub license: Option<String>,
     /// Where it came from.
     pub source: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Pictures, thumbnails, the sample, and what caches hear.
+//! Images, thumbnails, the sample, and what caches hear.
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::house::{House, RED, get, png};
 
 #[tokio::test]
-async fn a_picture_is_described() {
+async fn a_image_is_described() {
     let house = House::new();
     let answer = house.get(&format!("/api/pictures/{}", house.red)).await;
     let json = answer.json();
@@ -75,7 +75,7 @@ async fn a_file_that_is_gone_or_changed_is_not_given_out() {
 }
 
 #[tokio::test]
-async fn a_picture_that_is_not_in_the_index_is_not_found() {
+async fn a_image_that_is_not_in_the_index_is_not_found() {
     let house = House::new();
     let stranger = ImageId::of_bytes(b"stranger");
     for path in ["", "/file", "/thumbnail"] {
@@ -100,7 +100,7 @@ async fn the_sample_has_pages_and_bounds() {
             .as_array()
             .unwrap()
             .iter()
-            .map(|picture| picture["id"].clone())
+            .map(|image| image["id"].clone())
             .collect::<Vec<_>>()
     };
     let all = ids("/api/sample").await;

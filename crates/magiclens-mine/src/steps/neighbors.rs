@@ -1,9 +1,9 @@
-//! Step `neighbours`: the pictures of one cluster by one encoder, each paired with its nearest; pairs go to the query's shard.
+//! Step `neighbors`: the images of one cluster by one encoder, each paired with its nearest; pairs go to the query's shard.
 
 use std::time::Instant;
 
 use crate::encoder::unpack;
-use crate::neighbour::{Member, neighbour_pairs};
+use crate::neighbor::{Member, neighbor_pairs};
 use crate::rows::{self, Row, Shuffle};
 use crate::run::{Work, table_name};
 use crate::stage::DropReason;
@@ -11,7 +11,7 @@ use crate::steps::{centers, folder};
 
 pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
     let start = Instant::now();
-    let config = &work.run.config().neighbour;
+    let config = &work.run.config().neighbor;
     let clusters = centers::count(work.run)?.max(1);
     let widths = centers::widths(work.run)?;
     let mut members = Vec::new();
@@ -36,14 +36,14 @@ pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
     work.tally.keep("cluster", members.len() as u64);
     let mut shuffle = Shuffle::default();
     let mut pairs = 0;
-    for pair in neighbour_pairs(&members, work.task / clusters, config) {
+    for pair in neighbor_pairs(&members, work.task / clusters, config) {
         pairs += 1;
         shuffle.send(
             pair.query.shard,
-            Row::new(pair.query.picture.to_string(), &pair, Vec::new())?,
+            Row::new(pair.query.image.to_string(), &pair, Vec::new())?,
         );
     }
     work.tally.keep("neighbours", pairs);
     work.tally.spend("neighbours", start.elapsed().as_secs_f64());
-    work.publish_shuffle(folder::NEIGHBOURS, shuffle)
+    work.publish_shuffle(folder::NEIGHBORS, shuffle)
 }

@@ -1,4 +1,4 @@
-//! One picture of a collection and what is known about it.
+//! One image of a collection and what is known about it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::ImageId;
 
-/// One picture of a collection: a row of `pictures.parquet`.
+/// One image of a collection: a row of `images.parquet`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Picture {
+pub struct Image {
     /// The content id of the file.
     pub id: ImageId,
     /// Where the file is, relative to the collection folder, with `/`.
@@ -19,18 +19,18 @@ pub struct Picture {
     /// Height in pixels.
     pub height: u32,
     /// Drawn or photographed.
-    pub kind: PictureKind,
+    pub kind: ImageKind,
     /// What it shows, tone and gender included: "woman astronaut: dark skin tone".
     pub concept: String,
-    /// The concept without colour, gender, tone and direction: what the split goes by.
+    /// The concept without color, gender, tone and direction: what the split goes by.
     pub root: String,
-    /// Other concepts whose picture is identical.
+    /// Other concepts whose image is identical.
     pub also: Vec<String>,
     /// The drawing style, e.g. "openmoji-black"; "photo" for photographs.
     pub style: String,
     /// The design family: styles of one family share their shapes.
     pub family: String,
-    /// A few words that describe the picture.
+    /// A few words that describe the image.
     pub caption: String,
     /// Search words.
     pub tags: Vec<String>,
@@ -42,27 +42,27 @@ pub struct Picture {
     pub skin_tone: Option<String>,
     /// "man", "woman" or "person".
     pub gender: Option<String>,
-    /// The colour word of the concept.
-    pub colour: Option<String>,
+    /// The color word of the concept.
+    pub color: Option<String>,
     /// The package it came from, e.g. `npm:@iconify-json/noto@1.2.9`.
     pub source: String,
-    /// The licence, as an SPDX expression where there is one.
-    pub licence: String,
+    /// The license, as an SPDX expression where there is one.
+    pub license: String,
     /// The part of the data it belongs to.
     pub split: Split,
 }
 
-/// Whether a picture was drawn or photographed.
+/// Whether an image was drawn or photographed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum PictureKind {
+pub enum ImageKind {
     /// Drawn, painted or rendered.
     Drawing,
     /// Photographed.
     Photo,
 }
 
-/// The part of the data a picture belongs to. No root concept is in two parts.
+/// The part of the data an image belongs to. No root concept is in two parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
@@ -96,7 +96,7 @@ impl Split {
     }
 }
 
-impl PictureKind {
+impl ImageKind {
     /// The name in columns.
     pub fn name(self) -> &'static str {
         match self {
@@ -112,7 +112,7 @@ impl fmt::Display for Split {
     }
 }
 
-impl fmt::Display for PictureKind {
+impl fmt::Display for ImageKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -133,7 +133,7 @@ impl FromStr for Split {
     }
 }
 
-impl FromStr for PictureKind {
+impl FromStr for ImageKind {
     type Err = ParseVariantError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {

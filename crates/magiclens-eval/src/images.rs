@@ -1,4 +1,4 @@
-//! The pictures of a benchmark on their way into vectors: content ids, decoding in bounded memory, the image tower.
+//! The images of a benchmark on their way into vectors: content ids, decoding in bounded memory, the image tower.
 
 use std::path::Path;
 use std::time::Instant;
@@ -11,11 +11,11 @@ use rayon::prelude::*;
 
 use crate::benchmark::ImageEntry;
 use crate::cache::{Cache, Key, Stamp};
-use crate::{BrokenPicture, EvalError};
+use crate::{BrokenImage, EvalError};
 
-/// Pictures that go through the image tower together.
+/// Images that go through the image tower together.
 const BATCH: usize = 64;
-/// Decoded pixels that lie in memory at once, apart from the last pictures read: 144 MB.
+/// Decoded pixels that lie in memory at once, apart from the last images read: 144 MB.
 const BATCH_PIXELS: u64 = 48_000_000;
 
 /// A step of long work, for a progress bar.
@@ -29,27 +29,27 @@ pub enum Step<'a> {
     Done,
 }
 
-/// What the pictures of a benchmark are, and which cannot be used.
+/// What the images of a benchmark are, and which cannot be used.
 #[derive(Debug)]
 pub struct Embedded {
-    /// The key of each picture; `None` for one that cannot be used.
+    /// The key of each image; `None` for one that cannot be used.
     pub(crate) keys: Vec<Option<Key>>,
-    /// The pictures that cannot be used, by row.
-    pub broken: Vec<(usize, BrokenPicture)>,
-    /// Pictures that went through the image tower.
+    /// The images that cannot be used, by row.
+    pub broken: Vec<(usize, BrokenImage)>,
+    /// Images that went through the image tower.
     pub computed: usize,
-    /// Pictures that were in the cache.
+    /// Images that were in the cache.
     pub cached: usize,
     /// Seconds that it took.
     pub seconds: f64,
 }
 
-/// Makes sure that the image tower's output of every picture is in the cache. What is done is kept, so that a run that was cut off
+/// Makes sure that the image tower's output of every image is in the cache. What is done is kept, so that a run that was cut off
 /// goes on where it was.
 ///
 /// # Errors
-/// The cache or the model. A picture that cannot be used is no error here.
-pub fn embed_pictures(
+/// The cache or the model. An image that cannot be used is no error here.
+pub fn embed_images(
     images: &[ImageEntry],
     embedder: &Embedder,
     cache: &Cache,
@@ -88,12 +88,12 @@ pub fn embed_pictures(
     Ok(embedded)
 }
 
-/// The cache key of a picture's tower output.
-pub(crate) fn tower_key(picture: &Key) -> Key {
-    Key::of(&[b"image tower", picture.bytes()])
+/// The cache key of an image's tower output.
+pub(crate) fn tower_key(image: &Key) -> Key {
+    Key::of(&[b"image tower", image.bytes()])
 }
 
-/// The key of a picture whose tower output is in the cache, if its file has not changed.
+/// The key of an image whose tower output is in the cache, if its file has not changed.
 fn known(image: &ImageEntry, cache: &Cache) -> Result<Option<Key>, EvalError> {
     let Ok(metadata) = std::fs::metadata(&image.path) else {
         return Ok(None);
@@ -101,7 +101,7 @@ fn known(image: &ImageEntry, cache: &Cache) -> Result<Option<Key>, EvalError> {
     let Some(content) = cache.content(&image.path, Stamp::of(&metadata))? else {
         return Ok(None);
     };
-    let key = Key::of_picture(content, image.crop);
+    let key = Key::of_image(content, image.crop);
     let there = cache.has(&[tower_key(&key)])?[0];
     Ok(there.then_some(key))
 }
@@ -110,7 +110,7 @@ struct Read {
     row: usize,
     stamp: Stamp,
     content: ImageId,
-    picture: RgbImage,
+    image: RgbImage,
 }
 
 fn embed_rows(
@@ -124,11 +124,11 @@ fn embed_rows(
     let mut batch: Vec<Read> = Vec::with_capacity(BATCH);
     let mut pixels = 0;
     for some in rows.chunks(rayon::current_num_threads().max(1)) {
-        let read: Vec<Result<Read, (usize, BrokenPicture)>> = some.par_iter().map(|row| read(images, *row)).collect();
+        let read: Vec<Result<Read, (usize, BrokenImage)>> = some.par_iter().map(|row| read(images, *row)).collect();
         for one in read {
             match one {
                 Ok(one) => {
-                    pixels += u64::from(one.picture.width()) * u64::from(one.picture.height());
+                    pixels += u64::from(one.image.width()) * u64::from(one.image.height());
                     batch.push(one);
                 }
                 Err(broken) => embedded.broken.push(broken),
@@ -153,17 +153,17 @@ fn embed_batch(
     if batch.is_empty() {
         return Ok(());
     }
-    let mut pictures = Vec::with_capacity(batch.len());
+    let mut decoded = Vec::with_capacity(batch.len());
     let mut known = Vec::with_capacity(batch.len());
     for read in batch {
-        pictures.push(read.picture);
+        decoded.push(read.image);
         known.push((read.row, read.stamp, read.content));
     }
-    let towers = embedder.encode_images(&pictures)?;
+    let towers = embedder.encode_images(&decoded)?;
     let mut vectors = Vec::with_capacity(known.len());
     let mut files = Vec::with_capacity(known.len());
     for ((row, stamp, content), tower) in known.iter().zip(&towers) {
-        let key = Key::of_picture(*content, images[*row].crop);
+        let key = Key::of_image(*content, images[*row].crop);
         embedded.keys[*row] = Some(key);
         vectors.push((tower_key(&key), tower.as_slice()));
         files.push((images[*row].path.as_path(), *stamp, *content));
@@ -172,28 +172,28 @@ fn embed_batch(
     cache.put(&vectors, &files)
 }
 
-fn read(images: &[ImageEntry], row: usize) -> Result<Read, (usize, BrokenPicture)> {
+fn read(images: &[ImageEntry], row: usize) -> Result<Read, (usize, BrokenImage)> {
     let entry = &images[row];
     let broken = |reason: String| {
         (
             row,
-            BrokenPicture {
+            BrokenImage {
                 path: entry.path.clone(),
                 reason,
             },
         )
     };
     let (stamp, bytes) = read_file(&entry.path).map_err(broken)?;
-    let picture = decode_rgb(&bytes, &Limits::default()).map_err(|error| broken(error.to_string()))?;
-    let picture = match &entry.crop {
-        Some(crop) => crop.apply(&picture),
-        None => picture,
+    let image = decode_rgb(&bytes, &Limits::default()).map_err(|error| broken(error.to_string()))?;
+    let image = match &entry.crop {
+        Some(crop) => crop.apply(&image),
+        None => image,
     };
     Ok(Read {
         row,
         stamp,
         content: ImageId::of_bytes(&bytes),
-        picture,
+        image,
     })
 }
 
@@ -214,8 +214,8 @@ pub(crate) fn read_file(path: &Path) -> Result<(Stamp, Vec<u8>), String> {
     Ok((Stamp::of(&metadata), content))
 }
 
-/// Whether a file is named like a picture.
-pub(crate) fn is_picture_name(path: &Path) -> bool {
+/// Whether a file is named like an image.
+pub(crate) fn is_image_name(path: &Path) -> bool {
     let end = path.extension().and_then(|end| end.to_str()).unwrap_or_default();
     let ends = ["png", "jpg", "jpeg", "gif", "bmp", "webp", "tif", "tiff"];
     ends.contains(&end.to_ascii_lowercase().as_str())

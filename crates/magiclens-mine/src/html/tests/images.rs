@@ -1,26 +1,23 @@
-//! Which pictures are found, and where from.
+//! Which images are found, and where from.
 
 use super::*;
 
-/// The addresses of the only picture, the best first.
+/// The addresses of the only image, the best first.
 fn sources(html: &str) -> Vec<String> {
-    let picture = only(html);
-    std::iter::once(&picture.url)
-        .chain(&picture.alternatives)
+    let image = only(html);
+    std::iter::once(&image.url)
+        .chain(&image.alternatives)
         .map(|url| short(url).to_owned())
         .collect()
 }
 
 #[test]
-fn a_picture_has_its_address_words_and_size() {
-    let picture =
+fn a_image_has_its_address_words_and_size() {
+    let image =
         only("<IMG SRC=' ../a&amp;b.png#x ' alt='A &quot;cat&quot;\n on  a mat' title=T width=300 height='200px'>");
-    assert_eq!(picture.url, "https://site.example/a&b.png");
-    assert_eq!(
-        (picture.alt.as_str(), picture.title.as_str()),
-        ("A \"cat\" on a mat", "T")
-    );
-    assert_eq!((picture.width, picture.height), (Some(300), Some(200)));
+    assert_eq!(image.url, "https://site.example/a&b.png");
+    assert_eq!((image.alt.as_str(), image.title.as_str()), ("A \"cat\" on a mat", "T"));
+    assert_eq!((image.width, image.height), (Some(300), Some(200)));
     let styled = only("<img src=a.png width='50%' style='max-width:9px; WIDTH: 382px; height:20%'>");
     assert_eq!((styled.width, styled.height), (Some(382), None));
 }
@@ -41,7 +38,7 @@ fn the_largest_source_is_the_address_and_the_others_are_alternatives() {
         ),
         ["b.webp", "c.jpg", "a.avif"]
     );
-    // The sources of one `<picture>` are not those of the next picture.
+    // The sources of one `<image>` are not those of the next image.
     assert_eq!(
         names("<picture><source srcset=a.jpg></picture><img src=b.jpg><source srcset=c.jpg><img src=d.jpg>"),
         ["b.jpg", "d.jpg"]
@@ -49,7 +46,7 @@ fn the_largest_source_is_the_address_and_the_others_are_alternatives() {
 }
 
 #[test]
-fn lazy_pictures_are_found_behind_their_placeholders() {
+fn lazy_images_are_found_behind_their_placeholders() {
     for html in [
         "<img src='data:image/gif;base64,R0lGOD' data-src=real.jpg>",
         "<img src=/img/blank.gif data-original=real.jpg>",
@@ -71,7 +68,7 @@ fn lazy_pictures_are_found_behind_their_placeholders() {
 }
 
 #[test]
-fn the_fallback_of_a_lazy_picture_is_the_same_picture() {
+fn the_fallback_of_a_lazy_image_is_the_same_image() {
     let after =
         "<img class=lazy src='data:image/png;base64,AA' alt=''> <noscript><img src=real.jpg alt=Cat></noscript>";
     let before = "<noscript><img src=real.jpg alt=Cat></noscript><img class=lazy src=blank.gif>";
@@ -81,7 +78,7 @@ fn the_fallback_of_a_lazy_picture_is_the_same_picture() {
         assert_eq!(sources(html), ["real.jpg"], "{html}");
         assert_eq!(only(html).alt, "Cat", "{html}");
     }
-    // After text, or after a picture that needs none, it is another one.
+    // After text, or after an image that needs none, it is another one.
     assert_eq!(
         names("<img data-src=a.jpg>text<noscript><img src=b.jpg></noscript>"),
         ["a.jpg", "b.jpg"]
@@ -93,7 +90,7 @@ fn the_fallback_of_a_lazy_picture_is_the_same_picture() {
 }
 
 #[test]
-fn a_link_to_a_picture_file_is_the_better_source() {
+fn a_link_to_a_image_file_is_the_better_source() {
     assert_eq!(
         sources("<a href=full.jpg><img src=thumb.jpg></a>"),
         ["full.jpg", "thumb.jpg"]
@@ -136,7 +133,7 @@ fn addresses_follow_the_base_of_the_page() {
     file.url = "file:///a/b/page.html".to_owned();
     let urls: Vec<String> = parse(&file, &HtmlConfig::default())
         .unwrap()
-        .pictures
+        .images
         .into_iter()
         .map(|it| it.url)
         .collect();
@@ -193,7 +190,7 @@ fn what_follows_a_hidden_element_is_seen() {
 }
 
 #[test]
-fn of_repeated_pictures_the_richest_stays_at_its_place() {
+fn of_repeated_images_the_richest_stays_at_its_place() {
     let html = "<img src=a.png><img src=b.png><figure><img src='a.png#2' alt=A><figcaption>Cap</figcaption></figure>";
     assert_eq!(captions(html), ["b.png=", "a.png=Cap"]);
     assert_eq!(
@@ -221,9 +218,9 @@ fn marks_are_the_words_of_the_names_around() {
 }
 
 #[test]
-fn no_more_pictures_than_the_limit() {
+fn no_more_images_than_the_limit() {
     let config = HtmlConfig {
-        max_pictures: 2,
+        max_images: 2,
         max_alternatives: 1,
         ..HtmlConfig::default()
     };
@@ -233,9 +230,9 @@ fn no_more_pictures_than_the_limit() {
     )
     .unwrap();
     let found: Vec<_> = page
-        .pictures
+        .images
         .iter()
-        .map(|picture| (short(&picture.url), picture.alternatives.len()))
+        .map(|image| (short(&image.url), image.alternatives.len()))
         .collect();
     assert_eq!(found, [("1.png", 0), ("4.png", 1)]);
 }

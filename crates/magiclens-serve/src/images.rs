@@ -1,4 +1,4 @@
-//! Pictures of the index: description, file, thumbnail, and a sample to start from. A picture is reached by its id alone;
+//! Images of the index: description, file, thumbnail, and a sample to start from. An image is reached by its id alone;
 //! no path of a client ever names a file.
 
 use axum::Json;
@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use magiclens_data::ImageId;
-use magiclens_index::{IndexedPicture, Payload};
+use magiclens_index::{IndexedImage, Payload};
 use serde::{Deserialize, Serialize};
 
 use crate::app::AppState;
@@ -34,7 +34,7 @@ const MAX_SAMPLE_PAGE: usize = 40;
 pub(crate) struct Info {
     model: String,
     dim: usize,
-    /// Pictures in the index.
+    /// Images in the index.
     count: usize,
     version: &'static str,
     limits: InfoLimits,
@@ -48,9 +48,9 @@ struct InfoLimits {
     max_hits: usize,
 }
 
-/// A picture as the page shows it, in the form of a hit.
+/// An image as the page shows it, in the form of a hit.
 #[derive(Serialize)]
-pub(crate) struct PictureView {
+pub(crate) struct ImageView {
     id: ImageId,
     /// The first of `paths`.
     path: String,
@@ -60,24 +60,25 @@ pub(crate) struct PictureView {
     height: u32,
     caption: Option<String>,
     tags: Vec<String>,
-    licence: Option<String>,
+    #[serde(rename = "licence")]
+    license: Option<String>,
     source: Option<String>,
 }
 
-impl From<IndexedPicture> for PictureView {
+impl From<IndexedImage> for ImageView {
     fn from(
-        IndexedPicture {
+        IndexedImage {
             id,
             paths,
             width,
             height,
             payload,
-        }: IndexedPicture,
+        }: IndexedImage,
     ) -> Self {
         let Payload {
             caption,
             tags,
-            licence,
+            license,
             source,
         } = payload;
         let path = paths.first().cloned().unwrap_or_default();
@@ -89,7 +90,7 @@ impl From<IndexedPicture> for PictureView {
             height,
             caption,
             tags,
-            licence,
+            license,
             source,
         }
     }
@@ -123,11 +124,11 @@ pub(crate) async fn info(State(state): State<AppState>) -> Result<Json<Info>, Ap
     }))
 }
 
-/// `GET /api/sample?n=24&page=0`: pictures to start from, from all over the index; other pages give others.
+/// `GET /api/sample?n=24&page=0`: images to start from, from all over the index; other pages give others.
 pub(crate) async fn sample(
     State(state): State<AppState>,
     params: Result<Query<SampleParams>, QueryRejection>,
-) -> Result<Json<Vec<PictureView>>, ApiError> {
+) -> Result<Json<Vec<ImageView>>, ApiError> {
     let Query(SampleParams { n, page }) = params.map_err(|rejection| ApiError::BadBody(rejection.body_text()))?;
     let n = n.unwrap_or(DEFAULT_SAMPLE);
     for (field, value, range) in [("n", n, 1..=MAX_SAMPLE), ("page", page, 0..=MAX_SAMPLE_PAGE)] {
@@ -136,21 +137,16 @@ pub(crate) async fn sample(
             return Err(ApiError::BadField { field, problem });
         }
     }
-    let pictures = state.store.ask(move |index| index.sample(n * (page + 1))).await?;
-    Ok(Json(
-        pictures.into_iter().skip(n * page).map(PictureView::from).collect(),
-    ))
+    let images = state.store.ask(move |index| index.sample(n * (page + 1))).await?;
+    Ok(Json(images.into_iter().skip(n * page).map(ImageView::from).collect()))
 }
 
-/// `GET /api/pictures/{id}`.
-pub(crate) async fn picture(
-    State(state): State<AppState>,
-    Path(id): Path<String>,
-) -> Result<Json<PictureView>, ApiError> {
-    Ok(Json(state.store.picture(parse_id("id", &id)?).await?.into()))
+/// `GET /api/images/{id}`.
+pub(crate) async fn image(State(state): State<AppState>, Path(id): Path<String>) -> Result<Json<ImageView>, ApiError> {
+    Ok(Json(state.store.image(parse_id("id", &id)?).await?.into()))
 }
 
-/// `GET /api/pictures/{id}/file`: the picture as it was indexed.
+/// `GET /api/images/{id}/file`: the image as it was indexed.
 pub(crate) async fn file(
     State(state): State<AppState>,
     Path(id): Path<String>,
@@ -162,7 +158,7 @@ pub(crate) async fn file(
     Ok(cached(&headers, content_type, FOREVER, bytes))
 }
 
-/// `GET /api/pictures/{id}/thumbnail`.
+/// `GET /api/images/{id}/thumbnail`.
 pub(crate) async fn thumbnail(
     State(state): State<AppState>,
     Path(id): Path<String>,

@@ -1,8 +1,8 @@
-//! Pairs across the corpus: a picture and its nearest neighbours by several encoders, with hard negatives from the same neighbourhood
+//! Pairs across the corpus: an image and its nearest neighbors by several encoders, with hard negatives from the same neighborhood
 //! (MegaPairs, arXiv 2412.14475, section 3.1). Pages limit what can be paired; encoders do not.
 //!
-//! Exact within a cluster: pictures go to the nearest of a few centers, which are pictures of the corpus chosen by hash.
-//! A small corpus has one cluster and every neighbour is found.
+//! Exact within a cluster: images go to the nearest of a few centers, which are images of the corpus chosen by hash.
+//! A small corpus has one cluster and every neighbor is found.
 
 use std::collections::BTreeMap;
 
@@ -14,44 +14,46 @@ use crate::encoder::similarity;
 use crate::page::{Described, ImagePair, Origin};
 use crate::pair::rounded;
 
-/// Which neighbours become pairs.
+/// Which neighbors become pairs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct NeighbourConfig {
+pub struct NeighborConfig {
     /// Whether pairs across the corpus are made at all.
     pub enabled: bool,
     /// The encoders, each with its band of similarity.
-    pub encoders: Vec<NeighbourBand>,
-    /// Targets that a picture gets by one encoder, best first.
-    pub targets_per_picture: usize,
-    /// Hard negatives of a pair: the next neighbours. MegaPairs trains with four.
+    pub encoders: Vec<NeighborBand>,
+    /// Targets that an image gets by one encoder, best first.
+    #[serde(rename = "targets_per_picture")]
+    pub targets_per_image: usize,
+    /// Hard negatives of a pair: the next neighbors. MegaPairs trains with four.
     pub hard_negatives: usize,
-    /// Pictures a cluster should have; the work of a cluster grows with its square.
+    /// Images a cluster should have; the work of a cluster grows with its square.
     pub cluster_size: usize,
-    /// Pictures that a cluster may hold in memory, some kilobytes each; further ones are left out of it and counted.
+    /// Images that a cluster may hold in memory, some kilobytes each; further ones are left out of it and counted.
     pub max_cluster_size: usize,
-    /// Clusters that a picture joins, nearest first, so that neighbours across a border meet.
-    pub clusters_per_picture: usize,
+    /// Clusters that an image joins, nearest first, so that neighbors across a border meet.
+    #[serde(rename = "clusters_per_picture")]
+    pub clusters_per_image: usize,
 }
 
 /// The band of similarity of one encoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct NeighbourBand {
+pub struct NeighborBand {
     /// The encoder's name.
     pub encoder: String,
-    /// Neighbours below it are none. MegaPairs: 0.8 of EVA-CLIP's similarity.
+    /// Neighbors below it are none. MegaPairs: 0.8 of EVA-CLIP's similarity.
     pub min: f32,
-    /// Neighbours above it are copies. MegaPairs: 0.96.
+    /// Neighbors above it are copies. MegaPairs: 0.96.
     pub max: f32,
     /// What pairs that other encoders found need by this one. Encoders err in different ways: a dialog looks like every other
     /// dialog, and two captions may share their words by chance.
     pub floor: f32,
 }
 
-impl Default for NeighbourConfig {
+impl Default for NeighborConfig {
     fn default() -> Self {
-        let band = |encoder: &str, min, max, floor| NeighbourBand {
+        let band = |encoder: &str, min, max, floor| NeighborBand {
             encoder: encoder.into(),
             min,
             max,
@@ -64,23 +66,23 @@ impl Default for NeighbourConfig {
                 band("look", 0.92, 0.985, 0.8),
                 band("text", 0.65, 0.96, 0.25),
             ],
-            targets_per_picture: 2,
+            targets_per_image: 2,
             hard_negatives: 4,
             cluster_size: 20_000,
             max_cluster_size: 100_000,
-            clusters_per_picture: 2,
+            clusters_per_image: 2,
         }
     }
 }
 
-/// A picture of a cluster.
+/// An image of a cluster.
 #[derive(Clone, Debug)]
 pub struct Member {
-    /// The picture.
+    /// The image.
     pub described: Described,
-    /// Whether the cluster is the nearest of its clusters: there it looks for neighbours, in the others it is found.
+    /// Whether the cluster is the nearest of its clusters: there it looks for neighbors, in the others it is found.
     pub is_home: bool,
-    /// Its unit vectors by the encoders of the bands, in their order; zeros for a picture without words.
+    /// Its unit vectors by the encoders of the bands, in their order; zeros for an image without words.
     pub vectors: Vec<Vec<f32>>,
 }
 
@@ -97,11 +99,11 @@ pub fn clusters_of(vector: &[f32], centers: &[Vec<f32>], count: usize) -> Vec<us
 
 /// The pairs of a cluster by the encoder of band `band`, in the order of query and rank. Members of one page are no pairs: the
 /// page makes those.
-pub fn neighbour_pairs(members: &[Member], band: usize, config: &NeighbourConfig) -> Vec<ImagePair> {
-    // A picture on pages of several shards asks once, from the first page: each shard would write its triplets again.
+pub fn neighbor_pairs(members: &[Member], band: usize, config: &NeighborConfig) -> Vec<ImagePair> {
+    // An image on pages of several shards asks once, from the first page: each shard would write its triplets again.
     let mut queries: BTreeMap<ImageId, &Member> = BTreeMap::new();
     for member in members.iter().filter(|member| member.is_home) {
-        let query = queries.entry(member.described.picture).or_insert(member);
+        let query = queries.entry(member.described.image).or_insert(member);
         if key(member) < key(query) {
             *query = member;
         }
@@ -114,11 +116,11 @@ pub fn neighbour_pairs(members: &[Member], band: usize, config: &NeighbourConfig
     pairs.into_iter().flatten().collect()
 }
 
-fn pairs_of(query: &Member, members: &[Member], by: usize, config: &NeighbourConfig) -> Vec<ImagePair> {
-    let wanted = config.targets_per_picture + config.hard_negatives;
+fn pairs_of(query: &Member, members: &[Member], by: usize, config: &NeighborConfig) -> Vec<ImagePair> {
+    let wanted = config.targets_per_image + config.hard_negatives;
     let band = &config.encoders[by];
     let is_other = |member: &&Member| {
-        member.described.picture != query.described.picture && member.described.page_url != query.described.page_url
+        member.described.image != query.described.image && member.described.page_url != query.described.page_url
     };
     let in_band = members.iter().filter(is_other).filter_map(|member| {
         let found = similarity(&query.vectors[by], &member.vectors[by]);
@@ -131,18 +133,18 @@ fn pairs_of(query: &Member, members: &[Member], by: usize, config: &NeighbourCon
     });
     let mut near: Vec<(&Member, f32)> = in_band.collect();
     near.sort_by(|a, b| b.1.total_cmp(&a.1).then(key(a.0).cmp(&key(b.0))));
-    // A picture that stands on several pages is one neighbour.
+    // An image that stands on several pages is one neighbor.
     let mut seen = Vec::new();
     near.retain(|(member, _)| {
-        let is_new = seen.len() < wanted && !seen.contains(&member.described.picture);
+        let is_new = seen.len() < wanted && !seen.contains(&member.described.image);
         if is_new {
-            seen.push(member.described.picture);
+            seen.push(member.described.image);
         }
         is_new
     });
-    let (targets, rest) = near.split_at(config.targets_per_picture.min(near.len()));
+    let (targets, rest) = near.split_at(config.targets_per_image.min(near.len()));
     let scores = |target: &Member| {
-        let score = |(at, band): (usize, &NeighbourBand)| {
+        let score = |(at, band): (usize, &NeighborBand)| {
             (
                 band.encoder.clone(),
                 rounded(similarity(&query.vectors[at], &target.vectors[at])),
@@ -158,7 +160,7 @@ fn pairs_of(query: &Member, members: &[Member], by: usize, config: &NeighbourCon
     let pair = |(target, _): &(&Member, f32)| ImagePair {
         query: query.described.clone(),
         target: target.described.clone(),
-        origin: Origin::Neighbour(band.encoder.clone()),
+        origin: Origin::Neighbor(band.encoder.clone()),
         scores: scores(target),
         hard_negatives: rest.iter().map(|(member, _)| member.described.clone()).collect(),
     };
@@ -166,7 +168,7 @@ fn pairs_of(query: &Member, members: &[Member], by: usize, config: &NeighbourCon
 }
 
 fn key(member: &Member) -> (ImageId, &str) {
-    (member.described.picture, &member.described.page_url)
+    (member.described.image, &member.described.page_url)
 }
 
 #[cfg(test)]
@@ -176,7 +178,7 @@ mod tests {
 
     fn member(n: u8, page: &str, angle: f32) -> Member {
         let described = Described {
-            picture: ImageId::from_bytes([n; 16]),
+            image: ImageId::from_bytes([n; 16]),
             shard: 0,
             url: String::new(),
             page_url: page.into(),
@@ -184,7 +186,7 @@ mod tests {
             height: 1,
             figure: None,
             position: 0,
-            licence: String::new(),
+            license: String::new(),
             opt_outs: Vec::new(),
             metadata: Metadata::default(),
         };
@@ -207,38 +209,38 @@ mod tests {
             member(4, "e", 0.3), // the fourth, on another page
             member(7, "f", 1.5), // far
         ];
-        let band = |encoder: &str, floor| NeighbourBand {
+        let band = |encoder: &str, floor| NeighborBand {
             encoder: encoder.into(),
             min: 0.8,
             max: 0.99,
             floor,
         };
-        let config = NeighbourConfig {
+        let config = NeighborConfig {
             encoders: vec![band("look", 0.0), band("text", 0.5)],
-            targets_per_picture: 2,
+            targets_per_image: 2,
             hard_negatives: 1,
-            ..NeighbourConfig::default()
+            ..NeighborConfig::default()
         };
-        let found = neighbour_pairs(&members, 0, &config);
+        let found = neighbor_pairs(&members, 0, &config);
         let of_first: Vec<_> = found
             .iter()
-            .filter(|pair| pair.query.picture == members[0].described.picture)
+            .filter(|pair| pair.query.image == members[0].described.image)
             .collect();
-        let targets: Vec<u8> = of_first.iter().map(|pair| pair.target.picture.to_bytes()[0]).collect();
+        let targets: Vec<u8> = of_first.iter().map(|pair| pair.target.image.to_bytes()[0]).collect();
         assert_eq!(targets, [4, 5]);
-        assert_eq!(of_first[0].hard_negatives[0].picture.to_bytes()[0], 6);
+        assert_eq!(of_first[0].hard_negatives[0].image.to_bytes()[0], 6);
         assert_eq!(of_first[0].scores["look"], rounded(0.3_f32.cos()));
         assert_eq!(of_first[0].scores["text"], 1.0);
-        assert_eq!(of_first[0].origin, Origin::Neighbour("look".into()));
+        assert_eq!(of_first[0].origin, Origin::Neighbor("look".into()));
         // Where it is no member at home it is found, but does not look.
         let mut guests = members.to_vec();
         guests.iter_mut().for_each(|member| member.is_home = false);
-        assert_eq!(neighbour_pairs(&guests, 0, &config), []);
-        let strict = NeighbourConfig {
+        assert_eq!(neighbor_pairs(&guests, 0, &config), []);
+        let strict = NeighborConfig {
             encoders: vec![band("look", 0.0), band("text", 1.1)],
             ..config
         };
-        assert_eq!(neighbour_pairs(&members, 0, &strict), []);
+        assert_eq!(neighbor_pairs(&members, 0, &strict), []);
     }
 
     #[test]

@@ -73,9 +73,9 @@ impl Verdict {
     }
 }
 
-/// One rater's judgement of one item.
+/// One rater's judgment of one item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Judgement {
+pub struct Judgment {
     /// Id of the item.
     pub item: String,
     /// The ranking that was shown on the left.
@@ -84,7 +84,7 @@ pub struct Judgement {
     pub choice: Choice,
 }
 
-impl Judgement {
+impl Judgment {
     /// What the choice says about the systems.
     pub fn verdict(&self) -> Verdict {
         let better = match self.choice {
@@ -166,7 +166,7 @@ mod tests {
         ] {
             let item = "q1".to_owned();
             assert_eq!(
-                Judgement { item, left, choice }.verdict(),
+                Judgment { item, left, choice }.verdict(),
                 verdict,
                 "{left:?} {choice:?}"
             );

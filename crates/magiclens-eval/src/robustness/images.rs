@@ -1,5 +1,5 @@
-//! Queries of two pictures, as PinPoint has them: "the first thing in the style of the second" and "more like these". The
-//! query vector is the normalised mean of the pictures' fused vectors, so the order of the pictures cannot count: how often
+//! Queries of two images, as PinPoint has them: "the first thing in the style of the second" and "more like these". The
+//! query vector is the normalized mean of the images' fused vectors, so the order of the images cannot count: how often
 //! the second thing comes in the style of the first is shown beside it.
 
 use std::collections::HashSet;
@@ -15,13 +15,13 @@ use crate::collection::{Collection, same_concept};
 /// Queries of each section.
 const EACH: usize = 200;
 
-/// A query of two pictures, and the nearest one of a single picture.
+/// A query of two images, and the nearest one of a single image.
 #[derive(Debug)]
 pub(super) struct Case {
     pub(super) both: RobustQuery,
     pub(super) single: RobustQuery,
     pub(super) truth: HashSet<usize>,
-    /// What would be right with the pictures changed about; empty where their order does not count.
+    /// What would be right with the images changed about; empty where their order does not count.
     pub(super) swapped: HashSet<usize>,
     pub(super) cluster: usize,
 }
@@ -47,24 +47,22 @@ pub(super) fn measure(collection: &Collection, system: &System<'_>) -> Result<Ve
 
 /// A thing, and another thing in the style that is wanted; beside it the style named in words.
 pub(super) fn transfer(collection: &Collection) -> Vec<Case> {
-    let pictures = &collection.pictures;
+    let images = &collection.images;
     let in_style = |thing: usize, style: usize, excluded: &[usize]| -> HashSet<usize> {
-        (0..pictures.len())
-            .filter(|row| {
-                pictures[*row].style == pictures[style].style && same_concept(&pictures[*row], &pictures[thing])
-            })
+        (0..images.len())
+            .filter(|row| images[*row].style == images[style].style && same_concept(&images[*row], &images[thing]))
             .filter(|row| !excluded.contains(row))
             .collect()
     };
     let asked = collection.drawn("style transfer", STYLE, EACH);
     let cases = asked.into_iter().filter_map(|asked| {
         let query = asked.query;
-        let style = &pictures[*asked.targets.first()?].style;
-        let other = (0..pictures.len())
-            .filter(|row| pictures[*row].style == *style && pictures[*row].root != pictures[query].root)
-            .filter(|row| !same_concept(&pictures[*row], &pictures[query]));
+        let style = &images[*asked.targets.first()?].style;
+        let other = (0..images.len())
+            .filter(|row| images[*row].style == *style && images[*row].root != images[query].root)
+            .filter(|row| !same_concept(&images[*row], &images[query]));
         let other = *collection
-            .shuffled(&format!("style of {}", pictures[query].id), other)
+            .shuffled(&format!("style of {}", images[query].id), other)
             .first()?;
         let images = vec![query, other];
         Some(Case {
@@ -78,11 +76,11 @@ pub(super) fn transfer(collection: &Collection) -> Vec<Case> {
     cases.collect()
 }
 
-/// Two things of one group in one style; right are the others. Beside it one of the pictures.
+/// Two things of one group in one style; right are the others. Beside it one of the images.
 pub(super) fn more(collection: &Collection) -> Vec<Case> {
     let asked = collection.drawn("more like these", GROUP, usize::MAX);
     let cases = asked.into_iter().filter_map(|asked| {
-        let what = format!("like {}", collection.pictures[asked.query].id);
+        let what = format!("like {}", collection.images[asked.query].id);
         let other = *collection.shuffled(&what, asked.targets.iter().copied()).first()?;
         let others = asked.targets.iter().copied();
         let truth: HashSet<usize> = others
@@ -104,7 +102,7 @@ pub(super) fn more(collection: &Collection) -> Vec<Case> {
     cases.take(EACH).collect()
 }
 
-/// `answers`: of each case those of both pictures, then those of the single one.
+/// `answers`: of each case those of both images, then those of the single one.
 pub(super) fn judge(title: &str, cases: &[Case], answers: &[Answered]) -> Section {
     let mut section = Section::new(
         title,
