@@ -91,7 +91,7 @@ pub(crate) fn circo(images: usize, tests: usize) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("COCO2017_unlabeled");
     let id = |i: usize| 100 + 7 * i;
-    let images: Vec<Value> = (0..images)
+    let listed: Vec<Value> = (0..images)
         .map(|i| {
             let name = format!("{:012}.jpg", id(i));
             image(&root.join("unlabeled2017").join(&name));
@@ -100,7 +100,7 @@ pub(crate) fn circo(images: usize, tests: usize) -> TempDir {
         .collect();
     write_json(
         &root.join("annotations/image_info_unlabeled2017.json"),
-        &json!({"info": {}, "images": images}),
+        &json!({"info": {}, "images": listed}),
     );
     let val = json!([
         {"id": 0, "reference_img_id": id(0), "target_img_id": id(1), "gt_img_ids": [id(1), id(2), id(3)],

@@ -1,0 +1,1 @@
+//! What every service of the program shares: the guard, listening and shutdown, cached files.

@@ -1,0 +1,1 @@
+//! The central act, once: query -> vector + space -> hits; images -> index.

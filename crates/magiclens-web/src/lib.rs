@@ -1,0 +1,1 @@
+//! Archives, HTML, polite fetching -> pages with images and words.
