@@ -70,7 +70,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 }
 
 fn embed(embedder: &Embedder, pairs: &[(RgbImage, String)], towers: bool, out: &mut impl Write) -> anyhow::Result<()> {
-    let images: Vec<RgbImage> = pairs.iter().map(|(image, _)| image.clone()).collect();
+    let images: Vec<&RgbImage> = pairs.iter().map(|(image, _)| image).collect();
     let texts: Vec<&str> = pairs.iter().map(|(_, text)| text.as_str()).collect();
     let images = embedder.encode_images(&images)?;
     let texts = embedder.encode_texts(&texts)?;

@@ -331,7 +331,9 @@ fn embed(model: &impl Embed, method: Method, batch: &[&Query]) -> Result<Vec<Emb
                 })?;
                 pixels.push(rgb);
             }
-            let images = model.encode_images(&pixels).map_err(failed)?;
+            let images = model
+                .encode_images(&pixels.iter().collect::<Vec<_>>())
+                .map_err(failed)?;
             model.fuse(&images, &texts)
         }
     };

@@ -1,5 +1,6 @@
 //! A loaded model with its tokenizer and preprocessing: images and texts in, embeddings out.
 
+use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -114,14 +115,14 @@ impl Embedder {
     ///
     /// # Errors
     /// None today; a backend on another device may fail.
-    pub fn encode_images(&self, images: &[RgbImage]) -> Result<Vec<Vec<f32>>, ModelError> {
+    pub fn encode_images(&self, images: &[impl Borrow<RgbImage> + Sync]) -> Result<Vec<Vec<f32>>, ModelError> {
         let encode = |pixels: Tensor<4>| self.model.vision.forward(pixels);
         Ok(self.in_pieces(images, encode))
     }
 
     /// The features of the pretrained image trunk before its projection, for training on them; `None` where a tower
     /// has no such seam.
-    pub fn image_features(&self, images: &[RgbImage]) -> Option<Vec<Vec<f32>>> {
+    pub fn image_features(&self, images: &[impl Borrow<RgbImage> + Sync]) -> Option<Vec<Vec<f32>>> {
         match &self.model.vision {
             VisionTower::ClipVit(_) => None,
             VisionTower::EfficientNetLite(tower) => Some(self.in_pieces(images, |pixels| tower.trunk.forward(pixels))),
@@ -289,7 +290,11 @@ impl Embedder {
     }
 
     /// Preprocesses images and runs them through `network`, a piece at a time, pieces side by side.
-    fn in_pieces(&self, images: &[RgbImage], network: impl Fn(Tensor<4>) -> Tensor<2> + Sync) -> Vec<Vec<f32>> {
+    fn in_pieces(
+        &self,
+        images: &[impl Borrow<RgbImage> + Sync],
+        network: impl Fn(Tensor<4>) -> Tensor<2> + Sync,
+    ) -> Vec<Vec<f32>> {
         let size = self.config.vision.image_px();
         let piece = images.len().div_ceil(MIN_PIECES).clamp(1, PIECE);
         let pieces: Vec<Vec<Vec<f32>>> = images
@@ -297,7 +302,7 @@ impl Embedder {
             .map(|images| {
                 let pixels: Vec<f32> = images
                     .iter()
-                    .flat_map(|image| self.config.preprocess.apply(image))
+                    .flat_map(|image| self.config.preprocess.apply(image.borrow()))
                     .collect();
                 let data = TensorData::new(pixels, [images.len(), 3, size, size]);
                 to_rows(network(Tensor::from_data(data, &self.device)))

@@ -25,7 +25,7 @@ pub trait Embed: Send + 'static {
     /// Width of an embedding.
     fn dim(&self) -> usize;
     /// Tower outputs, one for each image, not normalized.
-    fn encode_images(&self, images: &[RgbImage]) -> anyhow::Result<Vec<Vec<f32>>>;
+    fn encode_images(&self, images: &[&RgbImage]) -> anyhow::Result<Vec<Vec<f32>>>;
     /// Tower outputs, one for each text, not normalized.
     fn encode_texts(&self, texts: &[&str]) -> anyhow::Result<Vec<Vec<f32>>>;
     /// Row `i` is image `i` fused with text `i`.
@@ -41,7 +41,7 @@ impl Embed for Embedder {
         Embedder::dim(self)
     }
 
-    fn encode_images(&self, images: &[RgbImage]) -> anyhow::Result<Vec<Vec<f32>>> {
+    fn encode_images(&self, images: &[&RgbImage]) -> anyhow::Result<Vec<Vec<f32>>> {
         Ok(Embedder::encode_images(self, images)?)
     }
 
@@ -230,7 +230,7 @@ fn embed(embedder: &impl Embed, towers: &TowerCache, queries: &[Query]) -> anyho
 
 /// Tower outputs of the queries that have an image, in their order; new ones are remembered.
 fn encode_images(embedder: &impl Embed, towers: &TowerCache, queries: &[Query]) -> anyhow::Result<Vec<Vec<f32>>> {
-    let pixels: Vec<RgbImage> = queries.iter().filter_map(Query::pixels).cloned().collect();
+    let pixels: Vec<&RgbImage> = queries.iter().filter_map(Query::pixels).collect();
     let encoded = match pixels.is_empty() {
         true => Vec::new(),
         false => checked("image", embedder.encode_images(&pixels)?, pixels.len())?,

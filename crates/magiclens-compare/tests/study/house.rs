@@ -42,8 +42,8 @@ impl Embed for FakeModel {
         DIM
     }
 
-    fn encode_images(&self, images: &[RgbImage]) -> anyhow::Result<Vec<Vec<f32>>> {
-        Ok(images.iter().map(mean_color).collect())
+    fn encode_images(&self, images: &[&RgbImage]) -> anyhow::Result<Vec<Vec<f32>>> {
+        Ok(images.iter().copied().map(mean_color).collect())
     }
 
     fn encode_texts(&self, texts: &[&str]) -> anyhow::Result<Vec<Vec<f32>>> {

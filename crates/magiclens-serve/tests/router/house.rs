@@ -58,9 +58,9 @@ impl Embed for FakeModel {
         DIM
     }
 
-    fn encode_images(&self, images: &[RgbImage]) -> anyhow::Result<Vec<Vec<f32>>> {
+    fn encode_images(&self, images: &[&RgbImage]) -> anyhow::Result<Vec<Vec<f32>>> {
         *self.0.encoded_images.lock().unwrap() += images.len();
-        Ok(images.iter().map(mean_color).collect())
+        Ok(images.iter().copied().map(mean_color).collect())
     }
 
     fn encode_texts(&self, texts: &[&str]) -> anyhow::Result<Vec<Vec<f32>>> {
