@@ -14,9 +14,9 @@ use anyhow::{Context, bail};
 use magiclens_data::ImageId;
 use magiclens_data::decode::{Limits, decode_rgb};
 use magiclens_data::fingerprint::Fingerprint;
-use magiclens_mine::html::{self, HtmlConfig};
-use magiclens_mine::input::{self, Entry, InputConfig, InputKind, Record, Wanted};
-use magiclens_mine::page::{RawImage, RawPage};
+use magiclens_web::html::{self, HtmlConfig};
+use magiclens_web::input::{self, Entry, InputConfig, InputKind, Record, Wanted};
+use magiclens_web::page::{RawImage, RawPage};
 use serde_json::{Value, json};
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -10,8 +10,9 @@ use magiclens_data::fingerprint::Fingerprint;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::page::{PageImage, RawImage, Region};
-use crate::stage::{DropReason, Outcome, Stage};
+use crate::stage::{Outcome, Stage};
+use magiclens_web::DropReason;
+use magiclens_web::page::{PageImage, RawImage, Region};
 
 /// What is content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

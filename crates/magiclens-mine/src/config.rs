@@ -8,17 +8,17 @@ use serde::{Deserialize, Serialize};
 use crate::clean::CleanConfig;
 use crate::duplicate::DuplicateConfig;
 use crate::encoder::{EncoderConfig, default_encoders};
-use crate::fetch::FetchConfig;
 use crate::filter::FilterConfig;
 use crate::gate::GateConfig;
-use crate::html::HtmlConfig;
-use crate::input::InputConfig;
 use crate::instruct::InstructConfig;
 use crate::instruct::template::TemplateConfig;
 use crate::language_model::{DescriberConfig, ModelConfig, WriterConfig};
 use crate::metadata::MetadataConfig;
 use crate::neighbor::NeighborConfig;
 use crate::pair::PairConfig;
+use magiclens_web::fetch::FetchConfig;
+use magiclens_web::html::HtmlConfig;
+use magiclens_web::input::InputConfig;
 
 /// The settings of one run. A run belongs to one configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

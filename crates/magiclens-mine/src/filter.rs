@@ -15,8 +15,9 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
 
 use crate::clean::Candidate;
-use crate::page::Page;
-use crate::stage::{DropReason, Outcome, Stage};
+use crate::stage::{Outcome, Stage};
+use magiclens_web::DropReason;
+use magiclens_web::page::Page;
 
 /// One filter of the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -412,7 +413,7 @@ mod tests {
     use parquet::arrow::ArrowWriter;
 
     use super::*;
-    use crate::page::PageImage;
+    use magiclens_web::page::PageImage;
 
     const ENGLISH: &str =
         "The quick brown fox jumps over the lazy dog while the children are playing in the garden behind the house.";

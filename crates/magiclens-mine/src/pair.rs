@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::encoder::similarity;
 use crate::page::{Described, ImagePair, Origin};
-use crate::stage::{DropReason, Outcome, Stage};
+use crate::stage::{Outcome, Stage};
+use magiclens_web::DropReason;
 
 /// Which pairs are kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

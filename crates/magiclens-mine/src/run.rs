@@ -13,14 +13,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::MineConfig;
 use crate::encoder::Encoders;
-use crate::fetch::Fetcher;
 use crate::filter::Filters;
-use crate::input::{self, Entry};
 use crate::language_model::{Cache, ChatEndpoint, Usage};
 use crate::rows::{Shuffle, TableWriter};
 use crate::stage::{StageCounts, Tally};
 use crate::steps;
 use crate::store::Store;
+use magiclens_web::fetch::Fetcher;
+use magiclens_web::input::{self, Entry};
 
 /// The versions of the stages; one is raised when its decisions change, and stands with every triplet.
 pub const STAGES: &[(&str, u32)] = &[

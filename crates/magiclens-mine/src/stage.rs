@@ -4,12 +4,9 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use magiclens_web::DropReason;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-
-/// Why an item was dropped, in a few words that never change from item to item: they are what is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DropReason(pub &'static str);
 
 /// What a stage decided.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,7 +15,7 @@ use magiclens_mine::language_model::{
     describe, write_instructions,
 };
 use magiclens_mine::page::{Described, ImagePair, Instruction, Metadata, Origin};
-use magiclens_mine::stage::DropReason;
+use magiclens_web::DropReason;
 
 const GOOD: &str = r#"{"reasoning":"Same castle.","instructions":["the same castle at night"],"relation":"change"}"#;
 

@@ -1,1 +1,10 @@
 //! Archives, HTML, polite fetching -> pages with images and words.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod fetch;
+pub mod html;
+pub mod input;
+pub mod page;
+mod reason;
+
+pub use reason::DropReason;

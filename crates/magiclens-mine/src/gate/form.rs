@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::{BLOCKED_WORD, GateConfig, NAMES_IMAGES, NOT_WORDS, TALKS_ABOUT_TASK, TOO_LONG, TOO_SHORT, WRONG_LANGUAGE};
-use crate::stage::DropReason;
 use crate::words::words;
+use magiclens_web::DropReason;
 
 fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("a valid pattern")

@@ -10,8 +10,8 @@ use magiclens_data::ImageId;
 use serde::{Deserialize, Serialize};
 
 use crate::page::{ImagePair, Instruction, Metadata};
-use crate::stage::DropReason;
 use crate::words::{content_words, is_stop_word, overlap, share_in, words};
+use magiclens_web::DropReason;
 
 /// It has hardly any words.
 pub const TOO_SHORT: DropReason = DropReason("instruction too short");

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::config::{check_counts, check_language};
 use super::wire::{Content, ImageUrl, Part, Role};
 use super::{Completion, LanguageModel, Message, ModelError, Prompt, ask, reply};
-use crate::stage::DropReason;
+use magiclens_web::DropReason;
 
 /// The prompt and its version. Another text needs another number, since runs record it.
 pub(super) const VERSION: &str = "caption/1";

@@ -11,7 +11,7 @@ use super::reply_cache::{Cache, Key};
 use super::server::{Asked, Failure, Job, Server};
 use super::usage::{Tokens, Usage};
 use super::{Completion, LanguageModel, ModelError, Prompt, reply, wire};
-use crate::stage::DropReason;
+use magiclens_web::DropReason;
 
 /// A model behind an OpenAI-compatible chat endpoint. It has threads of its own for waiting; calls block.
 pub struct ChatEndpoint {

@@ -13,7 +13,7 @@ use super::config::{check_counts, check_language};
 use super::prompt::{NothingToSay, PairWords, pair_words};
 use super::{Completion, LanguageModel, Message, ModelError, Prompt, ask, reply};
 use crate::page::{ImagePair, Instruction, Metadata, Origin};
-use crate::stage::DropReason;
+use magiclens_web::DropReason;
 
 /// The prompt and its version. Another text needs another number, since runs record it.
 pub(super) const VERSION: &str = "instruct/1";

@@ -24,7 +24,7 @@ pub use reply_cache::Cache;
 pub use usage::Usage;
 pub use wire::{Content, ImageUrl, Message, Part, Role};
 
-use crate::stage::DropReason;
+use magiclens_web::DropReason;
 
 /// Answers prompts.
 pub trait LanguageModel: Sync {

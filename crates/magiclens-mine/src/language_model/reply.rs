@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Completion;
-use crate::stage::DropReason;
+use magiclens_web::DropReason;
 
 /// No reply in time.
 pub(super) const TIMED_OUT: DropReason = DropReason("model: no reply in time");

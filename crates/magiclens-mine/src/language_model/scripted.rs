@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use super::{Completion, LanguageModel, ModelError, Prompt};
-use crate::stage::DropReason;
+use magiclens_web::DropReason;
 
 type Script = Box<dyn Fn(&Prompt) -> Result<String, DropReason> + Sync>;
 

@@ -14,7 +14,7 @@ use super::reply_cache::Key;
 use super::usage::{Purse, Tokens};
 use super::wire::{self, NoCompletion};
 use super::{Completion, ModelError, reply};
-use crate::stage::DropReason;
+use magiclens_web::DropReason;
 
 /// What requests in flight share.
 pub(super) struct Server {

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use clean::is_plain_heading;
 
-use crate::page::{Metadata, Page, PageImage};
+use crate::page::Metadata;
 use crate::words::{content_words, cut};
+use magiclens_web::page::{Page, PageImage};
 
 /// How much is kept. Lengths are in characters, cut between words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

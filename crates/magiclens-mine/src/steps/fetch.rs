@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::fetch::Fetched;
 use crate::filter::Filters;
-use crate::page::RawImage;
 use crate::rows::{self, Row};
 use crate::run::{Run, Step, Task, Tools, Work, table_name};
 use crate::steps::folder;
 use crate::steps::reading::{Files, LocalEntry, OPTED_OUT, each_chunk};
+use magiclens_web::fetch::Fetched;
+use magiclens_web::page::RawImage;
 
 /// What became of an address. The row's bytes are the file, if it came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,8 +6,8 @@ use crate::encoder::unpack;
 use crate::neighbor::{Member, neighbor_pairs};
 use crate::rows::{self, Row, Shuffle};
 use crate::run::{Work, table_name};
-use crate::stage::DropReason;
 use crate::steps::{centers, folder};
+use magiclens_web::DropReason;
 
 pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
     let start = Instant::now();

@@ -14,12 +14,14 @@ use crate::duplicate::{self, Print};
 use crate::encoder::{Encoders, pack};
 use crate::language_model::describe;
 use crate::metadata::expand;
-use crate::page::{Described, Metadata, Page, PageImage, RawImage};
+use crate::page::{Described, Metadata};
 use crate::rows::{Row, Shuffle, TableWriter};
 use crate::run::{Tools, Work, table_name};
-use crate::stage::{DropReason, Outcome, Stage};
+use crate::stage::{Outcome, Stage};
 use crate::steps::reading::{Files, LocalEntry, each_chunk};
 use crate::steps::{Group, centers, fetch, folder};
+use magiclens_web::DropReason;
+use magiclens_web::page::{Page, PageImage, RawImage};
 
 /// What a task publishes besides its groups.
 struct Published<'a> {

@@ -14,8 +14,8 @@ use crate::page::{Described, ImagePair};
 use crate::pair::{Band, Scored, backwards, choose, pairs};
 use crate::rows::{self, Row, Shuffle, TableWriter};
 use crate::run::{Work, table_name};
-use crate::stage::DropReason;
 use crate::steps::{Group, centers, folder};
+use magiclens_web::DropReason;
 
 pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
     let verdicts = Verdicts::read(work)?;

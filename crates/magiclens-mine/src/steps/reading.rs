@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use crate::clean::Markup;
-use crate::fetch;
 use crate::filter::{Filters, ImageFilters};
-use crate::html;
-use crate::input::{self, Folder, InputKind, Record, Wanted};
-use crate::page::{Page, PageImage, RawImage, RawPage};
 use crate::run::Work;
-use crate::stage::{DropReason, Outcome, Stage};
+use crate::stage::{Outcome, Stage};
 use crate::steps::spill::Spill;
 use crate::store::{self, LocalFile};
+use magiclens_web::DropReason;
+use magiclens_web::fetch;
+use magiclens_web::html;
+use magiclens_web::input::{self, Folder, InputKind, Record, Wanted};
+use magiclens_web::page::{Page, PageImage, RawImage, RawPage};
 
 /// The publisher wants the page or image left alone.
 pub(crate) const OPTED_OUT: DropReason = DropReason("publisher opted out");

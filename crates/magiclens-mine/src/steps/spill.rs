@@ -6,7 +6,7 @@ use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::page::RawImage;
+use magiclens_web::page::RawImage;
 
 /// A temporary file of images and where each lies in it. Memory: a few numbers an image.
 #[derive(Debug)]

@@ -12,8 +12,8 @@ use crate::language_model::write_instructions;
 use crate::page::{Described, ImagePair, Instruction, Origin};
 use crate::rows;
 use crate::run::{Run, STAGES, Tools, Work, table_name};
-use crate::stage::DropReason;
 use crate::steps::{centers, folder};
+use magiclens_web::DropReason;
 
 pub(crate) fn run(work: &mut Work<'_>, tools: &mut Tools) -> anyhow::Result<()> {
     let config = work.run.config();

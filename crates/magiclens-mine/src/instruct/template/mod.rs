@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Serialize};
 
 use crate::page::{ImagePair, Instruction};
-use crate::stage::DropReason;
+use magiclens_web::DropReason;
 use relation::{Relation, relate};
 
 /// A pair of which the template generator can say nothing that is surely true.

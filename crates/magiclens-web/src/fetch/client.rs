@@ -22,7 +22,7 @@ use super::opt_out::opt_out;
 use super::reason::{FetchFailure, reasons};
 use super::retry::retry_after;
 use super::robots::Robots;
-use crate::stage::DropReason;
+use crate::DropReason;
 
 /// Why a request brought nothing.
 #[derive(Debug)]

@@ -21,8 +21,8 @@ mod tests;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::DropReason;
 use crate::page::{Page, RawPage};
-use crate::stage::DropReason;
 
 /// What is read of a page. The limits bound time and memory; a page that keeps within them is read whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

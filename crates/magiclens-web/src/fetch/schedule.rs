@@ -18,7 +18,7 @@ use super::reason::{FetchFailure, reasons};
 use super::retry::backoff;
 use super::robots::Robots;
 use super::{Body, Fetched, address};
-use crate::stage::DropReason;
+use crate::DropReason;
 
 pub(super) struct Schedule<'a> {
     config: &'a FetchConfig,

@@ -101,7 +101,7 @@ impl FetchConfig {
     }
 
     /// Refuses what cannot work. Only for configurations that allow fetching.
-    pub(crate) fn check(&self) -> anyhow::Result<()> {
+    pub fn check(&self) -> anyhow::Result<()> {
         self.check_user_agent()?;
         let counts = [
             ("concurrency", self.concurrency),

@@ -9,8 +9,8 @@ use walkdir::WalkDir;
 
 use super::sniff::{self, SNIFF_BYTES};
 use super::{EMPTY, IMAGE_TOO_LARGE, InputConfig, PAGE_TOO_LARGE, Record};
+use crate::DropReason;
 use crate::page::{RawImage, RawPage};
-use crate::stage::DropReason;
 
 const UNREADABLE_FILE: DropReason = DropReason("file cannot be read");
 const DAMAGED_FILE: DropReason = DropReason("damaged gzip");

@@ -175,7 +175,7 @@ impl Resolve for PublicOnly {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stage::DropReason;
+    use crate::DropReason;
 
     fn check_ip(ip: &str, public: bool) {
         assert_eq!(is_public(ip.parse().unwrap()), public, "{ip}");

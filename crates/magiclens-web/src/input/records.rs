@@ -12,7 +12,7 @@ use regex::bytes::Regex;
 use super::InputConfig;
 use super::feed::{CUT_OFF, Feed, Stop, UNREADABLE};
 use super::fields;
-use crate::stage::DropReason;
+use crate::DropReason;
 
 const WRONG_LENGTH: DropReason = DropReason("wrong record length");
 const NO_LENGTH: DropReason = DropReason("record without a length");

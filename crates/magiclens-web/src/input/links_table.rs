@@ -20,8 +20,8 @@ use url::Url;
 
 use super::plan::InputError;
 use super::{InputConfig, NO_ADDRESS, NOT_WEB, Record, cut, web_address};
+use crate::DropReason;
 use crate::page::{Page, PageImage};
-use crate::stage::DropReason;
 
 const NO_PAGE: DropReason = DropReason("row without a page");
 const LONG_ADDRESS: DropReason = DropReason("address too long");

@@ -12,8 +12,8 @@ use super::archive::{REVISIT, for_each_item, item_name};
 use super::http_message::status_reason;
 use super::sniff;
 use super::{InputConfig, PAGE_TOO_LARGE, Record, cut, web_address};
+use crate::DropReason;
 use crate::page::{Page, PageImage};
-use crate::stage::DropReason;
 
 const BAD_JSON: DropReason = DropReason("not a WAT record");
 const NOT_HTML: DropReason = DropReason("not HTML");

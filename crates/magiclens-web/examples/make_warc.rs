@@ -1,8 +1,8 @@
 //! Makes a WARC.gz to measure with, of a folder of saved pages or of made-up ones: one gzip member a record, as crawlers write it.
 //! The same input gives the same bytes.
 //!
-//! usage: cargo run --release -p magiclens-mine --example make_warc -- OUT.warc.gz FOLDER
-//!        cargo run --release -p magiclens-mine --example make_warc -- OUT.warc.gz --made-up PAGES
+//! usage: cargo run --release -p magiclens-web --example make_warc -- OUT.warc.gz FOLDER
+//!        cargo run --release -p magiclens-web --example make_warc -- OUT.warc.gz --made-up PAGES
 #![expect(clippy::print_stdout, reason = "a program")]
 
 use std::io::{BufWriter, Cursor, Write};

@@ -13,7 +13,7 @@ use std::time::Duration;
 use magiclens_data::ImageId;
 
 use super::*;
-use crate::stage::DropReason;
+use crate::DropReason;
 use server::{Names, PNG, Server, send, send_png};
 
 /// Fast and patient, for servers on loopback.

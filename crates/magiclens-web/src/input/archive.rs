@@ -9,8 +9,8 @@ use super::http_message::{Message, status_reason};
 use super::records::{Head, Item, Records};
 use super::sniff::{self, Kind, SNIFF_BYTES};
 use super::{EMPTY, IMAGE_TOO_LARGE, InputConfig, PAGE_TOO_LARGE, Record, Wanted, web_address};
+use crate::DropReason;
 use crate::page::{RawImage, RawPage};
-use crate::stage::DropReason;
 
 pub(super) const REVISIT: DropReason = DropReason("revisit");
 const NO_TYPE: DropReason = DropReason("record without a type");

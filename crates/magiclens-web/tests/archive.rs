@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use magiclens_mine::input::{InputConfig, Record, Wanted, plan, read};
+use magiclens_web::input::{InputConfig, Record, Wanted, plan, read};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 

@@ -1,6 +1,6 @@
 //! Why an image was not fetched.
 
-use crate::stage::DropReason;
+use crate::DropReason;
 
 /// Why an image was not fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl FetchFailure {
 
 /// All reasons.
 pub mod reasons {
-    use crate::stage::DropReason;
+    use crate::DropReason;
 
     /// The configuration does not allow fetching.
     pub const NOT_ALLOWED: DropReason = DropReason("fetching is not allowed");

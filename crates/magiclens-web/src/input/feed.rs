@@ -11,7 +11,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 use regex::bytes::Regex;
 
 use super::InputConfig;
-use crate::stage::DropReason;
+use crate::DropReason;
 
 /// The file ends within a gzip member or a record.
 pub(super) const CUT_OFF: DropReason = DropReason("archive cut off");

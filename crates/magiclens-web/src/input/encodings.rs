@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
 use super::sniff;
-use crate::stage::DropReason;
+use crate::DropReason;
 
 /// A coding that is not known.
 pub(super) const UNKNOWN_ENCODING: DropReason = DropReason("unknown content encoding");

@@ -22,8 +22,8 @@ use anyhow::ensure;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::DropReason;
 use crate::page::{Page, RawImage, RawPage};
-use crate::stage::DropReason;
 
 pub use folder::Folder;
 pub use links_table::Columns;

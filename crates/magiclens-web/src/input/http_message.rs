@@ -2,7 +2,7 @@
 
 use super::encodings::Encoding;
 use super::fields;
-use crate::stage::DropReason;
+use crate::DropReason;
 
 const NOT_HTTP: DropReason = DropReason("not an HTTP response");
 
