@@ -15,7 +15,7 @@ use magiclens_data::ImageId;
 use magiclens_data::decode::{Limits, decode_rgb};
 use magiclens_data::fingerprint::Fingerprint;
 use magiclens_web::html::{self, HtmlConfig};
-use magiclens_web::input::{self, Entry, InputConfig, InputKind, Record, Wanted};
+use magiclens_web::input::{self, Entry, InputConfig, InputKind, Record};
 use magiclens_web::page::{RawImage, RawPage};
 use serde_json::{Value, json};
 
@@ -59,13 +59,10 @@ fn read(path: &str, each: &mut dyn FnMut(Record) -> anyhow::Result<()>) -> anyho
         rows: None,
         root: None,
     };
-    input::read(
-        &entry,
-        &[PathBuf::from(path)],
-        Wanted::All,
-        &InputConfig::default(),
-        each,
-    )
+    for record in input::records(&entry, &[PathBuf::from(path)], &InputConfig::default()) {
+        each(record?)?;
+    }
+    Ok(())
 }
 
 /// What is counted while a file is read.
@@ -102,7 +99,7 @@ impl Speed {
                     self.decode(&image);
                 }
             }
-            Record::Rejected { .. } => self.count("rejected", 1),
+            Record::Rejected(_) | Record::RejectedImage(_) => self.count("rejected", 1),
             Record::Page(_) => {}
         }
         Ok(())

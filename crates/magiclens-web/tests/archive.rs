@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use magiclens_web::input::{InputConfig, Record, Wanted, plan, read};
+use magiclens_web::input::{self, InputConfig, InputError, Record, plan};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -47,19 +47,13 @@ fn members(records: &[Vec<u8>]) -> Vec<u8> {
     records.iter().flat_map(|record| gzip(record)).collect()
 }
 
-fn records_of(name: &str, bytes: &[u8], wanted: Wanted, config: &InputConfig) -> Vec<Record> {
+fn records_of(name: &str, bytes: &[u8], config: &InputConfig) -> Vec<Record> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
     fs_err::write(&path, bytes).unwrap();
     let mut entry = plan(std::slice::from_ref(&path), config).unwrap().remove(0);
     entry.files = vec![name.to_owned()];
-    let mut records = Vec::new();
-    let mut each = |record| {
-        records.push(record);
-        Ok(())
-    };
-    read(&entry, &[path], wanted, config, &mut each).unwrap();
-    records
+    input::records(&entry, &[path], config).map(Result::unwrap).collect()
 }
 
 /// One line a record: `page NAME`, `image NAME` or the reason with the item.
@@ -71,7 +65,7 @@ fn lines(records: &[Record]) -> Vec<String> {
             Record::Html(page) => format!("page {}", name(&page.url)),
             Record::Page(page) => format!("links of {}", name(&page.url)),
             Record::Image(image) => format!("picture {}", name(&image.url)),
-            Record::Rejected { item, reason } => format!("{}: {}", name(item), reason.0),
+            Record::Rejected(lost) | Record::RejectedImage(lost) => format!("{}: {}", name(&lost.item), lost.reason.0),
         })
         .collect()
 }
@@ -208,14 +202,14 @@ fn all_forms_of_a_file_give_the_same() {
             [gzip(b""), members(&records), gzip(b"")].concat(),
         ),
     ];
-    let whole = records_of("crawl.warc", &plain, Wanted::All, &small());
+    let whole = records_of("crawl.warc", &plain, &small());
     for (name, bytes) in forms {
         for buffer_bytes in [1, 7, 64, 1000, 256 << 10] {
             let config = InputConfig {
                 buffer_bytes,
                 ..small()
             };
-            let found = records_of(name, &bytes, Wanted::All, &config);
+            let found = records_of(name, &bytes, &config);
             assert_eq!(
                 without_places(lines(&found)),
                 expected,
@@ -224,7 +218,7 @@ fn all_forms_of_a_file_give_the_same() {
             let kept = |records: &[Record]| {
                 records
                     .iter()
-                    .filter(|record| !matches!(record, Record::Rejected { .. }))
+                    .filter(|record| !matches!(record, Record::Rejected(_) | Record::RejectedImage(_)))
                     .cloned()
                     .collect::<Vec<_>>()
             };
@@ -234,27 +228,12 @@ fn all_forms_of_a_file_give_the_same() {
 }
 
 #[test]
-fn two_passes_give_what_one_gives() {
+fn images_come_in_the_same_pass() {
     let (records, _) = crawl();
-    let bytes = members(&records);
-    let all = records_of("crawl.warc.gz", &bytes, Wanted::All, &small());
-    let mut pages = records_of("crawl.warc.gz", &bytes, Wanted::Pages, &small());
-    let images = records_of("crawl.warc.gz", &bytes, Wanted::Images, &small());
-    let wanted = ["1.png", "2.png", "packed.png", "r.png"].map(|name| format!("picture {name}"));
-    assert_eq!(
-        lines(&images)
-            .into_iter()
-            .filter(|line| line.starts_with("picture"))
-            .collect::<Vec<_>>(),
-        wanted
-    );
-    pages.extend(images);
-    let sorted = |records: &[Record]| {
-        let mut lines = lines(records);
-        lines.sort();
-        lines
-    };
-    assert_eq!(sorted(&pages), sorted(&all));
+    let mut found = lines(&records_of("crawl.warc.gz", &members(&records), &small()));
+    found.retain(|line| line.starts_with("picture"));
+    let expected = ["1.png", "2.png", "packed.png", "r.png"].map(|name| format!("picture {name}"));
+    assert_eq!(found, expected);
 }
 
 #[test]
@@ -264,7 +243,7 @@ fn bodies_and_headers_arrive_as_sent() {
         b"<p>\xC1",
     );
     let bytes = record("response", "http://EXAMPLE.org/a b?q#part", &block);
-    let records = records_of("a.warc", &bytes, Wanted::All, &small());
+    let records = records_of("a.warc", &bytes, &small());
     let [Record::Html(page)] = records.as_slice() else {
         panic!("{records:?}")
     };
@@ -288,7 +267,7 @@ fn check_bad(bad: &[u8], expected: &[&str]) {
                 buffer_bytes,
                 ..small()
             };
-            let found = without_places(lines(&records_of(name, &bytes, Wanted::All, &config)));
+            let found = without_places(lines(&records_of(name, &bytes, &config)));
             let expected = [&["page a"], expected, &["page b"]].concat();
             assert_eq!(found, expected, "{shown:?} in {name}, buffer of {buffer_bytes}");
         }
@@ -409,7 +388,7 @@ fn a_damaged_member_costs_itself() {
                 buffer_bytes,
                 ..small()
             };
-            let found = without_places(lines(&records_of("bad.warc.gz", &bytes, Wanted::All, &config)));
+            let found = without_places(lines(&records_of("bad.warc.gz", &bytes, &config)));
             assert_eq!(found.len(), 4, "{name}: {found:?}");
             assert_eq!(
                 [&found[0], &found[2], &found[3]],
@@ -433,7 +412,7 @@ fn a_bomb_costs_itself() {
     ));
     let shapeless = gzip(&vec![0xAA; 20 << 20]);
     let bytes = [gzip(&page("a")), bomb, gzip(&page("b")), shapeless, gzip(&page("c"))].concat();
-    let found = without_places(lines(&records_of("bomb.warc.gz", &bytes, Wanted::All, &small())));
+    let found = without_places(lines(&records_of("bomb.warc.gz", &bytes, &small())));
     assert_eq!(
         found,
         [
@@ -450,10 +429,10 @@ fn a_bomb_costs_itself() {
 fn a_file_that_ends_early_gives_what_is_whole() {
     let records = [page("a"), page("b")];
     for bytes in [records.concat(), members(&records), gzip(&records.concat())] {
-        let whole = lines(&records_of("cut.warc.gz", &bytes, Wanted::All, &small()));
+        let whole = lines(&records_of("cut.warc.gz", &bytes, &small()));
         assert_eq!(whole, ["page a", "page b"]);
         for cut in 0..bytes.len() {
-            let found = lines(&records_of("cut.warc.gz", &bytes[..cut], Wanted::All, &small()));
+            let found = lines(&records_of("cut.warc.gz", &bytes[..cut], &small()));
             let pages = found.iter().filter(|line| line.starts_with("page")).count();
             assert!(
                 found.len() <= 2 && found[..pages] == whole[..pages],
@@ -503,7 +482,7 @@ fn random_damage_costs_only_what_it_hits() {
             buffer_bytes: if seed % 3 == 0 { 50 } else { 256 << 10 },
             ..small()
         };
-        let found = lines(&records_of("hit.warc", &bytes, Wanted::All, &config));
+        let found = lines(&records_of("hit.warc", &bytes, &config));
         for (name, is_hit) in names.iter().zip(is_hit) {
             let line = format!("page {name}");
             assert!(
@@ -529,9 +508,11 @@ fn random_bytes_end() {
             };
             bytes[at..at + start.len()].copy_from_slice(start);
         }
-        let found = records_of("noise.warc.gz", &bytes, Wanted::All, &small());
+        let found = records_of("noise.warc.gz", &bytes, &small());
         assert!(
-            found.iter().all(|record| matches!(record, Record::Rejected { .. })),
+            found
+                .iter()
+                .all(|record| matches!(record, Record::Rejected(_) | Record::RejectedImage(_))),
             "{found:?}"
         );
     }
@@ -556,7 +537,7 @@ fn a_wat_file_gives_links() {
         json("response", "b"),
     ];
     for bytes in [records.concat(), members(&records)] {
-        let found = records_of("crawl.warc.wat.gz", &bytes, Wanted::All, &small());
+        let found = records_of("crawl.warc.wat.gz", &bytes, &small());
         assert_eq!(
             lines(&found),
             [
@@ -573,32 +554,17 @@ fn a_wat_file_gives_links() {
             (page.images[0].url.as_str(), page.images[0].alt.as_str()),
             ("http://example.org/1.png", "one")
         );
-        assert_eq!(records_of("crawl.warc.wat.gz", &bytes, Wanted::Images, &small()), []);
     }
 }
 
 #[test]
-fn the_caller_can_stop() {
+fn reading_stops_at_will_and_at_errors() {
     let folder = tempfile::tempdir().unwrap();
     let path: PathBuf = folder.path().join("a.warc");
     fs_err::write(&path, [page("a"), page("b")].concat()).unwrap();
     let entry = plan(std::slice::from_ref(&path), &small()).unwrap().remove(0);
-    let mut count = 0;
-    let mut each = |_| {
-        count += 1;
-        anyhow::bail!("enough")
-    };
-    let error = read(&entry, &entry.paths(), Wanted::All, &small(), &mut each).unwrap_err();
-    assert_eq!((count, error.to_string().as_str()), (1, "enough"));
-    assert!(
-        read(
-            &entry,
-            &[folder.path().join("none")],
-            Wanted::All,
-            &small(),
-            &mut |_| Ok(())
-        )
-        .is_err()
-    );
-    assert!(read(&entry, &[], Wanted::All, &small(), &mut |_| Ok(())).is_err());
+    assert_eq!(input::records(&entry, &entry.paths(), &small()).take(1).count(), 1);
+    let gone = [folder.path().join("none")];
+    let records: Vec<_> = input::records(&entry, &gone, &small()).collect();
+    assert!(matches!(records.as_slice(), [Err(InputError::Io(_))]), "{records:?}");
 }

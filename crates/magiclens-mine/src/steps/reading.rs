@@ -11,7 +11,7 @@ use crate::store::{self, LocalFile};
 use magiclens_web::DropReason;
 use magiclens_web::fetch;
 use magiclens_web::html;
-use magiclens_web::input::{self, Folder, InputKind, Record, Wanted};
+use magiclens_web::input::{self, Folder, InputKind, Record};
 use magiclens_web::page::{Page, PageImage, RawImage, RawPage};
 
 /// The publisher wants the page or image left alone.
@@ -59,8 +59,8 @@ pub(crate) fn each_chunk(
     let entry = &run.entries()[work.task];
     let mut chunk = Chunk::default();
     let chunk_bytes = run.config().group.chunk_bytes;
-    input::read(entry, &local.paths, Wanted::Pages, &run.config().input, &mut |record| {
-        match record {
+    for record in input::records(entry, &local.paths, &run.config().input) {
+        match record? {
             Record::Html(page) => {
                 work.tally.keep("read", 1);
                 work.count("html bytes", page.html.len() as u64);
@@ -77,8 +77,8 @@ pub(crate) fn each_chunk(
                     .sum::<usize>();
                 chunk.raw.push(Item::Parsed(page));
             }
-            Record::Image(_) => {}
-            Record::Rejected { item, reason } => {
+            Record::Image(_) | Record::RejectedImage(_) => {}
+            Record::Rejected(input::Rejected { item, reason }) => {
                 tracing::debug!(item, reason = reason.0, "not read");
                 work.tally.drop("read", reason);
             }
@@ -86,8 +86,7 @@ pub(crate) fn each_chunk(
         if chunk.bytes >= chunk_bytes {
             give_chunk(work, filters, std::mem::take(&mut chunk), give)?;
         }
-        Ok(())
-    })?;
+    }
     give_chunk(work, filters, chunk, give)
 }
 
@@ -200,23 +199,13 @@ impl Files {
             (InputKind::Warc, _) => {}
             _ => return Ok(Self::Spilled(spill)),
         }
-        input::read(
-            entry,
-            &local.paths,
-            Wanted::Images,
-            &run.config().input,
-            &mut |record| {
-                match record {
-                    Record::Image(image) => {
-                        work.count("picture bytes in the archive", image.bytes.len() as u64);
-                        keep_in(work, &mut spill, &image)?;
-                    }
-                    // The pass over pages counts what is wrong with the archive; images that cannot be read are missed there.
-                    Record::Html(_) | Record::Page(_) | Record::Rejected { .. } => {}
-                }
-                Ok(())
-            },
-        )?;
+        for record in input::records(entry, &local.paths, &run.config().input) {
+            // The pass over pages counts what is wrong with the archive; images that cannot be read are missed there.
+            if let Record::Image(image) = record? {
+                work.count("picture bytes in the archive", image.bytes.len() as u64);
+                keep_in(work, &mut spill, &image)?;
+            }
+        }
         work.count("pictures in the archive", spill.len() as u64);
         Ok(Self::Spilled(spill))
     }

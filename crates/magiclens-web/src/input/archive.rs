@@ -1,151 +1,405 @@
-//! WARC files: pages and images out of the responses and resources of a crawl.
+//! Cuts the bytes of a WARC file into records, and finds the next good record behind a bad one.
+//!
+//! A record's length is believed if a record, the end of a gzip member or the end of the file follows where it says. If not,
+//! the record is lost, and the next record's first line is looked for from the start of the lost one's content.
 
+use std::io::{self, Read, Seek};
+use std::ops::Range;
 use std::path::Path;
+use std::sync::LazyLock;
 
-use anyhow::Context;
+use fs_err::File;
+use regex::bytes::Regex;
 
-use super::encodings::{self, Encoding};
-use super::http_message::{Message, status_reason};
-use super::records::{Head, Item, Records};
-use super::sniff::{self, Kind, SNIFF_BYTES};
-use super::{EMPTY, IMAGE_TOO_LARGE, InputConfig, PAGE_TOO_LARGE, Record, Wanted, web_address};
+use super::config::InputConfig;
+use super::error::InputError;
+use super::feed::{CUT_OFF, Feed, Stop, UNREADABLE};
+use super::fields;
+use super::record::Record;
 use crate::DropReason;
-use crate::page::{RawImage, RawPage};
 
-pub(super) const REVISIT: DropReason = DropReason("revisit");
-const NO_TYPE: DropReason = DropReason("record without a type");
-const OTHER_TYPE: DropReason = DropReason("neither HTML nor a picture");
+const WRONG_LENGTH: DropReason = DropReason("wrong record length");
+const NO_LENGTH: DropReason = DropReason("record without a length");
+const TOO_LARGE: DropReason = DropReason("record too large");
+const ENDLESS_HEADERS: DropReason = DropReason("endless record headers");
 
-/// Reads the records of one file. `name` stands for it in what is rejected.
-pub(super) fn read(
-    name: &str,
-    path: &Path,
-    wanted: Wanted,
-    config: &InputConfig,
-    each: &mut dyn FnMut(Record) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    for_each_item(name, path, config, &mut |head, block| {
-        let record = match block.and_then(|block| take_record(&head, block, wanted, config)) {
-            Ok(Some(record)) => record,
-            Ok(None) => return Ok(()),
-            // What is wrong with the file is told once, in the pass for pages.
-            Err(_) if !wanted.has_pages() => return Ok(()),
-            Err(reason) => Record::Rejected {
-                item: item_name(name, &head),
-                reason,
-            },
-        };
-        each(record)
-    })
+/// The first line of a record and the name of its first field.
+static RECORD_LINE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?-u)WARC/[01]\.[0-9]{1,2}[ \t]*\r?\n[A-Za-z-]{1,40}[ \t]*:").expect("a valid pattern")
+});
+/// More bytes than a record line can have: so much is kept of what has been searched in vain.
+const RECORD_LINE_BYTES: usize = 80;
+const VERSION_START: &[u8] = b"WARC/";
+/// What is looked at behind a record: an empty line twice, and the start of the next record.
+const BEHIND_BYTES: usize = 4 + VERSION_START.len();
+
+/// What a record of an archive gives: a page or image, nothing of interest, or the reason to reject it.
+pub(super) type Convert = fn(&Head, &[u8], &InputConfig) -> Result<Option<Record>, DropReason>;
+
+/// The pages and images in a WARC file.
+pub(super) struct Archive<'a> {
+    name: &'a str,
+    config: &'a InputConfig,
+    records: Records<File>,
+    convert: Convert,
 }
 
-/// What takes the records of a file, each with its content or the reason why that is lost.
-pub(super) type TakeItem<'a> = dyn FnMut(Head, Result<&[u8], DropReason>) -> anyhow::Result<()> + 'a;
+impl<'a> Archive<'a> {
+    /// Opens the file at `path`. `name` stands for it in what is rejected.
+    pub(super) fn open(
+        name: &'a str,
+        path: &Path,
+        config: &'a InputConfig,
+        convert: Convert,
+    ) -> Result<Self, InputError> {
+        let is_named_gz = name.to_ascii_lowercase().ends_with(".gz");
+        Ok(Self {
+            name,
+            config,
+            records: Records::new(File::open(path)?, is_named_gz, config).map_err(|source| unreadable(name, source))?,
+            convert,
+        })
+    }
 
-/// Gives each record of a file to `each`.
-pub(super) fn for_each_item(name: &str, path: &Path, config: &InputConfig, each: &mut TakeItem) -> anyhow::Result<()> {
-    let file = fs_err::File::open(path)?;
-    let reading = || format!("`{name}` cannot be read");
-    let mut records = Records::new(file, name.to_ascii_lowercase().ends_with(".gz"), config).with_context(reading)?;
-    while let Some(item) = records.next().with_context(reading)? {
-        match item {
-            Item::Record(head) => each(head, Ok(records.block()))?,
-            Item::Lost(head, reason) => each(head, Err(reason))?,
+    /// Records are called by their address, else by their place.
+    fn rejected(&self, head: Head, reason: DropReason) -> Record {
+        let item = if head.address.is_empty() {
+            format!("{}@{}", self.name, head.offset)
+        } else {
+            head.address
+        };
+        Record::rejected(item, reason)
+    }
+}
+
+impl Iterator for Archive<'_> {
+    type Item = Result<Record, InputError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (head, converted) = match self.records.next() {
+                Ok(Some(Item::Record(head))) => {
+                    let converted = (self.convert)(&head, self.records.block(), self.config);
+                    (head, converted)
+                }
+                Ok(Some(Item::Lost(head, reason))) => (head, Err(reason)),
+                Ok(None) => return None,
+                Err(source) => return Some(Err(unreadable(self.name, source))),
+            };
+            match converted {
+                Ok(None) => {}
+                Ok(Some(record)) => return Some(Ok(record)),
+                Err(reason) => return Some(Ok(self.rejected(head, reason))),
+            }
         }
     }
-    Ok(())
 }
 
-/// How a record is called in what is rejected: by its address, else by its place.
-pub(super) fn item_name(name: &str, head: &Head) -> String {
-    if head.address.is_empty() {
-        format!("{name}@{}", head.offset)
-    } else {
-        head.address.clone()
+fn unreadable(name: &str, source: io::Error) -> InputError {
+    InputError::Unreadable {
+        name: name.to_owned(),
+        source,
     }
 }
 
-/// The page or image in a record, if it has one and it is wanted. An error is about what is not clearly an image.
-fn take_record(head: &Head, block: &[u8], wanted: Wanted, config: &InputConfig) -> Result<Option<Record>, DropReason> {
-    let message = match head.kind.as_str() {
-        "response" => Message::parse(block, config.max_header_bytes)?,
-        "resource" => Message {
-            status: 200,
-            content_type: head.content_type.clone(),
-            body: block,
-            ..Message::default()
-        },
-        "revisit" => return Err(REVISIT),
-        "" => return Err(NO_TYPE),
-        _ => return Ok(None),
-    };
-    if let Some(reason) = status_reason(message.status) {
-        return Err(reason);
-    }
-    if sniff::is_stated_other(&message.content_type) {
-        return Err(OTHER_TYPE);
-    }
-    if message.body.is_empty() {
-        return Err(EMPTY);
-    }
-    let kind = body_kind(&message)?;
-    let url = web_address(&head.address)?.into();
-    let is_wanted = match kind {
-        Kind::Html => wanted.has_pages(),
-        Kind::Image => wanted.has_images(),
-        Kind::Other => return Err(OTHER_TYPE),
-    };
-    if !is_wanted {
-        return Ok(None);
-    }
-    let Message {
-        content_type,
-        robots_tags,
-        encodings,
-        body,
-        ..
-    } = message;
-    if kind == Kind::Html {
-        let html = decode_whole(body, &encodings, config.max_page_bytes, PAGE_TOO_LARGE)?;
-        return Ok(Some(Record::Html(RawPage {
-            url,
-            content_type,
-            html,
-            robots_tags,
-        })));
-    }
-    Ok(Some(
-        match decode_whole(body, &encodings, config.max_image_bytes, IMAGE_TOO_LARGE) {
-            Ok(bytes) => Record::Image(RawImage {
-                url,
-                content_type,
-                bytes,
-                robots_tags,
-            }),
-            Err(reason) => Record::Rejected { item: url, reason },
-        },
-    ))
+/// The parts of a record's header that are needed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Head {
+    /// Where the record lies in its file: its own offset, or that of its gzip member.
+    pub(super) offset: u64,
+    /// `WARC-Type`: "response", ...
+    pub(super) kind: String,
+    /// `WARC-Target-URI`, without angle brackets.
+    pub(super) address: String,
+    /// `Content-Type`.
+    pub(super) content_type: String,
 }
 
-/// What the body is, by its first bytes; an image that says so and is compressed is believed, which spares a decoder.
-fn body_kind(message: &Message) -> Result<Kind, DropReason> {
-    if !message.encodings.is_empty() && sniff::is_stated_image(&message.content_type) {
-        return Ok(Kind::Image);
-    }
-    let head = encodings::decode(message.body, &message.encodings, SNIFF_BYTES)?;
-    Ok(sniff::kind(&message.content_type, &head.bytes))
+/// The next stretch of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Item {
+    /// A whole record; its content is at [`Records::block`].
+    Record(Head),
+    /// Something that could not be read.
+    Lost(Head, DropReason),
 }
 
-fn decode_whole(
-    body: &[u8],
-    encodings: &[Encoding],
-    max_bytes: usize,
-    too_large: DropReason,
-) -> Result<Vec<u8>, DropReason> {
-    let decoded = encodings::decode(body, encodings, max_bytes)?;
-    if decoded.is_whole {
-        Ok(decoded.bytes.into_owned())
-    } else {
-        Err(too_large)
+/// The records of a WARC file.
+struct Records<R> {
+    feed: Feed<R>,
+    max_record_bytes: usize,
+    max_header_bytes: usize,
+    block: Range<usize>,
+    /// True from a loss to the next whole record: what lies between is one loss.
+    is_lost: bool,
+    /// True if what comes next in the feed does not continue what is there.
+    is_broken: bool,
+}
+
+/// The end of a record's content.
+enum End {
+    /// Where its header says.
+    Good,
+    /// It is lost; the search goes on so far behind the record's start.
+    At(usize, DropReason),
+    /// It is lost together with all that is in the feed.
+    Broken(DropReason),
+}
+
+impl<R: Read + Seek> Records<R> {
+    /// The records of `file`; `named_gz` if its name says that it is compressed.
+    fn new(file: R, named_gz: bool, config: &InputConfig) -> io::Result<Self> {
+        Ok(Self {
+            feed: Feed::new(file, named_gz, config)?,
+            // Far more than any memory, and little enough to be added up.
+            max_record_bytes: config.max_record_bytes.min(usize::MAX / 4),
+            max_header_bytes: config.max_header_bytes.min(usize::MAX / 4),
+            block: 0..0,
+            is_lost: false,
+            is_broken: false,
+        })
     }
+
+    /// The content of the record that [`Records::next`] gave last.
+    fn block(&self) -> &[u8] {
+        &self.feed.available()[self.block.clone()]
+    }
+
+    /// The next record or loss; none at the end of the file.
+    fn next(&mut self) -> io::Result<Option<Item>> {
+        self.leave_record();
+        loop {
+            let found = self.find_record()?;
+            let mut head = Head {
+                offset: self.feed.offset(),
+                ..Head::default()
+            };
+            let lost = match found {
+                Found::Nothing => return Ok(None),
+                Found::Loss(reason) => Err(reason),
+                Found::Record => self.read_record(&mut head)?,
+            };
+            let Err(reason) = lost else {
+                self.is_lost = false;
+                self.feed.note_record();
+                return Ok(Some(Item::Record(head)));
+            };
+            // What follows a loss may look like a record and be none: only what has an address is another loss.
+            if !self.is_lost || !head.address.is_empty() {
+                self.is_lost = true;
+                return Ok(Some(Item::Lost(head, reason)));
+            }
+        }
+    }
+
+    fn leave_record(&mut self) {
+        if self.is_broken {
+            self.feed.clear();
+        } else {
+            self.feed.consume(self.block.end);
+        }
+        self.is_broken = false;
+        self.block = 0..0;
+    }
+
+    /// Brings the next record line to the front of the feed.
+    fn find_record(&mut self) -> io::Result<Found> {
+        let mut is_garbage = false;
+        loop {
+            let bytes = self.feed.available();
+            let blank = bytes
+                .iter()
+                .position(|byte| !matches!(byte, b'\r' | b'\n' | b' ' | 0))
+                .unwrap_or(bytes.len());
+            self.feed.consume(blank);
+            let bytes = self.feed.available();
+            if let Some(line) = RECORD_LINE.find(bytes) {
+                let skipped = line.start();
+                self.feed.consume(skipped);
+                return Ok(if is_garbage || 0 < skipped {
+                    Found::Loss(UNREADABLE)
+                } else {
+                    Found::Record
+                });
+            }
+            let searched = bytes.len().saturating_sub(RECORD_LINE_BYTES);
+            is_garbage |= 0 < searched;
+            self.feed.consume(searched);
+            match self.feed.want(self.feed.available().len() + 1)? {
+                None | Some(Stop::Member) => {}
+                Some(Stop::Damage(reason)) => {
+                    self.feed.clear();
+                    return Ok(Found::Loss(reason));
+                }
+                Some(Stop::End) => {
+                    is_garbage |= !self.feed.available().is_empty();
+                    self.feed.clear();
+                    return Ok(if is_garbage {
+                        Found::Loss(UNREADABLE)
+                    } else {
+                        Found::Nothing
+                    });
+                }
+            }
+        }
+    }
+
+    /// Reads the record at the front of the feed. If it is lost, the feed stands where the search is to go on.
+    fn read_record(&mut self, head: &mut Head) -> io::Result<Result<(), DropReason>> {
+        let header_bytes = match self.read_header()? {
+            Ok(bytes) => bytes,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let length = match self.parse_header(header_bytes, head) {
+            Ok(length) => length,
+            Err(reason) => {
+                self.feed.consume(header_bytes);
+                return Ok(Err(reason));
+            }
+        };
+        Ok(match self.find_end(header_bytes, header_bytes + length)? {
+            End::Good => {
+                self.block = header_bytes..header_bytes + length;
+                Ok(())
+            }
+            End::At(end, reason) => {
+                self.feed.consume(end);
+                Err(reason)
+            }
+            End::Broken(reason) => {
+                self.feed.clear();
+                Err(reason)
+            }
+        })
+    }
+
+    /// The length of the header, blank line included.
+    fn read_header(&mut self) -> io::Result<Result<usize, DropReason>> {
+        let mut searched = 0;
+        loop {
+            let bytes = self.feed.available();
+            let length = fields::header_length(bytes, searched);
+            searched = bytes.len();
+            let header = &bytes[..length.unwrap_or(searched).min(self.max_header_bytes + 1)];
+            // A header that was cut off runs into the next record's.
+            if let Some(next) = RECORD_LINE.find(&header[VERSION_START.len()..]) {
+                let skipped = next.start() + VERSION_START.len();
+                self.feed.consume(skipped);
+                return Ok(Err(CUT_OFF));
+            }
+            if self.max_header_bytes < header.len() {
+                self.feed.consume(VERSION_START.len());
+                return Ok(Err(ENDLESS_HEADERS));
+            }
+            if let Some(length) = length {
+                return Ok(Ok(length));
+            }
+            match self.feed.want(searched + 1)? {
+                None | Some(Stop::Member) => {}
+                Some(Stop::Damage(reason)) => {
+                    self.feed.clear();
+                    return Ok(Err(reason));
+                }
+                Some(Stop::End) => {
+                    self.feed.clear();
+                    return Ok(Err(CUT_OFF));
+                }
+            }
+        }
+    }
+
+    /// Fills in the head; returns the stated length.
+    fn parse_header(&self, header_bytes: usize, head: &mut Head) -> Result<usize, DropReason> {
+        let mut length = None;
+        for field in fields::parse(&self.feed.available()[..header_bytes]).1 {
+            if field.is("WARC-Type") {
+                head.kind = field.text().to_ascii_lowercase();
+            } else if field.is("WARC-Target-URI") {
+                let address = field.text();
+                head.address = address.trim_start_matches('<').trim_end_matches('>').to_owned();
+            } else if field.is("Content-Type") {
+                head.content_type = field.text();
+            } else if field.is("Content-Length") {
+                length = Some(field.text());
+            }
+        }
+        let digits = length.filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
+        // What has too many digits for a number is too large.
+        let length: usize = digits.ok_or(NO_LENGTH)?.parse().map_err(|_| TOO_LARGE)?;
+        if self.max_record_bytes < length {
+            Err(TOO_LARGE)
+        } else {
+            Ok(length)
+        }
+    }
+
+    /// Checks that the content that starts at `start` ends at `end`, as its header says; if not, says where to search on.
+    fn find_end(&mut self, start: usize, end: usize) -> io::Result<End> {
+        let mut boundary: Option<usize> = None;
+        let mut is_cut_off = false;
+        loop {
+            let all = end + BEHIND_BYTES;
+            let stop = self
+                .feed
+                .want(boundary.map_or(all, |at| at + VERSION_START.len()).min(all))?;
+            let available = self.feed.available();
+            if let Some(at) = boundary.filter(|at| at + VERSION_START.len() <= available.len()) {
+                if available[at..].starts_with(VERSION_START) {
+                    return Ok(End::At(at, WRONG_LENGTH));
+                }
+                boundary = None;
+            }
+            let is_whole = end <= available.len();
+            match stop {
+                None if available.len() < all => {}
+                None => break,
+                // The record's gzip member ends behind it, as it should.
+                Some(Stop::Member) if is_whole && is_blank(&available[end..]) => break,
+                // Members may be cut anywhere; but the next one may also start with a record.
+                Some(Stop::Member) => boundary = (!is_whole).then_some(available.len()),
+                // A whole record is good, though the checksum of its member is cut off.
+                Some(Stop::Damage(CUT_OFF)) if is_whole => {
+                    is_cut_off = true;
+                    break;
+                }
+                Some(Stop::Damage(reason)) => return Ok(End::Broken(reason)),
+                Some(Stop::End) if is_whole => break,
+                Some(Stop::End) => {
+                    return Ok(match self.find_line(start) {
+                        Some(line) => End::At(line, WRONG_LENGTH),
+                        None => End::At(available.len(), CUT_OFF),
+                    });
+                }
+            }
+        }
+        let behind = &self.feed.available()[end..];
+        let next = behind.trim_ascii_start();
+        if next.is_empty() || next.starts_with(VERSION_START) || behind.starts_with(b"\r\n\r\n") {
+            self.is_broken = is_cut_off;
+            return Ok(End::Good);
+        }
+        Ok(if is_cut_off {
+            End::Broken(WRONG_LENGTH)
+        } else {
+            End::At(self.find_line(start).unwrap_or(end), WRONG_LENGTH)
+        })
+    }
+
+    /// The first record line behind `start`.
+    fn find_line(&self, start: usize) -> Option<usize> {
+        RECORD_LINE
+            .find(&self.feed.available()[start..])
+            .map(|line| start + line.start())
+    }
+}
+
+/// The find at the front of the feed.
+enum Found {
+    Record,
+    Loss(DropReason),
+    Nothing,
+}
+
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().is_empty()
 }

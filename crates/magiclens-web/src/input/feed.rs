@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use flate2::{Decompress, FlushDecompress, Status};
 use regex::bytes::Regex;
 
-use super::InputConfig;
+use super::config::InputConfig;
 use crate::DropReason;
 
 /// The file ends within a gzip member or a record.

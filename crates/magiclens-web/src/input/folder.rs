@@ -7,8 +7,9 @@ use flate2::read::MultiGzDecoder;
 use url::Url;
 use walkdir::WalkDir;
 
+use super::config::InputConfig;
+use super::record::{EMPTY, IMAGE_TOO_LARGE, PAGE_TOO_LARGE, Record};
 use super::sniff::{self, SNIFF_BYTES};
-use super::{EMPTY, IMAGE_TOO_LARGE, InputConfig, PAGE_TOO_LARGE, Record};
 use crate::DropReason;
 use crate::page::{RawImage, RawPage};
 
@@ -148,7 +149,7 @@ pub(super) fn read_page(name: &str, path: &Path, config: &InputConfig) -> Record
                 robots_tags: Vec::new(),
             })
         }
-        Err(reason) => Record::Rejected { item: url, reason },
+        Err(reason) => Record::rejected(url, reason),
     }
 }
 
@@ -389,35 +390,17 @@ mod tests {
         };
         assert_eq!(page("c.html.gz"), expected("file:///c.html.gz"));
         assert_eq!(page("page.php?id=3&x=.png"), expected("file:///page.php%3Fid=3&x=.png"));
-        assert_eq!(
-            page("b.HTML"),
-            Record::Rejected {
-                item: "file:///b.HTML".to_owned(),
-                reason: EMPTY
-            }
-        );
+        assert_eq!(page("b.HTML"), Record::rejected("file:///b.HTML", EMPTY));
         write("big.html", &[b' '; 101]);
-        assert_eq!(
-            page("big.html"),
-            Record::Rejected {
-                item: "file:///big.html".to_owned(),
-                reason: PAGE_TOO_LARGE
-            }
-        );
+        assert_eq!(page("big.html"), Record::rejected("file:///big.html", PAGE_TOO_LARGE));
         write("broken.html.gz", &gz[..20]);
         assert_eq!(
             page("broken.html.gz"),
-            Record::Rejected {
-                item: "file:///broken.html.gz".to_owned(),
-                reason: DAMAGED_FILE
-            }
+            Record::rejected("file:///broken.html.gz", DAMAGED_FILE)
         );
         assert_eq!(
             page("gone.html"),
-            Record::Rejected {
-                item: "file:///gone.html".to_owned(),
-                reason: UNREADABLE_FILE
-            }
+            Record::rejected("file:///gone.html", UNREADABLE_FILE)
         );
     }
 }

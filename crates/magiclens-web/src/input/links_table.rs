@@ -3,23 +3,23 @@
 //! A table is cut into ranges of rows, and a page into none: the rows of a page that lie together belong to the range of the first
 //! of them. Rows of a page that lie apart are put together within a range.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use anyhow::Context;
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef};
-use arrow_schema::{DataType, Schema};
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_schema::{ArrowError, DataType, Schema};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use serde::{Deserialize, Serialize};
-use url::Url;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::errors::ParquetError;
 
-use super::plan::InputError;
-use super::{InputConfig, NO_ADDRESS, NOT_WEB, Record, cut, web_address};
+use super::address::{NO_ADDRESS, NOT_WEB, cut, web_address};
+use super::config::{Columns, InputConfig};
+use super::error::InputError;
+use super::record::Record;
 use crate::DropReason;
 use crate::page::{Page, PageImage};
 
@@ -34,22 +34,9 @@ const BATCH_ROWS: usize = 1024;
 /// Even a table of one row again and again takes more: what promises more rows a byte lies.
 const MAX_ROWS_A_BYTE: u64 = 1000;
 const REWRITE: &str = "the file may be cut off or of another kind; write it again";
+const NAME_COLUMNS: &str = "name its columns in the configuration, under `columns`: page, image, alt, title";
 
-/// The columns of a table of links. An empty name stands for the first of the usual names that the table has.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Columns {
-    /// The address of the page.
-    pub page: String,
-    /// The address of the image, absolute or relative to the page.
-    pub image: String,
-    /// The alt text. A table may do without.
-    pub alt: String,
-    /// The title of the page. A table may do without.
-    pub title: String,
-}
-
-const PAGE_NAMES: [&str; 8] = [
+const PAGE_NAMES: &[&str] = &[
     "page",
     "page_url",
     "source_page",
@@ -59,7 +46,7 @@ const PAGE_NAMES: [&str; 8] = [
     "source_url",
     "referrer",
 ];
-const IMAGE_NAMES: [&str; 8] = [
+const IMAGE_NAMES: &[&str] = &[
     "image",
     "image_url",
     "src",
@@ -69,71 +56,112 @@ const IMAGE_NAMES: [&str; 8] = [
     "picture_url",
     "url",
 ];
-const ALT_NAMES: [&str; 5] = ["alt", "alt_text", "caption", "text", "description"];
-const TITLE_NAMES: [&str; 3] = ["title", "page_title", "page_name"];
+const ALT_NAMES: &[&str] = &["alt", "alt_text", "caption", "text", "description"];
+const TITLE_NAMES: &[&str] = &["title", "page_title", "page_name"];
 
 /// The rows of a table, cut into ranges. The columns are checked here, before any work is spent.
 pub(super) fn row_ranges(name: &str, path: &Path, config: &InputConfig) -> Result<Vec<Range<u64>>, InputError> {
-    let table = Table::open(name, path, &config.columns)?;
-    let rows = table.rows;
+    let rows = Table::open(name, path, &config.columns)?.rows;
     let starts = (0..rows).step_by(usize::try_from(config.rows_per_shard).unwrap_or(usize::MAX));
     Ok(starts
         .map(|start| start..start.saturating_add(config.rows_per_shard).min(rows))
         .collect())
 }
 
-/// Reads the pages of a range of rows; of all rows if none is given. `name` stands for the file in what is rejected.
-pub(super) fn read(
-    name: &str,
-    path: &Path,
-    rows: Option<Range<u64>>,
-    config: &InputConfig,
-    each: &mut dyn FnMut(Record) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let table = Table::open(name, path, &config.columns)?;
-    let rows = rows.unwrap_or(0..table.rows);
-    let mut pages = Pages {
-        name,
-        config,
-        range: rows.clone(),
-        before: None,
-        last: None,
-        slots: HashMap::new(),
-        pages: Vec::new(),
-        rejected: Vec::new(),
-    };
-    // Parquet is decoded by other people's code over other people's files: a panic costs the rest of this entry only.
-    let mut told = Ok(());
-    let read = catch_unwind(AssertUnwindSafe(|| {
-        table.read(rows.start.saturating_sub(1), &mut |row, cells| {
-            let goes_on = pages.take(row, &cells);
-            // At once: a page may have any number of rows beyond the limit.
-            for rejected in pages.rejected.drain(..) {
-                if told.is_ok() {
-                    told = each(rejected);
+/// The records of a range of rows: rejected rows as they come, at the end the pages.
+pub(super) struct Rows<'a> {
+    pages: Pages<'a>,
+    /// None when all rows of interest are read.
+    batches: Option<ParquetRecordBatchReader>,
+    /// Names of the columns: page, image, alt, title.
+    columns: [Option<String>; 4],
+    next_row: u64,
+    ready: VecDeque<Record>,
+}
+
+impl<'a> Rows<'a> {
+    /// The given rows, or all. `name` stands for the file in what is rejected.
+    pub(super) fn open(
+        name: &'a str,
+        path: &Path,
+        rows: Option<Range<u64>>,
+        config: &'a InputConfig,
+    ) -> Result<Self, InputError> {
+        let table = Table::open(name, path, &config.columns)?;
+        let range = rows.unwrap_or(0..table.rows);
+        let next_row = range.start.saturating_sub(1);
+        let columns = table
+            .columns
+            .map(|at| at.map(|at| table.builder.schema().field(at).name().clone()));
+        let batches = catch_unwind(AssertUnwindSafe(|| table.batches(next_row)));
+        let mut rows = Self {
+            pages: Pages::new(name, config, range),
+            batches: None,
+            columns,
+            next_row,
+            ready: VecDeque::new(),
+        };
+        match batches {
+            Ok(Ok(batches)) => rows.batches = Some(batches),
+            Ok(Err(_)) | Err(_) => rows.ready.push_back(Record::rejected(name, DAMAGED)),
+        }
+        Ok(rows)
+    }
+
+    /// Takes the next rows in; breaks behind the last of interest.
+    fn take_batch(&mut self) -> Result<ControlFlow<()>, ArrowError> {
+        let batch: RecordBatch = match self.batches.as_mut().and_then(Iterator::next) {
+            Some(batch) => batch?,
+            None => return Ok(ControlFlow::Break(())),
+        };
+        let columns = self
+            .columns
+            .each_ref()
+            .map(|name| batch.column_by_name(name.as_deref()?));
+        for at in 0..batch.num_rows() {
+            let [page, image, alt, title] = columns.map(|column| text(column?, at));
+            let row = self.next_row;
+            self.next_row += 1;
+            match self.pages.place(row, page) {
+                Place::Behind => return Ok(ControlFlow::Break(())),
+                Place::Before => {}
+                Place::Inside => {
+                    if let Err(reason) = self.pages.add(page, image, alt, title) {
+                        let item = format!("{} row {row}", self.pages.name);
+                        self.ready.push_back(Record::rejected(item, reason));
+                    }
                 }
             }
-            goes_on && told.is_ok()
-        })
-    }));
-    told?;
-    pages.pages.into_iter().map(Record::Page).try_for_each(&mut *each)?;
-    match read {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) | Err(_) => each(Record::Rejected {
-            item: name.to_owned(),
-            reason: DAMAGED,
-        }),
+        }
+        Ok(ControlFlow::Continue(()))
     }
 }
 
-/// The texts of one row.
-#[derive(Clone, Copy, Debug, Default)]
-struct Cells<'a> {
-    page: Option<&'a str>,
-    image: Option<&'a str>,
-    alt: Option<&'a str>,
-    title: Option<&'a str>,
+impl Iterator for Rows<'_> {
+    type Item = Record;
+
+    fn next(&mut self) -> Option<Record> {
+        while self.ready.is_empty() && self.batches.is_some() {
+            // Parquet is decoded by other people's code over other people's files: a panic costs the rest of this range only.
+            let taken = catch_unwind(AssertUnwindSafe(|| self.take_batch()));
+            if let Ok(Ok(ControlFlow::Continue(()))) = taken {
+                continue;
+            }
+            self.batches = None;
+            self.ready.extend(self.pages.pages.drain(..).map(Record::Page));
+            if !matches!(taken, Ok(Ok(_))) {
+                self.ready.push_back(Record::rejected(self.pages.name, DAMAGED));
+            }
+        }
+        self.ready.pop_front()
+    }
+}
+
+/// The place of a row as seen from a range.
+enum Place {
+    Before,
+    Inside,
+    Behind,
 }
 
 /// The pages of a range of rows, in the order of their first rows.
@@ -145,61 +173,64 @@ struct Pages<'a> {
     before: Option<String>,
     /// The page of the last row of the range, whose rows may go on behind it.
     last: Option<String>,
-    /// Where among the pages one lies.
+    /// Places among the pages, by address.
     slots: HashMap<String, usize>,
     pages: Vec<Page>,
-    rejected: Vec<Record>,
 }
 
-impl Pages<'_> {
-    /// Takes a row in; false if it is the first that is of no more interest.
-    fn take(&mut self, row: u64, cells: &Cells) -> bool {
+impl<'a> Pages<'a> {
+    fn new(name: &'a str, config: &'a InputConfig, range: Range<u64>) -> Self {
+        Self {
+            name,
+            config,
+            range,
+            before: None,
+            last: None,
+            slots: HashMap::new(),
+            pages: Vec::new(),
+        }
+    }
+
+    /// The place of the next row, whose page is given.
+    fn place(&mut self, row: u64, page: Option<&str>) -> Place {
         if row < self.range.start {
-            self.before = cells.page.map(str::to_owned);
-            return true;
+            self.before = page.map(str::to_owned);
+            return Place::Before;
         }
         let is_behind = self.range.end <= row;
         if self.before.is_some() {
-            if self.before.as_deref() == cells.page {
-                return !is_behind;
+            if self.before.as_deref() == page {
+                return if is_behind { Place::Behind } else { Place::Before };
             }
             self.before = None;
         }
-        if is_behind && (cells.page.is_none() || self.last.as_deref() != cells.page) {
-            return false;
+        if is_behind && (page.is_none() || self.last.as_deref() != page) {
+            return Place::Behind;
         }
         if row + 1 == self.range.end {
-            self.last = cells.page.map(str::to_owned);
+            self.last = page.map(str::to_owned);
         }
-        if let Err(reason) = self.add(cells) {
-            let item = format!("{} row {row}", self.name);
-            self.rejected.push(Record::Rejected { item, reason });
-        }
-        true
+        Place::Inside
     }
 
-    fn add(&mut self, cells: &Cells) -> Result<(), DropReason> {
-        let limit = |text: &str| {
-            if self.config.max_address_bytes < text.len() {
-                Err(LONG_ADDRESS)
-            } else {
-                Ok(())
-            }
-        };
-        let (page, image) = (cells.page.ok_or(NO_PAGE)?.trim(), cells.image.ok_or(NO_ADDRESS)?.trim());
-        limit(page)?;
-        limit(image)?;
-        let page_url = web_address(page)?;
-        let url = image_address(&page_url, image)?;
+    fn add(
+        &mut self,
+        page: Option<&str>,
+        image: Option<&str>,
+        alt: Option<&str>,
+        title: Option<&str>,
+    ) -> Result<(), DropReason> {
+        let (page, image) = (page.ok_or(NO_PAGE)?.trim(), image.ok_or(NO_ADDRESS)?.trim());
+        if self.config.max_address_bytes < page.len().max(image.len()) {
+            return Err(LONG_ADDRESS);
+        }
+        let page = web_address(page)?;
+        if image.is_empty() {
+            return Err(NO_ADDRESS);
+        }
+        let image = web_address(page.join(image).map_err(|_| NOT_WEB)?.as_str())?;
         let text = |cell: Option<&str>| cut(cell.unwrap_or_default().to_owned(), self.config.max_text_bytes);
-        let image = PageImage {
-            url,
-            alt: text(cells.alt),
-            ..PageImage::default()
-        };
-        let title = text(cells.title);
-        let page_url = String::from(page_url);
-        let slot = *self.slots.entry(page_url).or_insert_with_key(|url| {
+        let slot = *self.slots.entry(page.into()).or_insert_with_key(|url| {
             self.pages.push(Page {
                 url: url.clone(),
                 ..Page::default()
@@ -208,119 +239,75 @@ impl Pages<'_> {
         });
         let page = &mut self.pages[slot];
         if page.title.is_empty() {
-            page.title = title;
+            page.title = text(title);
         }
         if self.config.max_images_per_page <= page.images.len() {
             return Err(TOO_MANY);
         }
-        page.images.push(image);
+        page.images.push(PageImage {
+            url: image.into(),
+            alt: text(alt),
+            ..PageImage::default()
+        });
         Ok(())
     }
-}
-
-fn image_address(page: &Url, image: &str) -> Result<String, DropReason> {
-    if image.is_empty() {
-        return Err(NO_ADDRESS);
-    }
-    let url = page.join(image).map_err(|_| NOT_WEB)?;
-    web_address(url.as_str()).map(String::from)
 }
 
 /// An open table whose columns are known.
 struct Table {
     builder: ParquetRecordBatchReaderBuilder<File>,
     rows: u64,
-    /// Where the columns lie in the file: page, image, alt, title.
+    /// Places of the columns in the file: page, image, alt, title.
     columns: [Option<usize>; 4],
 }
 
 impl Table {
     fn open(name: &str, path: &Path, columns: &Columns) -> Result<Self, InputError> {
+        let bad = |problem: String, hint| InputError::BadTable {
+            name: name.to_owned(),
+            problem,
+            hint,
+        };
         let file = fs_err::File::open(path)?;
         let bytes = file.metadata()?.len();
         // Without the writer's Arrow schema each text column is plain text, whatever it was in the writer's memory.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let builder = catch_unwind(AssertUnwindSafe(|| {
             ParquetRecordBatchReaderBuilder::try_new_with_options(file.into_file(), options)
-        }));
-        let bad = |problem: String, hint| InputError::BadTable {
-            name: name.to_owned(),
-            problem,
-            hint,
-        };
-        let builder = match builder {
-            Ok(Ok(builder)) => builder,
-            Ok(Err(error)) => return Err(bad(error.to_string(), REWRITE)),
-            Err(_) => return Err(bad("its footer is damaged".to_owned(), REWRITE)),
-        };
+        }))
+        .map_err(|_| bad("its footer is damaged".to_owned(), REWRITE))?
+        .map_err(|error| bad(error.to_string(), REWRITE))?;
         let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
         if bytes.saturating_mul(MAX_ROWS_A_BYTE) < rows {
-            return Err(bad(
-                format!("its footer promises {rows} rows, but it has only {bytes} bytes"),
-                REWRITE,
-            ));
+            let problem = format!("its footer promises {rows} rows, but it has only {bytes} bytes");
+            return Err(bad(problem, REWRITE));
         }
-        let column = |setting: &'static str, given: &str, usual: &[&str], is_needed| {
-            find_column(builder.schema(), setting, given, usual, is_needed).map_err(|problem| {
-                bad(
-                    problem,
-                    "name its columns in the configuration, under `columns`: page, image, alt, title",
-                )
-            })
-        };
-        let columns = [
-            column("page", &columns.page, &PAGE_NAMES, true)?,
-            column("image", &columns.image, &IMAGE_NAMES, true)?,
-            column("alt", &columns.alt, &ALT_NAMES, false)?,
-            column("title", &columns.title, &TITLE_NAMES, false)?,
-        ];
+        let columns = find_columns(builder.schema(), columns).map_err(|problem| bad(problem, NAME_COLUMNS))?;
         Ok(Self { builder, rows, columns })
     }
 
-    /// Gives the rows from `start` on to `each`, with their numbers, until that returns false.
-    fn read(self, start: u64, each: &mut dyn FnMut(u64, Cells) -> bool) -> anyhow::Result<()> {
-        let mut first_row = 0u64;
-        let mut skipped_groups = 0;
-        for group in self.builder.metadata().row_groups() {
+    /// The rows from `start` on.
+    fn batches(self, start: u64) -> Result<ParquetRecordBatchReader, ParquetError> {
+        let metadata = self.builder.metadata();
+        let (mut first_row, mut first_group) = (0u64, 0);
+        for group in metadata.row_groups() {
             let end = first_row.saturating_add(u64::try_from(group.num_rows()).unwrap_or(0));
             if start < end {
                 break;
             }
             first_row = end;
-            skipped_groups += 1;
+            first_group += 1;
         }
-        let groups = (skipped_groups..self.builder.metadata().num_row_groups()).collect();
-        let mask = ProjectionMask::roots(self.builder.parquet_schema(), self.columns.iter().copied().flatten());
-        let names = self
-            .columns
-            .map(|column| column.map(|at| self.builder.schema().field(at).name().clone()));
-        let offset = usize::try_from(start - first_row.min(start)).context("too many rows")?;
-        let reader = self
-            .builder
+        let groups = (first_group..metadata.num_row_groups()).collect();
+        let columns = self.columns.iter().copied().flatten();
+        let mask = ProjectionMask::roots(self.builder.parquet_schema(), columns);
+        let offset = usize::try_from(start - first_row.min(start))?;
+        self.builder
             .with_row_groups(groups)
             .with_projection(mask)
             .with_offset(offset)
             .with_batch_size(BATCH_ROWS)
-            .build()?;
-        let mut row = start;
-        for batch in reader {
-            let batch = batch?;
-            let columns = names.each_ref().map(|name| batch.column_by_name(name.as_deref()?));
-            for at in 0..batch.num_rows() {
-                let [page, image, alt, title] = columns.map(|column| column.and_then(|column| text(column, at)));
-                let cells = Cells {
-                    page,
-                    image,
-                    alt,
-                    title,
-                };
-                if !each(row, cells) {
-                    return Ok(());
-                }
-                row += 1;
-            }
-        }
-        Ok(())
+            .build()
     }
 }
 
@@ -337,50 +324,58 @@ fn text(column: &ArrayRef, row: usize) -> Option<&str> {
     }
 }
 
-/// The place of a column by its given name, else by the usual names; the error says what is wrong.
-fn find_column(
-    schema: &Schema,
-    setting: &str,
-    given: &str,
-    usual: &[&str],
-    is_needed: bool,
-) -> Result<Option<usize>, String> {
-    let find = |name: &str| {
-        schema
-            .fields()
-            .iter()
-            .position(|field| field.name().eq_ignore_ascii_case(name))
+fn is_text(schema: &Schema, at: usize) -> bool {
+    matches!(
+        schema.field(at).data_type(),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Binary
+    )
+}
+
+/// The columns by their given names, else by the usual ones; the error is what is wrong with the table.
+fn find_columns(schema: &Schema, given: &Columns) -> Result<[Option<usize>; 4], String> {
+    let needed = |setting, given: &str, usual: &[&str]| {
+        let names = if given.is_empty() { usual } else { &[given] };
+        needed_column(schema, setting, names).map(Some)
     };
-    let found = if given.is_empty() {
-        usual.iter().find_map(|name| find(name))
-    } else {
-        find(given)
-    };
-    let Some(at) = found else {
-        if given.is_empty() && !is_needed {
-            return Ok(None);
-        }
-        let wanted = if given.is_empty() {
-            usual.join("`, `")
+    // What only goes by a usual name may be something else.
+    let optional = |setting, given: &str, usual: &[&str]| {
+        if given.is_empty() {
+            Ok(find_column(schema, usual).filter(|&at| is_text(schema, at)))
         } else {
-            given.to_owned()
-        };
-        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+            needed(setting, given, usual)
+        }
+    };
+    Ok([
+        needed("page", &given.page, PAGE_NAMES)?,
+        needed("image", &given.image, IMAGE_NAMES)?,
+        optional("alt", &given.alt, ALT_NAMES)?,
+        optional("title", &given.title, TITLE_NAMES)?,
+    ])
+}
+
+fn find_column(schema: &Schema, names: &[&str]) -> Option<usize> {
+    let mut fields = names.iter().map(|name| {
+        let is_named = |field: &std::sync::Arc<arrow_schema::Field>| field.name().eq_ignore_ascii_case(name);
+        schema.fields().iter().position(is_named)
+    });
+    fields.find_map(|at| at)
+}
+
+fn needed_column(schema: &Schema, setting: &str, names: &[&str]) -> Result<usize, String> {
+    let Some(at) = find_column(schema, names) else {
+        let found: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
         return Err(format!(
-            "it has no column for `{setting}` (`{wanted}`), only `{}`",
-            names.join("`, `")
+            "it has no column for `{setting}` (`{}`), only `{}`",
+            names.join("`, `"),
+            found.join("`, `")
         ));
     };
-    let field = schema.field(at);
-    match field.data_type() {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Binary => Ok(Some(at)),
-        // What only goes by a usual name may be something else.
-        _ if given.is_empty() && !is_needed => Ok(None),
-        other => Err(format!(
-            "its column `{}` holds {other}, but must hold text",
-            field.name()
-        )),
+    if is_text(schema, at) {
+        return Ok(at);
     }
+    let field = schema.field(at);
+    let (name, kind) = (field.name(), field.data_type());
+    Err(format!("its column `{name}` holds {kind}, but must hold text"))
 }
 
 #[cfg(test)]
@@ -419,20 +414,16 @@ mod tests {
     }
 
     fn read_all(path: &Path, rows: Range<u64>, config: &InputConfig) -> Vec<String> {
-        let mut lines = Vec::new();
-        let mut each = |record| {
-            lines.push(match record {
-                Record::Page(page) => {
-                    let alts: Vec<&str> = page.images.iter().map(|image| image.alt.as_str()).collect();
-                    format!("{}: {}", page.url, alts.join(" "))
-                }
-                Record::Rejected { item, reason } => format!("{item}: {}", reason.0),
-                other => panic!("{other:?}"),
-            });
-            Ok(())
+        let line = |record| match record {
+            Record::Page(page) => {
+                let alts: Vec<&str> = page.images.iter().map(|image| image.alt.as_str()).collect();
+                format!("{}: {}", page.url, alts.join(" "))
+            }
+            Record::Rejected(rejected) => format!("{}: {}", rejected.item, rejected.reason.0),
+            other => panic!("{other:?}"),
         };
-        read("links", path, Some(rows), config, &mut each).unwrap();
-        lines
+        let rows = Rows::open("links", path, Some(rows), config).unwrap();
+        rows.map(line).collect()
     }
 
     const PAGE: Option<&str> = Some("http://p.org/");
@@ -467,13 +458,11 @@ mod tests {
         ];
         assert_eq!(read_all(&path, 0..9, &InputConfig::default()), expected);
         let mut urls = Vec::new();
-        let mut each = |record| {
+        for record in Rows::open("links", &path, None, &InputConfig::default()).unwrap() {
             if let Record::Page(page) = record {
                 urls.extend(page.images.into_iter().map(|image| image.url));
             }
-            Ok(())
-        };
-        read("links", &path, None, &InputConfig::default(), &mut each).unwrap();
+        }
         assert_eq!(urls, ["http://p.org/a.png", "http://r.org/c.png", "http://q.org/b.png"]);
     }
 
@@ -588,16 +577,10 @@ mod tests {
             let mut bytes = whole.clone();
             bytes[at] ^= 1 << bit;
             fs_err::write(&path, &bytes).unwrap();
-            let mut count = 0;
-            let mut each = |_| {
-                count += 1;
-                Ok(())
-            };
             // Whatever is wrong, there is an error or there are records.
-            assert!(
-                read("links", &path, Some(0..8), &InputConfig::default(), &mut each).is_err() || 0 < count,
-                "byte {at}"
-            );
+            let config = InputConfig::default();
+            let count = Rows::open("links", &path, Some(0..8), &config).map(Iterator::count);
+            assert!(count.is_err() || count.is_ok_and(|count| 0 < count), "byte {at}");
         }
         fs_err::write(&path, &whole[..whole.len() / 2]).unwrap();
         let error = row_ranges("links", &path, &InputConfig::default()).unwrap_err();

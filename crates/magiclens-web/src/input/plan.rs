@@ -1,47 +1,12 @@
 //! Cuts the inputs of a run into entries, the lines of its manifest. The same inputs give the same entries.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
+use super::config::InputConfig;
+use super::entry::{Entry, InputKind};
+use super::error::InputError;
 use super::folder::{self, ARCHIVE_ENDINGS};
-use super::{Entry, InputConfig, InputKind, links_table};
-
-/// Why inputs cannot be cut into entries.
-#[derive(Debug, thiserror::Error)]
-pub enum InputError {
-    /// A file or folder that cannot be read.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// A file that is nothing we read.
-    #[error(
-        "`{0}` is no input that we know\nhint: give .warc, .warc.gz, .wat, .wat.gz or .parquet files, saved pages (.html), or folders of these"
-    )]
-    UnknownKind(String),
-    /// A folder with nothing to read.
-    #[error(
-        "`{0}` holds neither pages nor archives\nhint: give a folder with .html, .warc, .warc.gz, .wat, .wat.gz or .parquet files in it"
-    )]
-    EmptyFolder(String),
-    /// Nothing was given, or only empty tables.
-    #[error("there is nothing to read\nhint: give at least one file or folder with pages in it")]
-    Nothing,
-    /// A name that the manifest cannot hold.
-    #[error("the name of `{0}` is not UTF-8\nhint: rename it")]
-    NotUtf8(String),
-    /// A Parquet file without the columns that we need, or none at all.
-    #[error("`{name}` is not a table of links: {problem}\nhint: {hint}")]
-    BadTable {
-        /// The file.
-        name: String,
-        /// What is wrong.
-        problem: String,
-        /// The way out.
-        hint: &'static str,
-    },
-    /// A setting of zero.
-    #[error("`{0}` is zero\nhint: set it to at least 1")]
-    Zero(&'static str),
-}
+use super::links_table;
 
 /// Cuts inputs into entries: each archive is one, saved pages are taken `pages_per_shard` at a time, tables `rows_per_shard` at a
 /// time. Inputs are files, folders, or addresses in an object store (`s3://...`); of the last the name must tell what they are.

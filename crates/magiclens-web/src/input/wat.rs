@@ -3,15 +3,16 @@
 //! Common Crawl's extractor writes `IMG@/src` links with `alt` and `title`; it knows nothing of `srcset`, captions or the text around.
 
 use std::fmt;
-use std::path::Path;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use url::Url;
 
-use super::archive::{REVISIT, for_each_item, item_name};
+use super::address::{cut, web_address};
+use super::archive::Head;
+use super::config::InputConfig;
 use super::http_message::status_reason;
+use super::record::{PAGE_TOO_LARGE, REVISIT, Record};
 use super::sniff;
-use super::{InputConfig, PAGE_TOO_LARGE, Record, cut, web_address};
 use crate::DropReason;
 use crate::page::{Page, PageImage};
 
@@ -23,28 +24,13 @@ const IMAGE_PATHS: [&str; 4] = ["IMG@/src", "IMG@/data-src", "IMG@/data-original
 /// `<meta>` names under which pages state their license.
 const LICENSE_NAMES: [&str; 4] = ["dc.rights", "dc.license", "dcterms.rights", "dcterms.license"];
 
-/// Reads the pages of one file. `name` stands for it in what is rejected.
-pub(super) fn read(
-    name: &str,
-    path: &Path,
-    config: &InputConfig,
-    each: &mut dyn FnMut(Record) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    for_each_item(name, path, config, &mut |head, block| {
-        let page = match block {
-            Ok(block) if head.kind == "metadata" => parse_page(block, &head.address, config),
-            Ok(_) => return Ok(()),
-            Err(reason) => Err(reason),
-        };
-        match page {
-            Ok(Some(page)) => each(Record::Page(page)),
-            Ok(None) => Ok(()),
-            Err(reason) => each(Record::Rejected {
-                item: item_name(name, &head),
-                reason,
-            }),
-        }
-    })
+/// The page in a record of metadata.
+pub(super) fn record(head: &Head, block: &[u8], config: &InputConfig) -> Result<Option<Record>, DropReason> {
+    if head.kind == "metadata" {
+        Ok(parse_page(block, &head.address, config)?.map(Record::Page))
+    } else {
+        Ok(None)
+    }
 }
 
 /// The page that a record describes; none if it describes no response.
@@ -434,7 +420,7 @@ mod tests {
         check(
             "http://example.org/a/page.html",
             "file:///etc/passwd",
-            Err(super::super::NOT_WEB),
+            Err(super::super::address::NOT_WEB),
         );
         check(
             r#""Title":"A page""#,
