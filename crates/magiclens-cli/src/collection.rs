@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
-use magiclens_data::collection::{BuildConfig, Progress, Report, build};
+use magiclens_collection::{BuildConfig, Progress, Report, build};
 
 /// Make a collection: images with labels, and triplets for training and tests
 #[derive(clap::Args, Debug)]

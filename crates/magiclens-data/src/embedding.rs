@@ -64,8 +64,23 @@ impl Embedding {
     /// The cosine of the angle to `other`, from -1 to 1. Both must have the same [`Embedding::dim`].
     pub fn dot(&self, other: &Self) -> f32 {
         assert_eq!(self.dim(), other.dim(), "embeddings of two models were compared");
-        self.0.iter().zip(&other.0).map(|(a, b)| a * b).sum()
+        dot(&self.0, &other.0)
     }
+}
+
+/// Dot product of two vectors of one length, in sixteen running sums, which the compiler turns into vector instructions.
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let (a_chunks, a_rest) = a.as_chunks::<LANES>();
+    let (b_chunks, b_rest) = b.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for (a, b) in a_chunks.iter().zip(b_chunks) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f32>() + rest
 }
 
 /// The length of `values` in f64, or why they have no direction.
@@ -102,6 +117,16 @@ mod tests {
         for scale in [1e-30, 0.5, 7.0, 1e30] {
             let scaled = Embedding::normalize(vec![scale, 2.0 * scale, 2.0 * scale]).unwrap();
             assert!((scaled.dot(&plain) - 1.0).abs() < 1e-6, "{scale}");
+        }
+    }
+
+    #[test]
+    fn dot_products_of_all_lengths() {
+        for length in 0..70_u8 {
+            let a: Vec<f32> = (0..length).map(f32::from).collect();
+            let b: Vec<f32> = (0..length).map(|at| f32::from(at % 3) - 1.0).collect();
+            let expected: f32 = a.iter().zip(&b).map(|(a, b)| a * b).sum();
+            assert_eq!(dot(&a, &b), expected, "{length}");
         }
     }
 

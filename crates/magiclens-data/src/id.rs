@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::digest::{Digest, parse_hex, write_hex};
+
 /// Content id: first 16 bytes of the blake3 hash of a file's bytes, shown as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageId([u8; 16]);
@@ -18,7 +20,7 @@ impl ImageId {
     /// The id of a file with these bytes.
     pub fn of_bytes(bytes: &[u8]) -> Self {
         let mut id = [0; 16];
-        id.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
+        id.copy_from_slice(&Digest::of(bytes).to_bytes()[..16]);
         Self(id)
     }
 
@@ -35,7 +37,7 @@ impl ImageId {
 
 impl fmt::Display for ImageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write_hex(&self.0, f)
     }
 }
 
@@ -49,12 +51,9 @@ impl FromStr for ImageId {
     type Err = ParseImageIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || ParseImageIdError(text.to_owned());
-        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(error());
-        }
-        let number = u128::from_str_radix(text, 16).map_err(|_| error())?;
-        Ok(Self(number.to_be_bytes()))
+        parse_hex(text)
+            .map(Self)
+            .ok_or_else(|| ParseImageIdError(text.to_owned()))
     }
 }
 

@@ -1,10 +1,11 @@
 //! The shared words of magiclens (ImageId, Image, Triplet, Embedding), their Parquet files, safe image decoding,
-//! and the collection: images and triplets made of packages that npm and apt bring.
+//! files that are read and written whole, and digests.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-pub mod collection;
 pub mod decode;
+mod digest;
 mod embedding;
+pub mod files;
 pub mod fingerprint;
 mod id;
 mod image;
@@ -15,7 +16,8 @@ mod triplet;
 mod triplets_file;
 
 pub use self::image::{Image, ImageKind, ParseVariantError, Split};
-pub use embedding::{Embedding, EmbeddingError};
+pub use digest::{Digest, DigestBuilder, ParseDigestError};
+pub use embedding::{Embedding, EmbeddingError, dot};
 pub use id::{ImageId, ParseImageIdError};
 pub use image_shard::{ImageFile, ImageShard, read_image_shard};
 pub use images_file::{read_images, write_images};

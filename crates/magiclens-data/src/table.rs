@@ -11,6 +11,8 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 
+use crate::files::write_atomic;
+
 /// Why a Parquet table could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
@@ -71,26 +73,22 @@ pub enum TableError {
     },
 }
 
-/// Writes `batches` to `path`: first to a file beside it, then synced and renamed, so that `path` is whole or absent.
+/// Writes `batches`, at least one, to `path`, whole or not at all.
 pub(crate) fn write(path: &Path, batches: &[RecordBatch]) -> Result<(), TableError> {
-    let write_error = |reason: String| TableError::Write {
+    let failed = |reason: String| TableError::Write {
         path: path.to_owned(),
         reason,
     };
-    let first = batches
-        .first()
-        .ok_or_else(|| write_error("no rows were given".to_owned()))?;
-    let aside = aside(path);
-    let file: File = fs_err::File::create(&aside)?.into_parts().0;
-    let mut writer = ArrowWriter::try_new(file, first.schema(), None)
-        .map_err(|error: ParquetError| write_error(error.to_string()))?;
-    for batch in batches {
-        writer.write(batch).map_err(|error| write_error(error.to_string()))?;
-    }
-    let file = writer.into_inner().map_err(|error| write_error(error.to_string()))?;
-    file.sync_all()?;
-    fs_err::rename(&aside, path)?;
-    Ok(())
+    let first = batches.first().ok_or_else(|| failed("no rows were given".to_owned()))?;
+    write_atomic(path, |file| {
+        let write = || {
+            let mut writer = ArrowWriter::try_new(file, first.schema(), None)?;
+            batches.iter().try_for_each(|batch| writer.write(batch))?;
+            writer.close()
+        };
+        write().map_err(|error: ParquetError| failed(error.to_string()))?;
+        Ok(())
+    })
 }
 
 /// Reads all rows of `path` as batches of columns.
@@ -252,11 +250,4 @@ pub(crate) fn batch(path: &Path, columns: Vec<(&str, ArrayRef)>) -> Result<Recor
         path: path.to_owned(),
         reason: error.to_string(),
     })
-}
-
-/// The name a file has until it is whole.
-pub(crate) fn aside(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    path.with_file_name(name)
 }

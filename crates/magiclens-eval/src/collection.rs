@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use magiclens_data::collection::triplets_path;
+use magiclens_collection::triplets_path;
 use magiclens_data::{Image, ImageId, Split, Triplet, read_images, read_triplets};
 
 use crate::EvalError;
@@ -160,7 +160,7 @@ fn numbers<'a>(names: impl Iterator<Item = &'a str>) -> Vec<usize> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use magiclens_data::collection::{COLOR, DRAWINGS, GROUP, Look, SKETCH_TO_COLOR, STYLE};
+    use magiclens_collection::{COLOR, DRAWINGS, GROUP, Look, SKETCH_TO_COLOR, STYLE};
     use magiclens_data::{ImageKind, Provenance};
 
     use super::*;

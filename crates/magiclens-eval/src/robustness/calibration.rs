@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use magiclens_data::collection::{
-    COLOR, DRAWING_TO_PHOTO, GENDER, GROUP, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_UNSEEN,
-};
+use magiclens_collection::{COLOR, DRAWING_TO_PHOTO, GENDER, GROUP, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_UNSEEN};
 use serde::{Deserialize, Serialize};
 
 use super::stats::{area_under_curve, quantile};

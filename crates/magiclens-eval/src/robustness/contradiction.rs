@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use magiclens_data::collection::{COLOR, Look};
+use magiclens_collection::{COLOR, Look};
 
 use super::labels::{Labels, look};
 use super::report::{Better, Section, Unit};

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use magiclens_data::collection::{GROUP, STYLE};
+use magiclens_collection::{GROUP, STYLE};
 
 use super::report::{Better, Section, Unit};
 use super::stats::{average_precision_at_k, hit_at_k};

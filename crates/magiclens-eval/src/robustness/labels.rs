@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use magiclens_collection::{DRAWINGS, Look};
 use magiclens_data::Image;
-use magiclens_data::collection::{DRAWINGS, Look};
 
 use crate::collection::{Collection, concepts};
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use magiclens_data::collection::{STYLE, held_out_style_names};
+use magiclens_collection::{STYLE, held_out_style_names};
 
 use super::labels::Labels;
 use super::report::{Better, Section, Unit};

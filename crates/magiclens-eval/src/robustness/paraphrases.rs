@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use magiclens_data::collection::{
+use magiclens_collection::{
     Ask, COLOR, DRAWING_TO_PHOTO, GENDER, GROUP, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_UNSEEN, held_out_wordings,
 };
 

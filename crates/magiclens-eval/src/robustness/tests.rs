@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 
-use magiclens_data::collection::Look;
+use magiclens_collection::Look;
 
 use super::*;
 use crate::collection::tests::collection;

@@ -4,8 +4,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use magiclens_collection::DRAWINGS;
 use magiclens_data::Image;
-use magiclens_data::collection::DRAWINGS;
 
 use crate::benchmark::{Query, Truth};
 use crate::collection::{Collection, concepts, same_concept};

@@ -14,7 +14,7 @@ mod focus;
 
 use std::path::Path;
 
-use magiclens_data::collection::{
+use magiclens_collection::{
     COLOR, DRAWING_TO_PHOTO, FOOD, GENDER, GROUP, PHOTO_TO_DRAWING, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_FAMILY,
     STYLE_UNSEEN, food_images_path, food_triplets_path,
 };
@@ -226,7 +226,7 @@ fn group(collection: &Collection, asked: &Asked) -> String {
 
 #[cfg(test)]
 mod tests {
-    use magiclens_data::collection::DRAWINGS;
+    use magiclens_collection::DRAWINGS;
     use magiclens_data::{ImageId, Provenance, Triplet, write_images, write_triplets};
 
     use super::*;

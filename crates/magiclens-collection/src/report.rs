@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CollectionError, food_images_path, food_triplets_path, triplets_path};
-use crate::table::aside;
-use crate::{Image, Split, Triplet};
+use crate::{CollectionError, food_images_path, food_triplets_path, triplets_path};
+use magiclens_data::files::write_atomic_bytes;
+use magiclens_data::{Image, Split, Triplet};
 
 /// The counts of a collection, and what could not be had.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,7 +92,7 @@ impl Report {
             *self.kinds.entry(image.kind.to_string()).or_default() += 1;
             *self.styles.entry(image.style.clone()).or_default() += 1;
             *self.splits.entry(image.split.to_string()).or_default() += 1;
-            if !super::HELD_OUT_STYLES.contains(&image.style.as_str()) {
+            if !crate::HELD_OUT_STYLES.contains(&image.style.as_str()) {
                 roots.insert(&image.root, image.split);
             }
         }
@@ -115,10 +115,7 @@ impl Report {
             path: path.clone(),
             source,
         })?;
-        let aside = aside(&path);
-        fs_err::write(&aside, json)?;
-        fs_err::rename(&aside, &path)?;
-        Ok(())
+        Ok(write_atomic_bytes(path, json)?)
     }
 }
 

@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::gcompris;
-use super::iconify::IconSet;
-use super::labels::{FLAGS, Label, Labels, key};
-use super::packages::{
+use crate::gcompris;
+use crate::iconify::IconSet;
+use crate::labels::{FLAGS, Label, Labels, key};
+use crate::packages::{
     CARD_STYLE, DRAWINGS, DrawingPackage, GCOMPRIS, LABELS, Layout, Look, PHOTO_STYLE, STAMP_STYLE, TUXPAINT,
 };
-use super::slugs::Slugs;
-use super::tuxpaint;
-use super::{CollectionError, Missing};
-use crate::ImageKind;
+use crate::slugs::Slugs;
+use crate::tuxpaint;
+use crate::{CollectionError, Missing};
+use magiclens_data::ImageKind;
 
 /// The license of the stamps.
 const TUXPAINT_LICENSE: &str = "GPL-2.0-only";

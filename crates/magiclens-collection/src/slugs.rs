@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::iconify::IconSet;
-use super::labels::Labels;
+use crate::iconify::IconSet;
+use crate::labels::Labels;
 
 /// Names that no rule finds: a style, what its set calls an emoji, and the emoji's label.
 const OTHER_NAMES: &str = include_str!("other_names.tsv");

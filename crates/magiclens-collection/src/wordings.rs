@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use super::draw::Draw;
-use super::labels::article;
+use crate::draw::Draw;
+use crate::labels::article;
 
 pub(crate) const TEXT: &str = include_str!("wordings.txt");
 
@@ -267,8 +267,8 @@ fn capitalized(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::packages::DRAWINGS;
     use super::*;
+    use crate::packages::DRAWINGS;
 
     const TEMPLATES: [(&str, &str); 9] = [
         ("style look", "{look}"),

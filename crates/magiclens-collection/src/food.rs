@@ -7,13 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::draw::Draw;
-use super::labels::Label;
-use super::packages::{FOOD_IMAGES, FOOD_NAMES, PHOTO_STYLE};
-use super::sources::{Art, Item, open_npm, photo_item};
-use super::store::Stored;
-use super::{Failed, Missing, image};
-use crate::{Image, ImageId, Provenance, Split, Triplet};
+use crate::draw::Draw;
+use crate::labels::Label;
+use crate::packages::{FOOD_IMAGES, FOOD_NAMES, PHOTO_STYLE};
+use crate::sources::{Art, Item, open_npm, photo_item};
+use crate::store::Stored;
+use crate::{Failed, Missing, image};
+use magiclens_data::{Image, ImageId, Provenance, Split, Triplet};
 
 /// Another variety of the same food.
 pub const FOOD: &str = "food";

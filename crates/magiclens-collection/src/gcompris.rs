@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::rcc::{RccError, RccFile, read_rcc};
+use crate::rcc::{RccError, RccFile, read_rcc};
 
 /// File, kind, emoji and caption of what is taken.
 const IMAGES: &str = include_str!("gcompris.tsv");

@@ -2,19 +2,16 @@
 
 use std::collections::HashMap;
 
-use super::packages::HELD_OUT_STYLES;
-use crate::Split;
+use crate::packages::HELD_OUT_STYLES;
+use magiclens_data::{Digest, Split};
 
 /// Put in front of the root before hashing. It is chosen so that people, half of all images, are trained on.
 const SALT: &str = "magiclens split 1: ";
 
 /// The part of a root concept: 70 % train, 10 % dev, 20 % test, by a hash of the root alone.
 pub fn split_of_root(root: &str) -> Split {
-    let hash = blake3::hash(format!("{SALT}{root}").as_bytes());
-    let mut first = [0; 8];
-    first.copy_from_slice(&hash.as_bytes()[..8]);
-    // Any good hash does; blake3 is what ids are made of, and saves a dependency.
-    match u64::from_be_bytes(first) % 100 {
+    let [a, b, c, d, e, f, g, h, ..] = Digest::of(format!("{SALT}{root}")).to_bytes();
+    match u64::from_be_bytes([a, b, c, d, e, f, g, h]) % 100 {
         0..70 => Split::Train,
         70..80 => Split::Dev,
         _ => Split::Test,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::SystemTime;
 
-use magiclens_data::collection::{
+use magiclens_collection::{
     Ask, BuildConfig, COLOR, DRAWING_TO_PHOTO, DRAWINGS, FOOD, FOOD_IMAGES, FOOD_NAMES, GENDER, GROUP, HELD_OUT_STYLES,
     Look, PHOTO_TO_DRAWING, Progress, Report, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_FAMILY, STYLE_UNSEEN, build,
     food_images_path, food_triplets_path, held_out_wordings, split_of_root, triplets_path,

@@ -1,5 +1,7 @@
 //! Random choices that are the same on every machine: the splitmix64 generator.
 
+use magiclens_data::Digest;
+
 /// A stream of random numbers that its seed fixes.
 #[derive(Clone, Debug)]
 pub(crate) struct Draw {
@@ -14,10 +16,7 @@ impl Draw {
 
     /// The stream of a seed and any text, e.g. an image's id.
     pub(crate) fn of(seed: u64, text: &str) -> Self {
-        let hash = blake3::hash(format!("{seed} {text}").as_bytes());
-        let mut first = [0; 8];
-        first.copy_from_slice(&hash.as_bytes()[..8]);
-        Self::new(u64::from_le_bytes(first))
+        Self::new(Digest::of(format!("{seed} {text}")).seed())
     }
 
     /// The next number.

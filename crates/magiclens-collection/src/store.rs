@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-use super::CollectionError;
-use super::render::{self, RENDERER, Rendered};
-use super::sources::{Art, Item};
-use crate::table::aside;
-use crate::{Image, ImageId};
+use crate::CollectionError;
+use crate::render::{self, RENDERER, Rendered};
+use crate::sources::{Art, Item};
+use magiclens_data::files::write_atomic_bytes;
+use magiclens_data::{DigestBuilder, Image, ImageId};
 
 /// After so many images the list is written, so that a stopped build goes on there.
 const CHUNK: usize = 1024;
@@ -167,11 +167,7 @@ impl Store {
             if let Some(folder) = path.parent() {
                 fs_err::create_dir_all(folder)?;
             }
-            // Two threads may save the same image: each writes its own file, and renaming decides.
-            let thread = rayon::current_thread_index().unwrap_or_default();
-            let aside = aside(&path).with_extension(format!("part{thread}"));
-            fs_err::write(&aside, &bytes)?;
-            fs_err::rename(&aside, &path)?;
+            write_atomic_bytes(&path, &bytes)?;
         }
         Ok(stored)
     }
@@ -196,11 +192,10 @@ impl Store {
     }
 
     fn key(&self, bytes: &[u8], svg: bool) -> String {
-        let mut hasher = blake3::Hasher::new();
+        let mut hasher = DigestBuilder::new();
         let size_px = if svg { self.size_px } else { 0 };
-        hasher.update(format!("{RENDERER} {svg} {size_px} ").as_bytes());
-        hasher.update(bytes);
-        hasher.finalize().to_hex()[..32].to_owned()
+        hasher.update(format!("{RENDERER} {svg} {size_px} ")).update(bytes);
+        hasher.finish().to_string()[..32].to_owned()
     }
 
     fn list(&self) -> PathBuf {

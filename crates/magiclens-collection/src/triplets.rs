@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::draw::Draw;
-use super::labels::{without_color, without_gender, without_tone};
-use super::packages::{DRAWINGS, HELD_OUT_STYLES, Look, of_style};
-use super::wordings::{Ask, Pool, Wordings};
-use crate::{Image, ImageKind, Provenance, Split, Triplet};
+use crate::draw::Draw;
+use crate::labels::{without_color, without_gender, without_tone};
+use crate::packages::{DRAWINGS, HELD_OUT_STYLES, Look, of_style};
+use crate::wordings::{Ask, Pool, Wordings};
+use magiclens_data::{Image, ImageKind, Provenance, Split, Triplet};
 
 /// Another style of another design family.
 pub const STYLE: &str = "style";
