@@ -1,18 +1,23 @@
-//! A headless Chromium, driven over WebDriver: JSON over HTTP, so a socket is all it takes.
+//! A headless Chromium for the tests of the pages, driven over WebDriver.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::future::Future;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use thirtyfour::common::log::LoggingPrefsLogLevel;
+use thirtyfour::error::WebDriverResult;
+use thirtyfour::extensions::cdp::ChromeDevTools;
+use thirtyfour::{By, ChromiumLikeCapabilities, DesiredCapabilities, WebDriver, WebElement};
+use tokio::runtime::Runtime;
 
 /// How long the page may take to get somewhere. Generous: the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-const FLAGS: [&str; 8] = [
+const FLAGS: [&str; 9] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -21,6 +26,7 @@ const FLAGS: [&str; 8] = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--window-size=1280,900",
 ];
 
 pub const TAB: char = '\u{E004}';
@@ -60,83 +66,79 @@ pub fn start(command: &mut Command, mark: &str) -> (Running, String) {
 
 /// One window with a fresh profile. Closed with this value.
 pub struct Browser {
-    port: u16,
-    session: String,
-    _driver: Running,
+    driver: Option<WebDriver>,
+    runtime: Runtime,
+    _chromedriver: Running,
     _profile: TempDir,
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
         // Ends Chromium, too; without an answer the driver's end does it.
-        _ = request(self.port, "DELETE", &format!("/session/{}", self.session), &Value::Null);
+        if let Some(driver) = self.driver.take() {
+            _ = self.runtime.block_on(driver.quit());
+        }
     }
 }
 
 impl Browser {
     pub fn open() -> Self {
-        let (driver, port) = start(
+        let (chromedriver, port) = start(
             Command::new("chromedriver").arg("--port=0"),
             "started successfully on port ",
         );
-        let port = port
-            .trim_end_matches('.')
-            .parse()
-            .expect("chromedriver prints its port");
+        let port = port.trim_end_matches('.');
         let profile = TempDir::new().unwrap();
-        let mut flags: Vec<String> = FLAGS.map(str::to_owned).to_vec();
-        flags.push(format!("--user-data-dir={}", profile.path().display()));
-        flags.push("--window-size=1280,900".to_owned());
-        let options = json!({
-            "goog:chromeOptions": { "args": flags },
-            "goog:loggingPrefs": { "browser": "ALL" },
-        });
-        let answer = request(
-            port,
-            "POST",
-            "/session",
-            &json!({ "capabilities": { "alwaysMatch": options } }),
-        );
-        let answer = answer.unwrap_or_else(|error| {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let driver = runtime.block_on(WebDriver::new(
+            format!("http://127.0.0.1:{port}"),
+            capabilities(profile.path()),
+        ));
+        let driver = driver.unwrap_or_else(|error| {
             panic!("Chromium did not start: {error}\nhint: on Debian, `apt-get install chromium chromium-driver`")
         });
-        let session = answer["sessionId"].as_str().unwrap().to_owned();
         Self {
-            port,
-            session,
-            _driver: driver,
+            driver: Some(driver),
+            runtime,
+            _chromedriver: chromedriver,
             _profile: profile,
         }
     }
 
-    fn command(&self, method: &str, path: &str, body: &Value) -> Value {
-        let path = format!("/session/{}{path}", self.session);
-        request(self.port, method, &path, body).unwrap_or_else(|error| panic!("{method} {path} {body}: {error}"))
+    fn driver(&self) -> &WebDriver {
+        self.driver.as_ref().expect("it is taken only when this value goes")
+    }
+
+    #[track_caller]
+    fn wait<T>(&self, command: impl Future<Output = WebDriverResult<T>>) -> T {
+        let done = self.runtime.block_on(command);
+        done.unwrap_or_else(|error| panic!("the browser refused: {error}"))
     }
 
     /// A command of the DevTools protocol.
     pub fn devtools(&self, command: &str, params: Value) -> Value {
-        self.command(
-            "POST",
-            "/goog/cdp/execute",
-            &json!({ "cmd": command, "params": params }),
-        )
+        let tools = ChromeDevTools::new(self.driver().handle().clone());
+        self.wait(tools.execute_cdp_with_params(command, params))
     }
 
     pub fn goto(&self, url: &str) {
-        self.command("POST", "/url", &json!({ "url": url }));
+        self.wait(self.driver().goto(url));
     }
 
     pub fn back(&self) {
-        self.command("POST", "/back", &json!({}));
+        self.wait(self.driver().back());
     }
 
     pub fn forward(&self) {
-        self.command("POST", "/forward", &json!({}));
+        self.wait(self.driver().forward());
     }
 
     pub fn reload(&self) {
-        self.command("POST", "/refresh", &json!({}));
+        self.wait(self.driver().refresh());
     }
 
     /// The value of a JavaScript expression.
@@ -145,7 +147,7 @@ impl Browser {
     }
 
     pub fn run(&self, script: &str) -> Value {
-        self.command("POST", "/execute/sync", &json!({ "script": script, "args": [] }))
+        self.wait(self.driver().execute(script, Vec::new())).json().clone()
     }
 
     /// Waits until a JavaScript expression is true.
@@ -165,40 +167,30 @@ impl Browser {
         }
     }
 
-    fn element(&self, selector: &str) -> String {
-        let found = self.command(
-            "POST",
-            "/element",
-            &json!({ "using": "css selector", "value": selector }),
-        );
-        let found = found.as_object().unwrap().values().next().unwrap();
-        found.as_str().unwrap().to_owned()
+    fn element(&self, selector: &str) -> WebElement {
+        self.wait(self.driver().find(By::Css(selector)))
     }
 
     /// A real click of the mouse.
     pub fn click(&self, selector: &str) {
-        let element = self.element(selector);
-        self.command("POST", &format!("/element/{element}/click"), &json!({}));
+        self.wait(self.element(selector).click());
     }
 
     /// Two real clicks, as quick as they come.
     pub fn double_click(&self, selector: &str) {
-        let element = json!({ "element-6066-11e4-a52e-4f735466cecf": self.element(selector) });
-        let mut steps = vec![json!({ "type": "pointerMove", "origin": element, "x": 0, "y": 0 })];
-        for _ in 0..2 {
-            steps.extend(["pointerDown", "pointerUp"].map(|kind| json!({ "type": kind, "button": 0 })));
-        }
-        self.command(
-            "POST",
-            "/actions",
-            &json!({ "actions": [{ "type": "pointer", "id": "mouse", "actions": steps }] }),
+        let element = self.element(selector);
+        let driver = self.driver();
+        self.wait(
+            driver
+                .action_chain_with_delay(Some(0), Some(0))
+                .double_click_element(&element)
+                .perform(),
         );
     }
 
     /// Real key strokes into an element; a path, into a file input.
     pub fn type_into(&self, selector: &str, text: &str) {
-        let element = self.element(selector);
-        self.command("POST", &format!("/element/{element}/value"), &json!({ "text": text }));
+        self.wait(self.element(selector).send_keys(text));
     }
 
     pub fn choose_file(&self, path: &Path) {
@@ -207,28 +199,16 @@ impl Browser {
 
     /// Real key strokes, wherever the focus is.
     pub fn press(&self, keys: &[char]) {
-        let strokes: Vec<Value> = keys
-            .iter()
-            .flat_map(|key| ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key.to_string() })))
-            .collect();
-        self.command(
-            "POST",
-            "/actions",
-            &json!({ "actions": [{ "type": "key", "id": "keys", "actions": strokes }] }),
-        );
+        let chain = self.driver().action_chain_with_delay(Some(0), Some(0));
+        let chain = keys.iter().fold(chain, |chain, key| chain.key_down(*key).key_up(*key));
+        self.wait(chain.perform());
     }
 
     /// What the console said since the last call: messages of level "severe" only.
     pub fn console(&self) -> Vec<String> {
-        let entries = self.command("POST", "/se/log", &json!({ "type": "browser" }));
-        let severe = entries
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter(|entry| entry["level"] == "SEVERE");
-        severe
-            .map(|entry| entry["message"].as_str().unwrap().to_owned())
-            .collect()
+        let entries = self.wait(self.driver().get_log("browser"));
+        let severe = entries.into_iter().filter(|entry| entry.level == "SEVERE");
+        severe.map(|entry| entry.message).collect()
     }
 
     /// The size of the page's viewport, as on another device.
@@ -246,45 +226,14 @@ impl Browser {
     }
 }
 
-/// One exchange with the driver: its `value`, or its error.
-fn request(port: u16, method: &str, path: &str, body: &Value) -> Result<Value, String> {
-    let body = if body.is_null() {
-        String::new()
-    } else {
-        body.to_string()
-    };
-    let exchange = || -> std::io::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(120)))?;
-        let length = body.len();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Length: {length}\r\n"
-        )?;
-        write!(
-            stream,
-            "Content-Type: application/json\r\nConnection: close\r\n\r\n{body}"
-        )?;
-        let mut reader = BufReader::new(stream);
-        let mut length = 0;
-        let mut line = String::new();
-        while reader.read_line(&mut line)? > 2 {
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap_or(0);
-            }
-            line.clear();
-        }
-        let mut answer = vec![0; length];
-        reader.read_exact(&mut answer)?;
-        Ok(answer)
-    };
-    let answer = exchange().map_err(|error| format!("no answer from chromedriver: {error}"))?;
-    let answer: Value = serde_json::from_slice(&answer).map_err(|error| error.to_string())?;
-    match answer["value"]["error"].as_str() {
-        Some(error) => Err(format!(
-            "{error}: {}",
-            answer["value"]["message"].as_str().unwrap_or_default()
-        )),
-        None => Ok(answer["value"].clone()),
+fn capabilities(profile: &Path) -> thirtyfour::ChromeCapabilities {
+    let mut capabilities = DesiredCapabilities::chrome();
+    let profile = format!("--user-data-dir={}", profile.display());
+    for flag in FLAGS.into_iter().chain([profile.as_str()]) {
+        capabilities.add_arg(flag).unwrap();
     }
+    capabilities
+        .set_logging_prefs("browser", LoggingPrefsLogLevel::All)
+        .unwrap();
+    capabilities
 }

@@ -1,6 +1,9 @@
 //! Checks the tree itself: which crate uses which, module heads, links in the documents, file sizes, leftovers.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+mod shape;
+mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
