@@ -1,20 +1,25 @@
 //! The `magiclens` program: parses, calls, reports. One file per subcommand.
 
 mod collection;
+#[cfg(feature = "compare")]
 mod compare;
 mod embed;
+#[cfg(feature = "eval")]
 mod eval;
 mod import;
 mod index;
+#[cfg(feature = "mine")]
 mod mine;
 mod model;
 mod model_choice;
 mod progress;
+#[cfg(feature = "eval")]
 mod robustness;
 mod search;
 mod serve;
 mod sheet;
 mod tokenize;
+#[cfg(feature = "train")]
 mod train;
 
 use std::process::ExitCode;
@@ -34,14 +39,18 @@ enum Command {
     Index(index::Args),
     Search(search::Args),
     Serve(serve::Args),
+    #[cfg(feature = "compare")]
     Compare(Box<compare::Args>),
     Embed(embed::Args),
     Tokenize(tokenize::Args),
     Model(model::Args),
     Import(import::Args),
     Collection(collection::Args),
+    #[cfg(feature = "mine")]
     Mine(mine::Args),
+    #[cfg(feature = "train")]
     Train(train::Args),
+    #[cfg(feature = "eval")]
     Eval(Box<eval::Args>),
 }
 
@@ -66,14 +75,18 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Index(args) => index::run(args),
         Command::Search(args) => search::run(args),
         Command::Serve(args) => serve::run(args),
+        #[cfg(feature = "compare")]
         Command::Compare(args) => compare::run(&args),
         Command::Embed(args) => embed::run(args),
         Command::Tokenize(args) => tokenize::run(args),
         Command::Model(args) => model::run(args),
         Command::Import(args) => import::run(args),
         Command::Collection(args) => collection::run(args),
+        #[cfg(feature = "mine")]
         Command::Mine(args) => mine::run(args),
+        #[cfg(feature = "train")]
         Command::Train(args) => train::run(args),
+        #[cfg(feature = "eval")]
         Command::Eval(args) => eval::run(&args),
     }
 }

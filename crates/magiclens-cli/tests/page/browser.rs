@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use thirtyfour::common::log::LoggingPrefsLogLevel;
 use thirtyfour::error::WebDriverResult;
-use thirtyfour::extensions::cdp::ChromeDevTools;
 use thirtyfour::{By, ChromiumLikeCapabilities, DesiredCapabilities, WebDriver, WebElement};
 use tokio::runtime::Runtime;
 
@@ -121,8 +120,7 @@ impl Browser {
 
     /// A command of the DevTools protocol.
     pub fn devtools(&self, command: &str, params: Value) -> Value {
-        let tools = ChromeDevTools::new(self.driver().handle().clone());
-        self.wait(tools.execute_cdp_with_params(command, params))
+        self.wait(self.driver().cdp().send_raw(command, params))
     }
 
     pub fn goto(&self, url: &str) {
@@ -182,7 +180,7 @@ impl Browser {
         let driver = self.driver();
         self.wait(
             driver
-                .action_chain_with_delay(Some(0), Some(0))
+                .action_chain_with_delay(Some(Duration::ZERO), Some(Duration::ZERO))
                 .double_click_element(&element)
                 .perform(),
         );
@@ -199,7 +197,9 @@ impl Browser {
 
     /// Real key strokes, wherever the focus is.
     pub fn press(&self, keys: &[char]) {
-        let chain = self.driver().action_chain_with_delay(Some(0), Some(0));
+        let chain = self
+            .driver()
+            .action_chain_with_delay(Some(Duration::ZERO), Some(Duration::ZERO));
         let chain = keys.iter().fold(chain, |chain, key| chain.key_down(*key).key_up(*key));
         self.wait(chain.perform());
     }

@@ -1,5 +1,6 @@
 //! A folder and an object store keep the same promises; what only a folder has, temporary files, is tested here as well.
 
+#[cfg(feature = "scale-tests")]
 mod s3;
 
 use std::io::{BufRead, BufReader};
