@@ -13,6 +13,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ImageFormat, Rgb, RgbImage};
+use magiclens_data::Digest;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use walkdir::WalkDir;
@@ -78,7 +79,7 @@ impl Archive {
 
     fn write_member(&mut self, kind: &str, url: &str, content_type: &str, block: &[u8]) -> anyhow::Result<()> {
         // A record's name must differ from all others; this one follows from its content.
-        let hash = blake3::hash(&[kind.as_bytes(), b"\n", url.as_bytes(), b"\n", block].concat()).to_hex();
+        let hash = Digest::of([kind.as_bytes(), b"\n", url.as_bytes(), b"\n", block].concat()).to_string();
         let (a, b, c, d) = (&hash[..8], &hash[8..12], &hash[12..15], &hash[15..18]);
         let target = match url {
             "" => String::new(),

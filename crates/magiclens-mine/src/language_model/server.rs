@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, StatusCode, redirect};
 use tokio::sync::{Semaphore, watch};
 use url::Url;
@@ -15,6 +15,7 @@ use super::usage::{Purse, Tokens};
 use super::wire::{self, NoCompletion};
 use super::{Completion, ModelError, reply};
 use magiclens_web::DropReason;
+use magiclens_web::fetch::{backoff, retry_after};
 
 /// What requests in flight share.
 pub(super) struct Server {
@@ -139,11 +140,9 @@ impl Server {
 
     /// As long as the server wants, or twice as long as the last time; never longer than the limit.
     fn pause(&self, key: &Key, attempt: u32, wait: Option<Duration>) -> Duration {
+        let first = Duration::from_millis(self.config.backoff_ms);
         let longest = Duration::from_millis(self.config.max_backoff_ms);
-        let backoff = Duration::from_millis(self.config.backoff_ms)
-            .saturating_mul(1 << (attempt - 1).min(20))
-            .min(longest);
-        let backoff = backoff.mul_f64(1.0 - key.fraction(attempt) / 2.0);
+        let backoff = backoff(first, longest, attempt, key.seed());
         wait.map_or(backoff, |wait| wait.min(longest).max(backoff))
     }
 
@@ -157,7 +156,7 @@ impl Server {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
         let mut response = request.send().await.map_err(trouble)?;
-        let (status, wait) = (response.status(), retry_after(response.headers()));
+        let (status, wait) = (response.status(), retry_after(response.headers(), SystemTime::now()));
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(trouble)? {
             if self.config.max_reply_bytes < bytes.len() + chunk.len() {
@@ -301,12 +300,6 @@ fn chain(error: &dyn std::error::Error) -> String {
     reply::one_line(&line)
 }
 
-/// The pause that the server asks for, in seconds. The other form, a date, is left to the ordinary pause.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: f64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Duration::try_from_secs_f64(seconds).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -339,19 +332,6 @@ mod tests {
             50 <= pause(1, Some(Duration::ZERO)),
             "a server that says 0 is not hammered"
         );
-    }
-
-    #[test]
-    fn a_pause_in_seconds_is_read() {
-        let pause = |text: &str| {
-            let headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
-            retry_after(&headers)
-        };
-        assert_eq!(pause("3"), Some(Duration::from_secs(3)));
-        assert_eq!(pause("0.5"), Some(Duration::from_millis(500)));
-        for none in ["", "soon", "-1", "NaN", "1e300", "Wed, 21 Oct 2026 07:28:00 GMT"] {
-            assert_eq!(pause(none), None, "{none}");
-        }
     }
 
     #[test]

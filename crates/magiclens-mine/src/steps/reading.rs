@@ -9,16 +9,12 @@ use crate::stage::{Outcome, Stage};
 use crate::steps::spill::Spill;
 use crate::store::{self, LocalFile};
 use magiclens_web::DropReason;
-use magiclens_web::fetch;
 use magiclens_web::html;
 use magiclens_web::input::{self, Folder, InputKind, Record};
 use magiclens_web::page::{Page, PageImage, RawImage, RawPage};
 
 /// The publisher wants the page or image left alone.
 pub(crate) const OPTED_OUT: DropReason = DropReason("publisher opted out");
-
-/// How `X-Robots-Tag` would address us.
-const PRODUCT: &str = "magiclens";
 
 /// The files of a task's entry, on this machine.
 pub(crate) struct LocalEntry {
@@ -240,7 +236,7 @@ impl Files {
                     let wish = if wish == "none" { "noindex" } else { wish };
                     config.group.opt_outs.iter().any(|heeded| heeded == wish)
                 };
-                let wishes = fetch::opt_outs(found.robots_tags.iter().map(String::as_str), PRODUCT);
+                let wishes = config.fetch.opt_outs(&found.robots_tags);
                 if wishes.into_iter().any(is_heeded) {
                     return Ok(Err(OPTED_OUT));
                 }
@@ -256,4 +252,37 @@ fn keep_in(work: &mut Work<'_>, spill: &mut Spill, image: &RawImage) -> anyhow::
         work.tally.drop("find", DropReason("shard has more pictures"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::MineConfig;
+
+    #[test]
+    fn images_of_archives_opt_out_under_the_name_of_the_operators_crawler() {
+        let url = "http://example.org/a.png".to_owned();
+        let found = |user_agent: &str, tag: &str| {
+            let mut config = MineConfig::default();
+            config.fetch.user_agent = user_agent.to_owned();
+            let mut spill = Spill::new(1).unwrap();
+            let image = RawImage {
+                url: url.clone(),
+                bytes: vec![1],
+                robots_tags: vec![tag.to_owned()],
+                ..RawImage::default()
+            };
+            assert!(spill.put(&image).unwrap());
+            let wanted = PageImage {
+                url: url.clone(),
+                ..PageImage::default()
+            };
+            let found = Files::Spilled(spill).find(&wanted, &config).unwrap();
+            found.map(|image| image.bytes)
+        };
+        let operator = "MyBot/1.0 (+https://example.org/bot)";
+        assert_eq!(found(operator, "mybot: noimageindex"), Err(OPTED_OUT));
+        assert_eq!(found(operator, "magiclens: noimageindex"), Ok(vec![1]));
+        assert_eq!(found("", "magiclens: noimageindex"), Err(OPTED_OUT));
+    }
 }

@@ -15,21 +15,20 @@ use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Response, StatusCode};
 use url::Url;
 
-use super::Body;
 use super::address::{self, PrivateAddress};
+use super::answer::Body;
 use super::config::FetchConfig;
-use super::opt_out::opt_out;
 use super::reason::{FetchFailure, reasons};
 use super::retry::retry_after;
 use super::robots::Robots;
 use crate::DropReason;
 
-/// Why a request brought nothing.
+/// A request that brought nothing.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// What was asked for is elsewhere.
+    /// The image or robots.txt is elsewhere.
     Redirect(Url),
-    /// There is nothing to have, and how long the server asks to be left alone.
+    /// There is nothing to have; the server may ask to be left alone for a while.
     Failed(FetchFailure, Option<Duration>),
 }
 
@@ -106,32 +105,10 @@ impl Client {
         if self.config.respect_opt_outs {
             self.check_opt_outs(response.headers(), &robots_tags)?;
         }
-        let max_bytes = self.config.max_bytes;
-        let too_large = || FetchFailure::new(reasons::TOO_LARGE, format!("more than `max_bytes` of {max_bytes}"));
-        if response
-            .content_length()
-            .is_some_and(|bytes| (max_bytes as u64) < bytes)
-        {
-            return Err(too_large().into());
-        }
         let content_type = texts(response.headers(), header::CONTENT_TYPE)
             .pop()
             .unwrap_or_default();
-        let says_image = says_image(&content_type) && !is_encoded(response.headers());
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(broken)? {
-            if max_bytes - bytes.len() < chunk.len() {
-                return Err(too_large().into());
-            }
-            bytes.extend_from_slice(&chunk);
-            // What is not an image is not worth reading on.
-            if bytes.len() >= SNIFF_BYTES && !says_image {
-                check_image(&bytes, &content_type)?;
-            }
-        }
-        if bytes.is_empty() || !says_image {
-            check_image(&bytes, &content_type)?;
-        }
+        let bytes = self.read_body(&mut response, &content_type).await?;
         Ok(Body {
             hash: ImageId::of_bytes(&bytes),
             bytes,
@@ -140,9 +117,34 @@ impl Client {
         })
     }
 
+    async fn read_body(&self, response: &mut Response, content_type: &str) -> Result<Vec<u8>, Stop> {
+        let max_bytes = self.config.max_bytes;
+        let too_large = || FetchFailure::new(reasons::TOO_LARGE, format!("more than `max_bytes` of {max_bytes}"));
+        let stated_bytes = response.content_length();
+        if stated_bytes.is_some_and(|bytes| (max_bytes as u64) < bytes) {
+            return Err(too_large().into());
+        }
+        let says_image = says_image(content_type) && !is_encoded(response.headers());
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+            if max_bytes - bytes.len() < chunk.len() {
+                return Err(too_large().into());
+            }
+            bytes.extend_from_slice(&chunk);
+            // Bytes that are no image are not worth reading on.
+            if bytes.len() >= SNIFF_BYTES && !says_image {
+                check_image(&bytes, content_type)?;
+            }
+        }
+        if bytes.is_empty() || !says_image {
+            check_image(&bytes, content_type)?;
+        }
+        Ok(bytes)
+    }
+
     fn check_opt_outs(&self, headers: &HeaderMap, robots_tags: &[String]) -> Result<(), FetchFailure> {
-        let token = self.config.product_token();
-        let wish = opt_out(robots_tags.iter().map(String::as_str), token).map(|wish| format!("x-robots-tag: {wish}"));
+        let wishes = self.config.opt_outs(robots_tags);
+        let wish = wishes.first().map(|wish| format!("x-robots-tag: {wish}"));
         let reserved = texts(headers, TDM_RESERVATION).iter().any(|value| value.trim() == "1");
         match wish.or_else(|| reserved.then(|| "tdm-reservation: 1".to_owned())) {
             Some(wish) => Err(FetchFailure::new(reasons::OPTED_OUT, wish)),
@@ -198,15 +200,11 @@ impl Client {
     }
 }
 
-/// What a status that brings no image means.
+/// The failure of a status that brings no image.
 fn refusal(response: &Response) -> Stop {
     let status = response.status();
     let failure = FetchFailure::new(reason_of(status), format!("status {status}"));
-    let wait = response.headers().get(header::RETRY_AFTER);
-    Stop::Failed(
-        failure,
-        wait.and_then(|value| retry_after(value.to_str().ok()?, SystemTime::now())),
-    )
+    Stop::Failed(failure, retry_after(response.headers(), SystemTime::now()))
 }
 
 fn reason_of(status: StatusCode) -> DropReason {
@@ -223,11 +221,11 @@ fn reason_of(status: StatusCode) -> DropReason {
 
 fn check_image(bytes: &[u8], content_type: &str) -> Result<(), FetchFailure> {
     if bytes.is_empty() {
-        return Err(FetchFailure::new(reasons::NOT_A_IMAGE, "the answer is empty"));
+        return Err(FetchFailure::new(reasons::NOT_AN_IMAGE, "the answer is empty"));
     }
     if image::guess_format(bytes).is_err() {
         return Err(FetchFailure::new(
-            reasons::NOT_A_IMAGE,
+            reasons::NOT_AN_IMAGE,
             format!("its type is `{content_type}`"),
         ));
     }
@@ -256,24 +254,21 @@ fn texts(headers: &HeaderMap, name: HeaderName) -> Vec<String> {
         .collect()
 }
 
-/// What an exchange that failed below HTTP, or was not HTTP, means.
+/// The failure of an exchange that broke below HTTP, or was not HTTP.
 fn broken(error: reqwest::Error) -> Stop {
-    let causes: Vec<&(dyn Error + 'static)> =
-        successors(Some(&error as &(dyn Error + 'static)), |&error| error.source()).collect();
+    let causes: Vec<_> = causes(&error).collect();
     let innermost = causes.last().map(ToString::to_string).unwrap_or_default();
-    // reqwest does not pass on the kinds of hyper's errors, only their words.
-    let is_malformed = || innermost.contains("parsed") || innermost.contains("message head is too large");
     let reason = if causes.iter().any(|cause| cause.is::<PrivateAddress>()) {
         reasons::PRIVATE_ADDRESS
     } else if error.is_builder() {
         reasons::BAD_ADDRESS
     } else if error.is_dns() {
         reasons::HOST_NOT_FOUND
-    } else if causes.iter().any(|cause| is_tls(*cause)) {
+    } else if causes.iter().any(|cause| cause.is::<rustls::Error>()) {
         reasons::TLS_FAILED
     } else if error.is_connect() {
         reasons::CONNECTION_FAILED
-    } else if is_malformed() {
+    } else if causes.iter().any(|cause| is_malformed(*cause)) {
         reasons::BAD_ANSWER
     } else {
         reasons::CUT_OFF
@@ -281,8 +276,33 @@ fn broken(error: reqwest::Error) -> Stop {
     FetchFailure::new(reason, innermost).into()
 }
 
-/// An I/O error passes over what it holds when it is asked for its source.
-fn is_tls(error: &(dyn Error + 'static)) -> bool {
-    let within = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    error.is::<rustls::Error>() || within.is_some_and(|inner| is_tls(inner))
+/// True for an answer that is not HTTP.
+fn is_malformed(cause: &(dyn Error + 'static)) -> bool {
+    cause.downcast_ref().is_some_and(hyper::Error::is_parse)
+}
+
+/// An error and its causes, outermost first.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    successors(Some(error), |&error| {
+        // An I/O error passes over what it holds when it is asked for its source.
+        let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        held.map(|held| held as &(dyn Error + 'static))
+            .or_else(|| error.source())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_told_apart_by_type_not_by_words() {
+        // Words that hyper uses for answers that are not HTTP.
+        for words in ["invalid HTTP header parsed", "message head is too large"] {
+            let error = io::Error::new(io::ErrorKind::ConnectionReset, words);
+            assert!(!causes(&error).any(is_malformed), "{words}");
+        }
+        let tls = io::Error::other(io::Error::other(rustls::Error::DecryptError));
+        assert!(causes(&tls).any(|cause| cause.is::<rustls::Error>()));
+    }
 }

@@ -5,6 +5,9 @@ use std::time::Duration;
 use anyhow::{bail, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::opt_out::opt_outs;
+use super::robots::is_token_char;
+
 /// Who fetches, how fast, and how much.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -94,10 +97,19 @@ impl Default for FetchConfig {
 const MAX_WAIT: Duration = Duration::from_secs(30 * 86_400);
 
 impl FetchConfig {
-    /// The name by which robots.txt files call us: the start of the user agent.
+    /// The name under which publishers address the operator's crawler in robots.txt files and `X-Robots-Tag` headers: the start
+    /// of the user agent. `magiclens` as long as none is set.
     pub fn product_token(&self) -> &str {
+        if self.user_agent.is_empty() {
+            return "magiclens";
+        }
         let end = self.user_agent.find(|c: char| !is_token_char(c));
         &self.user_agent[..end.unwrap_or(self.user_agent.len())]
+    }
+
+    /// The directives in these values of `X-Robots-Tag` that ask this crawler to leave an image, fetched or from an archive.
+    pub fn opt_outs(&self, robots_tags: &[String]) -> Vec<&'static str> {
+        opt_outs(robots_tags, self.product_token())
     }
 
     /// Refuses what cannot work. Only for configurations that allow fetching.
@@ -183,11 +195,6 @@ impl FetchConfig {
     pub(super) fn max_backoff(&self) -> Duration {
         Duration::from_millis(self.max_backoff_ms)
     }
-}
-
-/// The letters of a product token, RFC 9309 section 2.2.1.
-pub(super) fn is_token_char(c: char) -> bool {
-    c.is_ascii_alphabetic() || c == '-' || c == '_'
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a run knows of hosts: the rules of their robots.txt files, and when each may be asked again.
+//! Memory of hosts: the rules of their robots.txt files, and when each may be asked again.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -12,31 +12,31 @@ use super::robots::Robots;
 /// Rules by origin, within a budget of bytes; paces by host.
 #[derive(Default)]
 pub(super) struct Memory {
-    rules: HashMap<String, Known>,
-    /// The origins of `rules`, oldest first.
+    known: HashMap<String, Known>,
+    /// The origins of `known`, oldest first.
     order: VecDeque<String>,
     bytes: usize,
     next_at: HashMap<String, Instant>,
 }
 
-/// The rules of an origin, or why it may not be asked for now.
-pub(super) type Verdict = Arc<Result<Robots, FetchFailure>>;
+/// The rules of an origin, or the reason for which it may not be asked for now.
+pub(super) type Rules = Arc<Result<Robots, FetchFailure>>;
 
 struct Known {
-    verdict: Verdict,
+    rules: Rules,
     until: Instant,
 }
 
 impl Memory {
-    /// What is known of an origin and still counts.
-    pub(super) fn verdict(&self, origin: &str, now: Instant) -> Option<Verdict> {
-        let known = self.rules.get(origin)?;
-        (now < known.until).then(|| known.verdict.clone())
+    /// The rules of an origin, as long as they count.
+    pub(super) fn rules(&self, origin: &str, now: Instant) -> Option<Rules> {
+        let known = self.known.get(origin)?;
+        (now < known.until).then(|| known.rules.clone())
     }
 
-    /// Keeps a verdict, and forgets the oldest if there are too many.
-    pub(super) fn learn(&mut self, origin: &str, verdict: Verdict, now: Instant, config: &FetchConfig) {
-        let seconds = if verdict.is_ok() {
+    /// Keeps rules, and forgets the oldest if there are too many.
+    pub(super) fn learn(&mut self, origin: &str, rules: Rules, now: Instant, config: &FetchConfig) {
+        let seconds = if rules.is_ok() {
             config.robots_max_age_s
         } else {
             config.robots_failure_max_age_s
@@ -45,9 +45,9 @@ impl Memory {
         if self.forget(origin) {
             self.order.retain(|other| other != origin);
         }
-        self.bytes += cost(origin, &verdict);
+        self.bytes += cost(origin, &rules);
         self.order.push_back(origin.to_owned());
-        self.rules.insert(origin.to_owned(), Known { verdict, until });
+        self.known.insert(origin.to_owned(), Known { rules, until });
         while config.robots_cache_bytes < self.bytes
             && let Some(oldest) = self.order.pop_front()
         {
@@ -57,12 +57,12 @@ impl Memory {
 
     /// True if it was known.
     fn forget(&mut self, origin: &str) -> bool {
-        let known = self.rules.remove(origin);
-        self.bytes -= known.as_ref().map_or(0, |known| cost(origin, &known.verdict));
+        let known = self.known.remove(origin);
+        self.bytes -= known.as_ref().map_or(0, |known| cost(origin, &known.rules));
         known.is_some()
     }
 
-    /// When a host may be asked again.
+    /// The time from which a host may be asked again.
     pub(super) fn next_at(&self, host: &str) -> Option<Instant> {
         self.next_at.get(host).copied()
     }
@@ -76,9 +76,9 @@ impl Memory {
 }
 
 /// Bytes of an entry, with what the maps take for it.
-fn cost(origin: &str, verdict: &Result<Robots, FetchFailure>) -> usize {
+fn cost(origin: &str, rules: &Result<Robots, FetchFailure>) -> usize {
     const ENTRY: usize = 256;
-    let details = match verdict {
+    let details = match rules {
         Ok(robots) => robots.bytes(),
         Err(failure) => failure.detail.len(),
     };
@@ -90,15 +90,15 @@ mod tests {
     use super::*;
     use crate::fetch::reasons;
 
-    fn rules(text: &str) -> Verdict {
+    fn parsed(text: &str) -> Rules {
         Arc::new(Ok(Robots::parse(text.as_bytes(), "x")))
     }
 
     #[test]
-    fn verdicts_count_for_their_time() {
+    fn rules_count_for_their_time() {
         let (config, now) = (FetchConfig::default(), Instant::now());
         let mut memory = Memory::default();
-        memory.learn("http://a", rules("user-agent: *\ndisallow: /"), now, &config);
+        memory.learn("http://a", parsed("user-agent: *\ndisallow: /"), now, &config);
         memory.learn(
             "http://b",
             Arc::new(Err(FetchFailure::new(reasons::ROBOTS_UNREACHABLE, ""))),
@@ -112,8 +112,8 @@ mod tests {
             ("http://b", 600, false),
             ("http://c", 0, false),
         ] {
-            let verdict = memory.verdict(origin, now + Duration::from_secs(seconds));
-            assert_eq!(verdict.is_some(), known, "{origin} after {seconds} s");
+            let found = memory.rules(origin, now + Duration::from_secs(seconds));
+            assert_eq!(found.is_some(), known, "{origin} after {seconds} s");
         }
     }
 
@@ -126,19 +126,19 @@ mod tests {
         };
         let mut memory = Memory::default();
         for origin in ["http://a", "http://b", "http://a", "http://c"] {
-            memory.learn(origin, rules(""), now, &config);
+            memory.learn(origin, parsed(""), now, &config);
         }
-        let known = ["http://a", "http://b", "http://c"].map(|origin| memory.verdict(origin, now).is_some());
+        let known = ["http://a", "http://b", "http://c"].map(|origin| memory.rules(origin, now).is_some());
         assert_eq!(known, [true, false, true]);
         // One that exceeds the budget alone is not kept, nor anything counted for it.
         memory.learn(
             "http://d",
-            rules(&format!("user-agent: *\ndisallow: /{}", "a".repeat(1_000))),
+            parsed(&format!("user-agent: *\ndisallow: /{}", "a".repeat(1_000))),
             now,
             &config,
         );
-        assert!(memory.verdict("http://d", now).is_none());
-        assert_eq!((memory.bytes, memory.rules.len(), memory.order.len()), (0, 0, 0));
+        assert!(memory.rules("http://d", now).is_none());
+        assert_eq!((memory.bytes, memory.known.len(), memory.order.len()), (0, 0, 0));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! of each other's pace: give each its share of the hosts, or a longer interval.
 
 mod address;
+mod answer;
 mod client;
 mod config;
 mod memory;
@@ -19,45 +20,19 @@ mod tests;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
-use magiclens_data::ImageId;
 use reqwest::dns::Resolve;
 use tokio::runtime::Runtime;
 
+pub use answer::{Body, Fetched};
 pub use config::FetchConfig;
-pub use opt_out::{opt_out, opt_outs};
 pub use reason::{FetchFailure, reasons};
+pub use retry::{backoff, retry_after};
 pub use robots::Robots;
 
 use address::{PublicOnly, SystemLookup};
 use client::Client;
 use memory::Memory;
 use schedule::Schedule;
-
-/// What became of one address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fetched {
-    /// The places in the list that asked for it, ascending: more than one if it was asked for repeatedly.
-    pub places: Vec<usize>,
-    /// The address as it was first asked for.
-    pub url: String,
-    /// The address after redirects; where a failure happened.
-    pub final_url: String,
-    /// The image, or why there is none.
-    pub result: Result<Body, FetchFailure>,
-}
-
-/// An image as a server gave it, not yet decoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Body {
-    /// The file.
-    pub bytes: Vec<u8>,
-    /// The `Content-Type` header; empty if there was none.
-    pub content_type: String,
-    /// The values of its `X-Robots-Tag` headers.
-    pub robots_tags: Vec<String>,
-    /// The hash of the file.
-    pub hash: ImageId,
-}
 
 /// Fetches images; keeps robots.txt files and the pace of each host for the whole run.
 pub struct Fetcher {

@@ -2,7 +2,7 @@
 
 use super::robots::match_len;
 
-/// What in `X-Robots-Tag` forbids to index an image or to learn from it. The first two and `none` are Google's, the
+/// Directives of `X-Robots-Tag` that forbid to index an image or to learn from it. The first two and `none` are Google's, the
 /// next two DeviantArt's, which img2dataset honors too. The last stands for the header `TDM-Reservation: 1`.
 const DIRECTIVES: [&str; 6] = [
     "noindex",
@@ -21,20 +21,13 @@ const WITH_VALUE: [&str; 4] = [
     "max-video-preview",
 ];
 
-/// The first directive of these `X-Robots-Tag` values that asks the crawler of this product token to leave an image.
-pub fn opt_out<'a>(values: impl IntoIterator<Item = &'a str>, product_token: &str) -> Option<&'static str> {
-    opt_outs(values, product_token).into_iter().next()
-}
-
 /// All directives of these `X-Robots-Tag` values that ask the crawler of this product token to leave an image.
 ///
 /// `noai` speaks to everybody, `otherbot: noai` to another crawler alone; a name holds up to the next name or the
 /// end of its value.
-pub fn opt_outs<'a>(values: impl IntoIterator<Item = &'a str>, product_token: &str) -> Vec<&'static str> {
-    values
-        .into_iter()
-        .flat_map(|value| opt_outs_of_value(value, product_token))
-        .collect()
+pub(super) fn opt_outs(values: &[String], product_token: &str) -> Vec<&'static str> {
+    let of_value = |value: &String| opt_outs_of_value(value, product_token);
+    values.iter().flat_map(of_value).collect()
 }
 
 fn opt_outs_of_value(value: &str, product_token: &str) -> Vec<&'static str> {
@@ -86,7 +79,8 @@ mod tests {
             (&["all", "index, follow", "noindexing", "", ",,:,"], None),
             (&[], None),
         ] {
-            assert_eq!(opt_out(values.iter().copied(), "MyBot"), expected, "{values:?}");
+            let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
+            assert_eq!(opt_outs(&values, "MyBot").first().copied(), expected, "{values:?}");
         }
     }
 }

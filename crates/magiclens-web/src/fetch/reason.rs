@@ -1,15 +1,15 @@
-//! Why an image was not fetched.
+//! Reasons for which an image was not fetched.
 
 use crate::DropReason;
 
-/// Why an image was not fetched.
+/// A fetch that brought no image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchFailure {
     /// In constant words, for the counts.
     pub reason: DropReason,
     /// Whether asking again later, with the same configuration, may go better.
     pub retryable: bool,
-    /// What happened here, for people.
+    /// The particulars, for people.
     pub detail: String,
 }
 
@@ -59,7 +59,7 @@ pub mod reasons {
     /// Larger than allowed.
     pub const TOO_LARGE: DropReason = DropReason("too large");
     /// Neither of an image type nor with the first bytes of one, or empty.
-    pub const NOT_A_IMAGE: DropReason = DropReason("not a picture");
+    pub const NOT_AN_IMAGE: DropReason = DropReason("not a picture");
     /// The name of the host has no address.
     pub const HOST_NOT_FOUND: DropReason = DropReason("host not found");
     /// No connection came about.
@@ -70,7 +70,7 @@ pub mod reasons {
     pub const TIMED_OUT: DropReason = DropReason("timed out");
     /// The connection ended before the answer did.
     pub const CUT_OFF: DropReason = DropReason("connection cut off");
-    /// What came is not HTTP, or its head is too large.
+    /// The answer is not HTTP, or its head is too large.
     pub const BAD_ANSWER: DropReason = DropReason("bad answer");
     /// Not asked, because too many images of the host failed in a row.
     pub const HOST_FAILING: DropReason = DropReason("host keeps failing");

@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::config::is_token_char;
-
 /// The rules of one site for one crawler.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Robots {
@@ -49,7 +47,7 @@ impl Robots {
         groups.finish()
     }
 
-    /// Whether the address may be asked for. The longest matching pattern decides; of equals, the one that allows.
+    /// True if the address may be asked for. The longest matching pattern decides; of equals, the one that allows.
     pub fn allows(&self, url: &Url) -> bool {
         let mut path = url.path().to_owned();
         if let Some(query) = url.query() {
@@ -104,7 +102,12 @@ impl Rule {
     }
 }
 
-/// How well a name in robots.txt or a header names the crawler: its length if the product token is the name, or begins
+/// The letters of a product token, RFC 9309 section 2.2.1.
+pub(super) fn is_token_char(c: char) -> bool {
+    c.is_ascii_alphabetic() || c == '-' || c == '_'
+}
+
+/// Quality of a match between a name in robots.txt or a header and the crawler: its length if the product token is the name, or begins
 /// with it and goes on with `-` or `_`. Anything after the name's own letters, such as a version, is passed over.
 pub(super) fn match_len(name: &[u8], product_token: &str) -> Option<usize> {
     let len = name.iter().take_while(|&&byte| is_token_char(char::from(byte))).count();

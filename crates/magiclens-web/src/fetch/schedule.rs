@@ -7,17 +7,19 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use magiclens_data::Digest;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Duration, Instant, sleep_until};
 use url::{Position, Url};
 
+use super::address;
+use super::answer::{Body, Fetched};
 use super::client::{Client, Stop};
 use super::config::FetchConfig;
-use super::memory::{Memory, Verdict};
+use super::memory::{Memory, Rules};
 use super::reason::{FetchFailure, reasons};
 use super::retry::backoff;
 use super::robots::Robots;
-use super::{Body, Fetched, address};
 use crate::DropReason;
 
 pub(super) struct Schedule<'a> {
@@ -180,8 +182,8 @@ impl<'a> Schedule<'a> {
     /// Puts an image's job where it waits, or answers it by what is known of its origin.
     fn enqueue_image(&mut self, job: Job) {
         let origin = job.url[..Position::BeforePath].to_owned();
-        if let Some(verdict) = self.memory.verdict(&origin, Instant::now()) {
-            return self.judge(job, &verdict);
+        if let Some(rules) = self.memory.rules(&origin, Instant::now()) {
+            return self.apply(job, &rules);
         }
         let is_first = !self.held.contains_key(&origin);
         let url = job.url.clone();
@@ -198,8 +200,8 @@ impl<'a> Schedule<'a> {
     }
 
     /// Lets an image's job go on if the rules of its origin allow it.
-    fn judge(&mut self, job: Job, verdict: &Verdict) {
-        match verdict.as_ref() {
+    fn apply(&mut self, job: Job, rules: &Rules) {
+        match rules.as_ref() {
             Ok(robots) if robots.allows(&job.url) => {
                 let delay = robots
                     .crawl_delay()
@@ -350,9 +352,7 @@ impl<'a> Schedule<'a> {
     /// Sets a failed job aside for another attempt, if that may help and the server lets us ask again soon enough.
     fn try_again(&mut self, job: Job, failure: FetchFailure, asked_wait: Option<Duration>) {
         let longest = self.config.max_backoff();
-        let wait = asked_wait
-            .unwrap_or_default()
-            .max(backoff(self.config, job.url.as_str(), job.attempt));
+        let wait = asked_wait.unwrap_or_default().max(self.backoff(&job));
         if asked_wait.is_some() || failure.reason == reasons::TOO_MANY_REQUESTS {
             let host = self.host(&job.url);
             let host = &mut self.hosts[host];
@@ -370,6 +370,12 @@ impl<'a> Schedule<'a> {
         } else {
             self.give_up(job, failure);
         }
+    }
+
+    fn backoff(&self, job: &Job) -> Duration {
+        let first = Duration::from_millis(self.config.backoff_ms);
+        let seed = Digest::of(job.url.as_str().as_bytes()).seed();
+        backoff(first, self.config.max_backoff(), job.attempt, seed)
     }
 
     fn give_up(&mut self, job: Job, failure: FetchFailure) {
@@ -420,15 +426,15 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// Keeps the rules of an origin, and judges by them what waited.
+    /// Keeps the rules of an origin, and applies them to what waited.
     fn learn(&mut self, goal: Goal, rules: Result<Robots, FetchFailure>) {
         let Goal::Robots(origin) = goal else {
             return;
         };
-        let verdict: Verdict = Arc::new(rules);
-        self.memory.learn(&origin, verdict.clone(), Instant::now(), self.config);
+        let rules: Rules = Arc::new(rules);
+        self.memory.learn(&origin, rules.clone(), Instant::now(), self.config);
         for job in self.held.remove(&origin).unwrap_or_default() {
-            self.judge(job, &verdict);
+            self.apply(job, &rules);
         }
     }
 

@@ -1,25 +1,26 @@
-//! What the pass found -> a page: main content, context of each image, addresses, repetitions.
+//! Findings of the pass -> a page: main content, context of each image, addresses, repetitions.
 
 use std::collections::HashMap;
 
 use url::Url;
 
-use super::scan::{Found, MainLevel, Scan};
+use super::config::HtmlConfig;
+use super::findings::{Findings, FoundImage, MainLevel};
 use super::sources::{Base, resolve};
 use super::statements::License;
 use super::text::Span;
 use crate::page::{Page, PageImage, RawPage, Region};
 
 /// Makes the page. `url` is the parsed address of `raw`.
-pub(super) fn assemble(mut scan: Scan, raw: &RawPage, url: Url) -> Page {
+pub(super) fn assemble(mut findings: Findings, config: &HtmlConfig, raw: &RawPage, url: Url) -> Page {
     for tag in &raw.robots_tags {
-        scan.statements.read_robots(tag);
+        findings.statements.read_robots(tag);
     }
-    let base = Base::new(url, scan.statements.base.as_deref());
-    let main = main_content(&scan);
-    let words = Words::new(&scan, &main);
-    let images = images(&mut scan, &words, &main, &base);
-    let statements = &scan.statements;
+    let base = Base::new(url, findings.statements.base.as_deref());
+    let main = main_content(&findings, config);
+    let words = Words::new(&findings, &main);
+    let images = images(&mut findings, config, &words, &main, &base);
+    let statements = &findings.statements;
     let title = if statements.title.is_empty() {
         &statements.shared_title
     } else {
@@ -28,7 +29,7 @@ pub(super) fn assemble(mut scan: Scan, raw: &RawPage, url: Url) -> Page {
     Page {
         url: raw.url.clone(),
         title: title.clone(),
-        heading: first_heading(&scan, &main),
+        heading: first_heading(&findings, config, &main),
         language: statements.language.clone(),
         license: match statements.license() {
             Some(License::Address(address)) => base.join(address).unwrap_or_else(|| address.to_owned()),
@@ -36,17 +37,17 @@ pub(super) fn assemble(mut scan: Scan, raw: &RawPage, url: Url) -> Page {
             None => String::new(),
         },
         opt_outs: statements.opt_outs(),
-        text: scan
+        text: findings
             .text
-            .first_of(words.main_text.pieces(whole(&scan)), scan.config.max_text_chars),
+            .first_of(words.main_text.pieces(whole(&findings)), config.max_text_chars),
         images,
     }
 }
 
 /// The places of the main content, in their order.
-fn main_content(scan: &Scan) -> Vec<Span> {
+fn main_content(findings: &Findings, config: &HtmlConfig) -> Vec<Span> {
     let of = |level: MainLevel| -> Vec<Span> {
-        let mut spans: Vec<Span> = scan
+        let mut spans: Vec<Span> = findings
             .mains
             .iter()
             .filter(|part| part.level == level)
@@ -59,34 +60,34 @@ fn main_content(scan: &Scan) -> Vec<Span> {
     if !marked.is_empty() {
         return marked;
     }
-    let beside = Cuts::new(scan.aside.clone());
+    let beside = Cuts::new(findings.aside.clone());
     let length = |spans: &[Span]| -> usize {
         spans
             .iter()
             .flat_map(|span| beside.pieces(*span))
-            .filter(|piece| !scan.text.is_blank(*piece))
+            .filter(|piece| !findings.text.is_blank(*piece))
             .map(|piece| piece.end - piece.start)
             .sum()
     };
-    let all = length(&[whole(scan)]);
+    let all = length(&[whole(findings)]);
     [MainLevel::Article, MainLevel::Named]
         .map(of)
         .into_iter()
         // A teaser or a comment may be an `<article>`, too: the main content is much of the page.
-        .find(|spans| 0 < length(spans) && scan.config.min_main_share * all as f64 <= length(spans) as f64)
-        .unwrap_or_else(|| vec![whole(scan)])
+        .find(|spans| 0 < length(spans) && config.min_main_share * all as f64 <= length(spans) as f64)
+        .unwrap_or_else(|| vec![whole(findings)])
 }
 
-fn whole(scan: &Scan) -> Span {
+fn whole(findings: &Findings) -> Span {
     Span {
         start: 0,
-        end: scan.text.len(),
+        end: findings.text.len(),
     }
 }
 
 /// The first `<h1>` of the main content, else of the page.
-fn first_heading(scan: &Scan, main: &[Span]) -> String {
-    let mut headings: Vec<_> = scan.headings.iter().filter(|heading| heading.level == 1).collect();
+fn first_heading(findings: &Findings, config: &HtmlConfig, main: &[Span]) -> String {
+    let mut headings: Vec<_> = findings.headings.iter().filter(|heading| heading.level == 1).collect();
     headings.sort_by_key(|heading| heading.span);
     let is_main = |span: Span| main.iter().any(|part| part.start <= span.start && span.end <= part.end);
     let first = headings
@@ -94,11 +95,11 @@ fn first_heading(scan: &Scan, main: &[Span]) -> String {
         .find(|heading| heading.region == Region::Main && is_main(heading.span));
     let heading = first.or_else(|| headings.first());
     heading.map_or_else(String::new, |heading| {
-        scan.text.tidy(heading.span, scan.config.max_label_chars)
+        findings.text.tidy(heading.span, config.max_label_chars)
     })
 }
 
-/// Where running text is found.
+/// Places of running text.
 struct Words {
     /// Without captions, code, and what stands beside the main content.
     running: Cuts,
@@ -109,8 +110,8 @@ struct Words {
 }
 
 impl Words {
-    fn new(scan: &Scan, main: &[Span]) -> Self {
-        let mut beside = scan.aside.clone();
+    fn new(findings: &Findings, main: &[Span]) -> Self {
+        let mut beside = findings.aside.clone();
         let mut start = 0;
         for part in main {
             if start < part.start {
@@ -118,17 +119,17 @@ impl Words {
             }
             start = start.max(part.end);
         }
-        if start < scan.text.len() {
+        if start < findings.text.len() {
             beside.push(Span {
                 start,
-                end: scan.text.len(),
+                end: findings.text.len(),
             });
         }
-        let mut headings: Vec<Span> = scan.headings.iter().map(|heading| heading.span).collect();
+        let mut headings: Vec<Span> = findings.headings.iter().map(|heading| heading.span).collect();
         headings.sort_unstable();
         Self {
-            running: Cuts::new(beside.iter().chain(&scan.captions_and_code).copied().collect()),
-            main_text: Cuts::new(beside.iter().chain(&scan.code).copied().collect()),
+            running: Cuts::new(beside.iter().chain(&findings.captions_and_code).copied().collect()),
+            main_text: Cuts::new(beside.iter().chain(&findings.code).copied().collect()),
             headings,
         }
     }
@@ -153,12 +154,12 @@ impl Words {
     }
 }
 
-fn images(scan: &mut Scan, words: &Words, main: &[Span], base: &Base) -> Vec<PageImage> {
-    let end = scan.text.len();
-    let found: Vec<(Found, Vec<String>)> = std::mem::take(&mut scan.images)
+fn images(findings: &mut Findings, config: &HtmlConfig, words: &Words, main: &[Span], base: &Base) -> Vec<PageImage> {
+    let end = findings.text.len();
+    let found: Vec<(FoundImage, Vec<String>)> = std::mem::take(&mut findings.images)
         .into_iter()
         .map(|found| {
-            let addresses = resolve(&found.sources, base, scan.config.max_alternatives.saturating_add(1));
+            let addresses = resolve(&found.sources, base, config.max_alternatives.saturating_add(1));
             (found, addresses)
         })
         .filter(|(_, addresses)| !addresses.is_empty())
@@ -174,16 +175,19 @@ fn images(scan: &mut Scan, words: &Words, main: &[Span], base: &Base) -> Vec<Pag
             let previous = at.checked_sub(1).map_or(0, |previous| places[previous].end);
             let next = places.get(at + 1).map_or(end, |next| next.start);
             let around = words.around(found.at, previous, next);
-            before = scan
+            before = findings
                 .text
-                .last_of(words.running.pieces_backwards(around.0), scan.config.max_context_chars);
-            after = scan
+                .last_of(words.running.pieces_backwards(around.0), config.max_context_chars);
+            after = findings
                 .text
-                .first_of(words.running.pieces(around.1), scan.config.max_context_chars);
+                .first_of(words.running.pieces(around.1), config.max_context_chars);
         }
         if heading.0 != found.heading {
-            let span = found.heading.checked_sub(1).map(|heading| scan.headings[heading].span);
-            let words = span.map(|span| scan.text.tidy(span, scan.config.max_label_chars));
+            let span = found
+                .heading
+                .checked_sub(1)
+                .map(|heading| findings.headings[heading].span);
+            let words = span.map(|span| findings.text.tidy(span, config.max_label_chars));
             heading = (found.heading, words.unwrap_or_default());
         }
         let url = addresses.remove(0);
@@ -207,7 +211,7 @@ fn images(scan: &mut Scan, words: &Words, main: &[Span], base: &Base) -> Vec<Pag
     number_figures(without_repetitions(images))
 }
 
-fn region(found: &Found, main: &[Span]) -> Region {
+fn region(found: &FoundImage, main: &[Span]) -> Region {
     let is_main = main
         .iter()
         .any(|part| part.start <= found.at.start && found.at.end <= part.end);
@@ -260,7 +264,7 @@ fn number_figures(mut images: Vec<PageImage>) -> Vec<PageImage> {
     images
 }
 
-/// Places that are left out, sorted, without overlaps.
+/// Places that are skipped, sorted, without overlaps.
 struct Cuts(Vec<Span>);
 
 impl Cuts {
@@ -276,7 +280,7 @@ impl Cuts {
         Self(merged)
     }
 
-    /// What is left of a place, first to last.
+    /// The remainder of a place, first to last.
     fn pieces(&self, span: Span) -> impl Iterator<Item = Span> {
         let first = self.0.partition_point(|cut| cut.end <= span.start);
         let cuts = self.0[first..]
@@ -291,7 +295,7 @@ impl Cuts {
             .filter(|piece| piece.start < piece.end)
     }
 
-    /// What is left of a place, last to first.
+    /// The remainder of a place, last to first.
     fn pieces_backwards(&self, span: Span) -> impl Iterator<Item = Span> {
         let end = self.0.partition_point(|cut| cut.start < span.end);
         let cuts = self.0[..end]

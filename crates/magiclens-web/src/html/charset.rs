@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
-/// How much of an unlabeled page the guess looks at: detection is several times slower than everything else together.
+/// The part of an unlabeled page that the guess looks at: detection is several times slower than everything else together.
 const GUESS_BYTES: usize = 64 << 10;
 
 /// The page as text. `scan_bytes` is how far a `<meta>` label is looked for; `host` helps the guess by its country.
@@ -104,7 +104,7 @@ fn guess(bytes: &[u8], host: Option<&str>) -> &'static Encoding {
     detector.guess(tld.map(str::as_bytes), Utf8Detection::Allow)
 }
 
-/// Where `needle`, in lower case, begins, whatever the case.
+/// The place of `needle`, given in lower case, whatever the case.
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack
         .windows(needle.len())

@@ -1,11 +1,11 @@
-//! What the classes, the id and the role of an element betray: the part of the page, figures, captions, the main content.
+//! Hints in the classes, the id and the role of an element: the part of the page, figures, captions, the main content.
 //!
 //! Only names that hardly mean anything else are known here. A caption that is missed costs a little, a wrong one makes a
 //! wrong instruction.
 
 use crate::page::Region;
 
-/// How an element holds images and their captions together.
+/// The way in which an element holds images and their captions together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Wrapper {
     /// It does not.
@@ -17,7 +17,7 @@ pub(super) enum Wrapper {
     Figure,
 }
 
-/// What the names given to an element say.
+/// Hints in the names given to an element.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Hints {
     /// The part of the page that it is.
@@ -43,7 +43,7 @@ pub(super) struct Hints {
 }
 
 impl Hints {
-    /// What two attributes of one element say together.
+    /// The hints of two attributes of one element together.
     pub(super) fn and(self, other: Self) -> Self {
         Self {
             region: self.region.or(other.region),

@@ -1,10 +1,10 @@
-//! Where an image can be fetched: `src`, `srcset`, lazy-load attributes, links to the full image; the best first.
+//! Sources of an image: `src`, `srcset`, lazy-load attributes, links to the full image; the best first.
 
 use std::cmp::Reverse;
 
 use url::Url;
 
-/// How a source came to be known, from the weakest to the strongest.
+/// The kind of a source, from the weakest to the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
     /// `src`.
@@ -29,7 +29,7 @@ pub(super) struct Source {
     format: Format,
 }
 
-/// Whether we could decode it, as far as its type or its name say.
+/// Readability by our decoders, as far as its type or its name say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Format {
     Vector,
@@ -158,7 +158,7 @@ pub(super) fn read_srcset(
     }
 }
 
-/// The absolute addresses, best first, without repetition; vector drawings left out, placeholders only if there is nothing else.
+/// The absolute addresses, best first, without repetition; without vector drawings, placeholders only if there is nothing else.
 pub(super) fn resolve(sources: &[Source], base: &Base, max_sources: usize) -> Vec<String> {
     let has_real = 1 < sources.len()
         && sources
@@ -187,7 +187,7 @@ pub(super) fn resolve(sources: &[Source], base: &Base, max_sources: usize) -> Ve
     addresses
 }
 
-/// Whether an address, as written, names an image file that we read, and not a page about one.
+/// True if an address, as written, names an image file that we read, and not a page about one.
 pub(super) fn is_image_file(address: &[u8]) -> bool {
     let path = address
         .split(|byte| matches!(byte, b'?' | b'#'))
@@ -201,7 +201,7 @@ pub(super) fn is_image_file(address: &[u8]) -> bool {
         && matches!(extension(name), Some(extension) if READABLE.contains(&&extension[..]))
 }
 
-/// What addresses of a page are relative to.
+/// The base of the relative addresses of a page.
 pub(super) struct Base {
     page: Url,
     base: Url,

@@ -1,4 +1,4 @@
-//! What a page says about itself: title, language, license, wishes to be left alone.
+//! Statements of a page about itself: title, language, license, wishes to be left alone.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ pub(super) struct Statements {
     opt_outs: BTreeSet<&'static str>,
 }
 
-/// What a page can say about its license.
+/// The license of a page, as stated.
 pub(super) enum License<'a> {
     /// An address as written.
     Address(&'a str),

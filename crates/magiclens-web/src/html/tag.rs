@@ -1,4 +1,4 @@
-//! The elements and attributes that matter, and what HTML says about them: which are void, which close a paragraph.
+//! The elements and attributes that matter, and their rules in HTML: which are void, which close a paragraph.
 
 /// Makes an enum of names with a look-up by name.
 macro_rules! names {

@@ -7,7 +7,7 @@ const MEDIA: u8 = 0x02;
 /// Stands for an image, so that its place is never that of something else. Counts as white space.
 const IMAGE: u8 = 0x03;
 
-/// Where something stands in a [`Text`]: from `start` to before `end`.
+/// A place in a [`Text`]: from `start` to before `end`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Span {
     pub(super) start: usize,
@@ -70,24 +70,24 @@ impl Text {
         }
     }
 
-    /// Whether there is nothing but white space.
+    /// True if there is nothing but white space.
     pub(super) fn is_blank(&self, span: Span) -> bool {
         is_blank(self.slice(span))
     }
 
-    /// Whether the first text in the span begins a new block.
+    /// True if the first text in the span begins a new block.
     pub(super) fn begins_with_break(&self, span: Span) -> bool {
         let slice = self.slice(span);
         slice[..slice.len() - trim_start(slice).len()].contains(&BREAK)
     }
 
-    /// Whether the last text in the span ends its block.
+    /// True if the last text in the span ends its block.
     pub(super) fn ends_with_break(&self, span: Span) -> bool {
         let slice = self.slice(span);
         slice[trim_end(slice).len()..].contains(&BREAK)
     }
 
-    /// Whether the last thing in the span is neither text nor an image.
+    /// True if the last thing in the span is neither text nor an image.
     pub(super) fn ends_with_media(&self, span: Span) -> bool {
         trim_end(self.slice(span)).ends_with(&[MEDIA])
     }
@@ -95,6 +95,15 @@ impl Text {
     /// A piece of the text with at most `max_chars` characters, tidy.
     pub(super) fn tidy(&self, span: Span, max_chars: usize) -> String {
         self.first_of([span], max_chars)
+    }
+
+    /// The text of a place, tidy, if there is some and it has at most `max_chars` characters.
+    pub(super) fn short(&self, span: Span, max_chars: usize) -> Option<String> {
+        if max_chars.saturating_mul(8) < span.end - span.start {
+            return None;
+        }
+        let words = self.tidy(span, usize::MAX);
+        (!words.is_empty() && words.chars().count() <= max_chars).then_some(words)
     }
 
     /// The first `max_chars` characters of some pieces of the text, tidy, whole words.
@@ -146,7 +155,7 @@ impl Text {
     }
 }
 
-/// Whether there is nothing but white space.
+/// True if there is nothing but white space.
 pub(super) fn is_blank(bytes: &[u8]) -> bool {
     trim_start(bytes).is_empty()
 }

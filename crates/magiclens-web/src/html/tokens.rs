@@ -4,16 +4,24 @@ use std::convert::Infallible;
 
 use html5gum::{Emitter, Error, State, Tokenizer};
 
-use super::scan::Scan;
 use super::tag::{Attribute, Tag};
 
 /// Longest name of an element or attribute that we know, and then some.
 const MAX_NAME: usize = 32;
 
-/// Tokenizes the page and hands each tag and text to the scan.
-pub(super) fn feed(html: &str, max_attribute_bytes: usize, scan: &mut Scan) {
+/// A taker of tags and text.
+pub(super) trait TokenSink {
+    fn start(&mut self, tag: Tag, attributes: &Attributes, self_closing: bool);
+    fn end(&mut self, tag: Tag);
+    fn text(&mut self, text: &[u8]);
+    /// True inside an `<svg>`, where other rules hold.
+    fn is_foreign(&self) -> bool;
+}
+
+/// Tokenizes the page and hands each tag and text to the sink.
+pub(super) fn feed(html: &str, max_attribute_bytes: usize, sink: &mut impl TokenSink) {
     let emitter = TokenEmitter {
-        scan,
+        sink,
         name: Name::default(),
         is_end: false,
         self_closing: false,
@@ -34,7 +42,7 @@ pub(super) struct Attributes {
     bytes: Vec<u8>,
     max_bytes: usize,
     name: Name,
-    /// Whether the value that comes is wanted.
+    /// True if the value that comes is wanted.
     open: bool,
 }
 
@@ -138,8 +146,8 @@ impl Name {
     }
 }
 
-struct TokenEmitter<'a, 'b> {
-    scan: &'a mut Scan<'b>,
+struct TokenEmitter<'a, S> {
+    sink: &'a mut S,
     name: Name,
     is_end: bool,
     self_closing: bool,
@@ -147,7 +155,7 @@ struct TokenEmitter<'a, 'b> {
     attributes: Attributes,
 }
 
-impl Emitter for TokenEmitter<'_, '_> {
+impl<S: TokenSink> Emitter for TokenEmitter<'_, S> {
     type Token = Infallible;
 
     fn set_last_start_tag(&mut self, last_start_tag: Option<&[u8]>) {
@@ -171,7 +179,7 @@ impl Emitter for TokenEmitter<'_, '_> {
 
     #[inline]
     fn emit_string(&mut self, text: &[u8]) {
-        self.scan.text(text);
+        self.sink.text(text);
     }
 
     fn init_start_tag(&mut self) {
@@ -189,13 +197,13 @@ impl Emitter for TokenEmitter<'_, '_> {
     fn emit_current_tag(&mut self) -> Option<State> {
         let tag = Tag::from_name(self.name.as_bytes());
         if self.is_end {
-            self.scan.end(tag);
+            self.sink.end(tag);
             return None;
         }
         self.attributes.finish_name();
         self.last_start = self.name;
-        self.scan.start(tag, &self.attributes, self.self_closing);
-        if self.scan.is_foreign() {
+        self.sink.start(tag, &self.attributes, self.self_closing);
+        if self.sink.is_foreign() {
             return None;
         }
         match tag {
@@ -233,7 +241,7 @@ impl Emitter for TokenEmitter<'_, '_> {
     }
 
     fn adjusted_current_node_present_but_not_in_html_namespace(&mut self) -> bool {
-        self.scan.is_foreign()
+        self.sink.is_foreign()
     }
 
     fn init_comment(&mut self) {}

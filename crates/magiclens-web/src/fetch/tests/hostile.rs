@@ -47,7 +47,7 @@ fn sizes_are_limited_whatever_is_said() {
     check_raw(absurd, b"", reasons::TOO_LARGE, false);
     // Endless pages are left at the first bytes, long before the limit.
     let page = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n\r\n";
-    check_raw(page, b"<", reasons::NOT_A_IMAGE, false);
+    check_raw(page, b"<", reasons::NOT_AN_IMAGE, false);
 }
 
 #[test]

@@ -138,11 +138,11 @@ fn each_answer_has_its_reason() {
         ("/429", reasons::TOO_MANY_REQUESTS, true),
         ("/500", reasons::SERVER_ERROR, true),
         ("/503", reasons::SERVER_ERROR, true),
-        ("/html", reasons::NOT_A_IMAGE, false),
-        ("/short", reasons::NOT_A_IMAGE, false),
-        ("/untyped", reasons::NOT_A_IMAGE, false),
-        ("/empty", reasons::NOT_A_IMAGE, false),
-        ("/gzip", reasons::NOT_A_IMAGE, false),
+        ("/html", reasons::NOT_AN_IMAGE, false),
+        ("/short", reasons::NOT_AN_IMAGE, false),
+        ("/untyped", reasons::NOT_AN_IMAGE, false),
+        ("/empty", reasons::NOT_AN_IMAGE, false),
+        ("/gzip", reasons::NOT_AN_IMAGE, false),
     ] {
         check(config(), &server.url(path), expected, retryable);
         assert_eq!(server.count(path), if retryable { 2 } else { 1 }, "{path}");

@@ -1,8 +1,8 @@
-//! What the attributes of an element say about its size and whether it is seen.
+//! Attributes and inline styles that set the size of an element, or hide it.
 
-use super::super::tag::Attribute;
+use super::tag::Attribute;
 
-/// How an attribute hides an element.
+/// The way in which an attribute hides an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hidden {
     No,
@@ -12,7 +12,7 @@ pub(super) enum Hidden {
     All,
 }
 
-/// Whether an attribute hides the element that bears it.
+/// The way in which this attribute hides the element that bears it.
 pub(super) fn hidden(attribute: Attribute, value: &[u8]) -> Hidden {
     let is_hidden = match attribute {
         Attribute::Hidden => !value.eq_ignore_ascii_case(b"until-found"),
@@ -23,8 +23,8 @@ pub(super) fn hidden(attribute: Attribute, value: &[u8]) -> Hidden {
     if is_hidden { Hidden::All } else { Hidden::No }
 }
 
-/// Whether an inline style centers what an element holds.
-pub(super) fn is_centerd(attribute: Attribute, value: &[u8]) -> bool {
+/// True if an inline style centers the content of an element.
+pub(super) fn is_centered(attribute: Attribute, value: &[u8]) -> bool {
     attribute == Attribute::Style && declares(value, b"text-align", b"center")
 }
 
