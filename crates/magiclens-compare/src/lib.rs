@@ -14,7 +14,6 @@
 //! | `ratings.rs` | the log of judgments, durable before it is acknowledged |
 //! | `session.rs` | what a rater sees and may do next |
 //! | `app.rs`, `page.rs`, `page/` | the service and its page |
-//! | `statistics.rs` | intervals, tests and agreement as pure functions |
 //! | `report.rs`, `print.rs` | the figures, and their printed forms |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -31,7 +30,6 @@ mod ranking;
 mod ratings;
 mod report;
 mod session;
-pub mod statistics;
 mod study;
 
 pub use app::{AppState, Refusal, router};

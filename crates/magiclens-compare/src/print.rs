@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
+use magiclens_metrics::Interval;
+
 use crate::judgment::Side;
 use crate::ratings::Judgments;
 use crate::report::{ClassFigures, Figures, Report, Share, SignTest};
-use crate::statistics::Interval;
 use crate::study::{Kind, Study};
 
 /// The report as Markdown. The first table has the form of the paper's: shares of the judgments in %.

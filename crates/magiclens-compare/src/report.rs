@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use magiclens_metrics::{Interval, alpha, bootstrap, sign_test, wilson};
 use serde::Serialize;
 
 use crate::judgment::{Choice, Judgment, RaterName, Side, Verdict};
 use crate::queries::Intent;
+use crate::random::Random;
 use crate::ratings::Judgments;
-use crate::statistics::{Interval, alpha, bootstrap, sign_test, wilson};
 use crate::study::{Kind, Study};
 
 /// How the figures are made.
@@ -253,11 +254,15 @@ fn class_figures(intent: &'static str, queries: &[Votes], seed: u64) -> ClassFig
     let [a, b, ties] = [Verdict::A, Verdict::B, Verdict::Tie].map(total);
     let judgments = a + b + ties;
     let seed = seed.to_string();
+    let interval = |name: &str, statistic: &dyn Fn(&[Votes]) -> Option<f64>| {
+        let mut random = Random::new(&[name, intent, &seed]);
+        bootstrap(queries, |bound| random.below(bound), statistic).interval
+    };
     let share = |verdict: Verdict, count: u64| Share {
         count,
         percent: (0 < judgments).then(|| 100.0 * count as f64 / judgments as f64),
         wilson: wilson(count, judgments).map(in_percent),
-        by_query: bootstrap(queries, &["shares", intent, &seed], |drawn| share_of(drawn, verdict)).map(in_percent),
+        by_query: interval("shares", &|drawn| share_of(drawn, verdict)).map(in_percent),
     };
     let mut by_query = SignTest {
         a: 0,
@@ -288,7 +293,7 @@ fn class_figures(intent: &'static str, queries: &[Votes], seed: u64) -> ClassFig
         },
         sign_test_by_query: by_query,
         alpha: alpha(queries),
-        alpha_interval: alpha(queries).and_then(|_| bootstrap(queries, &["alpha", intent, &seed], alpha)),
+        alpha_interval: alpha(queries).and_then(|_| interval("alpha", &|drawn| alpha(drawn))),
     }
 }
 

@@ -6,9 +6,7 @@
 use std::time::Instant;
 
 use magiclens_eval::peak_memory_bytes;
-use magiclens_eval::ranking::{Matrix, rank, score_all};
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use magiclens_metrics::{Matrix, Random, rank, score_all};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let numbers: Vec<usize> = std::env::args()
@@ -35,11 +33,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn random(rows: usize, dim: usize, seed: u64) -> Matrix {
-    let mut random = StdRng::seed_from_u64(seed);
+    let mut random = Random::seed_from_u64(seed);
     let mut matrix = Matrix::with_capacity(dim, rows);
     let mut row = vec![0.0_f32; dim];
     for _ in 0..rows {
-        row.fill_with(|| random.random_range(-1.0..1.0));
+        row.fill_with(|| random.between(-1.0, 1.0));
         matrix.push(&row);
     }
     matrix

@@ -3,10 +3,10 @@
 
 use std::path::PathBuf;
 
+use magiclens_metrics::{self as metrics, Judged};
 use serde::{Deserialize, Serialize};
 
 use crate::id::Id;
-use crate::metrics::{self, Judged};
 
 /// A loaded benchmark.
 #[derive(Clone, Debug)]

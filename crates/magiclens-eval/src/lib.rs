@@ -2,9 +2,6 @@
 //!
 //! | file | matter |
 //! |---|---|
-//! | `metrics.rs` | the formulas, as pure functions of ids |
-//! | `ranking.rs` | exact rankings with the official rule for ties |
-//! | `statistics.rs` | bootstrap intervals, paired tests |
 //! | `benchmark.rs` | a benchmark as data |
 //! | `benchmarks/` | the ten public ones, one file each, and our own |
 //! | `collection.rs` | a part of a collection, which our own are made of |
@@ -32,15 +29,12 @@ mod id;
 pub mod images;
 pub mod leakage;
 mod memory;
-pub mod metrics;
 pub mod outcome;
 pub mod predictions;
-pub mod ranking;
 pub mod report;
 pub mod robustness;
 pub mod run;
 pub mod server_files;
-pub mod statistics;
 pub mod system;
 
 pub use error::{BrokenImage, EvalError};

@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use magiclens_metrics::{Confidence, Judged, Paired, Sample, bootstrap_interval, compare_paired, mean};
 use serde::{Deserialize, Serialize};
 
 use crate::benchmark::{Benchmark, Query, Scope, Task, Truth, Variant};
-use crate::metrics::{self, Judged};
-use crate::statistics::{Interval, Paired, Sample, bootstrap_interval, compare_paired};
 
 /// What intervals and tests draw from; every result is a function of it.
 const SEED: u64 = 20_240_319;
@@ -65,7 +64,8 @@ pub struct Figure {
     /// The mean; `null` where nothing could be measured.
     pub value: Option<f64>,
     /// Its 95 % bootstrap interval.
-    pub interval: Option<Interval>,
+    #[serde(flatten)]
+    pub confidence: Confidence,
 }
 
 /// The figures of one task.
@@ -350,18 +350,16 @@ fn task_figures(task: &Task, outcome: &TaskOutcome) -> TaskFigures {
 }
 
 fn figure(label: &str, samples: &[OwnedSample]) -> Figure {
-    let means: Vec<f64> = samples
-        .iter()
-        .map(|(values, _)| metrics::mean(values.iter().copied()))
-        .collect();
+    let means: Vec<f64> = samples.iter().map(|(values, _)| mean(values.iter().copied())).collect();
     // A mean over tasks needs all of them.
     let is_known = !means.is_empty() && means.iter().all(|mean| !mean.is_nan());
     Figure {
         label: label.to_owned(),
-        value: is_known.then(|| metrics::mean(means)),
-        interval: is_known
-            .then(|| bootstrap_interval(&as_samples(samples), SEED))
-            .flatten(),
+        value: is_known.then(|| mean(means)),
+        confidence: match is_known {
+            true => bootstrap_interval(&as_samples(samples), SEED),
+            false => Confidence::default(),
+        },
     }
 }
 

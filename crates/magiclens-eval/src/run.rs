@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
+use magiclens_metrics::{Matrix, rank, score_all};
+
 use crate::EvalError;
 use crate::benchmark::{Benchmark, Query, Scope, Task, TaskKind, Truth, Variant};
 use crate::images::Step;
 use crate::outcome::{Classes, Ranked, TaskOutcome, judge};
-use crate::ranking::{Matrix, rank, score_all};
 use crate::robustness::{Answered, Ranker as Asked, RobustQuery};
 use crate::system::System;
 

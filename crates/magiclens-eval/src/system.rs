@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use magiclens_data::{Embedding, EmbeddingError};
+use magiclens_metrics::Matrix;
 use magiclens_model::Embedder;
 use magiclens_model::inversion::TextualInversion;
 
@@ -14,7 +15,6 @@ use crate::EvalError;
 use crate::benchmark::{Benchmark, Query, TaskKind};
 use crate::cache::{Cache, Key};
 use crate::images::{Embedded, tower_key};
-use crate::ranking::Matrix;
 
 /// Rows fused or encoded in one go.
 const CHUNK: usize = 1024;

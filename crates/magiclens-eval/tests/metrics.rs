@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use magiclens_eval::Id;
-use magiclens_eval::metrics::{Judged, average_precision_at_k, hit_at_k, mean, precision_at_k, set_recall_at_k};
-use magiclens_eval::ranking::{Matrix, rank, score_all};
+use magiclens_metrics::{
+    Judged, Matrix, average_precision_at_k, hit_at_k, mean, precision_at_k, rank, score_all, set_recall_at_k,
+};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;

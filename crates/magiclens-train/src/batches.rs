@@ -4,9 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use magiclens_data::{Image, ImageId, Triplet};
-use rand::rngs::StdRng;
-use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
+use magiclens_metrics::Random;
 
 use crate::TrainError;
 
@@ -85,11 +83,11 @@ pub fn batch(table: &TripletTable, seed: u64, step: usize, batch_size: usize, qu
     let per_epoch = (rows.len() / batch_size).max(1);
     let order = epoch_order(rows.len(), seed, step / per_epoch);
     let start = (step % per_epoch) * batch_size;
-    let mut rng = StdRng::seed_from_u64(mix(seed, step as u64));
+    let mut rng = Random::seed_from_u64(mix(seed, step as u64));
     let chosen: Vec<&Row> = order[start..].iter().take(batch_size).map(|at| &rows[*at]).collect();
     let targets: Vec<usize> = chosen
         .iter()
-        .map(|row| row.targets[rng.random_range(0..row.targets.len())])
+        .map(|row| row.targets[rng.below(row.targets.len())])
         .collect();
     let mut candidates = targets;
     if query_negatives {
@@ -126,8 +124,8 @@ pub fn batch(table: &TripletTable, seed: u64, step: usize, batch_size: usize, qu
 
 /// `count` different numbers below `below`, for the caption loss of a step.
 pub fn sample(below: usize, count: usize, seed: u64, step: usize) -> Vec<usize> {
-    let mut rng = StdRng::seed_from_u64(mix(seed ^ 0xCA97, step as u64));
-    let mut chosen: Vec<usize> = (0..count).map(|_| rng.random_range(0..below)).collect();
+    let mut rng = Random::seed_from_u64(mix(seed ^ 0xCA97, step as u64));
+    let mut chosen: Vec<usize> = (0..count).map(|_| rng.below(below)).collect();
     chosen.sort_unstable();
     chosen.dedup();
     chosen
@@ -135,7 +133,7 @@ pub fn sample(below: usize, count: usize, seed: u64, step: usize) -> Vec<usize> 
 
 fn epoch_order(count: usize, seed: u64, epoch: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
-    order.shuffle(&mut StdRng::seed_from_u64(mix(seed ^ 0xE70C, epoch as u64)));
+    Random::seed_from_u64(mix(seed ^ 0xE70C, epoch as u64)).shuffle(&mut order);
     order
 }
 

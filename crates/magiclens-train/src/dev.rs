@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Device;
 use magiclens_eval::collection::Asked;
-use magiclens_eval::metrics::{Judged, average_precision_at_k, hit_at_k, mean};
-use magiclens_eval::ranking::{Matrix, rank, score_all};
+use magiclens_metrics::{Judged, Matrix, average_precision_at_k, hit_at_k, mean, rank, score_all};
 use magiclens_model::embedder::to_rows;
 use rayon::prelude::*;
 use serde::Serialize;

@@ -5,9 +5,8 @@
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use magiclens_metrics::Random;
 use magiclens_model::fusion::unit;
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use rayon::prelude::*;
 
 use crate::batches::Batch;
@@ -42,10 +41,10 @@ impl FeatureTable {
             return clean;
         }
         let [count, width] = clean.dims();
-        let mut rng = StdRng::seed_from_u64(seed);
+        let mut rng = Random::seed_from_u64(seed);
         let reach = (noise * 3f64.sqrt()) as f32;
         let factors: Vec<f32> = (0..count * width)
-            .map(|_| 1.0 + reach * rng.random_range(-1.0f32..1.0))
+            .map(|_| 1.0 + reach * rng.between(-1.0, 1.0))
             .collect();
         clean * Tensor::from_data(TensorData::new(factors, [count, width]), device)
     }

@@ -8,12 +8,11 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
+use magiclens_metrics::Random;
 use magiclens_model::checkpoint::{NamedWeights, fill, tensors_of};
 use magiclens_train::batches::batch;
 use magiclens_train::gradients::{CaptionRows, StepGradients, StepSettings, gradients};
 use magiclens_train::head::Head;
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use toy::Toy;
 
 const CAPTION_WEIGHT: f64 = 0.3;
@@ -110,11 +109,11 @@ fn finite_differences_agree_for_every_parameter() {
         tensors.keys().collect::<Vec<_>>(),
         "a parameter got no gradient"
     );
-    let mut rng = StdRng::seed_from_u64(9);
+    let mut rng = Random::seed_from_u64(9);
     for (name, gradient) in &gradients {
         let size = norm(gradient);
         assert!(size > 1e-6, "`{name}` has a gradient of {size:e}");
-        let random: Vec<f32> = gradient.iter().map(|_| rng.random_range(-1.0f32..1.0)).collect();
+        let random: Vec<f32> = gradient.iter().map(|_| rng.between(-1.0, 1.0)).collect();
         let random_size = norm(&random);
         let mut direction: Vec<f32> = gradient
             .iter()

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use magiclens_metrics::{Confidence, Interval, Paired};
+
 use super::*;
 use crate::outcome::{GroupFigures, TaskFigures};
-use crate::statistics::{Interval, Paired};
 
 /// Numbers are fractions of two, which JSON keeps exactly.
 pub(super) fn report() -> Report {
@@ -126,9 +127,16 @@ pub(super) fn figure(label: &str, value: f64) -> Figure {
     Figure {
         label: label.to_owned(),
         value: Some(value),
+        confidence: confidence(value, 0.0625),
+    }
+}
+
+fn confidence(center: f64, half: f64) -> Confidence {
+    Confidence {
+        clusters: 20,
         interval: Some(Interval {
-            low: value - 0.0625,
-            high: value + 0.0625,
+            low: center - half,
+            high: center + half,
         }),
     }
 }
@@ -149,10 +157,7 @@ fn difference(variant: &str, task: &str, label: &str, difference: f64, p_value: 
         label: label.to_owned(),
         paired: Paired {
             difference,
-            interval: Interval {
-                low: difference - 0.125,
-                high: difference + 0.125,
-            },
+            confidence: confidence(difference, 0.125),
             p_value,
         },
     }

@@ -1,9 +1,10 @@
 //! The tables of a report: what stands in them, for the Markdown and the HTML page alike.
 
+use magiclens_metrics::Interval;
+
 use super::published::{PublishedRow, published};
 use super::{BenchmarkReport, ColumnReport, Report, SystemReport};
 use crate::outcome::{Figure, TaskFigures};
-use crate::statistics::Interval;
 
 /// Columns of figures that fit beside each other.
 const MAX_COLUMNS: usize = 6;
@@ -331,7 +332,13 @@ fn differences(report: &BenchmarkReport) -> Option<Table> {
                 cell(&system.system),
                 cell(&column.label),
                 cell(format!("{:+.1}", rounded(paired.difference))),
-                cell(interval(&paired.interval)),
+                cell(
+                    paired
+                        .confidence
+                        .interval
+                        .as_ref()
+                        .map_or_else(|| NOTHING.to_owned(), interval),
+                ),
                 cell(p_value(paired.p_value)),
             ]));
         }
@@ -370,7 +377,9 @@ fn three_digits(value: f64) -> String {
 
 fn with_interval(figure: Option<&Figure>) -> Cell {
     Cell {
-        detail: figure.and_then(|figure| figure.interval.as_ref()).map(interval),
+        detail: figure
+            .and_then(|figure| figure.confidence.interval.as_ref())
+            .map(interval),
         ..plain(figure)
     }
 }

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use magiclens_collection::{COLOR, DRAWING_TO_PHOTO, GENDER, GROUP, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_UNSEEN};
+use magiclens_metrics::{area_under_curve, quantile};
 use serde::{Deserialize, Serialize};
 
-use super::stats::{area_under_curve, quantile};
 use super::{Answered, RobustQuery, System};
 use crate::EvalError;
 use crate::collection::{Asked, Collection};

@@ -4,10 +4,10 @@
 use std::collections::HashSet;
 
 use magiclens_collection::{COLOR, Look};
+use magiclens_metrics::{Judged, precision_at_k};
 
 use super::labels::{Labels, look};
 use super::report::{Better, Section, Unit};
-use super::stats::share_at_k;
 use super::{Answered, DEPTH, RobustQuery, System};
 use crate::EvalError;
 use crate::collection::Collection;
@@ -111,8 +111,9 @@ pub(super) fn judge(title: &str, cases: &[Case], answers: &[Answered]) -> Sectio
         score.map_or(f64::NAN, |score| f64::from(*score))
     };
     let share = |set: &HashSet<usize>, pair: &[Answered], which: usize| {
-        pair.get(which)
-            .map_or(f64::NAN, |answer| share_at_k(&answer.items, set, DEPTH))
+        pair.get(which).map_or(f64::NAN, |answer| {
+            precision_at_k(&Judged::of(&answer.items, set), DEPTH)
+        })
     };
     section.add(
         "top similarity",

@@ -3,9 +3,10 @@
 
 use std::collections::HashSet;
 
+use magiclens_metrics::{Judged, overlap_at_k, precision_at_k};
+
 use super::labels::{Labels, look};
 use super::report::{Better, Section, Unit};
-use super::stats::{overlap_at_k, share_at_k};
 use super::{Answered, DEPTH, RobustQuery, System};
 use crate::EvalError;
 use crate::collection::Collection;
@@ -76,8 +77,8 @@ pub(super) fn judge(cases: &[Case], answers: &[Answered]) -> Section {
             };
             cases.iter().zip(answers.chunks(TEXTS.len())).map(of).collect()
         };
-        let things = over(&|case, ranked, _| share_at_k(ranked, &case.same_thing, DEPTH));
-        let styles = over(&|case, ranked, _| share_at_k(ranked, &case.same_style, DEPTH));
+        let things = over(&|case, ranked, _| precision_at_k(&Judged::of(ranked, &case.same_thing), DEPTH));
+        let styles = over(&|case, ranked, _| precision_at_k(&Judged::of(ranked, &case.same_style), DEPTH));
         section.add(
             &format!("{name}: same thing among ten"),
             Unit::Percent,

@@ -5,9 +5,9 @@
 use std::collections::HashSet;
 
 use magiclens_collection::{GROUP, STYLE};
+use magiclens_metrics::{Judged, average_precision_at_k, hit_at_k};
 
 use super::report::{Better, Section, Unit};
-use super::stats::{average_precision_at_k, hit_at_k};
 use super::{Answered, DEPTH, RobustQuery, System};
 use crate::EvalError;
 use crate::collection::{Collection, same_concept};
@@ -116,9 +116,9 @@ pub(super) fn judge(title: &str, cases: &[Case], answers: &[Answered]) -> Sectio
     };
     for (which, suffix) in [(0, ""), (1, ", one picture")] {
         let better = if which == 0 { Better::Higher } else { Better::Neither };
-        let hits = over(which, &|case, ranked| hit_at_k(ranked, &case.truth, DEPTH));
+        let hits = over(which, &|case, ranked| hit_at_k(&Judged::of(ranked, &case.truth), DEPTH));
         let precisions = over(which, &|case, ranked| {
-            average_precision_at_k(ranked, &case.truth, DEPTH)
+            average_precision_at_k(&Judged::of(ranked, &case.truth), DEPTH)
         });
         section.add(&format!("R@10{suffix}"), Unit::Percent, better, hits);
         section.add(&format!("mAP@10{suffix}"), Unit::Percent, better, precisions);
@@ -126,7 +126,7 @@ pub(super) fn judge(title: &str, cases: &[Case], answers: &[Answered]) -> Sectio
     if cases.iter().any(|case| !case.swapped.is_empty()) {
         let swapped = over(0, &|case, ranked| match case.swapped.is_empty() {
             true => f64::NAN,
-            false => hit_at_k(ranked, &case.swapped, DEPTH),
+            false => hit_at_k(&Judged::of(ranked, &case.swapped), DEPTH),
         });
         section.add("R@10 of the swapped reading", Unit::Percent, Better::Lower, swapped);
     }

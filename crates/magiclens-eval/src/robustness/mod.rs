@@ -7,7 +7,6 @@
 //!
 //! | file | matter |
 //! |---|---|
-//! | `stats.rs` | the figures, as pure functions of rankings |
 //! | `paraphrases.rs`, `negation.rs`, `contradiction.rs`, `empty.rs`, `images.rs` | what is asked, and what is right |
 //! | `calibration.rs` | top scores with and without a right answer in the gallery |
 //! | `report.rs`, `plot.rs` | what was found, as JSON, Markdown and HTML |
@@ -21,7 +20,6 @@ mod negation;
 mod paraphrases;
 mod plot;
 mod report;
-pub mod stats;
 
 pub use report::{Better, Measured, RobustnessReport, Section, Unit};
 

@@ -4,10 +4,10 @@
 use std::collections::{BTreeSet, HashSet};
 
 use magiclens_collection::{STYLE, held_out_style_names};
+use magiclens_metrics::{Judged, hit_at_k, negative_recall_at_k, precision_at_k};
 
 use super::labels::Labels;
 use super::report::{Better, Section, Unit};
-use super::stats::{hit_at_k, negative_recall_at_k, share_at_k};
 use super::{Answered, DEPTH, RobustQuery, System};
 use crate::EvalError;
 use crate::collection::{Collection, choose};
@@ -135,8 +135,10 @@ pub(super) fn judge(title: &str, cases: &[Case], answers: &[Answered]) -> Sectio
             |(case, pair): (&Case, &[Answered])| pair.get(which).map_or(f64::NAN, |answer| value(case, &answer.items));
         cases.iter().zip(answers.chunks(2)).map(of).collect()
     };
-    let hits = over(0, &|case, ranked| hit_at_k(ranked, &case.truth, DEPTH));
-    let shares = over(0, &|case, ranked| share_at_k(ranked, &case.truth, DEPTH));
+    let hits = over(0, &|case, ranked| hit_at_k(&Judged::of(ranked, &case.truth), DEPTH));
+    let shares = over(0, &|case, ranked| {
+        precision_at_k(&Judged::of(ranked, &case.truth), DEPTH)
+    });
     let excluded = |case: &Case, ranked: &[usize]| negative_recall_at_k(ranked, &case.excluded, DEPTH);
     section.add("R@10", Unit::Percent, Better::Higher, hits);
     section.add("right among the first ten", Unit::Percent, Better::Higher, shares);

@@ -5,13 +5,12 @@ use std::collections::HashSet;
 use magiclens_collection::{
     Ask, COLOR, DRAWING_TO_PHOTO, GENDER, GROUP, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_UNSEEN, held_out_wordings,
 };
+use magiclens_metrics::{Judged, average_precision_at_k, deviation, hit_at_k, mean, pairwise_overlap_at_k, spread};
 
 use super::report::{Better, Section, Unit};
-use super::stats::{average_precision_at_k, deviation, hit_at_k, pairwise_overlap_at_k, spread};
 use super::{Answered, DEPTH, RobustQuery, System};
 use crate::EvalError;
 use crate::collection::{Collection, lot};
-use crate::metrics::mean;
 
 const RELATIONS: [&str; 8] = [
     STYLE,
@@ -73,7 +72,7 @@ pub(super) fn judge(cases: &[Case], answers: &[Answered]) -> Section {
     );
     let answered: Vec<(&Case, &[Answered])> = cases.iter().zip(answers.chunks(WORDINGS)).collect();
     for (label, value) in [
-        ("R@10", hit_at_k as fn(&[usize], &HashSet<usize>, usize) -> f64),
+        ("R@10", hit_at_k as fn(&Judged, usize) -> f64),
         ("mAP@10", average_precision_at_k),
     ] {
         let values: Vec<Vec<f64>> = answered
@@ -81,7 +80,7 @@ pub(super) fn judge(cases: &[Case], answers: &[Answered]) -> Section {
             .map(|(case, answers)| {
                 answers
                     .iter()
-                    .map(|answer| value(&answer.items, &case.truth, DEPTH))
+                    .map(|answer| value(&Judged::of(&answer.items, &case.truth), DEPTH))
                     .collect()
             })
             .collect();

@@ -2,12 +2,11 @@
 
 use std::fmt::Write;
 
+use magiclens_metrics::{Confidence, Sample, bootstrap_interval, mean};
 use serde::{Deserialize, Serialize};
 
 use super::calibration::{ALLOWED_FALSE_ACCEPTS, Calibration, Point, Quantiles};
 use super::plot;
-use crate::metrics::mean;
-use crate::statistics::{Interval, Sample, bootstrap_interval};
 
 /// What intervals draw from.
 const SEED: u64 = 20_260_304;
@@ -53,7 +52,8 @@ pub struct Measured {
     /// The mean; `null` where nothing could be measured.
     pub value: Option<f64>,
     /// Its 95 % bootstrap interval, requests about one root concept drawn together.
-    pub interval: Option<Interval>,
+    #[serde(flatten)]
+    pub confidence: Confidence,
 }
 
 /// What the values of a figure are.
@@ -102,7 +102,7 @@ impl Section {
             unit,
             better,
             value: (!value.is_nan()).then_some(value),
-            interval: bootstrap_interval(&[sample], SEED),
+            confidence: bootstrap_interval(&[sample], SEED),
         });
     }
 
@@ -128,7 +128,7 @@ impl Measured {
             Better::Neither => "",
         };
         let value = self.value.map_or("–".to_owned(), |value| self.shown(value));
-        let interval = self.interval.map(|interval| {
+        let interval = self.confidence.interval.map(|interval| {
             let [low, high] = [interval.low, interval.high].map(|end| self.shown(end));
             format!("{low} to {high}")
         });

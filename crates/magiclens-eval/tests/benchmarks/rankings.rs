@@ -402,16 +402,14 @@ fn sketch_figures_of_official_code() {
                 .map(|flags| {
                     let flags: Vec<bool> = flags.bytes().map(|flag| flag == b'1').collect();
                     let relevant = flags.iter().filter(|flag| **flag).count();
-                    measure
-                        .metric
-                        .value(&magiclens_eval::metrics::Judged::by(flags, relevant))
+                    measure.metric.value(&magiclens_metrics::Judged::by(flags, relevant))
                 })
                 .collect();
             let expected = &case.expected[&measure.label];
             for (found, expected) in values.iter().zip(&expected.each) {
                 close(*found, expected, &format!("{} {}", case.name, measure.label));
             }
-            close(magiclens_eval::metrics::mean(values), &expected.mean, &case.name);
+            close(magiclens_metrics::mean(values), &expected.mean, &case.name);
         }
     }
 }

@@ -1,14 +1,13 @@
 //! A head of a few hundred numbers and made-up features, shared by the tests.
 #![allow(clippy::unwrap_used, dead_code)]
 
+use magiclens_metrics::Random;
 use magiclens_model::fusion::{AttentionFusionConfig, FusionConfig};
 use magiclens_model::preprocess::PreprocessConfig;
 use magiclens_model::towers::{EfficientNetLiteConfig, MiniLmConfig, TextConfig, VisionConfig};
 use magiclens_model::{MagicLens, ModelConfig};
 use magiclens_train::batches::{Row, TripletTable};
 use magiclens_train::gradients::{CaptionRows, FeatureTable, Frozen};
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 
 /// Images of the toy collection.
 pub(crate) const IMAGES: usize = 24;
@@ -62,10 +61,10 @@ pub(crate) struct Toy {
 
 impl Toy {
     pub(crate) fn new() -> Self {
-        let mut rng = StdRng::seed_from_u64(5);
+        let mut rng = Random::seed_from_u64(5);
         let mut table = |rows: usize, width: usize| FeatureTable {
             width,
-            values: (0..rows * width).map(|_| rng.random_range(-1.0f32..1.0)).collect(),
+            values: (0..rows * width).map(|_| rng.between(-1.0, 1.0)).collect(),
         };
         let (images, texts, captions) = (table(IMAGES, 1280), table(4, 12), table(6, 12));
         let rows = (0..40).map(|at| {

@@ -1,10 +1,11 @@
 //! Dot plots: the systems of one column, best first, ours with their intervals.
 
+use magiclens_metrics::Interval;
+
 use super::escape;
 use crate::report::published::published;
 use crate::report::tables::percent;
 use crate::report::{BenchmarkReport, ColumnReport};
-use crate::statistics::Interval;
 
 /// Plots of a benchmark: the first columns, which are the headline.
 const MAX_PLOTS: usize = 4;
@@ -57,7 +58,7 @@ fn points(report: &BenchmarkReport, column: &ColumnReport) -> Vec<Point> {
         Some(Point {
             name: system.system.clone(),
             value: figure.value? * 100.0,
-            interval: figure.interval,
+            interval: figure.confidence.interval,
             ours: true,
         })
     });

@@ -1,16 +1,18 @@
-//! Retrieval metrics: pure functions of ids.
+//! Metrics of ranked lists, as pure functions of ids.
 //!
-//! A ranked list is first judged against the relevant ids ([`Judged::of`]); every metric is a function of the ranks at
-//! which relevant items were found. Formulas, denominators and edge cases are those of the evaluators that their
-//! benchmarks come with, which differ from each other; each function names its source.
+//! A ranked list is first judged against the relevant ids ([`Judged::of`]); a metric is a function of the ranks at which
+//! relevant items were found. Formulas, denominators and edge cases are those of the evaluators that their benchmarks come
+//! with, which differ from each other; each function names its source.
 
 use std::collections::HashSet;
 use std::hash::Hash;
 
-/// What Pic2Word and ZSE-SBIR add to a count before they divide by it, so that nothing divides by zero.
+use crate::values::mean;
+
+/// Pic2Word and ZSE-SBIR add this to a count before they divide by it, so that nothing divides by zero.
 const EVALUATOR_EPSILON: f64 = 1e-5;
 
-/// Where the relevant items of one query stand in a ranked list.
+/// The ranks of the relevant items of one query in a ranked list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged {
     ranks: Vec<usize>,
@@ -81,7 +83,7 @@ pub fn precision_at_k(judged: &Judged, k: usize) -> f64 {
     judged.found_at(k) as f64 / k.min(judged.gallery).max(1) as f64
 }
 
-/// Share of the first `min(k, relevant)` that is relevant; NaN if nothing is relevant, which a mean leaves out.
+/// Share of the first `min(k, relevant)` that is relevant; NaN if nothing is relevant, which a mean skips.
 /// Source: ZSE-SBIR `utils/ap.py`, `precision_eval`.
 pub fn capped_precision_at_k(judged: &Judged, k: usize) -> f64 {
     let top = k.min(judged.relevant);
@@ -115,7 +117,7 @@ pub fn plain_average_precision(judged: &Judged, top: Option<usize>) -> f64 {
 
 /// The VOC average precision of the first `top` items (of all, if `None`): at each relevant rank the best precision
 /// from there on, summed and divided by `positives`, which is `min(top, relevant)`. NaN if nothing is relevant, which a
-/// mean leaves out. Source: ZSE-SBIR `utils/ap.py`, `voc_eval` and `voc_ap`.
+/// mean skips. Source: ZSE-SBIR `utils/ap.py`, `voc_eval` and `voc_ap`.
 pub fn interpolated_average_precision(judged: &Judged, top: Option<usize>) -> f64 {
     let (top, positives) = truncated(judged, top);
     if positives == 0 {
@@ -132,14 +134,25 @@ pub fn interpolated_average_precision(judged: &Judged, top: Option<usize>) -> f6
     sum / positives as f64
 }
 
-/// The mean without the values that are NaN; NaN if none is left.
-pub fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
-    let (mut sum, mut count) = (0.0, 0);
-    for value in values.into_iter().filter(|value| !value.is_nan()) {
-        sum += value;
-        count += 1;
-    }
-    if count == 0 { f64::NAN } else { sum / f64::from(count) }
+/// The share of the first `k` that two lists without repeats have in common; the longer list says how many could be.
+/// NaN if both are empty.
+pub fn overlap_at_k(one: &[usize], other: &[usize], k: usize) -> f64 {
+    let first = |list: &[usize]| -> HashSet<usize> { list.iter().copied().take(k).collect() };
+    let (one, other) = (first(one), first(other));
+    one.intersection(&other).count() as f64 / one.len().max(other.len()) as f64
+}
+
+/// The mean of [`overlap_at_k`] over all pairs of lists; NaN for fewer than two.
+pub fn pairwise_overlap_at_k(lists: &[&[usize]], k: usize) -> f64 {
+    let pairs = (0..lists.len()).flat_map(|one| (one + 1..lists.len()).map(move |other| (one, other)));
+    mean(pairs.map(|(one, other)| overlap_at_k(lists[one], lists[other], k)))
+}
+
+/// NegRecall@k: the share of what was excluded that is among the first `k` all the same, of at most `k` that can be; the
+/// lower, the better. NaN if nothing was excluded.
+pub fn negative_recall_at_k(ranked: &[usize], excluded: &HashSet<usize>, k: usize) -> f64 {
+    let found = ranked.iter().take(k).filter(|row| excluded.contains(row)).count();
+    found as f64 / excluded.len().min(k) as f64
 }
 
 fn precision_sum(judged: &Judged, k: usize) -> f64 {
@@ -149,7 +162,7 @@ fn precision_sum(judged: &Judged, k: usize) -> f64 {
         .sum()
 }
 
-/// How far the list is looked at, and how many positives can be found there.
+/// The number of items looked at, and the number of positives that can be among them.
 fn truncated(judged: &Judged, top: Option<usize>) -> (usize, usize) {
     match top {
         None => (judged.gallery, judged.relevant),
@@ -267,9 +280,26 @@ mod tests {
     }
 
     #[test]
-    fn the_mean_leaves_out_what_is_not_a_number() {
-        check(mean([1.0, f64::NAN, 0.0]), 0.5);
-        assert!(mean([f64::NAN]).is_nan());
-        assert!(mean([]).is_nan());
+    fn overlap_by_hand() {
+        check(overlap_at_k(&[1, 2, 3, 4], &[4, 3, 9, 1], 2), 0.0);
+        check(overlap_at_k(&[1, 2, 3, 4], &[4, 3, 9, 1], 3), 1.0 / 3.0);
+        check(overlap_at_k(&[1, 2, 3, 4], &[4, 3, 9, 1], 4), 0.75);
+        check(overlap_at_k(&[1], &[1, 2], 10), 0.5);
+        assert!(overlap_at_k(&[], &[], 3).is_nan());
+        // Pairs: 1/2, 0 and 1/2.
+        check(pairwise_overlap_at_k(&[&[1, 2], &[2, 3], &[3, 4]], 2), 1.0 / 3.0);
+        assert!(pairwise_overlap_at_k(&[&[1]], 2).is_nan());
+    }
+
+    #[test]
+    fn negative_recall_by_hand() {
+        let at = |ranked: &[usize], excluded: &[usize], k| {
+            negative_recall_at_k(ranked, &excluded.iter().copied().collect(), k)
+        };
+        check(at(&[1, 2, 3, 4], &[2, 4], 3), 0.5);
+        check(at(&[1, 2, 3, 4], &[8, 9], 4), 0.0);
+        // No more than two can stand among the first two.
+        check(at(&[1, 2, 3], &[1, 2, 3, 4], 2), 1.0);
+        assert!(at(&[1], &[], 2).is_nan());
     }
 }

@@ -1,23 +1,9 @@
-//! Intervals, tests and agreement: pure functions of counts.
+//! Shares, wins and agreement: Wilson's interval, the exact sign test, Krippendorff's alpha, as pure functions of counts.
 
-use serde::Serialize;
-
-use crate::random::Random;
+use crate::bootstrap::Interval;
 
 /// The 97.5 % point of the normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
-
-/// Times that a bootstrap draws.
-const RESAMPLES: usize = 2000;
-
-/// A 95 % confidence interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Interval {
-    /// Lower end.
-    pub low: f64,
-    /// Upper end.
-    pub high: f64,
-}
 
 /// The share `count / of` with Wilson's score interval (Wilson 1927), for independent trials; `None` without trials.
 pub fn wilson(count: u64, of: u64) -> Option<Interval> {
@@ -34,8 +20,8 @@ pub fn wilson(count: u64, of: u64) -> Option<Interval> {
     })
 }
 
-/// Two-sided p value of the exact sign test: how likely counts at least as uneven are if both sides are equally good.
-/// `min(1, 2 · P[X ≤ min(wins, losses)])` with `X ~ Binomial(wins + losses, 1/2)`. Ties are left out by the caller; 1
+/// Two-sided p value of the exact sign test: the probability of counts at least as uneven if both sides are equally good.
+/// `min(1, 2 · P[X ≤ min(wins, losses)])` with `X ~ Binomial(wins + losses, 1/2)`. The caller skips ties; 1
 /// without any trial.
 pub fn sign_test(wins: u64, losses: u64) -> f64 {
     let (n, fewer) = (wins + losses, wins.min(losses));
@@ -52,7 +38,7 @@ pub fn sign_test(wins: u64, losses: u64) -> f64 {
 
 /// Krippendorff's alpha for nominal data (Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability").
 ///
-/// `units[u][c]` says how many observers gave value `c` to unit `u`; an observer who gave none is left out, and so are
+/// `units[u][c]` counts the observers who gave value `c` to unit `u`; an observer who gave none is skipped, and so are
 /// units with fewer than two values. With `n_u = Σ_c n_uc`, `n_c = Σ_u n_uc` and `n = Σ_c n_c` over the units that count:
 /// `α = 1 − (n − 1) · Σ_u Σ_c n_uc (n_u − n_uc) / (n_u − 1)  /  Σ_c n_c (n − n_c)`.
 ///
@@ -72,43 +58,6 @@ pub fn alpha<const C: usize>(units: &[[u32; C]]) -> Option<f64> {
     let n: f64 = of_value.iter().sum();
     let expected: f64 = of_value.iter().map(|count| count * (n - count)).sum();
     (0.0 < expected).then(|| 1.0 - (n - 1.0) * disagreement / expected)
-}
-
-/// The percentile bootstrap over clusters: `statistic` is computed for 2,000 draws of `clusters` with replacement, and the
-/// interval leaves out 2.5 % of the values on each side. Draws for which it is not defined are left out; `None` if that
-/// leaves fewer than half. `name` is the seed.
-///
-/// Judgments of one query by several raters are not independent; queries are, so they are the clusters.
-pub fn bootstrap<T: Clone>(clusters: &[T], name: &[&str], statistic: impl Fn(&[T]) -> Option<f64>) -> Option<Interval> {
-    if clusters.is_empty() {
-        return None;
-    }
-    let mut random = Random::new(name);
-    let mut drawn = clusters.to_vec();
-    let mut values: Vec<f64> = (0..RESAMPLES)
-        .filter_map(|_| {
-            for place in &mut drawn {
-                place.clone_from(&clusters[random.below(clusters.len())]);
-            }
-            statistic(&drawn)
-        })
-        .collect();
-    if values.len() < RESAMPLES / 2 {
-        return None;
-    }
-    values.sort_by(f64::total_cmp);
-    Some(Interval {
-        low: quantile(&values, 0.025),
-        high: quantile(&values, 0.975),
-    })
-}
-
-/// The quantile of sorted values, with linear interpolation between neighbors. `sorted` must not be empty.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let place = share * (sorted.len() - 1) as f64;
-    let (below, part) = (place.floor() as usize, place.fract());
-    let above = (below + 1).min(sorted.len() - 1);
-    sorted[below] + part * (sorted[above] - sorted[below])
 }
 
 #[cfg(test)]
@@ -191,36 +140,5 @@ mod tests {
                 "{count} of {of}: {found:?}"
             );
         }
-    }
-
-    #[test]
-    fn the_bootstrap_spreads_as_far_as_its_clusters_differ() {
-        let mean = |drawn: &[f64]| Some(drawn.iter().sum::<f64>() / drawn.len() as f64);
-        assert_eq!(bootstrap(&[], &["test"], mean), None);
-        let same = bootstrap(&[0.25; 9], &["test"], mean).unwrap();
-        assert_eq!((same.low, same.high), (0.25, 0.25));
-        // A mean of 400 draws of 0 or 1: standard deviation 0.025, so 0.5 ± 0.049.
-        let halves: Vec<f64> = (0..400).map(|i| f64::from(i % 2)).collect();
-        let spread = bootstrap(&halves, &["test"], mean).unwrap();
-        assert!(
-            (spread.low - 0.451).abs() < 0.006 && (spread.high - 0.549).abs() < 0.006,
-            "{spread:?}"
-        );
-        assert_eq!(bootstrap(&halves, &["test"], mean), Some(spread), "the seed decides");
-        // Each value stands twice in its cluster: the interval is wider than if the values were independent.
-        let pairs: Vec<[f64; 2]> = (0..200).map(|i| [f64::from(i % 2); 2]).collect();
-        let clustered = bootstrap(&pairs, &["test"], |drawn| mean(drawn.as_flattened())).unwrap();
-        assert!(
-            1.3 * (spread.high - spread.low) < clustered.high - clustered.low,
-            "{clustered:?}"
-        );
-        assert_eq!(bootstrap(&[0.0; 3], &["test"], |_| None), None);
-    }
-
-    #[test]
-    fn quantiles_lie_between_neighbors() {
-        assert_eq!(quantile(&[3.0], 0.975), 3.0);
-        assert_eq!(quantile(&[0.0, 10.0], 0.025), 0.25);
-        assert_eq!(quantile(&[0.0, 1.0, 2.0, 3.0, 4.0], 0.5), 2.0);
     }
 }

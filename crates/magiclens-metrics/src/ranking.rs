@@ -3,6 +3,7 @@
 //! Scores are dot products in f32. Equal scores come in DESCENDING order of their gallery position, as the MagicLens
 //! code has them: `jnp.argsort` is stable and ascending, and is then reversed (`inference.py`).
 
+use magiclens_data::dot;
 use rayon::prelude::*;
 
 /// Rows of equal width in one piece of memory.
@@ -123,21 +124,6 @@ fn in_order(score: f32) -> u32 {
     }
     let bits = (score + 0.0).to_bits();
     if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
-}
-
-/// Dot product in sixteen running sums, which the compiler turns into vector instructions.
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 16;
-    let (a_chunks, a_rest) = a.as_chunks::<LANES>();
-    let (b_chunks, b_rest) = b.as_chunks::<LANES>();
-    let mut sums = [0.0; LANES];
-    for (a, b) in a_chunks.iter().zip(b_chunks) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += a * b;
-        }
-    }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f32>() + rest
 }
 
 #[cfg(test)]
