@@ -1,13 +1,15 @@
 //! `magiclens collection build`: images with labels, and triplets, out of fetched packages.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Subcommand;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use magiclens_collection::{BuildConfig, Progress, Report, build};
+
+use crate::progress::bar;
 
 /// Make a collection: images with labels, and triplets for training and tests
 #[derive(clap::Args, Debug)]
@@ -56,7 +58,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         ..BuildConfig::new(&args.packages, &args.out)
     };
     let start = Instant::now();
-    let bar = progress_bar()?;
+    let bar = bar(0, "packages");
     let report = build(&config, &|progress| show(&bar, progress))?;
     bar.finish_and_clear();
     let mut out = std::io::stdout().lock();
@@ -69,25 +71,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn progress_bar() -> anyhow::Result<ProgressBar> {
-    let bar = if std::io::stderr().is_terminal() {
-        ProgressBar::new(0)
-    } else {
-        ProgressBar::hidden()
-    };
-    bar.set_style(ProgressStyle::with_template(
-        "{msg} {wide_bar} {human_pos}/{human_len} {eta}",
-    )?);
-    bar.enable_steady_tick(Duration::from_millis(200));
-    Ok(bar)
-}
-
 fn show(bar: &ProgressBar, progress: Progress<'_>) {
     match progress {
         Progress::Reading(package) => bar.set_message(format!("reading {package}")),
         Progress::Images { done, total } => {
             if done == 1 {
-                bar.set_message("rendering pictures");
+                bar.set_message("images rendered");
                 bar.set_length(total as u64);
             }
             bar.set_position(done as u64);

@@ -10,13 +10,14 @@ use magiclens_compare::{
     read_judgments, router, to_csv, to_markdown,
 };
 use magiclens_data::ImageId;
+use magiclens_http::{listen, serve_until_stopped};
 use magiclens_index::Index;
 use magiclens_model::Embedder;
 use magiclens_model::checkpoint::Checkpoint;
-use magiclens_serve::{listen, serve_until_stopped};
 
-use crate::index::{bring_up_to_date, progress};
+use crate::index::bring_up_to_date;
 use crate::model_choice;
+use crate::progress::bar;
 use crate::serve::open_browser;
 
 /// Queries for each automatic check.
@@ -178,8 +179,7 @@ fn make(
             Some(embedder) => embedder,
             None => candidate.load(args)?,
         };
-        let bar = progress("{bar:32} {pos}/{len} queries ranked, {eta} left");
-        bar.set_length(missing as u64);
+        let bar = bar(missing, "queries ranked");
         draft.rank(side, &candidate.index, &embedder, queries, |done| bar.inc(done as u64))?;
         bar.finish_and_clear();
         loaded = Some(embedder);
@@ -213,11 +213,10 @@ impl Candidate {
     }
 
     fn load(&self, args: &Args) -> anyhow::Result<Embedder> {
-        let path = match &self.weights {
-            Some(path) => path.clone(),
-            None => self.find_weights(args)?,
-        };
-        Embedder::load(&path).with_context(|| format!("cannot load the model `{}`", path.display()))
+        match &self.weights {
+            Some(path) => model_choice::load(Some(path)),
+            None => model_choice::load(Some(&self.find_weights(args)?)),
+        }
     }
 
     /// The weights whose model made the index.
@@ -267,7 +266,7 @@ fn index_for(args: &Args, weights: &Path, study: &Path) -> anyhow::Result<PathBu
         .with_context(|| format!("cannot read `{}`", images.display()))?;
     let name = [digest(weights)?, images.to_string_lossy().into_owned()].join("\n");
     let index = study.join(format!("index-{}", ImageId::of_bytes(name.as_bytes())));
-    bring_up_to_date(&index, &images, weights)?;
+    bring_up_to_date(&index, &images, &model_choice::load(Some(weights))?)?;
     Ok(index)
 }
 

@@ -16,8 +16,7 @@ use magiclens_eval::{leakage, peak_memory_bytes, predictions, server_files};
 use magiclens_model::Embedder;
 
 use crate::model_choice;
-use crate::progress::Progress;
-use crate::train::tell;
+use crate::progress::{Progress, tell};
 
 /// Measure retrieval on a benchmark, or verify its data, or score a file of rankings
 ///

@@ -1,5 +1,7 @@
 //! The `magiclens` program: parses, calls, reports. One file per subcommand.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod collection;
 #[cfg(feature = "compare")]
 mod compare;

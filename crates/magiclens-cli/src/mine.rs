@@ -10,7 +10,7 @@ use magiclens_mine::report::{self, ReportConfig};
 use magiclens_mine::{MineConfig, Run, Step, Task, Tools};
 
 use crate::model_choice;
-use crate::train::{bar, tell};
+use crate::progress::{bar, tell};
 
 /// Mine triplets from web pages: images that share a page, and what leads from one to the other
 #[derive(clap::Args, Debug)]

@@ -1,8 +1,9 @@
-//! Which weights a command uses when none are named.
+//! The weights that a command uses when none are named.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
+use magiclens_model::Embedder;
 
 /// Environment variable that names the default weights.
 const VARIABLE: &str = "MAGICLENS_MODEL";
@@ -31,4 +32,10 @@ pub(crate) fn resolve(named: Option<&Path>) -> anyhow::Result<PathBuf> {
         }
     }
     bail!("found no weights at `{COMMITTED}`\nhint: name them with `--model FILE`, or set {VARIABLE}")
+}
+
+/// Loads the model of these weights, or the default one.
+pub(crate) fn load(named: Option<&Path>) -> anyhow::Result<Embedder> {
+    let path = resolve(named)?;
+    Embedder::load(&path).with_context(|| format!("cannot load the model `{}`", path.display()))
 }

@@ -1,24 +1,108 @@
-//! Steps of long work as a progress bar on standard error.
+//! The progress of long work on standard error: a bar on a terminal, a plain line every few seconds elsewhere.
 
-use std::sync::{Mutex, PoisonError};
+use std::io::IsTerminal;
+use std::time::Duration;
 
-use indicatif::ProgressBar;
-use magiclens_eval::images::Step;
+use indicatif::{ProgressBar, ProgressStyle, WeakProgressBar};
 
-use crate::train::bar;
+/// Time between two lines where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// The bar of the step that is running.
-#[derive(Default)]
-pub(crate) struct Progress(Mutex<Option<ProgressBar>>);
+/// A bar over `length` things, for example "images indexed". Lines end when it is finished or dropped.
+pub(crate) fn bar(length: usize, what: impl Into<String>) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {elapsed} elapsed, {eta} left")
+        .expect("the template is well-formed")
+        .progress_chars("━╸─");
+    let bar = ProgressBar::new(length as u64)
+        .with_style(style)
+        .with_message(what.into());
+    match std::io::stderr().is_terminal() {
+        true => bar.enable_steady_tick(Duration::from_millis(200)),
+        false => print_lines(bar.downgrade(), LINE_EVERY, |line| tell(&line)),
+    }
+    bar
+}
 
-impl Progress {
-    /// Shows a step.
-    pub(crate) fn show(&self, step: Step<'_>) {
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match step {
-            Step::Start(what, count) => *current = Some(bar(count, what)),
-            Step::Advance(count) => current.iter().for_each(|bar| bar.inc(count as u64)),
-            Step::Done => current.take().iter().for_each(ProgressBar::finish_and_clear),
+#[expect(clippy::print_stderr, reason = "people watch the run; standard output is for data")]
+pub(crate) fn tell(line: &str) {
+    eprintln!("{line}");
+}
+
+fn print_lines(bar: WeakProgressBar, every: Duration, print: impl Fn(String) + Send + 'static) {
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(every);
+            match bar.upgrade() {
+                Some(bar) if !bar.is_finished() => print(line(&bar)),
+                _ => break,
+            }
         }
+    });
+}
+
+fn line(bar: &ProgressBar) -> String {
+    let (done, what, elapsed) = (bar.position(), bar.message(), bar.elapsed().as_secs());
+    match bar.length().unwrap_or(0) {
+        0 => format!("{what}, {elapsed} s elapsed"),
+        total => {
+            let left = match done {
+                0 => String::new(),
+                _ => format!(", {} s left", bar.eta().as_secs()),
+            };
+            format!("{done}/{total} {what}, {elapsed} s elapsed{left}")
+        }
+    }
+}
+
+#[cfg(feature = "eval")]
+pub(crate) use steps::Progress;
+
+#[cfg(feature = "eval")]
+mod steps {
+    use std::sync::{Mutex, PoisonError};
+
+    use indicatif::ProgressBar;
+    use magiclens_eval::images::Step;
+
+    use super::bar;
+
+    /// The bar of the step of an evaluation that is running.
+    #[derive(Default)]
+    pub(crate) struct Progress(Mutex<Option<ProgressBar>>);
+
+    impl Progress {
+        /// Shows a step.
+        pub(crate) fn show(&self, step: Step<'_>) {
+            let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            match step {
+                Step::Start(what, count) => *current = Some(bar(count, what)),
+                Step::Advance(count) => current.iter().for_each(|bar| bar.inc(count as u64)),
+                Step::Done => current.take().iter().for_each(ProgressBar::finish_and_clear),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn lines_tell_the_progress_until_the_bar_is_finished() {
+        let bar = ProgressBar::hidden().with_message("images indexed");
+        bar.set_length(40);
+        bar.set_position(10);
+        let (sender, lines) = mpsc::channel();
+        print_lines(bar.downgrade(), Duration::from_millis(5), move |line| {
+            _ = sender.send(line)
+        });
+        let first = lines.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(first.starts_with("10/40 images indexed, 0 s elapsed, "), "{first}");
+        bar.finish();
+        // The thread ends, and with it the channel.
+        while lines.recv_timeout(Duration::from_secs(20)).is_ok() {}
+        assert_eq!(lines.try_recv(), Err(mpsc::TryRecvError::Disconnected));
     }
 }

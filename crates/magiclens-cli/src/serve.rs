@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 use anyhow::Context;
 use magiclens_serve::{Limits, ServeConfig};
 
+use crate::model_choice;
+
 /// Show the search page for an index in the browser
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -22,6 +24,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     host: IpAddr,
 
+    /// Name under which others reach the server, such as `images.example`; may be repeated. Without it, only `localhost`
+    /// and addresses in digits are answered, so that no other site's page can reach the images through a name of its own
+    #[arg(long, value_name = "NAME")]
+    allow_host: Vec<String>,
+
     /// Port to listen on; 0 picks a free one
     #[arg(long, default_value_t = 7878)]
     port: u16,
@@ -30,17 +37,18 @@ pub(crate) struct Args {
     #[arg(long)]
     open: bool,
 
-    /// Searches in the house at once, waiting ones included; more are told to come back
+    /// Searches in the service at once, waiting ones included; more are told to come back
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
     queue: u16,
 }
 
 /// Serves until Ctrl-C or SIGTERM.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    let open = args.open;
-    let config = args.into_config()?;
+    let (open, model) = (args.open, args.model.clone());
+    let config = args.into_config();
     let runtime = tokio::runtime::Runtime::new().context("no threads for the server")?;
-    runtime.block_on(magiclens_serve::run(config, |url| {
+    let load = move || model_choice::load(model.as_deref());
+    runtime.block_on(magiclens_serve::run(config, load, |url| {
         announce(url);
         if open {
             open_browser(url);
@@ -49,18 +57,18 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 }
 
 impl Args {
-    fn into_config(self) -> anyhow::Result<ServeConfig> {
-        let model = crate::model_choice::resolve(self.model.as_deref())?;
+    fn into_config(self) -> ServeConfig {
         let limits = Limits {
             max_searches: usize::from(self.queue),
             ..Limits::default()
         };
-        Ok(ServeConfig {
+        ServeConfig {
             host: self.host,
             port: self.port,
+            allowed_hosts: self.allow_host,
             limits,
-            ..ServeConfig::new(self.index, model)
-        })
+            ..ServeConfig::new(self.index)
+        }
     }
 }
 

@@ -2,10 +2,9 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::ensure;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use magiclens_data::{Image, Split, Triplet, read_images, read_triplets};
 use magiclens_eval::collection::Collection;
 use magiclens_model::Embedder;
@@ -17,6 +16,8 @@ use magiclens_train::gradients::{CaptionRows, FeatureTable, Frozen};
 use magiclens_train::head::Head;
 use magiclens_train::run::{Observer, StepMetrics, TrainingData, train};
 use magiclens_train::{TrainConfig, TrainError};
+
+use crate::progress::{bar, tell};
 
 /// Train a model on the triplets of a collection; goes on where it was cut off
 #[derive(Debug, clap::Args)]
@@ -228,20 +229,4 @@ impl Observer for Watch {
             .suspend(|| tell(&format!("step {step}, dev R@1 / R@10: {}", shown.join(", "))));
         Ok(serde_json::json!(figures))
     }
-}
-
-/// A bar that shows something even where output is a file.
-pub(crate) fn bar(length: usize, what: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}  {elapsed} gone, {eta} left")
-        .expect("the template is well-formed");
-    let bar = ProgressBar::new(length as u64)
-        .with_style(style)
-        .with_message(what.to_string());
-    bar.enable_steady_tick(Duration::from_millis(500));
-    bar
-}
-
-#[expect(clippy::print_stderr, reason = "people watch the run; standard output is for data")]
-pub(crate) fn tell(line: &str) {
-    eprintln!("{line}");
 }

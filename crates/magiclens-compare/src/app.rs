@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path as UrlPath, Query, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, Path as UrlPath, Query, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use magiclens_data::ImageId;
-use magiclens_serve::{ApiError, HostPolicy, cached, guarded};
+use magiclens_http::{FOREVER, Hosts, HttpError, blocking, cached, guarded, no_store, page_routes, refusal};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -25,9 +25,6 @@ use crate::study::{Study, image_path};
 
 const MAX_BODY_BYTES: usize = 16 << 10;
 const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// An image's address names its content, so it never changes.
-const FOREVER: &str = "private, max-age=31536000, immutable";
 
 /// What all handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -65,21 +62,17 @@ impl AppState {
 
 /// The API and the page, for this machine only.
 pub fn router(state: AppState) -> Router {
-    let routes = Router::new()
-        .route("/", get(page::index))
-        .route("/page/{file}", get(page::file))
+    let routes = page_routes(page::INDEX, page::FILES)
         .route("/healthz", get(async || Json(json!({ "status": "ok" }))))
         .route("/api/item", get(item))
         .route("/api/judge", post(judge))
         .route("/api/undo", post(undo))
+        .route("/api/images/{id}", get(image))
+        // The route of version 0.1, kept for one release.
         .route("/api/pictures/{id}", get(image))
-        .method_not_allowed_fallback(async |request: Request| {
-            Refusal::from(ApiError::WrongMethod(request.uri().path().to_owned()))
-        })
-        .fallback(async |request: Request| Refusal::from(ApiError::NotFound(request.uri().path().to_owned())))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(state);
-    guarded(routes, HostPolicy::Loopback, TIMEOUT)
+    guarded(routes, Hosts::loopback(), TIMEOUT)
 }
 
 /// Why a request was refused.
@@ -87,7 +80,10 @@ pub fn router(state: AppState) -> Router {
 pub enum Refusal {
     /// As in every service of ours.
     #[error(transparent)]
-    Common(#[from] ApiError),
+    Common(#[from] HttpError),
+    /// No image of the study has this id.
+    #[error("image `{0}` is not known here")]
+    UnknownImage(ImageId),
     /// The rater has no such item.
     #[error("there is no such question for this name")]
     UnknownItem,
@@ -104,7 +100,7 @@ pub enum Refusal {
 
 impl From<CompareError> for Refusal {
     fn from(error: CompareError) -> Self {
-        Self::Common(ApiError::Internal(anyhow!(error)))
+        Self::Common(HttpError::Internal(anyhow!(error)))
     }
 }
 
@@ -113,13 +109,14 @@ impl IntoResponse for Refusal {
         let error = self.to_string();
         let (status, hint) = match self {
             Self::Common(error) => return error.into_response(),
+            Self::UnknownImage(_) => (StatusCode::NOT_FOUND, "reload the page"),
             Self::UnknownItem => (StatusCode::NOT_FOUND, "reload the page"),
             Self::JudgedOtherwise(_) => (StatusCode::CONFLICT, "take it back with “Undo” to answer anew"),
             Self::NotAtHand | Self::NotTheLast => {
                 (StatusCode::CONFLICT, "the page was open twice; here is where you are")
             }
         };
-        no_store((status, Json(json!({ "error": error, "hint": hint }))))
+        refusal(status, &error, Some(hint))
     }
 }
 
@@ -149,7 +146,7 @@ async fn item(
     State(state): State<AppState>,
     params: Result<Query<ItemParams>, QueryRejection>,
 ) -> Result<Response, Refusal> {
-    let Query(ItemParams { rater }) = params.map_err(|error| ApiError::BadBody(error.body_text()))?;
+    let Query(ItemParams { rater }) = params.map_err(HttpError::from)?;
     in_session(state, &rater, |_, _| Ok(())).await
 }
 
@@ -181,8 +178,8 @@ async fn in_session(
     act: impl FnOnce(&Session<'_>, &mut Ratings) -> Result<(), Refusal> + Send + 'static,
 ) -> Result<Response, Refusal> {
     let field = "rater";
-    let rater = RaterName::parse(rater).map_err(|problem| ApiError::BadField { field, problem })?;
-    let view = blocking(move || -> Result<View, Refusal> {
+    let rater = RaterName::parse(rater).map_err(|problem| HttpError::BadField { field, problem })?;
+    let view = blocking((), move || -> Result<View, Refusal> {
         let session = Session::new(&state.study, rater);
         let mut ratings = state.ratings();
         act(&session, &mut ratings)?;
@@ -198,37 +195,18 @@ async fn image(
     UrlPath(id): UrlPath<String>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let id: ImageId = id.parse().map_err(|_| ApiError::BadField {
+    let id: ImageId = id.parse().map_err(|_| HttpError::BadField {
         field: "id",
-        problem: "is not an id of a picture".to_owned(),
+        problem: "is not an id of an image".to_owned(),
     })?;
     let path: PathBuf = image_path(&state.dir, id);
-    match blocking(move || fs_err::read(path)).await? {
+    match blocking((), move || fs_err::read(path)).await? {
         Ok(jpeg) => Ok(cached(&headers, "image/jpeg", FOREVER, jpeg)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(ApiError::UnknownImage(id).into()),
-        Err(error) => Err(ApiError::Internal(anyhow!(error)).into()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Refusal::UnknownImage(id)),
+        Err(error) => Err(HttpError::Internal(anyhow!(error)).into()),
     }
 }
 
 fn bad_body(rejection: JsonRejection) -> Refusal {
-    match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::BodyTooLarge {
-            max_bytes: MAX_BODY_BYTES,
-        },
-        _ => ApiError::BadBody(rejection.body_text()),
-    }
-    .into()
-}
-
-fn no_store(answer: impl IntoResponse) -> Response {
-    let mut response = answer.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-/// Runs `work` on the blocking pool; a panic in it costs this request only.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|panic| ApiError::Internal(anyhow!(panic)).into())
+    HttpError::from_json(&rejection, MAX_BODY_BYTES).into()
 }

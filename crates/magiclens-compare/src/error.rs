@@ -111,12 +111,12 @@ pub enum CompareError {
         path: PathBuf,
     },
     /// A model failed.
-    #[error("the model failed on the queries `{queries}`: {cause:#}")]
+    #[error("the model failed on the queries `{queries}`: {cause}")]
     Model {
         /// Ids of the queries that it was given together.
         queries: String,
-        /// What it said.
-        cause: anyhow::Error,
+        /// The model's reason.
+        cause: magiclens_search::SearchError,
     },
     /// An index cannot be read.
     #[error(transparent)]

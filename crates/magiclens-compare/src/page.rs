@@ -1,42 +1,14 @@
 //! The files under `page/`, compiled into the program.
 
-use axum::extract::Path;
-use axum::http::HeaderMap;
-use axum::response::Response;
-use magiclens_serve::{ApiError, ICON, REVALIDATE, cached};
+use magiclens_http::ICON;
 
-use crate::app::Refusal;
+/// The page itself.
+pub(crate) const INDEX: &str = include_str!("../page/index.html");
 
-const INDEX: &str = include_str!("../page/index.html");
-
-/// Name, content type, content.
-const FILES: [(&str, &str, &str); 4] = [
-    (
-        "style.css",
-        "text/css; charset=utf-8",
-        include_str!("../page/style.css"),
-    ),
-    (
-        "app.js",
-        "text/javascript; charset=utf-8",
-        include_str!("../page/app.js"),
-    ),
-    (
-        "api.js",
-        "text/javascript; charset=utf-8",
-        include_str!("../page/api.js"),
-    ),
-    ("icon.svg", "image/svg+xml", ICON),
+/// The files that it loads: name and content.
+pub(crate) const FILES: &[(&str, &str)] = &[
+    ("style.css", include_str!("../page/style.css")),
+    ("app.js", include_str!("../page/app.js")),
+    ("api.js", include_str!("../page/api.js")),
+    ("icon.svg", ICON),
 ];
-
-/// `GET /`.
-pub(crate) async fn index(headers: HeaderMap) -> Response {
-    cached(&headers, "text/html; charset=utf-8", REVALIDATE, INDEX.as_bytes())
-}
-
-/// `GET /page/{file}`: a name of the table above, nothing else.
-pub(crate) async fn file(headers: HeaderMap, Path(name): Path<String>) -> Result<Response, Refusal> {
-    let found = FILES.iter().find(|(file, ..)| *file == name);
-    let (_, content_type, content) = found.ok_or_else(|| ApiError::NotFound(format!("/page/{name}")))?;
-    Ok(cached(&headers, content_type, REVALIDATE, content.as_bytes()))
-}

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use image::RgbImage;
-use magiclens_data::{ImageId, decode};
+use magiclens_data::ImageId;
+use magiclens_data::decode::Limits;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CompareError;
@@ -240,8 +240,8 @@ impl Images<'_> {
             if name.is_empty() {
                 return Err("no file is named".to_owned());
             }
-            load(&path)
-                .map(|(bytes, _)| ImageId::of_bytes(&bytes))
+            magiclens_search::QueryImage::read(&path, &Limits::default())
+                .map(|image| image.id)
                 .map_err(|error| error.to_string())
         };
         let id = self.seen.entry(name.to_owned()).or_insert_with(read).clone();
@@ -268,25 +268,9 @@ impl Images<'_> {
     }
 }
 
-/// The bytes and the pixels of an image file.
-pub(crate) fn load(path: &Path) -> Result<(Vec<u8>, RgbImage), decode::DecodeError> {
-    let limits = decode::Limits::default();
-    let metadata = fs_err::metadata(path).map_err(decode::DecodeError::Io)?;
-    if !metadata.is_file() {
-        return Err(decode::DecodeError::NotAFile);
-    }
-    if limits.max_bytes < metadata.len() {
-        let (bytes, max_bytes) = (metadata.len(), limits.max_bytes);
-        return Err(decode::DecodeError::TooManyBytes { bytes, max_bytes });
-    }
-    let bytes = fs_err::read(path).map_err(decode::DecodeError::Io)?;
-    let pixels = decode::decode_rgb(&bytes, &limits)?;
-    Ok((bytes, pixels))
-}
-
 #[cfg(test)]
 mod tests {
-    use image::Rgb;
+    use image::{Rgb, RgbImage};
     use serde_json::json;
 
     use super::*;

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use magiclens_data::{Embedding, ImageId};
-use magiclens_index::{Index, Space, make_thumbnail};
-use magiclens_serve::Embed;
+use magiclens_data::ImageId;
+use magiclens_data::decode::Limits;
+use magiclens_index::{Index, make_thumbnail};
+use magiclens_search::{Encoder, ImageInput, QueryImage as ReadImage, QueryVector, SearchQuery, embed_queries};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CompareError;
 use crate::judgment::Side;
-use crate::queries::{Query, QueryFile, QueryImage, load};
+use crate::queries::{Query, QueryFile, QueryImage};
 use crate::random::Random;
 use crate::study::{Item, Kind, Settings, Study, image_path, lock};
 
@@ -124,7 +125,7 @@ impl Draft {
         &mut self,
         side: Side,
         index: &Index,
-        model: &impl Embed,
+        model: &impl Encoder,
         queries: &QueryFile,
         mut done: impl FnMut(usize),
     ) -> Result<(), CompareError> {
@@ -134,17 +135,7 @@ impl Draft {
         };
         for batch in self.pending(side, queries).chunks(BATCH) {
             for (query, vector) in batch.iter().zip(embed(model, method, batch)?) {
-                let hits = index.search(&magiclens_index::Query {
-                    vector: &vector,
-                    space: if method == Method::Text {
-                        Space::Image
-                    } else {
-                        Space::Target
-                    },
-                    limit: self.settings.k,
-                    exclude: &[query.image.id],
-                    min_score: None,
-                })?;
+                let hits = vector.search(index, self.settings.k, &[query.image.id], None)?;
                 let ranking: Vec<ImageId> = hits.into_iter().map(|hit| hit.id).collect();
                 let query = query.id.clone();
                 let ranked = Ranked { side, query, ranking };
@@ -275,11 +266,8 @@ impl Draft {
         for id in shown {
             let jpeg = match files.get(&id) {
                 Some(path) => {
-                    let (bytes, pixels) = load(path).map_err(|cause| CompareError::BadImage {
-                        path: (*path).to_owned(),
-                        cause,
-                    })?;
-                    make_thumbnail(&bytes, &pixels).jpeg
+                    let image = read(path)?;
+                    make_thumbnail(&image.bytes, &image.rgb).jpeg
                 }
                 None => {
                     let found = match indexes[0].thumbnail_path(id)? {
@@ -300,52 +288,41 @@ impl Draft {
 }
 
 /// One query vector for each query.
-fn embed(model: &impl Embed, method: Method, batch: &[&Query]) -> Result<Vec<Embedding>, CompareError> {
-    let failed = |cause: anyhow::Error| {
+fn embed(model: &impl Encoder, method: Method, batch: &[&Query]) -> Result<Vec<QueryVector>, CompareError> {
+    let images = match method {
+        Method::Text => Vec::new(),
+        Method::ImageText | Method::Image => batch
+            .iter()
+            .map(|query| read(&query.image.path))
+            .collect::<Result<_, _>>()?,
+    };
+    let mut queries = Vec::with_capacity(batch.len());
+    for (place, query) in batch.iter().enumerate() {
+        let instruction = if method == Method::Image {
+            ""
+        } else {
+            &*query.instruction
+        };
+        queries.push(match method {
+            Method::Text => SearchQuery::Text(instruction),
+            Method::ImageText | Method::Image => SearchQuery::Image {
+                image: ImageInput::Pixels(&images[place].rgb),
+                instruction,
+            },
+        });
+    }
+    embed_queries(model, &queries).map_err(|cause| {
         let ids: Vec<&str> = batch.iter().map(|query| &*query.id).collect();
         let queries = ids.join("`, `");
         CompareError::Model { queries, cause }
-    };
-    let texts: Vec<&str> = batch
-        .iter()
-        .map(|query| {
-            if method == Method::Image {
-                ""
-            } else {
-                &*query.instruction
-            }
-        })
-        .collect();
-    let texts = model.encode_texts(&texts).map_err(failed)?;
-    let vectors = match method {
-        Method::Text => texts
-            .into_iter()
-            .map(|text| Ok(Embedding::normalize(text)?))
-            .collect::<anyhow::Result<Vec<_>>>(),
-        Method::ImageText | Method::Image => {
-            let mut pixels = Vec::with_capacity(batch.len());
-            for query in batch {
-                let (_, rgb) = load(&query.image.path).map_err(|cause| CompareError::BadImage {
-                    path: query.image.path.clone(),
-                    cause,
-                })?;
-                pixels.push(rgb);
-            }
-            let images = model
-                .encode_images(&pixels.iter().collect::<Vec<_>>())
-                .map_err(failed)?;
-            model.fuse(&images, &texts)
-        }
-    };
-    let vectors = vectors.map_err(failed)?;
-    match vectors.len() == batch.len() {
-        true => Ok(vectors),
-        false => Err(failed(anyhow::anyhow!(
-            "it gave {} vectors for {} queries",
-            vectors.len(),
-            batch.len()
-        ))),
-    }
+    })
+}
+
+fn read(path: &Path) -> Result<ReadImage, CompareError> {
+    ReadImage::read(path, &Limits::default()).map_err(|cause| CompareError::BadImage {
+        path: path.to_owned(),
+        cause,
+    })
 }
 
 /// Writes a line at once: whole, or cut off at the end of the file.

@@ -1,1 +1,25 @@
-//! The central act, once: query -> vector + space -> hits; images -> index.
+//! The central act, once: a query becomes a vector and the space it is searched in, and then hits; images become an index.
+//!
+//! Whoever searches or indexes (the program, the service, the comparison) does it through here, over any [`Encoder`].
+//!
+//! | file | matter |
+//! |---|---|
+//! | `encoder.rs` | [`Encoder`]: the part of a model that searching and indexing need |
+//! | `query.rs` | [`SearchQuery`] to [`QueryVector`], alone or in batches |
+//! | `read.rs` | [`QueryImage`]: a query image from a file or out of an index |
+//! | `indexing.rs` | [`index_images`]: decoding, embedding and committing side by side |
+//! | `error.rs` | [`SearchError`] |
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod encoder;
+mod error;
+mod indexing;
+mod query;
+mod read;
+
+pub use encoder::{EncodeError, Encoder};
+pub use error::SearchError;
+pub use indexing::{IndexOptions, IndexProgress, IndexSummary, index_images};
+pub use query::{ImageInput, QueryVector, SearchQuery, embed_queries, embed_query};
+pub use read::QueryImage;

@@ -1,17 +1,17 @@
-//! The service as a value: what the handlers share, the limits, and the table of routes.
+//! The service as a value: the state that the handlers share, the limits, and the table of routes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use magiclens_data::decode;
+use magiclens_http::{Hosts, guarded, page_routes};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::error::ApiError;
-use crate::guard::{HostPolicy, guarded};
 use crate::model::ModelQueue;
 use crate::store::Store;
 use crate::{images, page, search};
@@ -19,7 +19,7 @@ use crate::{images, page, search};
 /// Decoded query images that may lie in memory at once, 120 MB each at the default limit.
 const DECODED_AT_ONCE: usize = 8;
 
-/// What one request may cost.
+/// Most that one request may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Largest body of a request, in bytes.
@@ -30,7 +30,7 @@ pub struct Limits {
     pub max_text_chars: usize,
     /// Most hits of one search.
     pub max_hits: usize,
-    /// Searches in the house at once, waiting ones included.
+    /// Searches in the service at once, waiting ones included.
     pub max_searches: usize,
     /// Longest time for one request, its upload included.
     pub timeout: Duration,
@@ -65,51 +65,49 @@ pub struct AppState {
     pub(crate) model: ModelQueue,
     pub(crate) store: Store,
     pub(crate) limits: Limits,
-    pub(crate) hosts: HostPolicy,
-    /// A place for each search in the house: taken before a body is read, so overload costs no memory.
-    pub(crate) places: Arc<Semaphore>,
-    /// A place for each decoded query image.
+    pub(crate) hosts: Hosts,
+    /// A permit for each decoded query image in memory.
     pub(crate) decoded: Arc<Semaphore>,
 }
 
 impl AppState {
     /// `model` and `store` must belong together: the same model, see [`Store::stamp`].
-    pub fn new(model: ModelQueue, store: Store, limits: Limits, hosts: HostPolicy) -> Self {
-        let places = Arc::new(Semaphore::new(limits.max_searches.max(1)));
-        let decoded = Arc::new(Semaphore::new(DECODED_AT_ONCE));
+    pub fn new(model: ModelQueue, store: Store, limits: Limits, hosts: Hosts) -> Self {
         Self {
             model,
             store,
             limits,
             hosts,
-            places,
-            decoded,
+            decoded: Arc::new(Semaphore::new(DECODED_AT_ONCE)),
         }
     }
 }
 
 /// The API and the page.
 pub fn router(state: AppState) -> Router {
-    let (hosts, timeout) = (state.hosts, state.limits.timeout);
-    let routes = Router::new()
-        .route("/", get(page::index))
-        .route("/page/{file}", get(page::file))
+    let (hosts, timeout) = (state.hosts.clone(), state.limits.timeout);
+    let routes = page_routes(page::INDEX, page::FILES)
         .route("/healthz", get(health))
         .route("/api/info", get(images::info))
         .route("/api/sample", get(images::sample))
         .route("/api/search", post(search::search))
-        .route("/api/pictures/{id}", get(images::image))
-        .route("/api/pictures/{id}/file", get(images::file))
-        .route("/api/pictures/{id}/thumbnail", get(images::thumbnail))
-        .method_not_allowed_fallback(async |request: Request| ApiError::WrongMethod(request.uri().path().to_owned()))
-        .fallback(async |request: Request| ApiError::NotFound(request.uri().path().to_owned()))
+        .merge(image_routes("/api/images"))
+        // The routes of version 0.1, kept for one release.
+        .merge(image_routes("/api/pictures"))
         .layer(DefaultBodyLimit::max(state.limits.max_body_bytes))
         .with_state(state);
     guarded(routes, hosts, timeout)
 }
 
+fn image_routes(root: &str) -> Router<AppState> {
+    Router::new()
+        .route(&format!("{root}/{{id}}"), get(images::image))
+        .route(&format!("{root}/{{id}}/file"), get(images::file))
+        .route(&format!("{root}/{{id}}/thumbnail"), get(images::thumbnail))
+}
+
 /// Ready as long as the model's thread lives.
-async fn health(state: axum::extract::State<AppState>) -> Result<Json<Value>, ApiError> {
+async fn health(state: State<AppState>) -> Result<Json<Value>, ApiError> {
     if !state.model.is_alive() {
         return Err(ApiError::ModelStopped);
     }

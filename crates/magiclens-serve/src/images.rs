@@ -2,13 +2,12 @@
 //! no path of a client ever names a file.
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use magiclens_data::ImageId;
+use magiclens_http::{FOREVER, HttpError, cached};
 use magiclens_index::{IndexedImage, Payload};
 use serde::{Deserialize, Serialize};
 
@@ -16,14 +15,8 @@ use crate::app::AppState;
 use crate::error::ApiError;
 use crate::request::parse_id;
 
-/// For what may change under its address: ask each time, and hear "not modified".
-pub const REVALIDATE: &str = "no-cache";
-
-/// For thumbnails: another version of the program may draw them in another way.
+/// Cache rule for thumbnails: another version of the program may draw them in another way.
 const FOR_A_WHILE: &str = "private, max-age=600";
-
-/// For what its address names by content: it never changes.
-const FOREVER: &str = "private, max-age=31536000, immutable";
 
 const DEFAULT_SAMPLE: usize = 24;
 const MAX_SAMPLE: usize = 200;
@@ -96,7 +89,7 @@ impl From<IndexedImage> for ImageView {
     }
 }
 
-/// What `GET /api/sample` may say.
+/// The parameters of `GET /api/sample`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SampleParams {
@@ -129,12 +122,12 @@ pub(crate) async fn sample(
     State(state): State<AppState>,
     params: Result<Query<SampleParams>, QueryRejection>,
 ) -> Result<Json<Vec<ImageView>>, ApiError> {
-    let Query(SampleParams { n, page }) = params.map_err(|rejection| ApiError::BadBody(rejection.body_text()))?;
+    let Query(SampleParams { n, page }) = params.map_err(HttpError::from)?;
     let n = n.unwrap_or(DEFAULT_SAMPLE);
     for (field, value, range) in [("n", n, 1..=MAX_SAMPLE), ("page", page, 0..=MAX_SAMPLE_PAGE)] {
         if !range.contains(&value) {
             let problem = format!("must be from {} to {}", range.start(), range.end());
-            return Err(ApiError::BadField { field, problem });
+            return Err(ApiError::bad_field(field, problem));
         }
     }
     let images = state.store.ask(move |index| index.sample(n * (page + 1))).await?;
@@ -153,7 +146,7 @@ pub(crate) async fn file(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let id = parse_id("id", &id)?;
-    let bytes = state.store.bytes(id).await?;
+    let bytes = state.store.file(id).await?;
     let content_type = content_type(&bytes);
     Ok(cached(&headers, content_type, FOREVER, bytes))
 }
@@ -168,31 +161,6 @@ pub(crate) async fn thumbnail(
     let bytes = state.store.thumbnail(id).await?;
     let content_type = content_type(&bytes);
     Ok(cached(&headers, content_type, FOR_A_WHILE, bytes))
-}
-
-/// Answers with the content, or with "not modified" if the client has it already.
-pub fn cached(
-    request: &HeaderMap,
-    content_type: &'static str,
-    cache_control: &'static str,
-    content: impl Into<Bytes>,
-) -> Response {
-    let content: Bytes = content.into();
-    let etag = format!("\"{}\"", ImageId::of_bytes(&content));
-    let known = request.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let is_known = known.is_some_and(|tags| tags.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag));
-    let headers: [(HeaderName, HeaderValue); 3] = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
-        (header::CACHE_CONTROL, HeaderValue::from_static(cache_control)),
-        (
-            header::ETAG,
-            etag.parse().expect("hex digits in quotes are a header value"),
-        ),
-    ];
-    match is_known {
-        true => (StatusCode::NOT_MODIFIED, headers, Body::empty()).into_response(),
-        false => (headers, content).into_response(),
-    }
 }
 
 /// The type by content, as the decoder sees it; what it does not know is never shown by a browser.

@@ -1,19 +1,19 @@
 //! The HTTP API and the search page.
 //!
 //! [`router`] is the whole service as a value and needs no socket, so tests call it; [`run`] opens the model, the index and
-//! a port around it. One thread owns the model ([`ModelQueue`]); the index is asked on the blocking pool; every queue is
-//! bounded, and what does not fit is refused with 503 at once. Another service on this machine takes the guard, the socket
-//! and the shutdown from here: [`guarded`], [`listen`], [`serve_until_stopped`].
+//! a port around it. The model's thread answers queries in batches ([`ModelQueue`]), before any background work; the index
+//! is asked on the blocking pool. Every queue is bounded, what does not fit is refused with 503 at once, and the permits
+//! that bound the work stay with it when its request is given up.
 //!
 //! | file | matter |
 //! |---|---|
-//! | `server.rs` | configuration, start, shutdown |
+//! | `server.rs` | configuration and start |
 //! | `app.rs` | [`AppState`], [`Limits`], [`router`] |
-//! | `guard.rs` | Host and Origin checks, security headers, time limit |
 //! | `search.rs` | one search: image and instruction in, hits out |
-//! | `request.rs` | what a search request may say, checked once |
+//! | `request.rs` | a search request, parsed and checked once |
 //! | `images.rs` | images of the index: description, file, thumbnail, sample |
 //! | `model.rs` | the model's thread and its queue |
+//! | `turns.rs` | queries before background work |
 //! | `towers.rs` | image tower outputs, kept by content |
 //! | `store.rs` | the index on the blocking pool |
 //! | `page.rs` | the files under `page/` |
@@ -23,7 +23,6 @@
 
 mod app;
 mod error;
-mod guard;
 mod images;
 mod model;
 mod page;
@@ -32,12 +31,11 @@ mod search;
 mod server;
 mod store;
 mod towers;
+mod turns;
 
 pub use app::{AppState, Limits, router};
 pub use error::ApiError;
-pub use guard::{HostPolicy, guarded};
-pub use images::{REVALIDATE, cached};
-pub use model::{Embed, ModelQueue};
-pub use page::ICON;
-pub use server::{ServeConfig, listen, run, serve_until_stopped};
+pub use model::ModelQueue;
+pub use server::{ServeConfig, run};
 pub use store::Store;
+pub use turns::BackgroundEncoder;

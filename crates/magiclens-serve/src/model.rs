@@ -1,119 +1,100 @@
-//! The model's thread and its queue: async code never computes. What waits is embedded together, as one batch.
+//! The model's thread and its queue: async code never computes. Queries that wait are embedded together, as one batch.
 
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use image::RgbImage;
-use magiclens_data::{Embedding, ImageId};
-use magiclens_model::Embedder;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use magiclens_data::ImageId;
+use magiclens_http::HttpError;
+use magiclens_search::{Encoder, ImageInput, QueryVector, SearchQuery, embed_queries};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::error::ApiError;
 use crate::towers::TowerCache;
+use crate::turns::{BackgroundEncoder, Turns};
 
 /// Most queries that are embedded together. Beyond this a batch gains nothing and the first in it wait longer.
 const MAX_BATCH: usize = 8;
 
 /// Image tower outputs to remember: some MiB.
-const TOWERS_KEPT: usize = 2048;
-
-/// What the service needs of a model. Implemented by [`Embedder`] and by the fake of the tests.
-pub trait Embed: Send + 'static {
-    /// Digest of weights and configuration: an index belongs to one model.
-    fn model_id(&self) -> &str;
-    /// Width of an embedding.
-    fn dim(&self) -> usize;
-    /// Tower outputs, one for each image, not normalized.
-    fn encode_images(&self, images: &[&RgbImage]) -> anyhow::Result<Vec<Vec<f32>>>;
-    /// Tower outputs, one for each text, not normalized.
-    fn encode_texts(&self, texts: &[&str]) -> anyhow::Result<Vec<Vec<f32>>>;
-    /// Row `i` is image `i` fused with text `i`.
-    fn fuse(&self, images: &[Vec<f32>], texts: &[Vec<f32>]) -> anyhow::Result<Vec<Embedding>>;
-}
-
-impl Embed for Embedder {
-    fn model_id(&self) -> &str {
-        Embedder::model_id(self)
-    }
-
-    fn dim(&self) -> usize {
-        Embedder::dim(self)
-    }
-
-    fn encode_images(&self, images: &[&RgbImage]) -> anyhow::Result<Vec<Vec<f32>>> {
-        Ok(Embedder::encode_images(self, images)?)
-    }
-
-    fn encode_texts(&self, texts: &[&str]) -> anyhow::Result<Vec<Vec<f32>>> {
-        Ok(Embedder::encode_texts(self, texts)?)
-    }
-
-    fn fuse(&self, images: &[Vec<f32>], texts: &[Vec<f32>]) -> anyhow::Result<Vec<Embedding>> {
-        Ok(Embedder::fuse(self, images, texts)?)
-    }
-}
+const TOWERS_KEPT: NonZeroUsize = NonZeroUsize::new(2048).expect("not zero");
 
 /// The way to the model. Clones share one thread, which ends when the last of them is dropped.
 #[derive(Clone)]
 pub struct ModelQueue {
     jobs: mpsc::Sender<Job>,
+    places: Arc<Semaphore>,
     towers: TowerCache,
     model_id: Arc<str>,
     dim: usize,
 }
 
-/// A query as the model takes it.
-pub(crate) enum Query {
+/// A place for one search in the service. It goes with all work for the search and is given back with the last of it.
+pub(crate) type Place = Arc<OwnedSemaphorePermit>;
+
+/// A query on its way to the model.
+pub(crate) enum Question {
     /// An image, and an instruction that may be empty.
     Image {
         id: ImageId,
-        image: Image,
+        image: QueryImage,
         instruction: String,
     },
-    /// Words alone.
+    /// A text alone.
     Text(String),
 }
 
 /// An image before or after the image tower.
-pub(crate) enum Image {
+pub(crate) enum QueryImage {
     Encoded(Arc<[f32]>),
-    /// The place bounds how many decoded images lie in memory; it is given back with the pixels.
+    /// The permit bounds the number of decoded images in memory; it is given back with the pixels.
     Pixels {
-        pixels: RgbImage,
-        _place: OwnedSemaphorePermit,
+        rgb: RgbImage,
+        _permit: OwnedSemaphorePermit,
     },
 }
 
 struct Job {
-    query: Query,
-    answer: oneshot::Sender<anyhow::Result<Embedding>>,
+    question: Question,
+    answer: oneshot::Sender<anyhow::Result<QueryVector>>,
+    _place: Place,
 }
 
 impl ModelQueue {
-    /// Starts the thread that owns `embedder`. At most `capacity` queries wait.
+    /// Starts the thread that embeds queries, at most `capacity` of them in the service at once. Background work uses the
+    /// same model through the encoder.
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub fn start(embedder: impl Embed, capacity: usize) -> anyhow::Result<Self> {
-        let (jobs, waiting) = mpsc::channel(capacity.max(1));
-        let towers = TowerCache::new(TOWERS_KEPT);
-        let model_id = embedder.model_id().into();
-        let dim = embedder.dim();
+    pub fn start<E: Encoder + Send + Sync + 'static>(
+        encoder: E,
+        capacity: usize,
+    ) -> anyhow::Result<(Self, BackgroundEncoder<E>)> {
+        let capacity = capacity.max(1);
+        let (jobs, waiting) = mpsc::channel(capacity);
         let queue = Self {
             jobs,
-            towers: towers.clone(),
-            model_id,
-            dim,
+            places: Arc::new(Semaphore::new(capacity)),
+            towers: TowerCache::new(TOWERS_KEPT),
+            model_id: encoder.model_id().into(),
+            dim: encoder.dim(),
         };
+        let (encoder, turns) = (Arc::new(encoder), Arc::new(Turns::default()));
+        let background = BackgroundEncoder {
+            encoder: Arc::clone(&encoder),
+            turns: Arc::clone(&turns),
+        };
+        let towers = queue.towers.clone();
         std::thread::Builder::new()
             .name("model".into())
-            .spawn(move || work(&embedder, &towers, waiting))
+            .spawn(move || work(&*encoder, &turns, &towers, waiting))
             .context("no thread for the model")?;
-        Ok(queue)
+        Ok((queue, background))
     }
 
-    /// The model's id, see [`Embed::model_id`].
+    /// The model's id, see [`Encoder::model_id`].
     pub fn model_id(&self) -> &str {
         &self.model_id
     }
@@ -128,6 +109,15 @@ impl ModelQueue {
         !self.jobs.is_closed()
     }
 
+    /// A place for a search, to be taken before its body is read, so that overload costs no memory.
+    ///
+    /// # Errors
+    /// [`HttpError::Overloaded`] if all are taken.
+    pub(crate) fn place(&self) -> Result<Place, HttpError> {
+        let place = self.places.clone().try_acquire_owned();
+        place.map(Arc::new).map_err(|_| HttpError::Overloaded)
+    }
+
     /// The image tower's output for an image that was embedded lately.
     pub(crate) fn tower(&self, id: ImageId) -> Option<Arc<[f32]>> {
         self.towers.get(id)
@@ -136,24 +126,38 @@ impl ModelQueue {
     /// Waits for the model.
     ///
     /// # Errors
-    /// [`ApiError::Overloaded`] at once if the queue is full; [`ApiError::Internal`] if the model fails.
-    pub(crate) async fn embed(&self, query: Query) -> Result<Embedding, ApiError> {
+    /// [`HttpError::Internal`] if the model fails.
+    pub(crate) async fn embed(&self, question: Question, place: Place) -> Result<QueryVector, ApiError> {
         let (answer, answered) = oneshot::channel();
-        self.jobs
-            .try_send(Job { query, answer })
-            .map_err(|refused| match refused {
-                mpsc::error::TrySendError::Full(_) => ApiError::Overloaded,
-                mpsc::error::TrySendError::Closed(_) => ApiError::ModelStopped,
-            })?;
-        answered
-            .await
-            .map_err(|_| ApiError::ModelStopped)?
-            .map_err(ApiError::Internal)
+        let job = Job {
+            question,
+            answer,
+            _place: place,
+        };
+        // There are as many places as the queue holds jobs, so only a stopped model refuses one.
+        self.jobs.try_send(job).map_err(|_| ApiError::ModelStopped)?;
+        let answer = answered.await.map_err(|_| ApiError::ModelStopped)?;
+        answer.map_err(ApiError::internal)
     }
 }
 
-/// The model's thread: takes what waits, up to a batch, and answers it.
-fn work(embedder: &impl Embed, towers: &TowerCache, mut waiting: mpsc::Receiver<Job>) {
+impl Question {
+    fn as_query(&self) -> SearchQuery<'_> {
+        match self {
+            Self::Text(text) => SearchQuery::Text(text),
+            Self::Image { image, instruction, .. } => SearchQuery::Image {
+                image: match image {
+                    QueryImage::Encoded(output) => ImageInput::Encoded(output),
+                    QueryImage::Pixels { rgb, .. } => ImageInput::Pixels(rgb),
+                },
+                instruction,
+            },
+        }
+    }
+}
+
+/// The model's thread: takes the jobs that wait, up to a batch, and answers them.
+fn work(encoder: &impl Encoder, turns: &Turns, towers: &TowerCache, mut waiting: mpsc::Receiver<Job>) {
     while let Some(first) = waiting.blocking_recv() {
         let mut batch = vec![first];
         while batch.len() < MAX_BATCH
@@ -161,130 +165,42 @@ fn work(embedder: &impl Embed, towers: &TowerCache, mut waiting: mpsc::Receiver<
         {
             batch.push(job);
         }
+        let _turn = turns.for_query();
         // Whoever types on has left an older question behind: it is not worth computing.
         batch.retain(|job| !job.answer.is_closed());
-        answer(embedder, towers, batch);
+        if !batch.is_empty() {
+            answer(encoder, towers, batch);
+        }
     }
 }
 
 /// Answers a batch. If it fails, each job is tried alone, so that only the one that fails hears of it.
-fn answer(embedder: &impl Embed, towers: &TowerCache, batch: Vec<Job>) {
-    if batch.is_empty() {
-        return;
-    }
-    let (queries, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|job| (job.query, job.answer)).unzip();
-    match embed_caught(embedder, towers, &queries) {
-        // A client that went away in the meantime needs no answer.
-        Ok(embeddings) => answers
-            .into_iter()
-            .zip(embeddings)
-            .for_each(|(to, embedding)| _ = to.send(Ok(embedding))),
-        Err(error) if queries.len() == 1 => answers
-            .into_iter()
-            .for_each(|to| _ = to.send(Err(anyhow!("{error:#}")))),
-        Err(_) => queries.into_iter().zip(answers).for_each(|(query, answer_to)| {
-            answer(
-                embedder,
-                towers,
-                vec![Job {
-                    query,
-                    answer: answer_to,
-                }],
-            )
-        }),
+fn answer(encoder: &impl Encoder, towers: &TowerCache, mut batch: Vec<Job>) {
+    let queries: Vec<SearchQuery<'_>> = batch.iter().map(|job| job.question.as_query()).collect();
+    match embed_caught(encoder, &queries) {
+        Ok(vectors) => {
+            for (job, vector) in batch.into_iter().zip(vectors) {
+                if let (Question::Image { id, .. }, Some(output)) = (&job.question, &vector.image_output) {
+                    towers.insert(*id, output.as_slice().into());
+                }
+                // A client that went away in the meantime needs no answer.
+                _ = job.answer.send(Ok(vector));
+            }
+        }
+        Err(error) if batch.len() == 1 => _ = batch.remove(0).answer.send(Err(error)),
+        Err(_) => batch.into_iter().for_each(|job| answer(encoder, towers, vec![job])),
     }
 }
 
 /// A panic inside the model costs the query, not the server.
-fn embed_caught(embedder: &impl Embed, towers: &TowerCache, queries: &[Query]) -> anyhow::Result<Vec<Embedding>> {
-    catch_unwind(AssertUnwindSafe(|| embed(embedder, towers, queries))).unwrap_or_else(|panic| {
-        let message = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or(panic.downcast_ref::<&str>().copied());
-        Err(anyhow!("the model panicked: {}", message.unwrap_or("no message")))
-    })
-}
-
-/// One embedding for each query: all images through their tower together, all texts through theirs, one fusion.
-fn embed(embedder: &impl Embed, towers: &TowerCache, queries: &[Query]) -> anyhow::Result<Vec<Embedding>> {
-    let images = encode_images(embedder, towers, queries)?;
-    let texts: Vec<&str> = queries.iter().map(Query::text).collect();
-    let texts = checked("text", embedder.encode_texts(&texts)?, queries.len())?;
-
-    let fused_texts: Vec<_> = zip_images(queries, &texts).cloned().collect();
-    let fused = match images.is_empty() {
-        true => Vec::new(),
-        false => checked("fused", embedder.fuse(&images, &fused_texts)?, images.len())?,
-    };
-    let mut fused = fused.into_iter();
-    let mut embeddings = Vec::with_capacity(queries.len());
-    for (query, text) in queries.iter().zip(texts) {
-        embeddings.push(match query {
-            Query::Image { .. } => fused.next().context("a fused row for each picture")?,
-            Query::Text(_) => Embedding::normalize(text)?,
-        });
-    }
-    Ok(embeddings)
-}
-
-/// Tower outputs of the queries that have an image, in their order; new ones are remembered.
-fn encode_images(embedder: &impl Embed, towers: &TowerCache, queries: &[Query]) -> anyhow::Result<Vec<Vec<f32>>> {
-    let pixels: Vec<&RgbImage> = queries.iter().filter_map(Query::pixels).collect();
-    let encoded = match pixels.is_empty() {
-        true => Vec::new(),
-        false => checked("image", embedder.encode_images(&pixels)?, pixels.len())?,
-    };
-    let mut encoded = encoded.into_iter();
-    let mut outputs = Vec::new();
-    for query in queries {
-        let Query::Image { id, image, .. } = query else {
-            continue;
-        };
-        outputs.push(match image {
-            Image::Encoded(output) => output.to_vec(),
-            Image::Pixels { .. } => {
-                let output = encoded.next().context("an output for each picture")?;
-                towers.insert(*id, output.as_slice().into());
-                output
-            }
-        });
-    }
-    Ok(outputs)
-}
-
-fn checked<T>(what: &str, rows: Vec<T>, expected: usize) -> anyhow::Result<Vec<T>> {
-    anyhow::ensure!(
-        rows.len() == expected,
-        "the model gave {} {what} rows for {expected}",
-        rows.len()
-    );
-    Ok(rows)
-}
-
-fn zip_images<'a, T>(queries: &'a [Query], rows: &'a [T]) -> impl Iterator<Item = &'a T> {
-    queries
-        .iter()
-        .zip(rows)
-        .filter(|(query, _)| matches!(query, Query::Image { .. }))
-        .map(|(_, row)| row)
-}
-
-impl Query {
-    fn text(&self) -> &str {
-        match self {
-            Self::Image { instruction, .. } => instruction,
-            Self::Text(text) => text,
-        }
-    }
-
-    fn pixels(&self) -> Option<&RgbImage> {
-        match self {
-            Self::Image {
-                image: Image::Pixels { pixels, .. },
-                ..
-            } => Some(pixels),
-            _ => None,
-        }
-    }
+fn embed_caught(encoder: &impl Encoder, queries: &[SearchQuery<'_>]) -> anyhow::Result<Vec<QueryVector>> {
+    let embedded = catch_unwind(AssertUnwindSafe(|| embed_queries(encoder, queries)));
+    embedded.map_or_else(
+        |panic| {
+            let message = panic.downcast_ref::<String>().map(String::as_str);
+            let message = message.or(panic.downcast_ref::<&str>().copied());
+            Err(anyhow!("the model panicked: {}", message.unwrap_or("no message")))
+        },
+        |vectors| Ok(vectors?),
+    )
 }

@@ -1,4 +1,4 @@
-//! What a search request may say. Parsed and checked once; the rest of the service trusts the type.
+//! A search request, parsed and checked once; the rest of the service trusts the type.
 
 use axum::body::Body;
 use axum::extract::multipart::{Field, MultipartError};
@@ -6,6 +6,7 @@ use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::{StatusCode, header};
 use bytes::Bytes;
 use magiclens_data::ImageId;
+use magiclens_http::HttpError;
 use serde::Deserialize;
 
 use crate::app::Limits;
@@ -32,7 +33,7 @@ pub(crate) struct SearchRequest {
     pub(crate) include_query: bool,
 }
 
-/// Where the query image comes from.
+/// Source of the query image.
 #[derive(Debug)]
 pub(crate) enum ImageSource {
     /// An image of the index, or one that was sent lately.
@@ -78,12 +79,7 @@ impl SearchRequest {
 
 impl Fields {
     fn check(self, limits: &Limits) -> Result<SearchRequest, ApiError> {
-        let bad = |field, problem: &str| {
-            Err(ApiError::BadField {
-                field,
-                problem: problem.to_owned(),
-            })
-        };
+        let bad = |field, problem: &str| Err(ApiError::bad_field(field, problem));
         let image = match (self.id.filter(|id| !id.is_empty()), self.sent) {
             (Some(_), Some(_)) => return bad("id", "was given together with `image`; send one of them"),
             (Some(id), None) => Some(ImageSource::Known(parse_id("id", &id)?)),
@@ -120,42 +116,34 @@ impl Fields {
 
 /// An id as it stands in a body or a path.
 pub(crate) fn parse_id(field: &'static str, id: &str) -> Result<ImageId, ApiError> {
-    id.parse().map_err(|_| ApiError::BadField {
-        field,
-        problem: "is not an id: 32 hex digits are expected".to_owned(),
-    })
+    id.parse()
+        .map_err(|_| ApiError::bad_field(field, "is not an id: 32 hex digits are expected"))
 }
 
 async fn read_json(request: Request) -> Result<Fields, ApiError> {
-    let too_large = ApiError::BodyTooLarge {
-        max_bytes: MAX_JSON_BYTES,
-    };
-    let body = Bytes::from_request(request, &())
-        .await
-        .map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => ApiError::BodyTooLarge {
-                max_bytes: MAX_JSON_BYTES,
-            },
-            _ => ApiError::BadBody(rejection.body_text()),
-        })?;
-    if MAX_JSON_BYTES < body.len() {
-        return Err(too_large);
+    let max_bytes = MAX_JSON_BYTES;
+    let body = Bytes::from_request(request, &()).await;
+    let body = body.map_err(|rejection| refuse(rejection.status(), rejection.body_text(), max_bytes))?;
+    if max_bytes < body.len() {
+        return Err(HttpError::BodyTooLarge { max_bytes }.into());
     }
     // By way of a map: a struct alone would also take a list of its fields' values.
     let fields: serde_json::Result<serde_json::Map<_, _>> = serde_json::from_slice(&body);
     let fields = fields.and_then(|fields| Fields::deserialize(serde_json::Value::Object(fields)));
-    fields.map_err(|error| ApiError::BadBody(error.to_string()))
+    fields.map_err(|error| ApiError::bad_body(error.to_string()))
+}
+
+fn refuse(status: StatusCode, problem: String, max_bytes: usize) -> ApiError {
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => HttpError::BodyTooLarge { max_bytes }.into(),
+        _ => ApiError::bad_body(problem),
+    }
 }
 
 async fn read_form(request: Request<Body>, limits: &Limits) -> Result<Fields, ApiError> {
-    let refuse = |error: MultipartError| match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::BodyTooLarge {
-            max_bytes: limits.max_body_bytes,
-        },
-        _ => ApiError::BadBody(error.body_text()),
-    };
+    let refuse = |error: MultipartError| refuse(error.status(), error.body_text(), limits.max_body_bytes);
     let form = Multipart::from_request(request, &()).await;
-    let mut form = form.map_err(|rejection| ApiError::BadBody(rejection.body_text()))?;
+    let mut form = form.map_err(|rejection| ApiError::bad_body(rejection.body_text()))?;
     let mut fields = Fields::default();
     while let Some(field) = form.next_field().await.map_err(refuse)? {
         match field.name().unwrap_or_default() {
@@ -171,18 +159,15 @@ async fn read_form(request: Request<Body>, limits: &Limits) -> Result<Fields, Ap
             "include_query" => {
                 fields.include_query = parse_field("include_query", &field.text().await.map_err(refuse)?)?;
             }
-            other => return Err(ApiError::BadBody(format!("unknown field `{}`", clean(other)))),
+            other => return Err(ApiError::bad_body(format!("unknown field `{}`", clean(other)))),
         }
     }
     Ok(fields)
 }
 
 fn parse_field<T: std::str::FromStr>(field: &'static str, value: &str) -> Result<T, ApiError> {
-    let problem = || format!("cannot be `{}`", clean(value));
-    value.trim().parse().map_err(|_| ApiError::BadField {
-        field,
-        problem: problem(),
-    })
+    let problem = |_| ApiError::bad_field(field, format!("cannot be `{}`", clean(value)));
+    value.trim().parse().map_err(problem)
 }
 
 fn shown_name(field: &Field<'_>) -> String {
@@ -190,11 +175,7 @@ fn shown_name(field: &Field<'_>) -> String {
 }
 
 fn shown_or(name: String) -> String {
-    if name.is_empty() {
-        "the picture".to_owned()
-    } else {
-        name
-    }
+    if name.is_empty() { "the image".to_owned() } else { name }
 }
 
 /// Text of a client, short and without control characters, fit to be repeated in a message.

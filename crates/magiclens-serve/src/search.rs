@@ -5,6 +5,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
@@ -12,17 +13,19 @@ use axum::body::HttpBody;
 use axum::extract::{Request, State};
 use axum::http::header;
 use bytes::Bytes;
-use magiclens_data::{Embedding, ImageId, decode};
-use magiclens_index::{Hit, Space};
+use magiclens_data::{ImageId, decode};
+use magiclens_http::{HttpError, blocking};
+use magiclens_index::Hit;
+use magiclens_search::QueryVector;
 use serde::Serialize;
 
 use crate::app::AppState;
 use crate::error::ApiError;
-use crate::model::{Image, Query};
+use crate::model::{Place, QueryImage, Question};
 use crate::request::{ImageSource, SearchRequest};
-use crate::store::blocking;
+use crate::store::read_indexed;
 
-/// How much of a refused body is read and thrown away, in multiples of the limit.
+/// Part of a refused body that is read and thrown away, in multiples of the limit.
 const DRAINED_LIMITS: usize = 4;
 
 /// The answer to a search.
@@ -38,18 +41,19 @@ pub(crate) struct SearchResponse {
 /// `POST /api/search`.
 pub(crate) async fn search(State(state): State<AppState>, request: Request) -> Result<Json<SearchResponse>, ApiError> {
     let started = Instant::now();
-    let Ok(_place) = state.places.clone().try_acquire_owned() else {
-        return Err(refuse(request, &state, ApiError::Overloaded).await);
+    let place = match state.model.place() {
+        Ok(place) => place,
+        Err(error) => return Err(refuse(request, &state, error).await),
     };
     let max_bytes = state.limits.max_body_bytes;
     if content_length(&request).is_some_and(|bytes| max_bytes < bytes) {
-        return Err(refuse(request, &state, ApiError::BodyTooLarge { max_bytes }).await);
+        return Err(refuse(request, &state, HttpError::BodyTooLarge { max_bytes }).await);
     }
     let request = SearchRequest::read(request, &state.limits).await?;
     let (k, include_query) = (request.k, request.include_query);
-    let (query_id, vector, space) = embed(&state, request).await?;
+    let (query_id, vector) = embed(&state, request, &place).await?;
     let exclude = query_id.filter(|_| !include_query);
-    let hits = state.store.search(vector, space, k, exclude).await?;
+    let hits = state.store.search(vector, k, exclude, place).await?;
     let took_ms = (started.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
     Ok(Json(SearchResponse {
         hits,
@@ -58,66 +62,70 @@ pub(crate) async fn search(State(state): State<AppState>, request: Request) -> R
     }))
 }
 
-/// The query vector and the space it belongs to.
-async fn embed(state: &AppState, request: SearchRequest) -> Result<(Option<ImageId>, Embedding, Space), ApiError> {
-    let Some(image) = request.image else {
-        return Ok((None, state.model.embed(Query::Text(request.text)).await?, Space::Image));
-    };
-    let (id, image) = match image {
-        ImageSource::Known(id) => {
+/// The query's vector, and the id of its image.
+async fn embed(
+    state: &AppState,
+    request: SearchRequest,
+    place: &Place,
+) -> Result<(Option<ImageId>, QueryVector), ApiError> {
+    let (id, image) = match request.image {
+        None => {
+            let question = Question::Text(request.text);
+            return Ok((None, state.model.embed(question, Arc::clone(place)).await?));
+        }
+        Some(ImageSource::Known(id)) => {
             // An image of the index, by itself, is there already as a target.
             if request.text.is_empty()
-                && let Some(target) = state.store.ask(move |index| index.vector(id, Space::Target)).await?
+                && let Some(vector) = state.store.target(id).await?
             {
-                return Ok((Some(id), target, Space::Target));
+                return Ok((Some(id), vector));
             }
-            (id, known(state, id).await?)
+            (id, known(state, id, place).await?)
         }
-        ImageSource::Sent { name, bytes } => {
+        Some(ImageSource::Sent { name, bytes }) => {
             let id = ImageId::of_bytes(&bytes);
-            (id, sent(state, id, name, bytes).await?)
+            (id, image(state, id, name, place, move || Ok(bytes)).await?)
         }
     };
-    let query = Query::Image {
-        id,
-        image,
-        instruction: request.text,
-    };
-    Ok((Some(id), state.model.embed(query).await?, Space::Target))
+    let instruction = request.text;
+    let question = Question::Image { id, image, instruction };
+    Ok((Some(id), state.model.embed(question, Arc::clone(place)).await?))
 }
 
-async fn known(state: &AppState, id: ImageId) -> Result<Image, ApiError> {
+async fn known(state: &AppState, id: ImageId, place: &Place) -> Result<QueryImage, ApiError> {
     if let Some(tower) = state.model.tower(id) {
-        return Ok(Image::Encoded(tower));
+        return Ok(QueryImage::Encoded(tower));
     }
-    let bytes = state.store.bytes(id).await?;
-    pixels(state, id.to_string(), bytes.into(), decode::Limits::default()).await
+    let indexed = state.store.image(id).await?;
+    let read = move || read_indexed(&indexed).map(Bytes::from);
+    image(state, id, id.to_string(), place, read).await
 }
 
-async fn sent(state: &AppState, id: ImageId, name: String, bytes: Bytes) -> Result<Image, ApiError> {
-    match state.model.tower(id) {
-        Some(tower) => Ok(Image::Encoded(tower)),
-        None => pixels(state, name, bytes, state.limits.decode()).await,
+/// Reads and decodes an image on the blocking pool, as soon as one of the permits for decoded images is free. The permits
+/// stay with the work when the request is given up.
+async fn image(
+    state: &AppState,
+    id: ImageId,
+    name: String,
+    place: &Place,
+    read: impl FnOnce() -> Result<Bytes, ApiError> + Send + 'static,
+) -> Result<QueryImage, ApiError> {
+    if let Some(tower) = state.model.tower(id) {
+        return Ok(QueryImage::Encoded(tower));
     }
-}
-
-/// Decodes on the blocking pool, as soon as one of the places for decoded images is free.
-async fn pixels(state: &AppState, name: String, bytes: Bytes, limits: decode::Limits) -> Result<Image, ApiError> {
-    let place = state
-        .decoded
-        .clone()
-        .acquire_owned()
-        .await
-        .expect("the semaphore is never closed");
-    match blocking(move || decode::decode_rgb(&bytes, &limits)).await? {
-        Ok(pixels) => Ok(Image::Pixels { pixels, _place: place }),
+    let permit = state.decoded.clone().acquire_owned().await;
+    let permit = permit.expect("the semaphore is never closed");
+    let limits = state.limits.decode();
+    let decode = move || match decode::decode_rgb(&read()?, &limits) {
+        Ok(rgb) => Ok(QueryImage::Pixels { rgb, _permit: permit }),
         Err(cause) => Err(ApiError::BadImage { name, cause }),
-    }
+    };
+    blocking(Arc::clone(place), decode).await?
 }
 
 /// Reads a body that is not wanted, up to a bound, before `error` is answered: a client that still sends would otherwise
 /// see a broken connection instead of the answer.
-async fn refuse(request: Request, state: &AppState, error: ApiError) -> ApiError {
+async fn refuse(request: Request, state: &AppState, error: HttpError) -> ApiError {
     let mut body = request.into_body();
     let mut left = state.limits.max_body_bytes.saturating_mul(DRAINED_LIMITS);
     while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
@@ -126,7 +134,7 @@ async fn refuse(request: Request, state: &AppState, error: ApiError) -> ApiError
             break;
         }
     }
-    error
+    error.into()
 }
 
 fn content_length(request: &Request) -> Option<usize> {

@@ -3,11 +3,21 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::anyhow;
-use magiclens_data::{Embedding, ImageId, decode};
-use magiclens_index::{Hit, Index, IndexError, IndexedImage, ModelStamp, Query, Space};
+use bytes::Bytes;
+use magiclens_data::{ImageId, decode};
+use magiclens_http::blocking;
+use magiclens_index::{Hit, Index, IndexError, IndexedImage, ModelStamp, Space};
+use magiclens_search::QueryVector;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::ApiError;
+use crate::model::Place;
+
+/// Look-ups that run or wait for the connection at once; more wait outside the blocking pool.
+const LOOKUPS_AT_ONCE: usize = 16;
+
+/// Bytes of original files in memory at once, from reading to sending.
+const FILE_BYTES_AT_ONCE: usize = 256 << 20;
 
 /// Shared way to one index. Searches and look-ups have a connection each, so that a page full of thumbnails never waits for
 /// a long scan, nor the other way round.
@@ -15,6 +25,8 @@ use crate::error::ApiError;
 pub struct Store {
     search: Arc<Mutex<Index>>,
     lookup: Arc<Mutex<Index>>,
+    lookups: Arc<Semaphore>,
+    file_bytes: Arc<Semaphore>,
     stamp: ModelStamp,
 }
 
@@ -29,6 +41,8 @@ impl Store {
         Ok(Self {
             search: Arc::new(Mutex::new(search)),
             lookup: Arc::new(Mutex::new(Index::open(dir)?)),
+            lookups: Arc::new(Semaphore::new(LOOKUPS_AT_ONCE)),
+            file_bytes: Arc::new(Semaphore::new(FILE_BYTES_AT_ONCE)),
             stamp,
         })
     }
@@ -41,20 +55,13 @@ impl Store {
     /// The `limit` nearest images, best first.
     pub(crate) async fn search(
         &self,
-        vector: Embedding,
-        space: Space,
+        query: QueryVector,
         limit: usize,
         exclude: Option<ImageId>,
+        place: Place,
     ) -> Result<Vec<Hit>, ApiError> {
-        ask(&self.search, move |index| {
-            let exclude = exclude.as_slice();
-            index.search(&Query {
-                vector: &vector,
-                space,
-                limit,
-                exclude,
-                min_score: None,
-            })
+        ask(&self.search, place, move |index| {
+            query.search(index, limit, exclude.as_slice(), None)
         })
         .await
     }
@@ -64,29 +71,47 @@ impl Store {
         &self,
         question: impl FnOnce(&Index) -> Result<T, IndexError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        ask(&self.lookup, question).await
+        ask(&self.lookup, permits(&self.lookups, 1).await, question).await
     }
 
     /// The image with this id, or [`ApiError::UnknownImage`].
     pub(crate) async fn image(&self, id: ImageId) -> Result<IndexedImage, ApiError> {
-        self.ask(move |index| index.get(id))
-            .await?
-            .ok_or(ApiError::UnknownImage(id))
+        let image = self.ask(move |index| index.get(id)).await?;
+        image.ok_or(ApiError::UnknownImage(id))
     }
 
-    /// The bytes of an image's file. A file that no longer has the indexed content is not given out.
-    pub(crate) async fn bytes(&self, id: ImageId) -> Result<Vec<u8>, ApiError> {
+    /// The image's stored target, if it is in the index.
+    pub(crate) async fn target(&self, id: ImageId) -> Result<Option<QueryVector>, ApiError> {
+        let vector = self.ask(move |index| index.vector(id, Space::Target)).await?;
+        Ok(vector.map(|vector| QueryVector {
+            vector,
+            space: Space::Target,
+            image_output: None,
+        }))
+    }
+
+    /// The bytes of an image's file; they give their room back when they are dropped.
+    pub(crate) async fn file(&self, id: ImageId) -> Result<Bytes, ApiError> {
         let image = self.image(id).await?;
-        let bytes = blocking(move || image.paths.iter().find_map(|path| read_if(Path::new(path), id))).await?;
-        bytes.ok_or(ApiError::ImageGone(id))
+        let max_bytes = decode::Limits::default().max_bytes as usize;
+        let room = permits(&self.file_bytes, max_bytes).await;
+        blocking((), move || {
+            let bytes = read_indexed(&image)?;
+            let mut room = room;
+            drop(room.split(max_bytes - bytes.len()));
+            Ok(Bytes::from_owner(InMemory { bytes, _room: room }))
+        })
+        .await?
     }
 
     /// The bytes of an image's thumbnail, a JPEG.
     pub(crate) async fn thumbnail(&self, id: ImageId) -> Result<Vec<u8>, ApiError> {
         match self.ask(move |index| index.thumbnail_path(id)).await? {
-            Some(path) => blocking(move || fs_err::read(path))
-                .await?
-                .map_err(|error| ApiError::Internal(anyhow!(error))),
+            Some(path) => {
+                let permit = permits(&self.lookups, 1).await;
+                let bytes = blocking(permit, move || fs_err::read(path)).await?;
+                bytes.map_err(ApiError::internal)
+            }
             None => {
                 self.image(id).await?;
                 Err(ApiError::ImageGone(id))
@@ -95,21 +120,38 @@ impl Store {
     }
 }
 
+struct InMemory {
+    bytes: Vec<u8>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for InMemory {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+async fn permits(semaphore: &Arc<Semaphore>, count: usize) -> OwnedSemaphorePermit {
+    let count = u32::try_from(count).expect("limits are below 4 GiB");
+    let permits = semaphore.clone().acquire_many_owned(count).await;
+    permits.expect("the semaphore is never closed")
+}
+
 async fn ask<T: Send + 'static>(
     index: &Arc<Mutex<Index>>,
+    permit: impl Send + 'static,
     question: impl FnOnce(&Index) -> Result<T, IndexError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let index = index.clone();
     // A question only reads, so a panic in an earlier one left nothing half done.
-    let answer = blocking(move || question(&index.lock().unwrap_or_else(PoisonError::into_inner))).await?;
-    answer.map_err(|error| ApiError::Internal(anyhow!(error)))
+    let ask = move || question(&index.lock().unwrap_or_else(PoisonError::into_inner));
+    blocking(permit, ask).await?.map_err(ApiError::internal)
 }
 
-/// Runs `work` on the blocking pool; a panic in it costs this request only.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|panic| ApiError::Internal(anyhow!(panic)))
+/// The bytes of an image's file. A file that no longer has the indexed content is not given out.
+pub(crate) fn read_indexed(image: &IndexedImage) -> Result<Vec<u8>, ApiError> {
+    let bytes = image.paths.iter().find_map(|path| read_if(Path::new(path), image.id));
+    bytes.ok_or(ApiError::ImageGone(image.id))
 }
 
 fn read_if(path: &Path, id: ImageId) -> Option<Vec<u8>> {

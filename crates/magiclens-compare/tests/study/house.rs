@@ -3,12 +3,11 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
 use image::{Rgb, RgbImage};
 use magiclens_compare::{Intent, Item, Kind, Method, QueryFile, RaterName, Settings, Study, System, image_path, turns};
 use magiclens_data::{Embedding, ImageId};
 use magiclens_index::{FileStamp, Index, ModelStamp, NewImage, Payload, make_thumbnail};
-use magiclens_serve::Embed;
+use magiclens_search::{EncodeError, Encoder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -33,7 +32,7 @@ impl FakeModel {
     }
 }
 
-impl Embed for FakeModel {
+impl Encoder for FakeModel {
     fn model_id(&self) -> &str {
         self.name
     }
@@ -42,19 +41,19 @@ impl Embed for FakeModel {
         DIM
     }
 
-    fn encode_images(&self, images: &[&RgbImage]) -> anyhow::Result<Vec<Vec<f32>>> {
+    fn encode_images(&self, images: &[&RgbImage]) -> Result<Vec<Vec<f32>>, EncodeError> {
         Ok(images.iter().copied().map(mean_color).collect())
     }
 
-    fn encode_texts(&self, texts: &[&str]) -> anyhow::Result<Vec<Vec<f32>>> {
+    fn encode_texts(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EncodeError> {
         let named = |text: &str, word| if text.contains(word) { 1.0 } else { 0.0 };
         let encode = |text: &&str| vec![named(text, "red"), named(text, "green"), named(text, "blue"), 0.01];
         Ok(texts.iter().map(encode).collect())
     }
 
-    fn fuse(&self, images: &[Vec<f32>], texts: &[Vec<f32>]) -> anyhow::Result<Vec<Embedding>> {
+    fn fuse(&self, images: &[Vec<f32>], texts: &[Vec<f32>]) -> Result<Vec<Embedding>, EncodeError> {
         let Some(left) = self.patience.get().checked_sub(1) else {
-            bail!("out of patience");
+            return Err("out of patience".into());
         };
         self.patience.set(left);
         let fuse = |(image, text): (&Vec<f32>, &Vec<f32>)| {

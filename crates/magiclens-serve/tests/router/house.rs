@@ -4,14 +4,15 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use anyhow::bail;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use image::{ImageFormat, Rgb, RgbImage};
 use magiclens_data::{Embedding, ImageId};
+use magiclens_http::Hosts;
 use magiclens_index::{FileStamp, Index, ModelStamp, NewImage, Payload, make_thumbnail};
-use magiclens_serve::{AppState, Embed, HostPolicy, Limits, ModelQueue, Store, router};
+use magiclens_search::{EncodeError, Encoder};
+use magiclens_serve::{AppState, Limits, ModelQueue, Store, router};
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -49,7 +50,7 @@ impl Gate {
     }
 }
 
-impl Embed for FakeModel {
+impl Encoder for FakeModel {
     fn model_id(&self) -> &str {
         "fake"
     }
@@ -58,16 +59,16 @@ impl Embed for FakeModel {
         DIM
     }
 
-    fn encode_images(&self, images: &[&RgbImage]) -> anyhow::Result<Vec<Vec<f32>>> {
+    fn encode_images(&self, images: &[&RgbImage]) -> Result<Vec<Vec<f32>>, EncodeError> {
         *self.0.encoded_images.lock().unwrap() += images.len();
         Ok(images.iter().copied().map(mean_color).collect())
     }
 
-    fn encode_texts(&self, texts: &[&str]) -> anyhow::Result<Vec<Vec<f32>>> {
+    fn encode_texts(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EncodeError> {
         texts.iter().map(|text| self.encode_text(text)).collect()
     }
 
-    fn fuse(&self, images: &[Vec<f32>], texts: &[Vec<f32>]) -> anyhow::Result<Vec<Embedding>> {
+    fn fuse(&self, images: &[Vec<f32>], texts: &[Vec<f32>]) -> Result<Vec<Embedding>, EncodeError> {
         assert_eq!(images.len(), texts.len());
         let fuse = |(image, text): (&Vec<f32>, &Vec<f32>)| image.iter().zip(text).map(|(i, t)| i + 2.0 * t).collect();
         images
@@ -80,10 +81,10 @@ impl Embed for FakeModel {
 }
 
 impl FakeModel {
-    fn encode_text(&self, text: &str) -> anyhow::Result<Vec<f32>> {
+    fn encode_text(&self, text: &str) -> Result<Vec<f32>, EncodeError> {
         match text {
             "wait" => self.0.pass(),
-            "fail" => bail!("a secret detail"),
+            "fail" => return Err("a secret detail".into()),
             "panic" => panic!("a secret detail"),
             _ => {}
         }
@@ -139,16 +140,16 @@ pub fn limits() -> Limits {
 
 impl House {
     pub fn new() -> Self {
-        Self::with(limits(), HostPolicy::Loopback)
+        Self::with(limits(), Hosts::loopback())
     }
 
-    pub fn with(limits: Limits, hosts: HostPolicy) -> Self {
+    pub fn with(limits: Limits, hosts: Hosts) -> Self {
         let dir = TempDir::new().unwrap();
         let gate = Arc::new(Gate::default());
         let model = FakeModel(gate.clone());
         let [red, green, blue] = build_index(dir.path(), &model);
         let store = Store::open(&dir.path().join("index")).unwrap();
-        let queue = ModelQueue::start(model, limits.max_searches).unwrap();
+        let (queue, _) = ModelQueue::start(model, limits.max_searches).unwrap();
         let app = router(AppState::new(queue, store, limits, hosts));
         Self {
             dir,

@@ -10,7 +10,7 @@ use crate::house::{House, RED, get, png};
 #[tokio::test]
 async fn a_image_is_described() {
     let house = House::new();
-    let answer = house.get(&format!("/api/pictures/{}", house.red)).await;
+    let answer = house.get(&format!("/api/images/{}", house.red)).await;
     let json = answer.json();
     assert_eq!(json["id"], house.red.to_string());
     assert_eq!(json["caption"], "red square");
@@ -25,7 +25,7 @@ async fn a_image_is_described() {
 async fn files_and_thumbnails_carry_type_and_tag() {
     let house = House::new();
     for (kind, content_type) in [("file", "image/png"), ("thumbnail", "image/jpeg")] {
-        let path = format!("/api/pictures/{}/{kind}", house.red);
+        let path = format!("/api/images/{}/{kind}", house.red);
         let answer = house.get(&path).await;
         assert_eq!(answer.status, StatusCode::OK);
         assert_eq!(answer.header(header::CONTENT_TYPE), content_type);
@@ -47,7 +47,7 @@ async fn files_and_thumbnails_carry_type_and_tag() {
             assert_eq!(again.body.is_empty(), status == StatusCode::NOT_MODIFIED);
         }
     }
-    let file = house.get(&format!("/api/pictures/{}/file", house.red)).await;
+    let file = house.get(&format!("/api/images/{}/file", house.red)).await;
     assert_eq!(file.body, png(RED, 8, 6), "the file comes as it is");
 }
 
@@ -57,12 +57,12 @@ async fn a_file_that_is_gone_or_changed_is_not_given_out() {
     fs_err::remove_file(house.dir.path().join("red.png")).unwrap();
     fs_err::write(house.dir.path().join("green.png"), "something private").unwrap();
     for id in [house.red, house.green] {
-        let answer = house.get(&format!("/api/pictures/{id}/file")).await;
+        let answer = house.get(&format!("/api/images/{id}/file")).await;
         assert_eq!(answer.status, StatusCode::GONE);
         assert!(answer.json()["error"].as_str().unwrap().contains(&id.to_string()));
         assert!(answer.json()["hint"].as_str().unwrap().contains("magiclens index"));
         assert_eq!(
-            house.get(&format!("/api/pictures/{id}/thumbnail")).await.status,
+            house.get(&format!("/api/images/{id}/thumbnail")).await.status,
             StatusCode::OK
         );
         // By itself it is still found by its vector; with an instruction its pixels would be needed.
@@ -79,7 +79,7 @@ async fn a_image_that_is_not_in_the_index_is_not_found() {
     let house = House::new();
     let stranger = ImageId::of_bytes(b"stranger");
     for path in ["", "/file", "/thumbnail"] {
-        let answer = house.get(&format!("/api/pictures/{stranger}{path}")).await;
+        let answer = house.get(&format!("/api/images/{stranger}{path}")).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
     }
     for body in [json!({ "id": stranger }), json!({ "id": stranger, "text": "blue" })] {
@@ -132,4 +132,14 @@ async fn the_service_describes_itself() {
         .body(Body::empty())
         .unwrap();
     assert_eq!(house.send(head).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_routes_of_before_still_answer() {
+    let house = House::new();
+    for rest in ["", "/file", "/thumbnail"] {
+        let [old, new] = ["pictures", "images"].map(|name| format!("/api/{name}/{}{rest}", house.red));
+        assert_eq!(house.get(&old).await.body, house.get(&new).await.body, "{rest}");
+        assert_eq!(house.get(&old).await.status, StatusCode::OK, "{rest}");
+    }
 }

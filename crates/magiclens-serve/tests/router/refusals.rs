@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
-use magiclens_serve::{HostPolicy, Limits};
+use magiclens_http::Hosts;
+use magiclens_serve::Limits;
 use serde_json::{Value, json};
 
 use crate::house::{House, RED, form, get, limits, png, post, search};
@@ -30,8 +31,8 @@ async fn fields_are_checked() {
     let house = House::new();
     let red = house.red.to_string();
     let rows: [(Value, &str); 10] = [
-        (json!({}), "neither a picture nor"),
-        (json!({ "text": "   " }), "neither a picture nor"),
+        (json!({}), "neither an image nor"),
+        (json!({ "text": "   " }), "neither an image nor"),
         (json!({ "id": "../../etc/passwd" }), "`id` is not an id"),
         (json!({ "id": red, "k": 0 }), "`k` must be from 1 to 200"),
         (json!({ "id": red, "k": 201 }), "`k` must be from 1 to 200"),
@@ -101,8 +102,8 @@ async fn bodies_are_checked() {
         "`include_query` cannot be `2`",
     )
     .await;
-    check(&house, form(&[], None), bad, "neither a picture nor").await;
-    check(&house, form(&[], Some(("", b""))), bad, "neither a picture nor").await;
+    check(&house, form(&[], None), bad, "neither an image nor").await;
+    check(&house, form(&[], Some(("", b""))), bad, "neither an image nor").await;
 }
 
 #[tokio::test]
@@ -111,7 +112,7 @@ async fn a_file_that_is_no_image_is_named() {
     let whole = png(RED, 9, 9);
     let cut = &whole[..whole.len() / 2];
     let bad = StatusCode::UNPROCESSABLE_ENTITY;
-    let named = "cannot be used as a picture";
+    let named = "cannot be used as an image";
     check(
         &house,
         form(&[], Some(("notes.txt", b"some words"))),
@@ -131,7 +132,7 @@ async fn a_file_that_is_no_image_is_named() {
         &house,
         form(&[], Some(("", b"some words"))),
         bad,
-        "`the picture` cannot be used",
+        "`the image` cannot be used",
     )
     .await;
     check(
@@ -197,11 +198,12 @@ async fn only_ids_lead_to_images() {
     let secret = house.dir.path().join("secret.txt");
     let escaped = secret.to_str().unwrap().replace('/', "%2f");
     for path in [
+        "/api/images/..%2f..%2fsecret.txt/file",
+        "/api/images/../../secret.txt/file",
         "/api/pictures/..%2f..%2fsecret.txt/file",
-        "/api/pictures/../../secret.txt/file",
-        "/api/pictures/%2e%2e/file",
-        "/api/pictures/secret.txt",
-        "/api/pictures/secret.txt/thumbnail",
+        "/api/images/%2e%2e/file",
+        "/api/images/secret.txt",
+        "/api/images/secret.txt/thumbnail",
         "/page/../src/lib.rs",
         "/page/..%2fsrc%2flib.rs",
         "/page/..%5csrc",
@@ -218,7 +220,7 @@ async fn only_ids_lead_to_images() {
         );
         assert!(answer.json()["error"].is_string(), "{path}");
     }
-    let answer = house.get(&format!("/api/pictures/{escaped}/file")).await;
+    let answer = house.get(&format!("/api/images/{escaped}/file")).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert!(!answer.text().contains("\"secret\""));
     check(&house, get("/nothing"), StatusCode::NOT_FOUND, "`/nothing`").await;
@@ -301,28 +303,35 @@ async fn other_hosts_and_sites_are_refused() {
 }
 
 #[tokio::test]
-async fn a_server_for_others_answers_to_any_name_but_not_to_other_sites() {
-    let house = House::with(limits(), HostPolicy::Any);
-    assert_eq!(
-        house
-            .send(from("pictures.example", "https://pictures.example"))
-            .await
-            .status,
-        StatusCode::OK
-    );
-    check(
-        &house,
-        from("pictures.example", "https://evil.example"),
-        StatusCode::FORBIDDEN,
-        "`https://evil.example`",
-    )
-    .await;
-    assert_eq!(
-        HostPolicy::for_address("127.0.0.1".parse().unwrap()),
-        HostPolicy::Loopback
-    );
-    assert_eq!(HostPolicy::for_address("::1".parse().unwrap()), HostPolicy::Loopback);
-    assert_eq!(HostPolicy::for_address("0.0.0.0".parse().unwrap()), HostPolicy::Any);
+async fn a_server_for_others_answers_to_addresses_and_its_own_names_only() {
+    let hosts = Hosts::for_address("0.0.0.0".parse().unwrap(), vec!["images.example".to_owned()]);
+    let house = House::with(limits(), hosts);
+    for (host, origin) in [
+        ("images.example", "https://images.example"),
+        ("Images.Example:7878", ""),
+        ("192.168.1.4:7878", "http://192.168.1.4:7878"),
+        ("[fe80::1]:7878", ""),
+        ("localhost:7878", ""),
+    ] {
+        let answer = house.send(from(host, origin)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{host} {origin}");
+    }
+    // A rebound name of another site carries an Origin that agrees with it.
+    for (host, origin) in [
+        ("evil.example", "http://evil.example"),
+        ("images.example.evil.example", ""),
+        ("192.168.1.4.evil.example:7878", ""),
+    ] {
+        let refused = StatusCode::FORBIDDEN;
+        check(&house, from(host, origin), refused, "does not answer to the host").await;
+    }
+    let other_site = from("images.example", "https://evil.example");
+    check(&house, other_site, StatusCode::FORBIDDEN, "`https://evil.example`").await;
+
+    let loopback = Hosts::for_address("::1".parse().unwrap(), Vec::new());
+    let house = House::with(limits(), loopback);
+    let refused = from("192.168.1.4:7878", "");
+    check(&house, refused, StatusCode::FORBIDDEN, "`192.168.1.4:7878`").await;
 }
 
 #[tokio::test]
@@ -332,7 +341,7 @@ async fn a_full_house_refuses_at_once() {
             max_searches: 2,
             ..limits()
         },
-        HostPolicy::Loopback,
+        Hosts::loopback(),
     );
     let waiting = async {
         tokio::join!(
@@ -374,7 +383,7 @@ async fn a_search_that_takes_too_long_is_given_up() {
             timeout: Duration::from_millis(100),
             ..limits()
         },
-        HostPolicy::Loopback,
+        Hosts::loopback(),
     );
     let answer = house.search(json!({ "text": "wait" })).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);

@@ -1,0 +1,66 @@
+//! The part of a model that searching and indexing need.
+
+use image::RgbImage;
+use magiclens_data::Embedding;
+use magiclens_index::ModelStamp;
+use magiclens_model::Embedder;
+
+/// Any failure of a model.
+pub type EncodeError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A model that encodes images and texts and fuses both. Implemented by [`Embedder`] and by the fakes of tests.
+pub trait Encoder {
+    /// Digest of weights and configuration: an index belongs to one model.
+    fn model_id(&self) -> &str;
+
+    /// Width of an embedding.
+    fn dim(&self) -> usize;
+
+    /// Tower outputs, one for each image, not normalized.
+    ///
+    /// # Errors
+    /// A model that fails.
+    fn encode_images(&self, images: &[&RgbImage]) -> Result<Vec<Vec<f32>>, EncodeError>;
+
+    /// Tower outputs, one for each text, not normalized.
+    ///
+    /// # Errors
+    /// A model that fails, or a text that it refuses.
+    fn encode_texts(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EncodeError>;
+
+    /// Row `i` is image `i` fused with text `i`.
+    ///
+    /// # Errors
+    /// A model that fails, or a row without direction.
+    fn fuse(&self, images: &[Vec<f32>], texts: &[Vec<f32>]) -> Result<Vec<Embedding>, EncodeError>;
+
+    /// The model as an index records it.
+    fn stamp(&self) -> ModelStamp {
+        ModelStamp {
+            model_id: self.model_id().to_owned(),
+            dim: self.dim(),
+        }
+    }
+}
+
+impl Encoder for Embedder {
+    fn model_id(&self) -> &str {
+        Embedder::model_id(self)
+    }
+
+    fn dim(&self) -> usize {
+        Embedder::dim(self)
+    }
+
+    fn encode_images(&self, images: &[&RgbImage]) -> Result<Vec<Vec<f32>>, EncodeError> {
+        Ok(Embedder::encode_images(self, images)?)
+    }
+
+    fn encode_texts(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EncodeError> {
+        Ok(Embedder::encode_texts(self, texts)?)
+    }
+
+    fn fuse(&self, images: &[Vec<f32>], texts: &[Vec<f32>]) -> Result<Vec<Embedding>, EncodeError> {
+        Ok(Embedder::fuse(self, images, texts)?)
+    }
+}
