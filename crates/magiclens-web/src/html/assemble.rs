@@ -8,7 +8,7 @@ use super::config::HtmlConfig;
 use super::findings::{Findings, FoundImage, MainLevel};
 use super::sources::{Base, resolve};
 use super::statements::License;
-use super::text::Span;
+use super::text::{Span, Text};
 use crate::page::{Page, PageImage, RawPage, Region};
 
 /// Makes the page. `url` is the parsed address of `raw`.
@@ -79,10 +79,7 @@ fn main_content(findings: &Findings, config: &HtmlConfig) -> Vec<Span> {
 }
 
 fn whole(findings: &Findings) -> Span {
-    Span {
-        start: 0,
-        end: findings.text.len(),
-    }
+    Span::new(0, findings.text.len())
 }
 
 /// The first `<h1>` of the main content, else of the page.
@@ -115,15 +112,12 @@ impl Words {
         let mut start = 0;
         for part in main {
             if start < part.start {
-                beside.push(Span { start, end: part.start });
+                beside.push(Span::new(start, part.start));
             }
             start = start.max(part.end);
         }
         if start < findings.text.len() {
-            beside.push(Span {
-                start,
-                end: findings.text.len(),
-            });
+            beside.push(Span::new(start, findings.text.len()));
         }
         let mut headings: Vec<Span> = findings.headings.iter().map(|heading| heading.span).collect();
         headings.sort_unstable();
@@ -135,22 +129,16 @@ impl Words {
     }
 
     /// The running text around a place: before and after, as far as other images and headings allow.
-    fn around(&self, at: Span, previous: usize, next: usize) -> (Span, Span) {
+    fn around(&self, at: Span, previous: usize, next: usize, text: &Text, max_chars: usize) -> (String, String) {
         let heading = self.headings.partition_point(|heading| heading.start < at.start);
-        let start = heading
+        let above = heading
             .checked_sub(1)
             .map_or(0, |last| self.headings[last].end.min(at.start));
-        let end = self.headings.get(heading).map_or(usize::MAX, |next| next.start);
-        (
-            Span {
-                start: start.max(previous),
-                end: at.start,
-            },
-            Span {
-                start: at.end,
-                end: end.min(next),
-            },
-        )
+        let below = self.headings.get(heading).map_or(usize::MAX, |next| next.start);
+        let mut before: Vec<Span> = self.running.pieces(Span::new(above.max(previous), at.start)).collect();
+        before.reverse();
+        let after = self.running.pieces(Span::new(at.end, below.min(next)));
+        (text.last_of(before, max_chars), text.first_of(after, max_chars))
     }
 }
 
@@ -165,34 +153,24 @@ fn images(findings: &mut Findings, config: &HtmlConfig, words: &Words, main: &[S
         .filter(|(_, addresses)| !addresses.is_empty())
         .collect();
     let places: Vec<Span> = found.iter().map(|(found, _)| found.at).collect();
-    let mut images = Vec::new();
     // The last heading and its words: most images share it with the one before.
     let mut heading = (0, String::new());
-    for (at, (found, mut addresses)) in found.into_iter().enumerate() {
-        let region = region(&found, main);
-        let (mut before, mut after) = (String::new(), String::new());
-        if region == Region::Main {
-            let previous = at.checked_sub(1).map_or(0, |previous| places[previous].end);
-            let next = places.get(at + 1).map_or(end, |next| next.start);
-            let around = words.around(found.at, previous, next);
-            before = findings
-                .text
-                .last_of(words.running.pieces_backwards(around.0), config.max_context_chars);
-            after = findings
-                .text
-                .first_of(words.running.pieces(around.1), config.max_context_chars);
-        }
+    let images = found.into_iter().enumerate().map(|(at, (found, mut addresses))| {
         if heading.0 != found.heading {
-            let span = found
-                .heading
-                .checked_sub(1)
-                .map(|heading| findings.headings[heading].span);
-            let words = span.map(|span| findings.text.tidy(span, config.max_label_chars));
+            let above = found.heading.checked_sub(1).map(|at| findings.headings[at].span);
+            let words = above.map(|span| findings.text.tidy(span, config.max_label_chars));
             heading = (found.heading, words.unwrap_or_default());
         }
-        let url = addresses.remove(0);
-        images.push(PageImage {
-            url,
+        let region = region(&found, main);
+        let (before, after) = if region == Region::Main {
+            let previous = at.checked_sub(1).map_or(0, |previous| places[previous].end);
+            let next = places.get(at + 1).map_or(end, |next| next.start);
+            words.around(found.at, previous, next, &findings.text, config.max_context_chars)
+        } else {
+            Default::default()
+        };
+        PageImage {
+            url: addresses.remove(0),
             alternatives: addresses,
             alt: found.alt,
             title: found.title,
@@ -206,9 +184,9 @@ fn images(findings: &mut Findings, config: &HtmlConfig, words: &Words, main: &[S
             region,
             figure: found.figure,
             marks: found.marks,
-        });
-    }
-    number_figures(without_repetitions(images))
+        }
+    });
+    number_figures(without_repetitions(images.collect()))
 }
 
 fn region(found: &FoundImage, main: &[Span]) -> Region {
@@ -291,23 +269,7 @@ impl Cuts {
         let starts = [span.start].into_iter().chain(cuts.map(|cut| cut.end));
         starts
             .zip(ends)
-            .map(|(start, end)| Span { start, end })
-            .filter(|piece| piece.start < piece.end)
-    }
-
-    /// The remainder of a place, last to first.
-    fn pieces_backwards(&self, span: Span) -> impl Iterator<Item = Span> {
-        let end = self.0.partition_point(|cut| cut.start < span.end);
-        let cuts = self.0[..end]
-            .iter()
-            .rev()
-            .take_while(move |cut| span.start < cut.end)
-            .copied();
-        let starts = cuts.clone().map(|cut| cut.end).chain([span.start]);
-        let ends = [span.end].into_iter().chain(cuts.map(|cut| cut.start));
-        starts
-            .zip(ends)
-            .map(|(start, end)| Span { start, end })
+            .map(|(start, end)| Span::new(start, end))
             .filter(|piece| piece.start < piece.end)
     }
 }
@@ -317,20 +279,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cuts_leave_pieces_in_both_directions() {
-        let span = |start, end| Span { start, end };
+    fn cuts_leave_pieces() {
+        let span = |start, end| Span::new(start, end);
         let cuts = Cuts::new(vec![span(8, 10), span(2, 4), span(3, 5)]);
         assert_eq!(cuts.0, [span(2, 5), span(8, 10)]);
         assert_eq!(
             cuts.pieces(span(0, 12)).collect::<Vec<_>>(),
             [span(0, 2), span(5, 8), span(10, 12)]
         );
-        assert_eq!(
-            cuts.pieces_backwards(span(0, 12)).collect::<Vec<_>>(),
-            [span(10, 12), span(5, 8), span(0, 2)]
-        );
         assert_eq!(cuts.pieces(span(3, 9)).collect::<Vec<_>>(), [span(5, 8)]);
-        assert_eq!(cuts.pieces_backwards(span(3, 9)).collect::<Vec<_>>(), [span(5, 8)]);
         assert_eq!(cuts.pieces(span(3, 4)).count(), 0);
     }
 }

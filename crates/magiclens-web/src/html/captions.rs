@@ -245,10 +245,7 @@ impl Ending<'_> {
         let mut runs: Vec<Vec<Item>> = Vec::new();
         let mut end = self.frame.text_start;
         for (span, item) in items {
-            let gap = Span {
-                start: end,
-                end: span.start,
-            };
+            let gap = Span::new(end, span.start);
             match runs.last_mut().filter(|_| self.findings.text.is_blank(gap)) {
                 Some(run) => run.push(item),
                 None if self.findings.text.ends_with_media(gap) => runs.push(vec![Item::Media, item]),
@@ -292,10 +289,7 @@ impl Ending<'_> {
         let images = self.frame.first_image..self.findings.images.len();
         let inside = &self.findings.images[images.clone()];
         let all_bare = inside.iter().all(|image| image.caption.is_none());
-        let gap = Span {
-            start: inside[0].at.end,
-            end: inside[inside.len() - 1].at.start,
-        };
+        let gap = Span::new(inside[0].at.end, inside[inside.len() - 1].at.start);
         let stand_together = images.len() == 1 || self.findings.text.is_blank(gap);
         let Some((place, is_settled)) = self.place_of_words().filter(|_| all_bare && stand_together) else {
             return;
@@ -314,9 +308,9 @@ impl Ending<'_> {
         let Findings { text, images, .. } = &*self.findings;
         let images = &images[self.frame.first_image..];
         let (start, end) = (self.span.start, images[0].at.start);
-        let before = Span { start, end };
+        let before = Span::new(start, end);
         let (start, end) = (images[images.len() - 1].at.end, self.span.end);
-        let after = Span { start, end };
+        let after = Span::new(start, end);
         let (is_blank_before, is_blank_after) = (text.is_blank(before), text.is_blank(after));
         let is_under = is_blank_before && !is_blank_after && text.begins_with_break(after);
         let is_above = is_blank_after && !is_blank_before && text.ends_with_break(before);

@@ -171,10 +171,10 @@ impl<'a> Images<'a> {
 
     /// Puts an image on the page, unless it is another form of the one just before it.
     fn place(&mut self, mut image: FoundImage, stack: &mut Stack, findings: &mut Findings) {
-        let here = Span {
-            start: findings.images.last().map_or(0, |last| last.at.end),
-            end: findings.text.len(),
-        };
+        let here = Span::new(
+            findings.images.last().map_or(0, |last| last.at.end),
+            findings.text.len(),
+        );
         let is_adjacent = findings.text.is_blank(here);
         if let Some(last) = findings.images.last_mut().filter(|_| is_adjacent) {
             if image.noscript && last.lazy && !last.noscript {

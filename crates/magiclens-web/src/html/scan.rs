@@ -242,10 +242,7 @@ impl Scan<'_> {
         if frame.is_plain && is_empty {
             return;
         }
-        let span = Span {
-            start: frame.text_start,
-            end: self.findings.text.len(),
-        };
+        let span = Span::new(frame.text_start, self.findings.text.len());
         match frame.tag {
             Tag::Title | Tag::Script => self.end_capture(),
             Tag::A => self.images.end_link(&mut self.findings),

@@ -37,6 +37,10 @@ enum Format {
     Readable,
 }
 
+/// Words of the names of images that only keep a place.
+const PLACEHOLDER_WORDS: &str = "blank spacer transparent placeholder pixel lazy lazyload load loading loader 1x1 clear \
+dummy empty trans shim grey gray img image px 1 gif dot";
+
 /// Candidates of one `srcset` that are looked at; the rest of a longer one is not.
 const MAX_CANDIDATES: usize = 64;
 
@@ -87,38 +91,8 @@ impl Source {
             .filter(|word| !word.is_empty())
             .peekable();
         words.peek().is_some()
-            && words.all(|word| {
-                matches!(
-                    word,
-                    "blank"
-                        | "spacer"
-                        | "transparent"
-                        | "placeholder"
-                        | "pixel"
-                        | "lazy"
-                        | "lazyload"
-                        | "load"
-                        | "loading"
-                        | "loader"
-                        | "1x1"
-                        | "clear"
-                        | "dummy"
-                        | "empty"
-                        | "trans"
-                        | "shim"
-                        | "grey"
-                        | "gray"
-                        | "img"
-                        | "image"
-                        | "px"
-                        | "1"
-                        | "gif"
-                        | "dot"
-                )
-            })
-            && stem != "img"
-            && stem != "image"
-            && stem != "1"
+            && words.all(|word| PLACEHOLDER_WORDS.split(' ').any(|known| known == word))
+            && !matches!(stem.as_str(), "img" | "image" | "1")
     }
 }
 

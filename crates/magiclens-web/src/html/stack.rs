@@ -12,7 +12,7 @@ use crate::page::Region;
 const MAX_NAMES: usize = 256;
 
 /// An open element.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Frame {
     pub(super) tag: Tag,
     pub(super) region: Region,
@@ -82,7 +82,6 @@ impl Frame {
             },
             is_centered: tag == Tag::Center,
             is_gallery: tag == Tag::Li && gallery.is_some(),
-            is_plain: false,
             is_card: matches!(tag, Tag::Td | Tag::Th | Tag::Dt | Tag::Dd | Tag::A),
             is_silent: tag.is_silent(),
             hides_images: tag.hides_images(),
@@ -91,14 +90,7 @@ impl Frame {
                 Tag::Article => Some(MainLevel::Article),
                 _ => None,
             },
-            text_start: 0,
-            first_image: 0,
-            first_caption: 0,
-            first_cell: 0,
-            row: 0,
-            names_start: 0,
-            first_heading: 0,
-            heading: 0,
+            ..Self::default()
         }
     }
 

@@ -23,26 +23,82 @@ macro_rules! names {
     };
 }
 
-names! {
-    /// An element.
-    Tag {
-        A = b"a", Abbr = b"abbr", Address = b"address", AmpImg = b"amp-img", Area = b"area", Article = b"article",
-        Aside = b"aside", Audio = b"audio", B = b"b", Base = b"base", Blockquote = b"blockquote", Body = b"body",
-        Br = b"br", Button = b"button", Canvas = b"canvas", Caption = b"caption", Center = b"center", Cite = b"cite",
-        Code = b"code", Col = b"col", Colgroup = b"colgroup", Dd = b"dd", Details = b"details", Div = b"div",
-        Dl = b"dl", Dt = b"dt", Em = b"em", Embed = b"embed", Fieldset = b"fieldset", Figcaption = b"figcaption",
-        Figure = b"figure", Font = b"font", Footer = b"footer", Form = b"form", H1 = b"h1", H2 = b"h2", H3 = b"h3",
-        H4 = b"h4", H5 = b"h5", H6 = b"h6", Head = b"head", Header = b"header", Hr = b"hr", Html = b"html", I = b"i",
-        Iframe = b"iframe", Img = b"img", Input = b"input", Label = b"label", Li = b"li", Link = b"link",
-        Main = b"main", Math = b"math", Meta = b"meta", Nav = b"nav", Noembed = b"noembed", Noframes = b"noframes",
-        Noscript = b"noscript", Object = b"object", Ol = b"ol", P = b"p", Param = b"param", Image = b"picture",
-        Plaintext = b"plaintext", Pre = b"pre", Q = b"q", S = b"s", Script = b"script", Section = b"section",
-        Select = b"select", Small = b"small", Source = b"source", Span = b"span", Strong = b"strong", Style = b"style",
-        Sub = b"sub", Summary = b"summary", Sup = b"sup", Svg = b"svg", Table = b"table", Tbody = b"tbody",
-        Td = b"td", Template = b"template", Textarea = b"textarea", Tfoot = b"tfoot", Th = b"th", Thead = b"thead",
-        Time = b"time", Title = b"title", Tr = b"tr", Track = b"track", Tt = b"tt", U = b"u", Ul = b"ul", Var = b"var",
-        Video = b"video", Wbr = b"wbr", Xmp = b"xmp",
-    }
+/// Makes the elements: name and rules.
+macro_rules! tags {
+    ($($variant:ident = $name:literal: $rules:expr,)+) => {
+        names! {
+            /// An element.
+            Tag { $($variant = $name,)+ }
+        }
+
+        impl Tag {
+            const fn rules(self) -> u16 {
+                match self {
+                    $(Self::$variant => $rules,)+
+                    Self::Other(_) => INLINE,
+                }
+            }
+        }
+    };
+}
+
+/// Has no content and no end tag.
+const VOID: u16 = 1;
+/// Runs along in a line of text, so that its ends part no words.
+const INLINE: u16 = 1 << 1;
+/// Its start tag ends an open paragraph.
+const BLOCK: u16 = 1 << 2;
+/// Part of the skeleton of a table.
+const PART: u16 = 1 << 3;
+/// End tags of other elements do not reach over it.
+const BOUND: u16 = 1 << 4;
+/// Shows something that is neither text nor an image that we read: a caption beside it may be its own.
+const MEDIA: u16 = 1 << 5;
+/// Its content is not shown as text of the page, or not at all.
+const SILENT: u16 = 1 << 6;
+/// The tokenizer sees no tags in its content.
+const RAW: u16 = 1 << 7;
+/// Something is done when it ends, or how many of it are open matters.
+const ACTS: u16 = 1 << 8;
+/// Can stand in a `<head>`.
+const HEAD: u16 = 1 << 9;
+/// Cannot stand in an `<svg>`: there it is HTML again.
+const HTML: u16 = 1 << 10;
+
+tags! {
+    A = b"a": INLINE | ACTS, Abbr = b"abbr": INLINE, Address = b"address": BLOCK, AmpImg = b"amp-img": INLINE,
+    Area = b"area": VOID, Article = b"article": BLOCK, Aside = b"aside": BLOCK, Audio = b"audio": MEDIA | SILENT,
+    B = b"b": INLINE | HTML, Base = b"base": VOID | HEAD, Blockquote = b"blockquote": BLOCK | HTML,
+    Body = b"body": HEAD | HTML, Br = b"br": VOID | HTML, Button = b"button": BOUND | SILENT,
+    Canvas = b"canvas": MEDIA | SILENT, Caption = b"caption": PART | BOUND, Center = b"center": BLOCK | HTML,
+    Cite = b"cite": INLINE, Code = b"code": INLINE | HTML, Col = b"col": VOID, Colgroup = b"colgroup": PART,
+    Dd = b"dd": BLOCK | HTML, Details = b"details": BLOCK, Div = b"div": BLOCK | HTML, Dl = b"dl": BLOCK | HTML,
+    Dt = b"dt": BLOCK | HTML, Em = b"em": INLINE | HTML, Embed = b"embed": VOID | MEDIA | HTML,
+    Fieldset = b"fieldset": BLOCK, Figcaption = b"figcaption": BLOCK, Figure = b"figure": BLOCK,
+    Font = b"font": INLINE, Footer = b"footer": BLOCK, Form = b"form": BLOCK, H1 = b"h1": BLOCK | ACTS | HTML,
+    H2 = b"h2": BLOCK | ACTS | HTML, H3 = b"h3": BLOCK | ACTS | HTML, H4 = b"h4": BLOCK | ACTS | HTML,
+    H5 = b"h5": BLOCK | ACTS | HTML, H6 = b"h6": BLOCK | ACTS | HTML, Head = b"head": SILENT | HEAD | HTML,
+    Header = b"header": BLOCK, Hr = b"hr": VOID | BLOCK | HTML, Html = b"html": BOUND | HEAD,
+    I = b"i": INLINE | HTML, Iframe = b"iframe": MEDIA | SILENT | RAW, Img = b"img": VOID | INLINE | HTML,
+    Input = b"input": VOID, Label = b"label": INLINE, Li = b"li": BLOCK | HTML,
+    Link = b"link": VOID | INLINE | HEAD, Main = b"main": BLOCK, Math = b"math": INLINE,
+    Meta = b"meta": VOID | INLINE | HEAD | HTML, Nav = b"nav": BLOCK, Noembed = b"noembed": SILENT | RAW,
+    Noframes = b"noframes": SILENT | RAW | HEAD, Noscript = b"noscript": INLINE | ACTS | HEAD,
+    Object = b"object": BOUND | MEDIA | SILENT, Ol = b"ol": BLOCK | HTML, P = b"p": BLOCK | ACTS | HTML,
+    Param = b"param": VOID, Image = b"picture": INLINE | ACTS, Plaintext = b"plaintext": BLOCK | RAW,
+    Pre = b"pre": BLOCK | ACTS | HTML, Q = b"q": INLINE, S = b"s": INLINE | HTML,
+    Script = b"script": INLINE | SILENT | RAW | ACTS | HEAD, Section = b"section": BLOCK | ACTS,
+    Select = b"select": SILENT, Small = b"small": INLINE | HTML, Source = b"source": VOID | INLINE,
+    Span = b"span": INLINE | HTML, Strong = b"strong": INLINE | HTML,
+    Style = b"style": INLINE | SILENT | RAW | HEAD, Sub = b"sub": INLINE | HTML, Summary = b"summary": BLOCK,
+    Sup = b"sup": INLINE | HTML, Svg = b"svg": INLINE | SILENT | ACTS,
+    Table = b"table": BLOCK | PART | BOUND | ACTS | HTML, Tbody = b"tbody": PART,
+    Td = b"td": PART | BOUND | ACTS | HTML, Template = b"template": INLINE | BOUND | SILENT | HEAD,
+    Textarea = b"textarea": SILENT | RAW, Tfoot = b"tfoot": PART, Th = b"th": PART | BOUND | ACTS | HTML,
+    Thead = b"thead": PART, Time = b"time": INLINE, Title = b"title": SILENT | RAW | ACTS | HEAD,
+    Tr = b"tr": PART | HTML, Track = b"track": VOID, Tt = b"tt": INLINE | HTML, U = b"u": INLINE | HTML,
+    Ul = b"ul": BLOCK | HTML, Var = b"var": INLINE | HTML, Video = b"video": MEDIA | SILENT,
+    Wbr = b"wbr": VOID | INLINE, Xmp = b"xmp": BLOCK | RAW,
 }
 
 names! {
@@ -63,228 +119,72 @@ names! {
     }
 }
 
+impl Default for Tag {
+    fn default() -> Self {
+        Self::Other(0)
+    }
+}
+
 impl Tag {
-    /// Has no content and no end tag.
+    fn has(self, rule: u16) -> bool {
+        self.rules() & rule != 0
+    }
+
     pub(super) fn is_void(self) -> bool {
-        use Tag::*;
-        matches!(
-            self,
-            Area | Base | Br | Col | Embed | Hr | Img | Input | Link | Meta | Param | Source | Track | Wbr
-        )
+        self.has(VOID)
     }
 
-    /// Runs along in a line of text, so that its ends part no words.
     pub(super) fn is_inline(self) -> bool {
-        use Tag::*;
-        matches!(
-            self,
-            A | Abbr
-                | B
-                | Cite
-                | Code
-                | Em
-                | Font
-                | I
-                | Img
-                | Label
-                | Link
-                | Meta
-                | Noscript
-                | Image
-                | Q
-                | S
-                | Script
-                | Small
-                | Source
-                | Span
-                | Strong
-                | Style
-                | Sub
-                | Sup
-                | Svg
-                | Template
-                | Time
-                | Tt
-                | U
-                | Var
-                | Wbr
-                | Math
-                | AmpImg
-                | Other(_)
-        )
+        self.has(INLINE)
     }
 
-    /// Its start tag ends an open paragraph.
     pub(super) fn closes_paragraph(self) -> bool {
-        use Tag::*;
-        matches!(
-            self,
-            Address
-                | Article
-                | Aside
-                | Blockquote
-                | Center
-                | Details
-                | Div
-                | Dl
-                | Dt
-                | Dd
-                | Fieldset
-                | Figcaption
-                | Figure
-                | Footer
-                | Form
-                | H1
-                | H2
-                | H3
-                | H4
-                | H5
-                | H6
-                | Header
-                | Hr
-                | Li
-                | Main
-                | Nav
-                | Ol
-                | P
-                | Plaintext
-                | Pre
-                | Section
-                | Summary
-                | Table
-                | Ul
-                | Xmp
-        )
+        self.has(BLOCK)
     }
 
-    /// The level of a heading, 1 to 6.
-    pub(super) fn heading_level(self) -> Option<u8> {
-        Some(match self {
-            Tag::H1 => 1,
-            Tag::H2 => 2,
-            Tag::H3 => 3,
-            Tag::H4 => 4,
-            Tag::H5 => 5,
-            Tag::H6 => 6,
-            _ => return None,
-        })
-    }
-
-    /// Part of the skeleton of a table.
     pub(super) fn is_table_part(self) -> bool {
-        use Tag::*;
-        matches!(self, Table | Tbody | Thead | Tfoot | Tr | Td | Th | Caption | Colgroup)
+        self.has(PART)
     }
 
-    /// End tags of other elements do not reach over it.
     pub(super) fn bounds_scope(self) -> bool {
-        use Tag::*;
-        matches!(self, Table | Td | Th | Caption | Template | Object | Html | Button)
+        self.has(BOUND)
     }
 
-    /// Shows something that is neither text nor an image that we read: a caption beside it may be its own.
     pub(super) fn is_other_media(self) -> bool {
-        use Tag::*;
-        matches!(self, Video | Audio | Iframe | Object | Embed | Canvas)
+        self.has(MEDIA)
     }
 
-    /// Its content is not shown as text of the page, or not at all.
     pub(super) fn is_silent(self) -> bool {
-        use Tag::*;
-        matches!(
-            self,
-            Head | Script
-                | Style
-                | Template
-                | Svg
-                | Title
-                | Textarea
-                | Select
-                | Button
-                | Iframe
-                | Noembed
-                | Noframes
-                | Video
-                | Audio
-                | Canvas
-                | Object
-        )
+        self.has(SILENT)
     }
 
     /// Images inside are not shown on the page, or are stills and drawings.
     pub(super) fn hides_images(self) -> bool {
-        self.is_silent() && !matches!(self, Tag::Button | Tag::Object)
+        self.is_silent() && !matches!(self, Self::Button | Self::Object)
     }
 
-    /// The tokenizer sees no tags in its content.
     pub(super) fn is_raw_text(self) -> bool {
-        use Tag::*;
-        matches!(
-            self,
-            Script | Style | Title | Textarea | Iframe | Noembed | Noframes | Xmp | Plaintext
-        )
+        self.has(RAW)
     }
 
-    /// Something is done when it ends, or how many of it are open matters.
     pub(super) fn acts_at_its_end(self) -> bool {
-        use Tag::*;
-        self.heading_level().is_some()
-            || matches!(
-                self,
-                A | Noscript | P | Image | Pre | Script | Section | Svg | Table | Td | Th | Title
-            )
+        self.has(ACTS)
     }
 
-    /// Can stand in a `<head>`.
     pub(super) fn belongs_in_head(self) -> bool {
-        use Tag::*;
-        matches!(
-            self,
-            Base | Head | Html | Link | Meta | Noframes | Noscript | Script | Style | Template | Title | Body
-        )
+        self.has(HEAD)
     }
 
-    /// Cannot stand in an `<svg>`: there it is HTML again.
     pub(super) fn ends_drawing(self) -> bool {
-        use Tag::*;
-        self.heading_level().is_some()
-            || matches!(
-                self,
-                B | Blockquote
-                    | Body
-                    | Br
-                    | Center
-                    | Code
-                    | Dd
-                    | Div
-                    | Dl
-                    | Dt
-                    | Em
-                    | Embed
-                    | Head
-                    | Hr
-                    | I
-                    | Img
-                    | Li
-                    | Meta
-                    | Ol
-                    | P
-                    | Pre
-                    | S
-                    | Small
-                    | Span
-                    | Strong
-                    | Sub
-                    | Sup
-                    | Table
-                    | Td
-                    | Th
-                    | Tr
-                    | Tt
-                    | U
-                    | Ul
-                    | Var
-            )
+        self.has(HTML)
+    }
+
+    /// The level of a heading, 1 to 6.
+    pub(super) fn heading_level(self) -> Option<u8> {
+        let levels = [Self::H1, Self::H2, Self::H3, Self::H4, Self::H5, Self::H6];
+        (1..)
+            .zip(levels)
+            .find_map(|(level, tag)| (tag == self).then_some(level))
     }
 }
 

@@ -14,6 +14,12 @@ pub(super) struct Span {
     pub(super) end: usize,
 }
 
+impl Span {
+    pub(super) fn new(start: usize, end: usize) -> Self {
+        Self { start, end }
+    }
+}
+
 /// All visible text of a page, white space nearly as written, UTF-8.
 #[derive(Debug, Default)]
 pub(super) struct Text {
@@ -64,10 +70,7 @@ impl Text {
     /// Gives an image its place.
     pub(super) fn push_image(&mut self) -> Span {
         self.bytes.push(IMAGE);
-        Span {
-            start: self.len() - 1,
-            end: self.len(),
-        }
+        Span::new(self.len() - 1, self.len())
     }
 
     /// True if there is nothing but white space.
@@ -338,13 +341,13 @@ mod tests {
         text.break_block();
         text.push(b"b");
         assert_eq!(text.bytes, b"a\x1fb");
-        assert!(text.begins_with_break(Span { start: 1, end: 3 }));
-        assert!(text.ends_with_break(Span { start: 0, end: 2 }));
-        assert!(text.is_blank(Span { start: 1, end: 2 }));
+        assert!(text.begins_with_break(Span::new(1, 3)));
+        assert!(text.ends_with_break(Span::new(0, 2)));
+        assert!(text.is_blank(Span::new(1, 2)));
         text.push("\u{a0} \u{a0}".as_bytes());
         text.push_media();
         assert_eq!(text.bytes, b"a\x1fb \x02");
-        assert_eq!(text.tidy(Span { start: 0, end: 5 }, 99), "a b");
+        assert_eq!(text.tidy(Span::new(0, 5), 99), "a b");
     }
 
     #[test]
@@ -353,15 +356,9 @@ mod tests {
         for _ in 0..1000 {
             text.push("wörter ".as_bytes());
         }
-        let all = Span {
-            start: 0,
-            end: text.len(),
-        };
+        let all = Span::new(0, text.len());
         assert_eq!(text.last_of([all], 19), "wörter wörter");
         assert_eq!(text.first_of([all, all], 19), "wörter wörter");
-        assert_eq!(
-            text.last_of([Span { start: 8, end: 15 }, Span { start: 0, end: 7 }], 99),
-            "wörter wörter"
-        );
+        assert_eq!(text.last_of([Span::new(8, 15), Span::new(0, 7)], 99), "wörter wörter");
     }
 }

@@ -22,10 +22,10 @@ pub(super) trait TokenSink {
 pub(super) fn feed(html: &str, max_attribute_bytes: usize, sink: &mut impl TokenSink) {
     let emitter = TokenEmitter {
         sink,
-        name: Name::default(),
+        name: Vec::new(),
         is_end: false,
         self_closing: false,
-        last_start: Name::default(),
+        last_start: Vec::new(),
         attributes: Attributes {
             max_bytes: max_attribute_bytes,
             ..Attributes::default()
@@ -41,7 +41,7 @@ pub(super) struct Attributes {
     spans: Vec<(Attribute, usize, usize)>,
     bytes: Vec<u8>,
     max_bytes: usize,
-    name: Name,
+    name: Vec<u8>,
     /// True if the value that comes is wanted.
     open: bool,
 }
@@ -78,7 +78,7 @@ impl Attributes {
         if self.name.is_empty() {
             return;
         }
-        let attribute = Attribute::from_name(self.name.as_bytes());
+        let attribute = Attribute::from_name(&self.name);
         self.name.clear();
         // Several lazy-load attributes count as one name, and may all be there.
         let repeats = matches!(
@@ -119,39 +119,18 @@ impl Attributes {
 /// Attributes that matter on one tag; there are not so many.
 const MAX_ATTRIBUTES: usize = 32;
 
-/// A short name in place; longer ones are cut, and then are none that we know.
-#[derive(Clone, Copy, Debug, Default)]
-struct Name {
-    bytes: [u8; MAX_NAME],
-    length: usize,
-}
-
-impl Name {
-    fn push(&mut self, bytes: &[u8]) {
-        let taken = bytes.len().min(MAX_NAME - self.length);
-        self.bytes[self.length..self.length + taken].copy_from_slice(&bytes[..taken]);
-        self.length += taken;
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-
-    fn clear(&mut self) {
-        self.length = 0;
-    }
-
-    fn is_empty(&self) -> bool {
-        self.length == 0
-    }
+/// Adds to a name; longer ones are cut, and then are none that we know.
+fn push_name(name: &mut Vec<u8>, bytes: &[u8]) {
+    let room = MAX_NAME - name.len();
+    name.extend_from_slice(&bytes[..bytes.len().min(room)]);
 }
 
 struct TokenEmitter<'a, S> {
     sink: &'a mut S,
-    name: Name,
+    name: Vec<u8>,
     is_end: bool,
     self_closing: bool,
-    last_start: Name,
+    last_start: Vec<u8>,
     attributes: Attributes,
 }
 
@@ -160,7 +139,7 @@ impl<S: TokenSink> Emitter for TokenEmitter<'_, S> {
 
     fn set_last_start_tag(&mut self, last_start_tag: Option<&[u8]>) {
         self.last_start.clear();
-        self.last_start.push(last_start_tag.unwrap_or_default());
+        push_name(&mut self.last_start, last_start_tag.unwrap_or_default());
     }
 
     fn emit_eof(&mut self) {}
@@ -195,13 +174,13 @@ impl<S: TokenSink> Emitter for TokenEmitter<'_, S> {
     }
 
     fn emit_current_tag(&mut self) -> Option<State> {
-        let tag = Tag::from_name(self.name.as_bytes());
+        let tag = Tag::from_name(&self.name);
         if self.is_end {
             self.sink.end(tag);
             return None;
         }
         self.attributes.finish_name();
-        self.last_start = self.name;
+        self.last_start.clone_from(&self.name);
         self.sink.start(tag, &self.attributes, self.self_closing);
         if self.sink.is_foreign() {
             return None;
@@ -220,7 +199,7 @@ impl<S: TokenSink> Emitter for TokenEmitter<'_, S> {
     }
 
     fn push_tag_name(&mut self, name: &[u8]) {
-        self.name.push(name);
+        push_name(&mut self.name, name);
     }
 
     fn init_attribute(&mut self) {
@@ -229,7 +208,7 @@ impl<S: TokenSink> Emitter for TokenEmitter<'_, S> {
     }
 
     fn push_attribute_name(&mut self, name: &[u8]) {
-        self.attributes.name.push(name);
+        push_name(&mut self.attributes.name, name);
     }
 
     fn push_attribute_value(&mut self, value: &[u8]) {
@@ -237,7 +216,7 @@ impl<S: TokenSink> Emitter for TokenEmitter<'_, S> {
     }
 
     fn current_is_appropriate_end_tag_token(&mut self) -> bool {
-        self.is_end && self.last_start.as_bytes() == self.name.as_bytes()
+        self.is_end && self.last_start == self.name
     }
 
     fn adjusted_current_node_present_but_not_in_html_namespace(&mut self) -> bool {

@@ -36,28 +36,11 @@ const MAX_ROWS_A_BYTE: u64 = 1000;
 const REWRITE: &str = "the file may be cut off or of another kind; write it again";
 const NAME_COLUMNS: &str = "name its columns in the configuration, under `columns`: page, image, alt, title";
 
-const PAGE_NAMES: &[&str] = &[
-    "page",
-    "page_url",
-    "source_page",
-    "page_address",
-    "source_page_url",
-    "parent_url",
-    "source_url",
-    "referrer",
-];
-const IMAGE_NAMES: &[&str] = &[
-    "image",
-    "image_url",
-    "src",
-    "img_url",
-    "image_src",
-    "picture",
-    "picture_url",
-    "url",
-];
-const ALT_NAMES: &[&str] = &["alt", "alt_text", "caption", "text", "description"];
-const TITLE_NAMES: &[&str] = &["title", "page_title", "page_name"];
+/// Usual names of the columns, the best first.
+const PAGE_NAMES: &str = "page page_url source_page page_address source_page_url parent_url source_url referrer";
+const IMAGE_NAMES: &str = "image image_url src img_url image_src picture picture_url url";
+const ALT_NAMES: &str = "alt alt_text caption text description";
+const TITLE_NAMES: &str = "title page_title page_name";
 
 /// The rows of a table, cut into ranges. The columns are checked here, before any work is spent.
 pub(super) fn row_ranges(name: &str, path: &Path, config: &InputConfig) -> Result<Vec<Range<u64>>, InputError> {
@@ -333,14 +316,19 @@ fn is_text(schema: &Schema, at: usize) -> bool {
 
 /// The columns by their given names, else by the usual ones; the error is what is wrong with the table.
 fn find_columns(schema: &Schema, given: &Columns) -> Result<[Option<usize>; 4], String> {
-    let needed = |setting, given: &str, usual: &[&str]| {
-        let names = if given.is_empty() { usual } else { &[given] };
-        needed_column(schema, setting, names).map(Some)
+    let needed = |setting, given: &str, usual: &str| {
+        let names: Vec<&str> = if given.is_empty() {
+            usual.split(' ').collect()
+        } else {
+            vec![given]
+        };
+        needed_column(schema, setting, &names).map(Some)
     };
     // What only goes by a usual name may be something else.
-    let optional = |setting, given: &str, usual: &[&str]| {
+    let optional = |setting, given: &str, usual: &str| {
         if given.is_empty() {
-            Ok(find_column(schema, usual).filter(|&at| is_text(schema, at)))
+            let names: Vec<&str> = usual.split(' ').collect();
+            Ok(find_column(schema, &names).filter(|&at| is_text(schema, at)))
         } else {
             needed(setting, given, usual)
         }

@@ -1,10 +1,11 @@
-//! WAT files: what a crawler noted about each page, as JSON in the `metadata` records of a WARC file.
+//! WAT files: a crawler's notes about each page, as JSON in the `metadata` records of a WARC file.
 //!
 //! Common Crawl's extractor writes `IMG@/src` links with `alt` and `title`; it knows nothing of `srcset`, captions or the text around.
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
 use url::Url;
 
 use super::address::{cut, web_address};
@@ -65,49 +66,34 @@ fn parse_page(block: &[u8], address: &str, config: &InputConfig) -> Result<Optio
 
 fn make_page(url: Url, response: &Response, html: &Html, config: &InputConfig) -> Page {
     let base = url.join(&html.head.base.0).unwrap_or_else(|_| url.clone());
-    let absolute = |link: &Link| {
-        let address = link.url.0.trim();
-        (!address.is_empty() && address.len() <= config.max_address_bytes)
-            .then(|| base.join(address).ok().and_then(|url| web_address(url.as_str()).ok()))
-            .flatten()
-            .map(String::from)
-    };
+    let text = |text: &str| cut(text.to_owned(), config.max_text_bytes);
     let image = |link: &Link| {
         Some(PageImage {
-            url: absolute(link)?,
-            alt: cut(link.alt.0.clone(), config.max_text_bytes),
-            title: cut(link.title.0.clone(), config.max_text_bytes),
+            url: link.absolute(&base, config)?,
+            alt: text(&link.alt.0),
+            title: text(&link.title.0),
             ..PageImage::default()
         })
     };
-    let is_image = |link: &&Link| IMAGE_PATHS.iter().any(|path| link.path.0.eq_ignore_ascii_case(path));
-    let is_license = |link: &&Link| {
-        link.rel
-            .0
-            .split_ascii_whitespace()
-            .any(|rel| rel.eq_ignore_ascii_case("license"))
-    };
-    let license_link = html
+    let mut links = html
         .head
         .links
         .iter()
         .chain(&html.links)
-        .filter(is_license)
-        .find_map(absolute);
-    let license = license_link.or_else(|| LICENSE_NAMES.iter().find_map(|name| html.head.meta(name)));
+        .filter(|link| link.is_license());
+    let license = links.find_map(|link| link.absolute(&base, config));
+    let license = license.or_else(|| LICENSE_NAMES.iter().find_map(|name| html.head.meta(name)));
     let title = Some(html.head.title.0.clone()).filter(|title| !title.trim().is_empty());
+    let title = title.or_else(|| html.head.meta("og:title"));
     Page {
-        title: cut(
-            title.or_else(|| html.head.meta("og:title")).unwrap_or_default(),
-            config.max_text_bytes,
-        ),
+        title: text(&title.unwrap_or_default()),
         language: html.head.meta("HTML@/lang").unwrap_or_default(),
-        license: cut(license.unwrap_or_default(), config.max_text_bytes),
+        license: text(&license.unwrap_or_default()),
         opt_outs: opt_outs(response, &html.head),
         images: html
             .links
             .iter()
-            .filter(is_image)
+            .filter(|link| link.is_image())
             .filter_map(image)
             .take(config.max_images_per_page)
             .collect(),
@@ -238,6 +224,27 @@ struct Link {
     rel: Text,
 }
 
+impl Link {
+    fn is_image(&self) -> bool {
+        IMAGE_PATHS.iter().any(|path| self.path.0.eq_ignore_ascii_case(path))
+    }
+
+    fn is_license(&self) -> bool {
+        let mut words = self.rel.0.split_ascii_whitespace();
+        words.any(|rel| rel.eq_ignore_ascii_case("license"))
+    }
+
+    /// Its web address without a fragment, if it has one and that is not too long.
+    fn absolute(&self, base: &Url, config: &InputConfig) -> Option<String> {
+        let address = self.url.0.trim();
+        if address.is_empty() || config.max_address_bytes < address.len() {
+            return None;
+        }
+        let url = base.join(address).ok()?;
+        web_address(url.as_str()).ok().map(String::from)
+    }
+}
+
 impl Response {
     /// The value of a header, whatever the case of its name.
     fn header(&self, name: &str) -> Option<&str> {
@@ -265,58 +272,16 @@ struct Text(String);
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextVisitor).map(Self)
+        Value::deserialize(deserializer).map(|value| Self(text(value)))
     }
 }
 
-struct TextVisitor;
-
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = String;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        formatter.write_str("a value")
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<String, E> {
-        Ok(value.to_owned())
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<String, E> {
-        Ok(value)
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<String, E> {
-        Ok(value.to_string())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<String, E> {
-        Ok(value.to_string())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<String, E> {
-        Ok(value.to_string())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<String, E> {
-        Ok(String::new())
-    }
-
-    fn visit_unit<E>(self) -> Result<String, E> {
-        Ok(String::new())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<String, A::Error> {
-        let mut parts = Vec::new();
-        while let Some(Text(part)) = values.next_element()? {
-            parts.push(part);
-        }
-        Ok(parts.join(", "))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut values: A) -> Result<String, A::Error> {
-        while values.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(String::new())
+fn text(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        Value::Number(number) => number.to_string(),
+        Value::Array(parts) => parts.into_iter().map(text).collect::<Vec<_>>().join(", "),
+        Value::Null | Value::Bool(_) | Value::Object(_) => String::new(),
     }
 }
 
