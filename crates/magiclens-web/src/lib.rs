@@ -4,6 +4,7 @@
 pub mod fetch;
 pub mod html;
 pub mod input;
+mod opt_out;
 pub mod page;
 mod reason;
 

@@ -5,8 +5,7 @@ use std::time::Duration;
 use anyhow::{bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::opt_out::opt_outs;
-use super::robots::is_token_char;
+use crate::opt_out::{is_token_char, opt_outs};
 
 /// Who fetches, how fast, and how much.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

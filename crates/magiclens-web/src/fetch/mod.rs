@@ -9,7 +9,6 @@ mod answer;
 mod client;
 mod config;
 mod memory;
-mod opt_out;
 mod reason;
 mod retry;
 mod robots;

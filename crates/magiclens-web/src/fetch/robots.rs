@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::opt_out::match_len;
+
 /// The rules of one site for one crawler.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Robots {
@@ -100,20 +102,6 @@ impl Rule {
         }
         true
     }
-}
-
-/// The letters of a product token, RFC 9309 section 2.2.1.
-pub(super) fn is_token_char(c: char) -> bool {
-    c.is_ascii_alphabetic() || c == '-' || c == '_'
-}
-
-/// Quality of a match between a name in robots.txt or a header and the crawler: its length if the product token is the name, or begins
-/// with it and goes on with `-` or `_`. Anything after the name's own letters, such as a version, is passed over.
-pub(super) fn match_len(name: &[u8], product_token: &str) -> Option<usize> {
-    let len = name.iter().take_while(|&&byte| is_token_char(char::from(byte))).count();
-    let (start, rest) = product_token.as_bytes().split_at_checked(len)?;
-    let ends_there = matches!(rest.first(), None | Some(b'-' | b'_'));
-    (len > 0 && ends_there && start.eq_ignore_ascii_case(&name[..len])).then_some(len)
 }
 
 /// The groups that matter, while they are read: those for the crawler, and those for everybody.

@@ -9,7 +9,7 @@ use super::config::HtmlConfig;
 use super::findings::{Findings, Heading, MainPart, add_span};
 use super::images::Images;
 use super::stack::{Frame, Stack};
-use super::tag::{Attribute, Tag};
+use super::tag::{Attribute, BLOCK, HEAD, HTML, INLINE, MEDIA, RAW, Tag, VOID};
 use super::text::{Span, Text, is_blank, tidy};
 use super::tokens::{Attributes, TokenSink, feed};
 use crate::page::Region;
@@ -91,19 +91,19 @@ impl TokenSink for Scan<'_> {
             }
             return;
         }
-        if !tag.belongs_in_head() && self.stack.is_in_head() {
+        if !tag.has(HEAD) && self.stack.is_in_head() {
             self.pop();
         }
         self.end_implied(tag);
         self.break_block(tag);
         self.read(tag, attributes);
-        if tag.is_other_media() && self.stack.open.silent == 0 {
+        if tag.has(MEDIA) && self.stack.open.silent == 0 {
             self.findings.text.push_media();
         }
         let is_new = match tag {
             Tag::Html => false,
             Tag::Body => !self.stack.frames.iter().any(|frame| frame.tag == tag),
-            _ => !tag.is_void(),
+            _ => !tag.has(VOID),
         };
         if is_new {
             self.push(tag, attributes);
@@ -122,7 +122,7 @@ impl TokenSink for Scan<'_> {
             Tag::Title | Tag::Script => self.end_capture(),
             _ => {}
         }
-        if 0 < self.overflow && !tag.is_void() && !tag.is_raw_text() {
+        if 0 < self.overflow && !tag.has(VOID) && !tag.has(RAW) {
             self.overflow -= 1;
         } else {
             self.pop_from(self.stack.reachable(tag));
@@ -133,16 +133,16 @@ impl TokenSink for Scan<'_> {
 impl Scan<'_> {
     /// Elements that cannot be drawn end an open drawing, as in a browser.
     fn leave_drawing(&mut self, tag: Tag) -> bool {
-        if tag.ends_drawing() {
+        if tag.has(HTML) {
             while self.stack.is_foreign() {
                 self.pop();
             }
         }
-        tag.ends_drawing()
+        tag.has(HTML)
     }
 
     fn break_block(&mut self, tag: Tag) {
-        if !tag.is_inline() && self.stack.open.silent == 0 {
+        if !tag.has(INLINE) && self.stack.open.silent == 0 {
             self.findings.text.break_block();
         }
     }
@@ -185,7 +185,7 @@ impl Scan<'_> {
 
     /// Ends the elements that a start tag ends without an end tag.
     fn end_implied(&mut self, tag: Tag) {
-        if tag.closes_paragraph() && 0 < self.stack.open.paragraphs {
+        if tag.has(BLOCK) && 0 < self.stack.open.paragraphs {
             self.pop_from(self.stack.reachable(Tag::P));
         }
         let stack = &self.stack;
@@ -212,10 +212,10 @@ impl Scan<'_> {
     }
 
     fn push(&mut self, tag: Tag, attributes: &Attributes) {
-        if self.config.max_depth <= self.stack.frames.len() && !tag.is_raw_text() {
+        if self.config.max_depth <= self.stack.frames.len() && !tag.has(RAW) {
             match self.stack.last() {
                 // Unclosed `<font>` and the like pile up without meaning anything.
-                Some(last) if last.tag.is_inline() && !last.is_silent => self.pop(),
+                Some(last) if last.tag.has(INLINE) && !last.is_silent => self.pop(),
                 _ => {
                     self.overflow += 1;
                     return;

@@ -4,7 +4,7 @@ use super::class::{Hints, Wrapper, each_word, hints, role_region};
 use super::config::HtmlConfig;
 use super::findings::MainLevel;
 use super::style::{Hidden, hidden, is_centered};
-use super::tag::{Attribute, Tag};
+use super::tag::{ACTS, Attribute, BOUND, INLINE, PART, SILENT, Tag};
 use super::tokens::Attributes;
 use crate::page::Region;
 
@@ -83,7 +83,7 @@ impl Frame {
             is_centered: tag == Tag::Center,
             is_gallery: tag == Tag::Li && gallery.is_some(),
             is_card: matches!(tag, Tag::Td | Tag::Th | Tag::Dt | Tag::Dd | Tag::A),
-            is_silent: tag.is_silent(),
+            is_silent: tag.has(SILENT),
             hides_images: tag.hides_images(),
             main: match tag {
                 Tag::Main => Some(MainLevel::Main),
@@ -96,7 +96,7 @@ impl Frame {
 
     /// True if it does nothing but hold others in a region.
     fn holds_only(&self, region: Region) -> bool {
-        !self.tag.acts_at_its_end()
+        !self.tag.has(ACTS)
             && self.region == region
             && !self.is_silent
             && !self.hides_images
@@ -174,7 +174,7 @@ impl Stack {
     pub(super) fn sibling(&self, siblings: &[Tag]) -> Option<usize> {
         let at = self.frames.iter().rposition(|frame| {
             siblings.contains(&frame.tag)
-                || (!frame.tag.is_inline() && !matches!(frame.tag, Tag::Address | Tag::Div | Tag::P))
+                || (!frame.tag.has(INLINE) && !matches!(frame.tag, Tag::Address | Tag::Div | Tag::P))
         });
         at.filter(|&at| siblings.contains(&self.frames[at].tag))
     }
@@ -190,15 +190,15 @@ impl Stack {
 
     /// The innermost such element that an end tag here can reach.
     pub(super) fn reachable(&self, tag: Tag) -> Option<usize> {
-        let is_part = tag.is_table_part();
+        let is_part = tag.has(PART);
         let at = self.frames.iter().rposition(|frame| {
             let bounds = match frame.tag {
                 Tag::Table | Tag::Template => true,
                 _ if is_part => false,
-                other if tag.is_inline() && !matches!(tag, Tag::Noscript | Tag::Image | Tag::Svg | Tag::Template) => {
-                    !other.is_inline()
+                other if tag.has(INLINE) && !matches!(tag, Tag::Noscript | Tag::Image | Tag::Svg | Tag::Template) => {
+                    !other.has(INLINE)
                 }
-                other => other.bounds_scope(),
+                other => other.has(BOUND),
             };
             frame.tag == tag || bounds
         });

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::tag::Attribute;
 use super::text::tidy;
 use super::tokens::Attributes;
+use crate::opt_out::wishes;
 
 /// Statements of a page, as far as it has been read.
 #[derive(Debug, Default)]
@@ -98,17 +99,7 @@ impl Statements {
 
     /// The directives of a robots `<meta>` or an `X-Robots-Tag`, for whichever robot they are meant.
     pub(super) fn read_robots(&mut self, directives: &str) {
-        for directive in directives.split([',', ';', ' ', ':', '\t', '\n']) {
-            match directive.trim().to_ascii_lowercase().as_str() {
-                "noindex" | "none" => self.opt_outs.insert("noindex"),
-                "noimageindex" => self.opt_outs.insert("noimageindex"),
-                "noai" => self.opt_outs.insert("noai"),
-                "noimageai" => self.opt_outs.insert("noimageai"),
-                // The archive reader hands the `TDM-Reservation` header on as a tag.
-                "tdm-reservation" => self.opt_outs.insert("tdm-reservation"),
-                _ => continue,
-            };
-        }
+        self.opt_outs.extend(wishes(directives));
     }
 
     pub(super) fn read_json_ld(&mut self, script: &[u8]) {

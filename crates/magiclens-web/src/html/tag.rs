@@ -43,27 +43,27 @@ macro_rules! tags {
 }
 
 /// Has no content and no end tag.
-const VOID: u16 = 1;
+pub(super) const VOID: u16 = 1;
 /// Runs along in a line of text, so that its ends part no words.
-const INLINE: u16 = 1 << 1;
+pub(super) const INLINE: u16 = 1 << 1;
 /// Its start tag ends an open paragraph.
-const BLOCK: u16 = 1 << 2;
+pub(super) const BLOCK: u16 = 1 << 2;
 /// Part of the skeleton of a table.
-const PART: u16 = 1 << 3;
+pub(super) const PART: u16 = 1 << 3;
 /// End tags of other elements do not reach over it.
-const BOUND: u16 = 1 << 4;
+pub(super) const BOUND: u16 = 1 << 4;
 /// Shows something that is neither text nor an image that we read: a caption beside it may be its own.
-const MEDIA: u16 = 1 << 5;
+pub(super) const MEDIA: u16 = 1 << 5;
 /// Its content is not shown as text of the page, or not at all.
-const SILENT: u16 = 1 << 6;
+pub(super) const SILENT: u16 = 1 << 6;
 /// The tokenizer sees no tags in its content.
-const RAW: u16 = 1 << 7;
+pub(super) const RAW: u16 = 1 << 7;
 /// Something is done when it ends, or how many of it are open matters.
-const ACTS: u16 = 1 << 8;
+pub(super) const ACTS: u16 = 1 << 8;
 /// Can stand in a `<head>`.
-const HEAD: u16 = 1 << 9;
+pub(super) const HEAD: u16 = 1 << 9;
 /// Cannot stand in an `<svg>`: there it is HTML again.
-const HTML: u16 = 1 << 10;
+pub(super) const HTML: u16 = 1 << 10;
 
 tags! {
     A = b"a": INLINE | ACTS, Abbr = b"abbr": INLINE, Address = b"address": BLOCK, AmpImg = b"amp-img": INLINE,
@@ -126,57 +126,14 @@ impl Default for Tag {
 }
 
 impl Tag {
-    fn has(self, rule: u16) -> bool {
+    /// True if one of the rules holds.
+    pub(super) fn has(self, rule: u16) -> bool {
         self.rules() & rule != 0
-    }
-
-    pub(super) fn is_void(self) -> bool {
-        self.has(VOID)
-    }
-
-    pub(super) fn is_inline(self) -> bool {
-        self.has(INLINE)
-    }
-
-    pub(super) fn closes_paragraph(self) -> bool {
-        self.has(BLOCK)
-    }
-
-    pub(super) fn is_table_part(self) -> bool {
-        self.has(PART)
-    }
-
-    pub(super) fn bounds_scope(self) -> bool {
-        self.has(BOUND)
-    }
-
-    pub(super) fn is_other_media(self) -> bool {
-        self.has(MEDIA)
-    }
-
-    pub(super) fn is_silent(self) -> bool {
-        self.has(SILENT)
     }
 
     /// Images inside are not shown on the page, or are stills and drawings.
     pub(super) fn hides_images(self) -> bool {
-        self.is_silent() && !matches!(self, Self::Button | Self::Object)
-    }
-
-    pub(super) fn is_raw_text(self) -> bool {
-        self.has(RAW)
-    }
-
-    pub(super) fn acts_at_its_end(self) -> bool {
-        self.has(ACTS)
-    }
-
-    pub(super) fn belongs_in_head(self) -> bool {
-        self.has(HEAD)
-    }
-
-    pub(super) fn ends_drawing(self) -> bool {
-        self.has(HTML)
+        self.has(SILENT) && !matches!(self, Self::Button | Self::Object)
     }
 
     /// The level of a heading, 1 to 6.

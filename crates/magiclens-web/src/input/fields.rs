@@ -44,37 +44,27 @@ pub(super) fn header_length(bytes: &[u8], from: usize) -> Option<usize> {
 
 /// Splits a block into its first line and its fields. Lines without a colon are passed over.
 pub(super) fn parse(block: &[u8]) -> (&[u8], impl Iterator<Item = Field<'_>>) {
-    let (first, rest) = split_line(block);
-    (first.trim_ascii(), Fields { rest })
+    let (first, mut rest) = split_line(block);
+    (first.trim_ascii(), std::iter::from_fn(move || next_field(&mut rest)))
 }
 
-struct Fields<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = Field<'a>;
-
-    fn next(&mut self) -> Option<Field<'a>> {
-        while !self.rest.is_empty() {
-            let start = self.rest;
-            let (mut line, mut rest) = split_line(start);
-            // A line that starts with a blank continues the one before.
-            while matches!(rest, [b' ' | b'\t', ..]) {
-                rest = split_line(rest).1;
-                line = &start[..start.len() - rest.len()];
-            }
-            self.rest = rest;
-            if let Some(colon) = line.iter().position(|&byte| byte == b':') {
-                let name = line[..colon].trim_ascii();
-                return Some(Field {
-                    name,
-                    value: line[colon + 1..].trim_ascii(),
-                });
-            }
+/// The next field, taken from the front of `rest`.
+fn next_field<'a>(rest: &mut &'a [u8]) -> Option<Field<'a>> {
+    while !rest.is_empty() {
+        let start = *rest;
+        let mut line;
+        (line, *rest) = split_line(start);
+        // A line that starts with a blank continues the one before.
+        while matches!(rest, [b' ' | b'\t', ..]) {
+            *rest = split_line(rest).1;
+            line = &start[..start.len() - rest.len()];
         }
-        None
+        if let Some(colon) = line.iter().position(|&byte| byte == b':') {
+            let (name, value) = (line[..colon].trim_ascii(), line[colon + 1..].trim_ascii());
+            return Some(Field { name, value });
+        }
     }
+    None
 }
 
 /// The first line with its end, and what follows.

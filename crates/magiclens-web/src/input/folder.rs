@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
+use magiclens_data::files::{ReadCappedError, read_capped};
 use url::Url;
 use walkdir::WalkDir;
 
@@ -34,7 +35,7 @@ impl Folder {
     /// The folder at `root`.
     ///
     /// # Errors
-    /// That it does not exist or cannot be read.
+    /// It does not exist or cannot be read.
     pub fn open(root: &Path) -> io::Result<Self> {
         Ok(Self {
             root: fs_err::canonicalize(root)?,
@@ -50,7 +51,7 @@ impl Folder {
     /// The image at a `file:` address; also if only its gzipped form is there.
     ///
     /// # Errors
-    /// Why there is none: not in the folder, too large, unreadable, empty.
+    /// The reason for which there is none: not in the folder, too large, unreadable, empty.
     pub fn image(&self, address: &str, config: &InputConfig) -> Result<RawImage, DropReason> {
         let relative = self.relative(address).ok_or(NOT_IN_FOLDER)?;
         let path = self
@@ -90,7 +91,7 @@ impl Folder {
     }
 }
 
-/// What lies in a folder, each in sorted order, as paths relative to it.
+/// The contents of a folder, each in sorted order, as paths relative to it.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     /// WARC, WAT and Parquet files.
@@ -103,15 +104,15 @@ pub(super) struct Contents {
 /// saved with a page (`NAME_files/` beside `NAME.html`) are parts of that page, not pages.
 pub(super) fn list(root: &Path) -> Contents {
     let mut contents = Contents::default();
+    let is_skipped = |path: &Path| is_part_of_page(path) || is_run(path);
     let walk = WalkDir::new(root).sort_by_file_name().into_iter();
-    let is_left_out = |path: &Path| is_part_of_page(path) || is_run(path);
-    for entry in
-        walk.filter_entry(|entry| entry.depth() == 0 || !entry.file_type().is_dir() || !is_left_out(entry.path()))
-    {
+    let walk =
+        walk.filter_entry(|entry| entry.depth() == 0 || !entry.file_type().is_dir() || !is_skipped(entry.path()));
+    for entry in walk {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {
-                tracing::warn!("left out: {error}");
+                tracing::warn!("skipped: {error}");
                 continue;
             }
         };
@@ -119,7 +120,7 @@ pub(super) fn list(root: &Path) -> Contents {
             continue;
         }
         let Some(relative) = entry.path().strip_prefix(root).ok().and_then(slashed) else {
-            tracing::warn!("left out: the name of {:?} is not UTF-8", entry.path());
+            tracing::warn!("skipped: the name of {:?} is not UTF-8", entry.path());
             continue;
         };
         let name = relative.to_ascii_lowercase();
@@ -207,31 +208,24 @@ pub(super) fn first_bytes(path: &Path) -> Vec<u8> {
 
 /// The content of an ordinary file, unpacked if it is gzip, if neither form is larger than `max_bytes`.
 fn read_file(path: &Path, max_bytes: usize, too_large: DropReason) -> Result<Vec<u8>, DropReason> {
-    // Before it is opened: opening a pipe would wait for ever.
-    let metadata = fs_err::metadata(path).map_err(|_| UNREADABLE_FILE)?;
-    if !metadata.is_file() {
-        return Err(UNREADABLE_FILE);
+    let bytes = read_capped(path, max_bytes as u64).map_err(|error| match error {
+        ReadCappedError::TooLarge { .. } => too_large,
+        ReadCappedError::Io(_) | ReadCappedError::NotAFile { .. } => UNREADABLE_FILE,
+    })?;
+    if bytes.is_empty() {
+        return Err(EMPTY);
     }
-    let file = fs_err::File::open(path).map_err(|_| UNREADABLE_FILE)?;
-    if (max_bytes as u64) < metadata.len() {
+    if !bytes.starts_with(&[0x1F, 0x8B]) {
+        return Ok(bytes);
+    }
+    let mut unpacked = Vec::new();
+    let decoder = MultiGzDecoder::new(bytes.as_slice());
+    let read = decoder.take(max_bytes as u64 + 1).read_to_end(&mut unpacked);
+    read.map_err(|_| DAMAGED_FILE)?;
+    if max_bytes < unpacked.len() {
         return Err(too_large);
     }
-    let bytes = read_at_most(file, max_bytes)
-        .map_err(|_| UNREADABLE_FILE)?
-        .ok_or(too_large)?;
-    if bytes.starts_with(&[0x1F, 0x8B]) {
-        return read_at_most(MultiGzDecoder::new(bytes.as_slice()), max_bytes)
-            .map_err(|_| DAMAGED_FILE)?
-            .ok_or(too_large);
-    }
-    if bytes.is_empty() { Err(EMPTY) } else { Ok(bytes) }
-}
-
-/// Everything that `reader` gives, or none if that is more than `max_bytes`.
-fn read_at_most(reader: impl Read, max_bytes: usize) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    reader.take(max_bytes as u64 + 1).read_to_end(&mut bytes)?;
-    Ok((bytes.len() <= max_bytes).then_some(bytes))
+    Ok(unpacked)
 }
 
 fn with_gz(path: &Path) -> PathBuf {

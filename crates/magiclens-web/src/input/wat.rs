@@ -2,6 +2,7 @@
 //!
 //! Common Crawl's extractor writes `IMG@/src` links with `alt` and `title`; it knows nothing of `srcset`, captions or the text around.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -15,6 +16,7 @@ use super::http_message::status_reason;
 use super::record::{PAGE_TOO_LARGE, REVISIT, Record};
 use super::sniff;
 use crate::DropReason;
+use crate::opt_out::wishes;
 use crate::page::{Page, PageImage};
 
 const BAD_JSON: DropReason = DropReason("not a WAT record");
@@ -104,36 +106,17 @@ fn make_page(url: Url, response: &Response, html: &Html, config: &InputConfig) -
 
 /// The wishes of the publisher in headers and `<meta>`, sorted. What is said to one crawler is taken to be said to all.
 fn opt_outs(response: &Response, head: &HtmlHead) -> Vec<String> {
-    let headers = response
-        .headers
-        .iter()
-        .filter(|(name, _)| name.eq_ignore_ascii_case("X-Robots-Tag"))
-        .map(|(_, value)| &value.0);
-    let metas = head
-        .metas
-        .iter()
-        .filter(|meta| meta.name.0.eq_ignore_ascii_case("robots"))
-        .map(|meta| &meta.content.0);
-    let mut found = Vec::new();
-    for value in headers.chain(metas) {
-        for word in value.split([',', ':', ';']) {
-            match word.trim().to_ascii_lowercase().as_str() {
-                word @ ("noindex" | "noimageindex" | "noai" | "noimageai") => found.push(word.to_owned()),
-                "none" => found.push("noindex".to_owned()),
-                _ => {}
-            }
-        }
+    let is_robots_tag = |(name, _): &&(String, Text)| name.eq_ignore_ascii_case("X-Robots-Tag");
+    let headers = response.headers.iter().filter(is_robots_tag).map(|(_, value)| &value.0);
+    let is_robots = |meta: &&Meta| meta.name.0.eq_ignore_ascii_case("robots");
+    let metas = head.metas.iter().filter(is_robots).map(|meta| &meta.content.0);
+    let mut found: BTreeSet<&str> = headers.chain(metas).flat_map(|value| wishes(value)).collect();
+    let reservation = "tdm-reservation";
+    let reserves = |value: Option<String>| value.is_some_and(|value| value.trim() == "1");
+    if reserves(response.header(reservation).map(str::to_owned)) || reserves(head.meta(reservation)) {
+        found.insert(reservation);
     }
-    let reservations = [
-        response.header("tdm-reservation").map(str::to_owned),
-        head.meta("tdm-reservation"),
-    ];
-    if reservations.iter().flatten().any(|value| value.trim() == "1") {
-        found.push("tdm-reservation".to_owned());
-    }
-    found.sort();
-    found.dedup();
-    found
+    found.into_iter().map(str::to_owned).collect()
 }
 
 #[derive(serde::Deserialize)]

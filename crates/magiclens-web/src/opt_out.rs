@@ -1,6 +1,4 @@
-//! Wishes in the headers of an image that it be left alone.
-
-use super::robots::match_len;
+//! Wishes of publishers that images be left alone, and the names by which they address a crawler.
 
 /// Directives of `X-Robots-Tag` that forbid to index an image or to learn from it. The first two and `none` are Google's, the
 /// next two DeviantArt's, which img2dataset honors too. The last stands for the header `TDM-Reservation: 1`.
@@ -25,7 +23,7 @@ const WITH_VALUE: [&str; 4] = [
 ///
 /// `noai` speaks to everybody, `otherbot: noai` to another crawler alone; a name holds up to the next name or the
 /// end of its value.
-pub(super) fn opt_outs(values: &[String], product_token: &str) -> Vec<&'static str> {
+pub(crate) fn opt_outs(values: &[String], product_token: &str) -> Vec<&'static str> {
     let of_value = |value: &String| opt_outs_of_value(value, product_token);
     values.iter().flat_map(of_value).collect()
 }
@@ -49,6 +47,28 @@ fn opt_outs_of_value(value: &str, product_token: &str) -> Vec<&'static str> {
         }
     }
     opt_outs
+}
+
+/// All wishes in a robots `<meta>` or `X-Robots-Tag`, for whichever crawler they are meant; `none` is `noindex`.
+pub(crate) fn wishes(value: &str) -> impl Iterator<Item = &'static str> {
+    value.split([',', ';', ' ', ':', '\t', '\n']).filter_map(|word| {
+        let known = DIRECTIVES.iter().find(|known| known.eq_ignore_ascii_case(word.trim()));
+        known.map(|&known| if known == "none" { "noindex" } else { known })
+    })
+}
+
+/// Quality of a match between a name in robots.txt or a header and the crawler: its length if the product token is the name, or begins
+/// with it and goes on with `-` or `_`. Anything after the name's own letters, such as a version, is passed over.
+pub(crate) fn match_len(name: &[u8], product_token: &str) -> Option<usize> {
+    let len = name.iter().take_while(|&&byte| is_token_char(char::from(byte))).count();
+    let (start, rest) = product_token.as_bytes().split_at_checked(len)?;
+    let ends_there = matches!(rest.first(), None | Some(b'-' | b'_'));
+    (len > 0 && ends_there && start.eq_ignore_ascii_case(&name[..len])).then_some(len)
+}
+
+/// The letters of a product token, RFC 9309 section 2.2.1.
+pub(crate) fn is_token_char(c: char) -> bool {
+    c.is_ascii_alphabetic() || c == '-' || c == '_'
 }
 
 #[cfg(test)]
