@@ -1,6 +1,5 @@
-//! A headless Chromium for the tests of the pages, driven over WebDriver.
+//! A headless Chromium, driven over WebDriver: JSON over HTTP.
 
-use std::future::Future;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -8,15 +7,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use thirtyfour::common::log::LoggingPrefsLogLevel;
-use thirtyfour::error::WebDriverResult;
-use thirtyfour::{By, ChromiumLikeCapabilities, DesiredCapabilities, WebDriver, WebElement};
 use tokio::runtime::Runtime;
 
 /// How long the page may take to get somewhere. Generous: the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-const FLAGS: [&str; 9] = [
+const FLAGS: [&str; 8] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -25,7 +21,6 @@ const FLAGS: [&str; 9] = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--window-size=1280,900",
 ];
 
 pub const TAB: char = '\u{E004}';
@@ -65,8 +60,8 @@ pub fn start(command: &mut Command, mark: &str) -> (Running, String) {
 
 /// One window with a fresh profile. Closed with this value.
 pub struct Browser {
-    driver: Option<WebDriver>,
-    runtime: Runtime,
+    driver: Driver,
+    session: String,
     _chromedriver: Running,
     _profile: TempDir,
 }
@@ -74,9 +69,9 @@ pub struct Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         // Ends Chromium, too; without an answer the driver's end does it.
-        if let Some(driver) = self.driver.take() {
-            _ = self.runtime.block_on(driver.quit());
-        }
+        _ = self
+            .driver
+            .request("DELETE", &format!("/session/{}", self.session), &Value::Null);
     }
 }
 
@@ -86,57 +81,62 @@ impl Browser {
             Command::new("chromedriver").arg("--port=0"),
             "started successfully on port ",
         );
-        let port = port.trim_end_matches('.');
+        let driver = Driver::new(port.trim_end_matches('.'));
         let profile = TempDir::new().unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let driver = runtime.block_on(WebDriver::new(
-            format!("http://127.0.0.1:{port}"),
-            capabilities(profile.path()),
-        ));
-        let driver = driver.unwrap_or_else(|error| {
+        let mut flags: Vec<String> = FLAGS.map(str::to_owned).to_vec();
+        flags.push(format!("--user-data-dir={}", profile.path().display()));
+        flags.push("--window-size=1280,900".to_owned());
+        let options = json!({
+            "goog:chromeOptions": { "args": flags },
+            "goog:loggingPrefs": { "browser": "ALL" },
+        });
+        let answer = driver.request(
+            "POST",
+            "/session",
+            &json!({ "capabilities": { "alwaysMatch": options } }),
+        );
+        let answer = answer.unwrap_or_else(|error| {
             panic!("Chromium did not start: {error}\nhint: on Debian, `apt-get install chromium chromium-driver`")
         });
+        let session = answer["sessionId"].as_str().unwrap().to_owned();
         Self {
-            driver: Some(driver),
-            runtime,
+            driver,
+            session,
             _chromedriver: chromedriver,
             _profile: profile,
         }
     }
 
-    fn driver(&self) -> &WebDriver {
-        self.driver.as_ref().expect("it is taken only when this value goes")
-    }
-
-    #[track_caller]
-    fn wait<T>(&self, command: impl Future<Output = WebDriverResult<T>>) -> T {
-        let done = self.runtime.block_on(command);
-        done.unwrap_or_else(|error| panic!("the browser refused: {error}"))
+    fn command(&self, method: &str, path: &str, body: &Value) -> Value {
+        let path = format!("/session/{}{path}", self.session);
+        self.driver
+            .request(method, &path, body)
+            .unwrap_or_else(|error| panic!("{method} {path} {body}: {error}"))
     }
 
     /// A command of the DevTools protocol.
     pub fn devtools(&self, command: &str, params: Value) -> Value {
-        self.wait(self.driver().cdp().send_raw(command, params))
+        self.command(
+            "POST",
+            "/goog/cdp/execute",
+            &json!({ "cmd": command, "params": params }),
+        )
     }
 
     pub fn goto(&self, url: &str) {
-        self.wait(self.driver().goto(url));
+        self.command("POST", "/url", &json!({ "url": url }));
     }
 
     pub fn back(&self) {
-        self.wait(self.driver().back());
+        self.command("POST", "/back", &json!({}));
     }
 
     pub fn forward(&self) {
-        self.wait(self.driver().forward());
+        self.command("POST", "/forward", &json!({}));
     }
 
     pub fn reload(&self) {
-        self.wait(self.driver().refresh());
+        self.command("POST", "/refresh", &json!({}));
     }
 
     /// The value of a JavaScript expression.
@@ -145,7 +145,7 @@ impl Browser {
     }
 
     pub fn run(&self, script: &str) -> Value {
-        self.wait(self.driver().execute(script, Vec::new())).json().clone()
+        self.command("POST", "/execute/sync", &json!({ "script": script, "args": [] }))
     }
 
     /// Waits until a JavaScript expression is true.
@@ -165,30 +165,40 @@ impl Browser {
         }
     }
 
-    fn element(&self, selector: &str) -> WebElement {
-        self.wait(self.driver().find(By::Css(selector)))
+    fn element(&self, selector: &str) -> String {
+        let found = self.command(
+            "POST",
+            "/element",
+            &json!({ "using": "css selector", "value": selector }),
+        );
+        let found = found.as_object().unwrap().values().next().unwrap();
+        found.as_str().unwrap().to_owned()
     }
 
     /// A real click of the mouse.
     pub fn click(&self, selector: &str) {
-        self.wait(self.element(selector).click());
+        let element = self.element(selector);
+        self.command("POST", &format!("/element/{element}/click"), &json!({}));
     }
 
     /// Two real clicks, as quick as they come.
     pub fn double_click(&self, selector: &str) {
-        let element = self.element(selector);
-        let driver = self.driver();
-        self.wait(
-            driver
-                .action_chain_with_delay(Some(Duration::ZERO), Some(Duration::ZERO))
-                .double_click_element(&element)
-                .perform(),
+        let element = json!({ "element-6066-11e4-a52e-4f735466cecf": self.element(selector) });
+        let mut steps = vec![json!({ "type": "pointerMove", "origin": element, "x": 0, "y": 0 })];
+        for _ in 0..2 {
+            steps.extend(["pointerDown", "pointerUp"].map(|kind| json!({ "type": kind, "button": 0 })));
+        }
+        self.command(
+            "POST",
+            "/actions",
+            &json!({ "actions": [{ "type": "pointer", "id": "mouse", "actions": steps }] }),
         );
     }
 
     /// Real key strokes into an element; a path, into a file input.
     pub fn type_into(&self, selector: &str, text: &str) {
-        self.wait(self.element(selector).send_keys(text));
+        let element = self.element(selector);
+        self.command("POST", &format!("/element/{element}/value"), &json!({ "text": text }));
     }
 
     pub fn choose_file(&self, path: &Path) {
@@ -197,18 +207,28 @@ impl Browser {
 
     /// Real key strokes, wherever the focus is.
     pub fn press(&self, keys: &[char]) {
-        let chain = self
-            .driver()
-            .action_chain_with_delay(Some(Duration::ZERO), Some(Duration::ZERO));
-        let chain = keys.iter().fold(chain, |chain, key| chain.key_down(*key).key_up(*key));
-        self.wait(chain.perform());
+        let strokes: Vec<Value> = keys
+            .iter()
+            .flat_map(|key| ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key.to_string() })))
+            .collect();
+        self.command(
+            "POST",
+            "/actions",
+            &json!({ "actions": [{ "type": "key", "id": "keys", "actions": strokes }] }),
+        );
     }
 
     /// What the console said since the last call: messages of level "severe" only.
     pub fn console(&self) -> Vec<String> {
-        let entries = self.wait(self.driver().get_log("browser"));
-        let severe = entries.into_iter().filter(|entry| entry.level == "SEVERE");
-        severe.map(|entry| entry.message).collect()
+        let entries = self.command("POST", "/se/log", &json!({ "type": "browser" }));
+        let severe = entries
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|entry| entry["level"] == "SEVERE");
+        severe
+            .map(|entry| entry["message"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     /// The size of the page's viewport, as on another device.
@@ -226,14 +246,43 @@ impl Browser {
     }
 }
 
-fn capabilities(profile: &Path) -> thirtyfour::ChromeCapabilities {
-    let mut capabilities = DesiredCapabilities::chrome();
-    let profile = format!("--user-data-dir={}", profile.display());
-    for flag in FLAGS.into_iter().chain([profile.as_str()]) {
-        capabilities.add_arg(flag).unwrap();
+/// The way to chromedriver.
+struct Driver {
+    address: String,
+    client: reqwest::Client,
+    runtime: Runtime,
+}
+
+impl Driver {
+    fn new(port: &str) -> Self {
+        // The client wants a TLS provider to be named, though nothing here leaves the machine.
+        _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(120));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        Self {
+            address: format!("http://127.0.0.1:{port}"),
+            client: client.build().unwrap(),
+            runtime: runtime.unwrap(),
+        }
     }
-    capabilities
-        .set_logging_prefs("browser", LoggingPrefsLogLevel::All)
-        .unwrap();
-    capabilities
+
+    /// One exchange with the driver: its `value`, or its error.
+    fn request(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
+        let mut request = self
+            .client
+            .request(method.parse().unwrap(), format!("{}{path}", self.address));
+        if !body.is_null() {
+            request = request.json(body);
+        }
+        let exchange = async { request.send().await?.json::<Value>().await };
+        let answer = self
+            .runtime
+            .block_on(exchange)
+            .map_err(|error| format!("no answer from chromedriver: {error}"))?;
+        let value = &answer["value"];
+        match value["error"].as_str() {
+            Some(error) => Err(format!("{error}: {}", value["message"].as_str().unwrap_or_default())),
+            None => Ok(value.clone()),
+        }
+    }
 }
