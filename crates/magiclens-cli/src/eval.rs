@@ -240,11 +240,8 @@ fn for_each(args: &Args, entries: &[(Entry, PathBuf)], progress: &Progress) -> a
 fn training_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let table = folder.join("pictures.parquet");
     let files: Vec<PathBuf> = if table.is_file() {
-        let images = magiclens_data::read_images(&table)?;
-        let trained = images
-            .iter()
-            .filter(|image| image.split == magiclens_data::Split::Train);
-        trained.map(|image| folder.join(&image.path)).collect()
+        let images = magiclens_collection::read_training_images(&table)?;
+        images.iter().map(|image| folder.join(&image.path)).collect()
     } else {
         leakage::image_files(folder)
     };

@@ -256,7 +256,7 @@ fn write_skipped(out: &mut impl Write, skipped: &[Skipped]) -> std::io::Result<(
         path, reason, detail, ..
     } in skipped
     {
-        writeln!(out, "{reason:<14}  {}  ({detail})", one_line(path))?;
+        writeln!(out, "{reason:<14}  {}  ({detail})", one_line(&path.to_string_lossy()))?;
     }
     Ok(())
 }

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use magiclens_data::Split;
+use magiclens_collection::{Collection, Split};
 use magiclens_eval::benchmark::Benchmark;
-use magiclens_eval::collection::Collection;
 use magiclens_eval::evaluate::Contestant;
 use magiclens_eval::images::embed_images;
 use magiclens_eval::robustness::{RobustnessReport, measure};

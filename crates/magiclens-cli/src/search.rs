@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
+use magiclens_data::decode::Limits;
 use magiclens_index::{Hit, Index, make_thumbnail};
 use magiclens_search::{Encoder, ImageInput, QueryImage, SearchQuery, embed_query};
 
@@ -92,7 +93,7 @@ fn write_table(out: &mut impl Write, hits: &[Hit]) -> std::io::Result<()> {
             out,
             "{rank:>rank_width$}  {:6.3}  {}{caption}",
             hit.score,
-            one_line(&hit.path)
+            one_line(&hit.path.to_string_lossy())
         )?;
     }
     Ok(())
@@ -104,7 +105,8 @@ fn write_sheet(path: &Path, index: &Index, image: Option<&QueryImage>, text: &st
         let jpeg = index.thumbnail_path(hit.id)?.map(fs_err::read).transpose()?;
         cards.push(Card { hit, jpeg });
     }
-    let query_jpeg = image.map(|image| make_thumbnail(&image.bytes, &image.rgb).jpeg);
+    let query_jpeg = image.map(|image| make_thumbnail(&image.bytes, &Limits::default()));
+    let query_jpeg = query_jpeg.transpose()?.map(|thumbnail| thumbnail.jpeg);
     Ok(fs_err::write(
         path,
         sheet::html(&Sheet {

@@ -89,8 +89,8 @@ li { background: var(--card); border: 1px solid var(--line); border-radius: 12px
 
 fn card_html(rank: usize, card: &Card<'_>) -> String {
     let hit = card.hit;
-    let name = hit.path.rsplit('/').next().unwrap_or_default();
-    let caption = hit.caption.as_deref().unwrap_or(name);
+    let name = hit.path.file_name().unwrap_or_default().to_string_lossy();
+    let caption = hit.caption.as_deref().unwrap_or(&name);
     let image = match &card.jpeg {
         Some(jpeg) => img(jpeg, caption),
         None => "the file is gone".to_owned(),
@@ -110,7 +110,7 @@ fn card_html(rank: usize, card: &Card<'_>) -> String {
          <div class=\"path\">{}</div>{source}</div></li>\n",
         hit.score,
         escape(caption),
-        escape(&hit.path),
+        escape(&hit.path.to_string_lossy()),
     )
 }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use indicatif::ProgressBar;
-use magiclens_data::{Image, Split, Triplet, read_images, read_triplets};
-use magiclens_eval::collection::Collection;
+use magiclens_collection::{Collection, Split, images_path, read_training_images};
+use magiclens_data::{Image, Triplet, read_triplets};
 use magiclens_model::Embedder;
 use magiclens_model::checkpoint::{Checkpoint, Precision, TowerFile, tensors_of, write_checkpoint};
 use magiclens_train::batches::TripletTable;
@@ -79,11 +79,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         values: Vec::new(),
     };
     for source in &sources {
-        let more = image_features(&embedder, source.folder, &source.images, &cache, &|n| bar.inc(n as u64))?;
+        let added: Vec<&Image> = source.images.iter().collect();
+        let more = image_features(&embedder, source.folder, &added, &cache, &|n| bar.inc(n as u64))?;
         images.width = images.width.max(more.width);
         images.values.extend(more.values);
     }
-    let dev_images = image_features(&embedder, &args.data, &dev.images, &cache, &|n| bar.inc(n as u64))?;
+    let dev_images: Vec<&Image> = dev.images.iter().map(|labeled| &labeled.image).collect();
+    let dev_images = image_features(&embedder, &args.data, &dev_images, &cache, &|n| bar.inc(n as u64))?;
     bar.finish();
     let texts: Vec<&str> = table.texts.iter().map(String::as_str).collect();
     let (captioned, captions) = captions(&train_images);
@@ -138,8 +140,7 @@ fn sources(args: &Args) -> anyhow::Result<Vec<Source<'_>>> {
     let added = args.add.iter().map(|folder| (folder.as_path(), args.repeat_added));
     let all = std::iter::once((args.data.as_path(), 1)).chain(added);
     all.map(|(folder, repeat)| {
-        let mut images = read_images(folder.join("pictures.parquet"))?;
-        images.retain(|image| image.split == Split::Train);
+        let images = read_training_images(images_path(folder))?;
         let triplets = read_triplets(folder.join(TRAIN_FILE))?;
         Ok(Source {
             folder,

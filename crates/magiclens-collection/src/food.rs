@@ -5,131 +5,44 @@
 //! seen in an image ("round", "red skin"); names of cultivars ("banganapalli") are not, such images are distractors.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use magiclens_data::{ImageId, Provenance, Triplet};
 
 use crate::draw::Draw;
-use crate::labels::Label;
+use crate::image::{LabeledImage, Split};
+use crate::labels::{Label, has_word};
 use crate::packages::{FOOD_IMAGES, FOOD_NAMES, PHOTO_STYLE};
-use crate::sources::{Art, Item, open_npm, photo_item};
-use crate::store::Stored;
-use crate::{Failed, Missing, image};
-use magiclens_data::{Image, ImageId, Provenance, Split, Triplet};
+use crate::report::{Failed, Missing};
+use crate::sources::{open_npm, photo_item};
+use crate::store::{Art, Item, Stored};
 
 /// Another variety of the same food.
 pub const FOOD: &str = "food";
 
 /// The license of the photographs; they are fetched when a collection is made and stay there.
 const LICENSE: &str = "AGPL-3.0-only";
-/// The food groups of the tables, by the first letter of a code.
-const GROUPS: [(char, &str); 20] = [
-    ('A', "food-cereal"),
-    ('B', "food-legume"),
-    ('C', "food-leaf"),
-    ('D', "food-vegetable"),
-    ('E', "food-fruit"),
-    ('F', "food-root"),
-    ('G', "food-spice"),
-    ('H', "food-nut"),
-    ('I', "food-sugar"),
-    ('J', "food-mushroom"),
-    ('K', "food-other"),
-    ('L', "food-milk"),
-    ('M', "food-egg"),
-    ('N', "food-poultry"),
-    ('O', "food-meat"),
-    ('P', "food-fish"),
-    ('Q', "food-shellfish"),
-    ('R', "food-mollusc"),
-    ('S', "food-fish"),
-    ('T', "food-oil"),
-];
+/// The food groups of the tables, for codes that begin with A, B and so on.
+const GROUPS: &str = "cereal legume leaf vegetable fruit root spice nut sugar mushroom other milk egg poultry meat fish \
+    shellfish mollusc fish oil";
 /// Words of varieties that can be seen: colors, shapes, sizes, states, surfaces.
-const SEEN: [&str; 53] = [
-    "black",
-    "brown",
-    "white",
-    "red",
-    "green",
-    "yellow",
-    "yellowish",
-    "orange",
-    "violet",
-    "pink",
-    "grey",
-    "golden",
-    "pale",
-    "dark",
-    "round",
-    "oval",
-    "elongate",
-    "elongated",
-    "long",
-    "short",
-    "cylindrical",
-    "jagged",
-    "smooth",
-    "broad",
-    "lean",
-    "big",
-    "small",
-    "king",
-    "size",
-    "dry",
-    "dried",
-    "fresh",
-    "raw",
-    "ripe",
-    "whole",
-    "puffed",
-    "milled",
-    "parboiled",
-    "refined",
-    "roasted",
-    "bulgar",
-    "tender",
-    "mature",
-    "processed",
-    "seeded",
-    "seedless",
-    "ribbed",
-    "spotted",
-    "striped",
-    "hard",
-    "and",
-    "spinous",
-    "teeth",
-];
-/// What these words are said of, the last word of "red skin".
-const FEATURES: [&str; 9] = [
-    "skin", "flesh", "shell", "ridges", "cloves", "nose", "head", "snub", "hammer",
-];
+const SEEN: &str = "black brown white red green yellow yellowish orange violet pink grey golden pale dark round oval elongate \
+    elongated long short cylindrical jagged smooth broad lean big small king size dry dried fresh raw ripe whole \
+    puffed milled parboiled refined roasted bulgar tender mature processed seeded seedless ribbed spotted striped \
+    hard and spinous teeth";
+/// The features that these words describe, the last word of "red skin".
+const FEATURES: &str = "skin flesh shell ridges cloves nose head snub hammer";
 /// Parts of a plant and what is made of it.
-const PARTS: [&str; 13] = [
-    "leaves",
-    "seed",
-    "seeds",
-    "stem",
-    "stalk",
-    "flower",
-    "kernel",
-    "flour",
-    "flakes",
-    "dal",
-    "semolina",
-    "vermicelli",
-    "pulp",
-];
-const COLORS: [&str; 11] = [
-    "black", "brown", "white", "red", "green", "yellow", "orange", "violet", "pink", "grey", "golden",
-];
-/// How a variety is asked for.
+const PARTS: &str = "leaves seed seeds stem stalk flower kernel flour flakes dal semolina vermicelli pulp";
+const COLORS: &str = "black brown white red green yellow orange violet pink grey golden";
+/// Templates that ask for a variety.
 const VARIETY: [&str; 4] = [
     "the {variety} variety",
     "the same food, but {variety}",
     "another variety of it: {variety}",
     "not this one, the {variety} kind",
 ];
-/// How it is asked for where it is a part of the plant.
+/// Templates for varieties that are a part of the plant.
 const PART: [&str; 4] = [
     "the {variety} of this food",
     "the same food, but {variety}",
@@ -137,14 +50,14 @@ const PART: [&str; 4] = [
     "not this, but its {variety}",
 ];
 
-/// The photographs of the packages, before they are stored, and what their names say.
+/// The photographs of the packages, before they are stored, and their names.
 #[derive(Debug, Default)]
 pub(crate) struct Foods {
     pub(crate) items: Vec<Item>,
     names: Vec<Name>,
 }
 
-/// What a name says.
+/// A name in its parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Name {
     /// "radish".
@@ -153,26 +66,11 @@ struct Name {
     variety: BTreeSet<String>,
 }
 
-/// Where a collection folder keeps its food photographs.
-pub fn food_images_path(out_dir: &Path) -> PathBuf {
-    out_dir.join("food-pictures.parquet")
-}
-
-/// Where a collection folder keeps the queries about them.
-pub fn food_triplets_path(out_dir: &Path) -> PathBuf {
-    out_dir.join("triplets-food.parquet")
-}
-
 /// Reads both packages; a missing one is noted, and then there are no foods.
 pub(crate) fn gather(packages_dir: &Path, missing: &mut Vec<Missing>) -> Foods {
-    let opened = [FOOD_IMAGES, FOOD_NAMES].map(|package| {
-        open_npm(packages_dir, package).map_err(|reason| {
-            missing.push(Missing {
-                package: package.to_owned(),
-                reason,
-            });
-        })
-    });
+    let mut note = |package: &str, reason| missing.push(Missing::new(package, reason));
+    let opened = [FOOD_IMAGES, FOOD_NAMES]
+        .map(|package| open_npm(packages_dir, package).map_err(|reason| note(package, reason)));
     let [Ok((images, version)), Ok((names, _))] = opened else {
         return Foods::default();
     };
@@ -180,10 +78,7 @@ pub(crate) fn gather(packages_dir: &Path, missing: &mut Vec<Missing>) -> Foods {
     match table.and_then(|table| read_names(&table)) {
         Ok(names) => foods(&images, &version, &names),
         Err(reason) => {
-            missing.push(Missing {
-                package: FOOD_NAMES.to_owned(),
-                reason,
-            });
+            note(FOOD_NAMES, reason);
             Foods::default()
         }
     }
@@ -196,23 +91,20 @@ pub(crate) fn tables(
     stored: &[Result<Stored, String>],
     seed: u64,
     failed: &mut Vec<Failed>,
-) -> (Vec<Image>, Vec<Triplet>) {
+) -> (Vec<LabeledImage>, Vec<Triplet>) {
     let mut seen: BTreeSet<ImageId> = BTreeSet::new();
     let (mut images, mut names) = (Vec::new(), Vec::new());
     for ((item, name), stored) in foods.items.iter().zip(&foods.names).zip(stored) {
         match stored {
             Ok(stored) if seen.insert(stored.id) => {
-                images.push(Image {
+                images.push(LabeledImage {
                     split: Split::Test,
-                    ..image(item, stored)
+                    ..stored.labeled(item)
                 });
                 names.push(name);
             }
             Ok(_) => {}
-            Err(reason) => failed.push(Failed {
-                name: item.name.clone(),
-                reason: reason.clone(),
-            }),
+            Err(reason) => failed.push(item.failed(reason)),
         }
     }
     let triplets = triplets(&images, &names, seed);
@@ -244,26 +136,24 @@ fn foods(images: &Path, version: &str, names: &BTreeMap<String, String>) -> Food
 
 fn label(code: &str, text: &str, name: &Name) -> Label {
     let words = text.split(|letter: char| !letter.is_alphanumeric());
-    let group = GROUPS.iter().find(|(letter, _)| code.starts_with(*letter));
-    let color = COLORS.iter().find(|color| {
-        name.variety
-            .iter()
-            .any(|part| part.split(' ').any(|word| word == **color))
-    });
+    let group = code.bytes().next().and_then(|letter| letter.checked_sub(b'A'));
+    let group = group.and_then(|number| GROUPS.split(' ').nth(number.into()));
+    let mut colors = COLORS.split(' ');
+    let color = colors.find(|color| name.variety.iter().any(|part| has_word(part, color)));
     Label {
         concept: text.to_lowercase(),
         root: name.food.clone(),
         caption: text.to_lowercase(),
         tags: words.filter(|word| !word.is_empty()).map(str::to_lowercase).collect(),
         group: "food-drink".to_owned(),
-        subgroup: group.map(|(_, group)| group.to_string()).unwrap_or_default(),
-        color: color.map(|color| color.to_string()),
+        subgroup: group.map(|group| format!("food-{group}")).unwrap_or_default(),
+        color: color.map(str::to_owned),
         ..Label::default()
     }
 }
 
 /// One question for each image and each variety of its food that it does not show.
-fn triplets(images: &[Image], names: &[&Name], seed: u64) -> Vec<Triplet> {
+fn triplets(images: &[LabeledImage], names: &[&Name], seed: u64) -> Vec<Triplet> {
     let mut foods: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (row, name) in names.iter().enumerate() {
         foods.entry(&name.food).or_default().push(row);
@@ -282,7 +172,7 @@ fn triplets(images: &[Image], names: &[&Name], seed: u64) -> Vec<Triplet> {
 }
 
 fn triplet(
-    images: &[Image],
+    images: &[LabeledImage],
     names: &[&Name],
     family: &[usize],
     row: usize,
@@ -298,7 +188,7 @@ fn triplet(
         ids
     };
     let phrase = phrase(asked);
-    let (section, templates) = if asked.iter().any(|part| PARTS.contains(&part.as_str())) {
+    let (section, templates) = if asked.iter().any(|part| has_word(PARTS, part)) {
         ("food-part", PART)
     } else {
         ("food", VARIETY)
@@ -340,7 +230,7 @@ impl Name {
         (!food.is_empty()).then_some(Self { food, variety })
     }
 
-    /// Whether an image of this name shows everything that is asked for.
+    /// True if an image of this name shows everything that is asked for.
     fn shows(&self, asked: &BTreeSet<String>) -> bool {
         self.variety.is_superset(asked)
     }
@@ -352,7 +242,7 @@ fn can_be_seen(variety: &BTreeSet<String>) -> bool {
 }
 
 fn is_seen(word: &str) -> bool {
-    [&SEEN[..], &FEATURES, &PARTS].concat().contains(&word)
+    [SEEN, FEATURES, PARTS].iter().any(|words| has_word(words, word))
 }
 
 /// "green leaves" of "leaves" and "green"; "round, red skin".
@@ -369,8 +259,8 @@ fn phrase(variety: &BTreeSet<String>) -> String {
 fn said_last(part: &str) -> usize {
     let last = part.rsplit(' ').next().unwrap_or(part);
     match part.contains(' ') {
-        _ if PARTS.contains(&part) => 2,
-        true if FEATURES.contains(&last) || PARTS.contains(&last) => 1,
+        _ if has_word(PARTS, part) => 2,
+        true if has_word(FEATURES, last) || has_word(PARTS, last) => 1,
         _ => 0,
     }
 }

@@ -1,37 +1,43 @@
 //! GCompris' photographs and flash cards, inside Qt resource archives, with a license per file in READMEs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use crate::rcc::{RccError, RccFile, read_rcc};
 
 /// File, kind, emoji and caption of what is taken.
 const IMAGES: &str = include_str!("gcompris.tsv");
-/// Where the unpacked Debian package keeps its archives.
+/// The folder of archives in the unpacked Debian package.
 const ARCHIVES: &str = "usr/share/gcompris-qt/rcc";
-/// Where the activities lie within an archive.
+/// The folder of activities in an archive.
 const ACTIVITIES: &str = "gcompris/src/activities/";
 /// The license of the package, for files whose README names none.
 const LICENSE: &str = "GPL-3.0-or-later";
 
-/// One photograph or flash card.
+/// A photograph or flash card of the list.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct GcomprisImage {
+pub(crate) struct Listed {
     /// Its place below `activities/`, without ending.
     pub(crate) name: &'static str,
-    /// The image file.
-    pub(crate) content: Vec<u8>,
-    /// Whether it is a photograph.
+    /// True for a photograph.
     pub(crate) photo: bool,
     /// The label of the emoji that shows the same thing.
     pub(crate) concept: Option<&'static str>,
     /// A few words about it.
     pub(crate) caption: &'static str,
-    /// The license its README names.
+}
+
+/// A photograph or flash card that was found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct GcomprisImage {
+    pub(crate) listed: Listed,
+    /// The image file.
+    pub(crate) content: Vec<u8>,
+    /// The license that its README names.
     pub(crate) license: String,
 }
 
-/// Why the package cannot be read.
+/// An error of reading the package.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GcomprisError {
     /// A file cannot be read.
@@ -42,25 +48,37 @@ pub(crate) enum GcomprisError {
     Rcc {
         /// Its file name.
         archive: String,
-        /// What is wrong.
+        /// The problem.
         source: RccError,
     },
-}
-
-struct Row {
-    name: &'static str,
-    photo: bool,
-    concept: Option<&'static str>,
-    caption: &'static str,
 }
 
 /// All listed images found below the unpacked package, in the order of the list.
 pub(crate) fn images(package: &Path) -> Result<Vec<GcomprisImage>, GcomprisError> {
     let rows = rows();
-    let wanted: std::collections::HashSet<&str> = rows.iter().map(|row| row.name).collect();
+    let mut files = listed_files(package, &rows)?;
+    let licenses = licenses(&files);
+    let image = |listed: Listed| {
+        let mut paths = ["webp", "jpg", "png"]
+            .map(|ending| format!("{ACTIVITIES}{}.{ending}", listed.name))
+            .into_iter();
+        let (path, content) = paths.find_map(|path| files.remove_entry(&path))?;
+        let license = licenses.get(&path).cloned().unwrap_or_else(|| LICENSE.to_owned());
+        Some(GcomprisImage {
+            listed,
+            content,
+            license,
+        })
+    };
+    Ok(rows.into_iter().filter_map(image).collect())
+}
+
+/// The listed images and all READMEs in the archives, by path.
+fn listed_files(package: &Path, rows: &[Listed]) -> Result<HashMap<String, Vec<u8>>, GcomprisError> {
+    let names: HashSet<&str> = rows.iter().map(|row| row.name).collect();
     let wanted = |path: &str| {
         let name = path.strip_prefix(ACTIVITIES).unwrap_or_default();
-        name.ends_with("/README") || name.rsplit_once('.').is_some_and(|(name, _)| wanted.contains(name))
+        name.ends_with("/README") || name.rsplit_once('.').is_some_and(|(name, _)| names.contains(name))
     };
     let mut files = HashMap::new();
     for entry in fs_err::read_dir(package.join(ARCHIVES))? {
@@ -74,43 +92,19 @@ pub(crate) fn images(package: &Path) -> Result<Vec<GcomprisImage>, GcomprisError
         let found = found.map_err(|source| GcomprisError::Rcc { archive, source })?;
         files.extend(found.into_iter().map(|RccFile { path, content }| (path, content)));
     }
-    let licenses = licenses(&files);
-    let mut images = Vec::new();
-    for row in rows {
-        let found = ["webp", "jpg", "png"]
-            .iter()
-            .find_map(|ending| files.remove_entry(&format!("{ACTIVITIES}{}.{ending}", row.name)));
-        if let Some((path, content)) = found {
-            let license = licenses.get(&path).cloned().unwrap_or_else(|| LICENSE.to_owned());
-            let Row {
-                name,
-                photo,
-                concept,
-                caption,
-            } = row;
-            images.push(GcomprisImage {
-                name,
-                content,
-                photo,
-                concept,
-                caption,
-                license,
-            });
-        }
-    }
-    Ok(images)
+    Ok(files)
 }
 
-/// How many images are listed.
+/// Number of listed images.
 pub(crate) fn listed() -> usize {
     rows().len()
 }
 
-fn rows() -> Vec<Row> {
+fn rows() -> Vec<Listed> {
     let row = |line: &'static str| {
         let mut fields = line.split('\t');
         let (name, kind, concept, caption) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
-        Some(Row {
+        Some(Listed {
             name,
             photo: kind == "photo",
             concept: (concept != "-").then_some(concept),
@@ -147,7 +141,7 @@ fn licenses(files: &HashMap<String, Vec<u8>>) -> HashMap<String, String> {
     licenses
 }
 
-/// What the READMEs call a license, as SPDX where there is such a name.
+/// The SPDX name of a license of the READMEs, where there is one.
 fn spdx(named: &str) -> String {
     match named {
         "Public Domain" | "Public domain" => "LicenseRef-public-domain".to_owned(),

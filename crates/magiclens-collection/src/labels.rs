@@ -1,10 +1,10 @@
-//! What an emoji is called and what its label says: concept, root, gender, tone, color, groups, tags, a caption.
+//! The labels of emoji: concept, root, gender, tone, color, groups, tags, a caption.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Deserialize;
 
-/// Everything known about one emoji, whatever its style.
+/// The label of one emoji, whatever its style.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Label {
     /// The place in Unicode's order: of identical images the first one names the image.
@@ -37,7 +37,7 @@ pub(crate) struct Labels {
     left_out: HashSet<String>,
 }
 
-/// Why the label files cannot be read.
+/// An error of reading the label files.
 #[derive(Debug, thiserror::Error)]
 #[error("the emoji labels are not as expected: {0}")]
 pub struct LabelsError(#[from] serde_json::Error);
@@ -51,14 +51,7 @@ pub(crate) const FLAGS: &str = "flags";
 const PERSON_ROOT: &str = "person";
 /// The root of couples and families.
 const FAMILY_ROOT: &str = "family";
-const PERSON_SUBGROUPS: [&str; 6] = [
-    "person",
-    "person-gesture",
-    "person-role",
-    "person-activity",
-    "person-sport",
-    "person-resting",
-];
+const PERSON_SUBGROUPS: &str = "person person-gesture person-role person-activity person-sport person-resting";
 const COLORS: [&str; 12] = [
     "red",
     "orange",
@@ -74,48 +67,11 @@ const COLORS: [&str; 12] = [
     "light blue",
 ];
 /// These words may be left out of a root without changing what is shown.
-const DIRECTIONS: [&str; 8] = [
-    "left",
-    "right",
-    "leftwards",
-    "rightwards",
-    "left-facing",
-    "right-facing",
-    "up",
-    "down",
-];
-const SIZES: [&str; 4] = ["large", "medium", "medium-small", "small"];
+const DIRECTIONS: &str = "left right leftwards rightwards left-facing right-facing up down";
+const SIZES: &str = "large medium medium-small small";
 /// Words that make a caption sound wrong with an article.
-const WITHOUT_ARTICLE: [&str; 28] = [
-    "bread",
-    "bacon",
-    "sushi",
-    "oden",
-    "salt",
-    "butter",
-    "popcorn",
-    "rice",
-    "falafel",
-    "ice",
-    "fog",
-    "fire",
-    "wood",
-    "money",
-    "soap",
-    "bubbles",
-    "dna",
-    "yarn",
-    "thread",
-    "tennis",
-    "bowling",
-    "lacrosse",
-    "badminton",
-    "garlic",
-    "spaghetti",
-    "milk",
-    "coral",
-    "chopsticks",
-];
+const WITHOUT_ARTICLE: &str = "bread bacon sushi oden salt butter popcorn rice falafel ice fog fire wood money soap bubbles dna yarn thread \
+    tennis bowling lacrosse badminton garlic spaghetti milk coral chopsticks";
 
 #[derive(Deserialize)]
 struct Emoji {
@@ -180,7 +136,7 @@ impl Labels {
         self.by_key.values().find(|label| label.concept == concept)
     }
 
-    /// Whether an emoji is known, but has no label here: a part of emoji, or people of two tones.
+    /// True if an emoji is known, but has no label here: a part of emoji, or people of two tones.
     pub(crate) fn leaves_out(&self, key: &str) -> bool {
         self.left_out.contains(key)
     }
@@ -267,10 +223,10 @@ pub(crate) fn without_gender(concept: &str) -> String {
     words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// What the split goes by. People of one number share a root, so do clocks, moons, signs of the zodiac and keycaps.
+/// The concept that the split goes by. People of one number share a root, so do clocks, moons, signs of the zodiac and keycaps.
 fn root(label: &str, subgroup: &str) -> String {
     let cluster = match subgroup {
-        _ if PERSON_SUBGROUPS.contains(&subgroup) => Some(PERSON_ROOT),
+        _ if has_word(PERSON_SUBGROUPS, subgroup) => Some(PERSON_ROOT),
         "family" => Some(FAMILY_ROOT),
         "person-symbol" if label.starts_with("family") => Some(FAMILY_ROOT),
         "time" if label.ends_with("o’clock") || label.ends_with("-thirty") => Some("clock"),
@@ -289,33 +245,32 @@ fn root(label: &str, subgroup: &str) -> String {
     };
     let label = without_color(&label).map_or(label, |(rest, _)| rest);
     let mut words: Vec<_> = label.split(' ').collect();
-    drop_words(&mut words, &DIRECTIONS);
-    drop_words(&mut words, &["face"]);
+    drop_words(&mut words, DIRECTIONS);
+    drop_words(&mut words, "face");
     if subgroup == "geometric" {
-        drop_words(&mut words, &SIZES);
+        drop_words(&mut words, SIZES);
     }
     words.join(" ").to_lowercase()
 }
 
 /// Drops words, but never the last one that is left.
-fn drop_words(words: &mut Vec<&str>, dropped: &[&str]) {
-    let kept: Vec<_> = words.iter().copied().filter(|word| !dropped.contains(word)).collect();
+fn drop_words(words: &mut Vec<&str>, dropped: &str) {
+    let kept: Vec<_> = words.iter().copied().filter(|word| !has_word(dropped, word)).collect();
     if !kept.is_empty() {
         *words = kept;
     }
 }
 
 fn gender(label: &str, subgroup: &str) -> Option<&'static str> {
-    let person = PERSON_SUBGROUPS.contains(&subgroup) || subgroup == "person-fantasy";
+    let person = has_word(PERSON_SUBGROUPS, subgroup) || subgroup == "person-fantasy";
     // Couples and families hold several genders.
     if !person || subgroup == "family" {
         return None;
     }
-    let words: Vec<_> = label.split([' ', ':']).collect();
-    let has = |wanted: &[&str]| words.iter().any(|word| wanted.contains(word));
-    if has(&["woman", "women", "girl", "princess", "mermaid", "Mrs."]) {
+    let has = |wanted: &str| label.split([' ', ':']).any(|word| has_word(wanted, word));
+    if has("woman women girl princess mermaid Mrs.") {
         Some("woman")
-    } else if has(&["man", "men", "boy", "prince", "merman", "Santa"]) {
+    } else if has("man men boy prince merman Santa") {
         Some("man")
     } else {
         Some("person")
@@ -331,7 +286,7 @@ fn caption(label: &str, group: &str, tone: Option<&str>) -> String {
     let last = label.rsplit(' ').next().unwrap_or_default();
     let plural = last.ends_with('s') && !last.ends_with("ss") && !last.ends_with("us");
     let proper = label.chars().next().is_some_and(char::is_uppercase);
-    let phrase = if !thing || plural || proper || WITHOUT_ARTICLE.contains(&last) {
+    let phrase = if !thing || plural || proper || has_word(WITHOUT_ARTICLE, last) {
         label
     } else {
         format!("{} {label}", article(&label))
@@ -340,6 +295,11 @@ fn caption(label: &str, group: &str, tone: Option<&str>) -> String {
         None => phrase,
         Some(tone) => format!("{phrase} with {tone} skin tone"),
     }
+}
+
+/// True if `word` is one of `words`, which have spaces between them.
+pub(crate) fn has_word(words: &str, word: &str) -> bool {
+    words.split(' ').any(|one| one == word)
 }
 
 /// "a" or "an", by the first letter.

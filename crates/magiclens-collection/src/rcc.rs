@@ -19,7 +19,7 @@ pub(crate) struct RccFile {
     pub(crate) content: Vec<u8>,
 }
 
-/// Why an archive cannot be read.
+/// An error of reading an archive.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RccError {
     /// It does not begin like an archive.
@@ -39,7 +39,7 @@ pub(crate) enum RccError {
     Unpack {
         /// The file in the archive.
         path: String,
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
 }

@@ -26,7 +26,7 @@ pub(crate) struct Rendered {
     pub(crate) height: u32,
 }
 
-/// Why something could not be rendered.
+/// An error of rendering.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RenderError {
     #[error("it is no valid SVG: {0}")]

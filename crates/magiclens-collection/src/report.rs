@@ -1,13 +1,17 @@
-//! What a build made, and everything that is missing or failed: `report.json`.
+//! The report of a build, with everything that is missing or failed: `report.json`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CollectionError, food_images_path, food_triplets_path, triplets_path};
+use magiclens_data::Triplet;
 use magiclens_data::files::write_atomic_bytes;
-use magiclens_data::{Image, Split, Triplet};
+
+use crate::error::CollectionError;
+use crate::folder::{food_images_path, food_triplets_path, images_path, triplets_path};
+use crate::image::{LabeledImage, Split};
+use crate::packages::HELD_OUT_STYLES;
 
 /// The counts of a collection, and what could not be had.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +27,7 @@ pub struct Report {
     pub styles: BTreeMap<String, usize>,
     /// Images by part.
     pub splits: BTreeMap<String, usize>,
-    /// Root concepts by part, held-out styles left out.
+    /// Root concepts by part, held-out styles excluded.
     pub roots: BTreeMap<String, usize>,
     /// Triplets by part and relation.
     pub triplets: BTreeMap<String, BTreeMap<String, usize>>,
@@ -53,8 +57,17 @@ pub struct Report {
 pub struct Missing {
     /// Its name.
     pub package: String,
-    /// Why, or what of it.
+    /// The reason, or the missing part.
     pub reason: String,
+}
+
+impl Missing {
+    pub(crate) fn new(package: &str, reason: String) -> Self {
+        Self {
+            package: package.to_owned(),
+            reason,
+        }
+    }
 }
 
 /// An item that could not be rendered.
@@ -62,7 +75,7 @@ pub struct Missing {
 pub struct Failed {
     /// Style or package, and icon or file.
     pub name: String,
-    /// What is wrong with it.
+    /// The problem.
     pub reason: String,
 }
 
@@ -71,7 +84,7 @@ impl Report {
     pub(crate) fn of_finished(out_dir: &Path, inputs: &str) -> Option<Self> {
         let report: Self = serde_json::from_slice(&fs_err::read(report_path(out_dir)).ok()?).ok()?;
         let files = Split::ALL.map(|split| triplets_path(out_dir, split));
-        let whole = files.iter().all(|file| file.is_file()) && out_dir.join("pictures.parquet").is_file();
+        let whole = files.iter().all(|file| file.is_file()) && images_path(out_dir).is_file();
         let foods = [food_images_path(out_dir), food_triplets_path(out_dir)];
         let whole = whole && (report.food_images == 0 || foods.iter().all(|file| file.is_file()));
         (whole && report.inputs == inputs).then_some(report)
@@ -85,14 +98,14 @@ impl Report {
         }
     }
 
-    pub(crate) fn count_images(&mut self, images: &[Image]) {
+    pub(crate) fn count_images(&mut self, images: &[LabeledImage]) {
         self.images = images.len();
         let mut roots: BTreeMap<&str, Split> = BTreeMap::new();
         for image in images {
             *self.kinds.entry(image.kind.to_string()).or_default() += 1;
             *self.styles.entry(image.style.clone()).or_default() += 1;
             *self.splits.entry(image.split.to_string()).or_default() += 1;
-            if !crate::HELD_OUT_STYLES.contains(&image.style.as_str()) {
+            if !HELD_OUT_STYLES.contains(&image.style.as_str()) {
                 roots.insert(&image.root, image.split);
             }
         }

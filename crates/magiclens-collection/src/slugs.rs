@@ -21,12 +21,17 @@ pub(crate) struct Slugs {
 impl Slugs {
     /// Names from the labels, then from tables of keys and names (the sets' own, Unicode's), then other names for the
     /// same icon.
-    pub(crate) fn new(labels: &Labels, tables: &[Vec<(String, String)>], sets: &[&IconSet]) -> Self {
+    pub(crate) fn new(labels: &Labels, tables: &[&Vec<(String, String)>], sets: &[&IconSet]) -> Self {
         let mut slugs = Self::default();
         for (key, label) in labels.iter() {
             slugs.add(&slug(&label.concept), key);
         }
-        for (key, name) in tables.iter().flatten().filter(|(key, _)| labels.get(key).is_some()) {
+        for (key, name) in tables
+            .iter()
+            .copied()
+            .flatten()
+            .filter(|(key, _)| labels.get(key).is_some())
+        {
             slugs.add(&slug(name), key);
         }
         for set in sets {
@@ -121,7 +126,11 @@ mod tests {
                 "aliases": {"anticlockwise": {"parent": "counterclockwise-arrows-button"}}}"#,
         )
         .unwrap();
-        let slugs = Slugs::new(&labels, &[vec![("1F499".to_owned(), "azure-love".to_owned())]], &[&set]);
+        let slugs = Slugs::new(
+            &labels,
+            &[&vec![("1F499".to_owned(), "azure-love".to_owned())]],
+            &[&set],
+        );
         let check = |name: &str, expected: Option<&str>| assert_eq!(slugs.key("fxemoji", name), expected, "{name}");
         check("admission-tickets", Some("1F39F"));
         check("admissiontickets", Some("1F39F"));

@@ -1,50 +1,27 @@
 //! Gathers everything the packages bring: each drawing and photograph with its label, before anything is rendered.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::error::CollectionError;
 use crate::gcompris;
 use crate::iconify::IconSet;
+use crate::image::ImageKind;
 use crate::labels::{FLAGS, Label, Labels, key};
 use crate::packages::{
     CARD_STYLE, DRAWINGS, DrawingPackage, GCOMPRIS, LABELS, Layout, Look, PHOTO_STYLE, STAMP_STYLE, TUXPAINT,
 };
+use crate::report::Missing;
 use crate::slugs::Slugs;
+use crate::store::{Art, Item};
 use crate::tuxpaint;
-use crate::{CollectionError, Missing};
-use magiclens_data::ImageKind;
 
 /// The license of the stamps.
 const TUXPAINT_LICENSE: &str = "GPL-2.0-only";
 
-/// An image to be: where its pixels come from and everything known about it.
-#[derive(Debug)]
-pub(crate) struct Item {
-    pub(crate) art: Art,
-    pub(crate) label: Label,
-    pub(crate) style: &'static str,
-    pub(crate) family: &'static str,
-    pub(crate) kind: ImageKind,
-    pub(crate) source: String,
-    pub(crate) license: String,
-    /// For messages: the file or icon.
-    pub(crate) name: String,
-}
-
-/// Where the pixels of an image come from.
-#[derive(Debug)]
-pub(crate) enum Art {
-    /// An SVG document.
-    Svg(String),
-    /// A file: SVG by its ending, else a raster image.
-    File(PathBuf),
-    /// The bytes of a raster image.
-    Raster(Vec<u8>),
-}
-
-/// What the packages bring, and what they do not.
+/// The items that the packages bring, and what is missing.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     /// In the order in which identical images are kept.
@@ -59,6 +36,25 @@ struct PackageJson {
     version: String,
 }
 
+/// Keys of emoji and names.
+type Names = Vec<(String, String)>;
+
+/// A package of drawings that is there.
+struct Opened {
+    package: &'static DrawingPackage,
+    source: String,
+    files: Files,
+}
+
+enum Files {
+    /// An icon set whose names have to be understood.
+    Icons(IconSet),
+    /// An icon set with the names of its code points.
+    NamedIcons(IconSet, Names),
+    /// A folder of files that are named by code points.
+    Folder(PathBuf),
+}
+
 /// Reads all packages below `packages_dir`; flags only if `with_flags`.
 pub(crate) fn gather(
     packages_dir: &Path,
@@ -67,70 +63,29 @@ pub(crate) fn gather(
 ) -> Result<Sources, CollectionError> {
     let mut sources = Sources::default();
     let labels = labels(packages_dir)?;
-    let mut folders = Vec::new();
-    for package in &DRAWINGS {
-        match open_npm(packages_dir, package.name) {
-            Ok((folder, version)) => folders.push((package, folder, version)),
-            Err(reason) => sources.missing.push(Missing {
-                package: package.name.to_owned(),
-                reason,
-            }),
-        }
-    }
-    if folders.is_empty() {
-        return Err(CollectionError::NoDrawings {
-            packages_dir: packages_dir.to_owned(),
-        });
-    }
-    let mut sets = HashMap::new();
-    let mut chars = HashMap::new();
-    for (package, folder, _) in &folders {
-        reading(package.name);
-        if matches!(package.layout, Layout::IconifyChars | Layout::IconifyNames) {
-            sets.insert(package.style, read_json::<IconSet>(&folder.join("icons.json"))?);
-        }
-        if package.layout == Layout::IconifyChars {
-            let table: BTreeMap<String, String> = read_json(&folder.join("chars.json"))?;
-            let table: Vec<_> = table.into_iter().map(|(points, name)| (key(&points), name)).collect();
-            chars.insert(package.style, table);
-        }
-    }
-    let mut tables: Vec<_> = DRAWINGS
-        .iter()
-        .filter_map(|package| chars.get(package.style).cloned())
-        .collect();
-    tables.push(unicode_names(packages_dir)?);
-    let ordered: Vec<_> = DRAWINGS.iter().filter_map(|package| sets.get(package.style)).collect();
-    let slugs = Slugs::new(&labels, &tables, &ordered);
-    for (package, folder, version) in &folders {
-        let source = format!("npm:{}@{version}", package.name);
-        let found = match package.layout {
-            Layout::IconifyChars => named_icons(&sets[package.style], &chars[package.style]),
-            Layout::IconifyNames => understood_icons(package.style, &sets[package.style], &slugs),
-            Layout::Files(inside) => files(&folder.join(inside))?,
-        };
-        let before = sources.items.len();
-        let mut unnamed = 0;
-        for (key, name, art) in found {
-            match labels.get(&key) {
-                Some(label) if wanted(label, package, with_flags) => {
-                    sources.items.push(drawing(package, label, art, &source, name));
-                }
-                Some(_) => {}
-                None if labels.leaves_out(&key) => {}
-                None => unnamed += 1,
+    let packages = open_drawings(packages_dir, reading, &mut sources.missing)?;
+    let mut tables: Vec<&Names> = Vec::new();
+    let mut sets: Vec<&IconSet> = Vec::new();
+    for package in &packages {
+        match &package.files {
+            Files::Icons(set) => sets.push(set),
+            Files::NamedIcons(set, names) => {
+                sets.push(set);
+                tables.push(names);
             }
+            Files::Folder(_) => {}
         }
-        sources.unnamed.insert(package.style.to_owned(), unnamed);
-        sources.items[before..].sort_by_key(|item| item.label.order);
+    }
+    let unicode_names = unicode_names(packages_dir)?;
+    tables.push(&unicode_names);
+    let slugs = Slugs::new(&labels, &tables, &sets);
+    for package in &packages {
+        package.add(&labels, &slugs, with_flags, &mut sources)?;
     }
     for (name, add) in [(TUXPAINT, add_stamps as AddPackage), (GCOMPRIS, add_gcompris)] {
         reading(name);
         if let Err(reason) = add(packages_dir, &labels, &mut sources) {
-            sources.missing.push(Missing {
-                package: name.to_owned(),
-                reason,
-            });
+            sources.missing.push(Missing::new(name, reason));
         }
     }
     Ok(sources)
@@ -138,13 +93,99 @@ pub(crate) fn gather(
 
 type AddPackage = fn(&Path, &Labels, &mut Sources) -> Result<(), String>;
 
+/// The packages of drawings that are there, at least one.
+fn open_drawings(
+    packages_dir: &Path,
+    reading: &dyn Fn(&str),
+    missing: &mut Vec<Missing>,
+) -> Result<Vec<Opened>, CollectionError> {
+    let mut opened = Vec::new();
+    for package in &DRAWINGS {
+        match open_npm(packages_dir, package.name) {
+            Ok((folder, version)) => {
+                reading(package.name);
+                opened.push(Opened {
+                    package,
+                    source: format!("npm:{}@{version}", package.name),
+                    files: read_files(package.layout, &folder)?,
+                });
+            }
+            Err(reason) => missing.push(Missing::new(package.name, reason)),
+        }
+    }
+    if opened.is_empty() {
+        let packages_dir = packages_dir.to_owned();
+        return Err(CollectionError::NoDrawings { packages_dir });
+    }
+    Ok(opened)
+}
+
+fn read_files(layout: Layout, folder: &Path) -> Result<Files, CollectionError> {
+    let icons = || read_json(&folder.join("icons.json"));
+    Ok(match layout {
+        Layout::IconifyNames => Files::Icons(icons()?),
+        Layout::IconifyChars => Files::NamedIcons(icons()?, read_names(&folder.join("chars.json"))?),
+        Layout::Files(inside) => Files::Folder(folder.join(inside)),
+    })
+}
+
+impl Opened {
+    /// Adds the drawings with a label, in Unicode's order.
+    fn add(
+        &self,
+        labels: &Labels,
+        slugs: &Slugs,
+        with_flags: bool,
+        sources: &mut Sources,
+    ) -> Result<(), CollectionError> {
+        let package = self.package;
+        let (mut items, mut unnamed) = (Vec::new(), 0);
+        for (key, name, art) in self.drawings(slugs)? {
+            match labels.get(&key) {
+                Some(label) if wanted(label, package, with_flags) => items.push(Item {
+                    art,
+                    label: label.clone(),
+                    style: package.style,
+                    family: package.family,
+                    kind: ImageKind::Drawing,
+                    source: self.source.clone(),
+                    license: package.license.to_owned(),
+                    name: format!("{}/{name}", package.style),
+                }),
+                Some(_) => {}
+                None if labels.leaves_out(&key) => {}
+                None => unnamed += 1,
+            }
+        }
+        sources.unnamed.insert(package.style.to_owned(), unnamed);
+        items.sort_by_key(|item| item.label.order);
+        sources.items.append(&mut items);
+        Ok(())
+    }
+
+    /// Key, name and art of each drawing. A name that means nothing has an empty key.
+    fn drawings(&self, slugs: &Slugs) -> Result<Vec<(String, String, Art)>, CollectionError> {
+        let style = self.package.style;
+        match &self.files {
+            Files::Folder(folder) => files(folder),
+            Files::NamedIcons(set, names) => {
+                let icon = |(key, name): &(String, String)| Some((key.clone(), name.clone(), Art::Svg(set.svg(name)?)));
+                Ok(names.iter().filter_map(icon).collect())
+            }
+            Files::Icons(set) => {
+                let key = |name: &str| slugs.key(style, name).unwrap_or_default().to_owned();
+                let icon = |name: &str| Some((key(name), name.to_owned(), Art::Svg(set.svg(name)?)));
+                Ok(set.names().filter_map(icon).collect())
+            }
+        }
+    }
+}
+
 /// Five tones of each of 330 concepts in eight styles would make most of the collection the same few people: hands,
 /// body parts and plain persons keep all tones, roles and activities keep light, medium and dark.
 fn wanted(label: &Label, package: &DrawingPackage, with_flags: bool) -> bool {
-    let all_tones = ["hand-", "hands", "body-parts"]
-        .iter()
-        .any(|start| label.subgroup.starts_with(start))
-        || label.subgroup == "person";
+    let starts = |start: &&str| label.subgroup.starts_with(*start);
+    let all_tones = ["hand-", "hands", "body-parts"].iter().any(starts) || label.subgroup == "person";
     let tone = match label.skin_tone.as_deref() {
         None => true,
         // The line drawings show tones as hatching, which no instruction would ask for.
@@ -153,34 +194,6 @@ fn wanted(label: &Label, package: &DrawingPackage, with_flags: bool) -> bool {
         Some(_) => true,
     };
     tone && (with_flags || label.group != FLAGS)
-}
-
-fn drawing(package: &DrawingPackage, label: &Label, art: Art, source: &str, name: String) -> Item {
-    Item {
-        art,
-        label: label.clone(),
-        style: package.style,
-        family: package.family,
-        kind: ImageKind::Drawing,
-        source: source.to_owned(),
-        license: package.license.to_owned(),
-        name: format!("{}/{name}", package.style),
-    }
-}
-
-/// The icons of a set that lists its code points.
-fn named_icons(set: &IconSet, chars: &[(String, String)]) -> Vec<(String, String, Art)> {
-    let icon = |(key, name): &(String, String)| Some((key.clone(), name.clone(), Art::Svg(set.svg(name)?)));
-    chars.iter().filter_map(icon).collect()
-}
-
-/// The icons of a set whose names have to be understood. A name that means nothing keeps an empty key.
-fn understood_icons(style: &str, set: &IconSet, slugs: &Slugs) -> Vec<(String, String, Art)> {
-    let icon = |name: &str| {
-        let key = slugs.key(style, name).unwrap_or_default().to_owned();
-        Some((key, name.to_owned(), Art::Svg(set.svg(name)?)))
-    };
-    set.names().filter_map(icon).collect()
 }
 
 /// Files named by code points.
@@ -217,23 +230,17 @@ fn add_gcompris(packages_dir: &Path, labels: &Labels, sources: &mut Sources) -> 
     let lacking = gcompris::listed() - images.len();
     if lacking > 0 {
         let reason = format!("{lacking} of its {} listed pictures are not in it", gcompris::listed());
-        sources.missing.push(Missing {
-            package: GCOMPRIS.to_owned(),
-            reason,
-        });
+        sources.missing.push(Missing::new(GCOMPRIS, reason));
     }
     for image in images {
-        let style = if image.photo { PHOTO_STYLE } else { CARD_STYLE };
-        let label = thing_label(labels, image.concept, image.caption);
-        let name = format!("{GCOMPRIS}/{}", image.name);
-        sources.items.push(photo_item(
-            Art::Raster(image.content),
-            label,
-            style,
-            &source,
-            image.license,
-            name,
-        ));
+        let listed = &image.listed;
+        let style = if listed.photo { PHOTO_STYLE } else { CARD_STYLE };
+        let label = thing_label(labels, listed.concept, listed.caption);
+        let name = format!("{GCOMPRIS}/{}", listed.name);
+        let art = Art::Raster(image.content);
+        sources
+            .items
+            .push(photo_item(art, label, style, &source, image.license, name));
     }
     Ok(())
 }
@@ -246,17 +253,13 @@ pub(crate) fn photo_item(
     license: String,
     name: String,
 ) -> Item {
-    let kind = if style == PHOTO_STYLE {
-        ImageKind::Photo
-    } else {
-        ImageKind::Drawing
-    };
+    let is_photo = style == PHOTO_STYLE;
     Item {
         art,
         label,
         style,
         family: style,
-        kind,
+        kind: if is_photo { ImageKind::Photo } else { ImageKind::Drawing },
         source: source.to_owned(),
         license,
         name,
@@ -292,19 +295,16 @@ fn thing_label(labels: &Labels, concept: Option<&str>, caption: &str) -> Label {
 
 /// The noun of a caption: "gull" of "a silver gull", "pliers" of "a pair of pliers", "pyramid" of "the pyramid of Meidum".
 fn noun(caption: &str) -> String {
-    const AFTER: [&str; 9] = [
-        " in ", " at ", " on ", " with ", " from ", " for ", " is ", " to ", " under ",
-    ];
-    const MEASURES: [&str; 8] = ["pair", "bunch", "string", "cup", "head", "can", "tube", "model"];
+    const AFTER: &str = "in at on with from for is to under";
+    const MEASURES: &str = "pair bunch string cup head can tube model";
     let head = caption
         .split([',', '—', '–', ';', '!', '?', '(', '.', ':'])
         .find(|part| !part.trim().is_empty());
     let head = head.unwrap_or(caption);
-    let head = AFTER
-        .iter()
-        .fold(head, |head, word| head.split(word).next().unwrap_or(head));
+    let before = |head: &str, word: &str| head.find(&format!(" {word} ")).unwrap_or(head.len());
+    let head = AFTER.split(' ').fold(head, |head, word| &head[..before(head, word)]);
     let head = match head.split_once(" of ") {
-        Some((measure, thing)) if MEASURES.iter().any(|word| measure.ends_with(word)) => thing,
+        Some((measure, thing)) if MEASURES.split(' ').any(|word| measure.ends_with(word)) => thing,
         Some((thing, _)) => thing,
         None => head,
     };
@@ -325,23 +325,31 @@ fn plain(caption: &str) -> String {
     }
 }
 
+/// The folder of the package of labels.
+fn labels_folder(packages_dir: &Path) -> Result<PathBuf, CollectionError> {
+    match open_npm(packages_dir, LABELS.0) {
+        Ok((folder, _)) => Ok(folder),
+        Err(reason) => Err(CollectionError::NoLabels {
+            packages_dir: packages_dir.to_owned(),
+            reason,
+        }),
+    }
+}
+
 fn labels(packages_dir: &Path) -> Result<Labels, CollectionError> {
-    let (folder, _) = open_npm(packages_dir, LABELS.0).map_err(|reason| CollectionError::NoLabels {
-        packages_dir: packages_dir.to_owned(),
-        reason,
-    })?;
+    let folder = labels_folder(packages_dir)?;
     let data = fs_err::read(folder.join("en/data.json"))?;
     let groups = fs_err::read(folder.join("meta/groups.json"))?;
     Ok(Labels::parse(&data, &groups)?)
 }
 
 /// The names that Unicode gives its characters, by key.
-fn unicode_names(packages_dir: &Path) -> Result<Vec<(String, String)>, CollectionError> {
-    let (folder, _) = open_npm(packages_dir, LABELS.0).map_err(|reason| CollectionError::NoLabels {
-        packages_dir: packages_dir.to_owned(),
-        reason,
-    })?;
-    let names: BTreeMap<String, String> = read_json(&folder.join("meta/unicode-names.json"))?;
+fn unicode_names(packages_dir: &Path) -> Result<Names, CollectionError> {
+    read_names(&labels_folder(packages_dir)?.join("meta/unicode-names.json"))
+}
+
+fn read_names(path: &Path) -> Result<Names, CollectionError> {
+    let names: BTreeMap<String, String> = read_json(path)?;
     Ok(names.into_iter().map(|(points, name)| (key(&points), name)).collect())
 }
 

@@ -1,17 +1,17 @@
-//! Which part of the data a root concept belongs to. Images of one root are never in two parts.
+//! The part of the data that a root concept belongs to. Images of one root are never in two parts.
 
 use std::collections::HashMap;
 
+use crate::image::Split;
 use crate::packages::HELD_OUT_STYLES;
-use magiclens_data::{Digest, Split};
+use crate::part::text_hash;
 
 /// Put in front of the root before hashing. It is chosen so that people, half of all images, are trained on.
 const SALT: &str = "magiclens split 1: ";
 
 /// The part of a root concept: 70 % train, 10 % dev, 20 % test, by a hash of the root alone.
 pub fn split_of_root(root: &str) -> Split {
-    let [a, b, c, d, e, f, g, h, ..] = Digest::of(format!("{SALT}{root}")).to_bytes();
-    match u64::from_be_bytes([a, b, c, d, e, f, g, h]) % 100 {
+    match text_hash(&format!("{SALT}{root}")) % 100 {
         0..70 => Split::Train,
         70..80 => Split::Dev,
         _ => Split::Test,
@@ -51,7 +51,7 @@ impl Roots {
         }
     }
 
-    /// How many roots were joined to another one.
+    /// Number of roots that were joined to another one.
     pub(crate) fn joined(&self) -> usize {
         self.parents.len()
     }

@@ -7,14 +7,52 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-use crate::CollectionError;
+use crate::error::CollectionError;
+use crate::image::{ImageKind, LabeledImage};
+use crate::labels::Label;
 use crate::render::{self, RENDERER, Rendered};
-use crate::sources::{Art, Item};
+use crate::report::Failed;
+use crate::split::split_of_image;
 use magiclens_data::files::write_atomic_bytes;
 use magiclens_data::{DigestBuilder, Image, ImageId};
 
 /// After so many images the list is written, so that a stopped build goes on there.
 const CHUNK: usize = 1024;
+
+/// An image to be: the source of its pixels and its labels.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) art: Art,
+    pub(crate) label: Label,
+    pub(crate) style: &'static str,
+    pub(crate) family: &'static str,
+    pub(crate) kind: ImageKind,
+    pub(crate) source: String,
+    pub(crate) license: String,
+    /// For messages: the file or icon.
+    pub(crate) name: String,
+}
+
+impl Item {
+    /// The note that the item cannot be rendered.
+    pub(crate) fn failed(&self, reason: &str) -> Failed {
+        Failed {
+            name: self.name.clone(),
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+/// The source of an image's pixels.
+#[derive(Debug)]
+pub(crate) enum Art {
+    /// An SVG document.
+    Svg(String),
+    /// A file: SVG by its ending, else a raster image.
+    File(PathBuf),
+    /// The bytes of a raster image.
+    Raster(Vec<u8>),
+}
 
 /// An image file of the collection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +77,35 @@ impl Stored {
     pub(crate) fn path(&self) -> String {
         let id = self.id.to_string();
         format!("pictures/{}/{id}.{}", &id[..2], self.extension)
+    }
+
+    /// The image of an item, in the part its own root belongs to.
+    pub(crate) fn labeled(&self, item: &Item) -> LabeledImage {
+        let label = item.label.clone();
+        LabeledImage {
+            image: Image {
+                id: self.id,
+                path: self.path(),
+                width: self.width,
+                height: self.height,
+                caption: label.caption,
+                tags: label.tags,
+                source: item.source.clone(),
+                license: item.license.clone(),
+            },
+            kind: item.kind,
+            split: split_of_image(&label.root, item.style),
+            concept: label.concept,
+            root: label.root,
+            also: Vec::new(),
+            style: item.style.to_owned(),
+            family: item.family.to_owned(),
+            group: label.group,
+            subgroup: label.subgroup,
+            skin_tone: label.skin_tone,
+            gender: label.gender,
+            color: label.color,
+        }
     }
 
     fn line(&self, key: &str) -> String {
@@ -105,8 +172,7 @@ impl Store {
     }
 
     /// Removes the images of earlier builds that are not among `kept`, and nothing else.
-    pub(crate) fn prune<'a>(&self, kept: impl IntoIterator<Item = &'a Image>) -> Result<(), CollectionError> {
-        let kept: HashSet<ImageId> = kept.into_iter().map(|image| image.id).collect();
+    pub(crate) fn prune(&self, kept: HashSet<ImageId>) -> Result<(), CollectionError> {
         let images = self.root.join("pictures");
         if !images.is_dir() {
             return Ok(());

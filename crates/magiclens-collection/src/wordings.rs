@@ -10,7 +10,7 @@ use crate::labels::article;
 pub(crate) const TEXT: &str = include_str!("wordings.txt");
 
 /// All wordings.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Wordings {
     templates: BTreeMap<String, Pools>,
     styles: BTreeMap<String, StyleWords>,
@@ -30,7 +30,7 @@ struct StyleWords {
     names: Pools,
 }
 
-/// Which pool of wordings is used.
+/// A pool of wordings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pool {
     /// The wordings of training.
@@ -39,7 +39,7 @@ pub(crate) enum Pool {
     HeldOut,
 }
 
-/// What an instruction asks for.
+/// The request of an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask<'a> {
     /// The same thing in this style.
@@ -95,7 +95,7 @@ pub fn held_out_style_names(style: &str) -> &'static [String] {
 
 static BUILT_IN: LazyLock<Wordings> = LazyLock::new(Wordings::load);
 
-/// An instruction and which template made it.
+/// An instruction and its template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Worded {
     pub(crate) text: String,
@@ -106,11 +106,7 @@ pub(crate) struct Worded {
 impl Wordings {
     /// The wordings of the text that is built in.
     pub(crate) fn load() -> Self {
-        let mut wordings = Self {
-            templates: BTreeMap::new(),
-            styles: BTreeMap::new(),
-            groups: BTreeMap::new(),
-        };
+        let mut wordings = Self::default();
         let mut section = "";
         let lines = TEXT
             .lines()
@@ -125,7 +121,7 @@ impl Wordings {
         wordings
     }
 
-    /// Whether a subgroup has words, so that "another ..." can be asked.
+    /// True if a subgroup has words, so that "another ..." can be asked.
     pub(crate) fn has_group(&self, subgroup: &str) -> bool {
         self.groups.contains_key(subgroup)
     }
@@ -207,17 +203,11 @@ impl Wordings {
                 words.looks.train.push(line.to_owned());
             }
         } else if let Some(relation) = section.strip_suffix(" / held out") {
-            self.templates
-                .entry(relation.to_owned())
-                .or_default()
-                .held_out
-                .push(line.to_owned());
+            let templates = self.templates.entry(relation.to_owned()).or_default();
+            templates.held_out.push(line.to_owned());
         } else {
-            self.templates
-                .entry(section.to_owned())
-                .or_default()
-                .train
-                .push(line.to_owned());
+            let templates = self.templates.entry(section.to_owned()).or_default();
+            templates.train.push(line.to_owned());
         }
     }
 }
@@ -239,7 +229,7 @@ fn split(words: &str) -> Vec<String> {
     words.split(" | ").map(str::to_owned).collect()
 }
 
-/// How people type: with or without a capital, a full stop, a "please".
+/// The text as people type it: with or without a capital, a full stop, a "please".
 fn dress(text: &str, draw: &mut Draw) -> String {
     let question = ["what ", "can ", "is there", "do you", "how ", "which "]
         .iter()

@@ -9,13 +9,14 @@ use std::time::SystemTime;
 
 use magiclens_collection::{
     Ask, BuildConfig, COLOR, DRAWING_TO_PHOTO, DRAWINGS, FOOD, FOOD_IMAGES, FOOD_NAMES, GENDER, GROUP, HELD_OUT_STYLES,
-    Look, PHOTO_TO_DRAWING, Progress, Report, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_FAMILY, STYLE_UNSEEN, build,
-    food_images_path, food_triplets_path, held_out_wordings, split_of_root, triplets_path,
+    ImageKind, LabeledImage, Look, PHOTO_TO_DRAWING, Progress, Report, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_FAMILY,
+    STYLE_UNSEEN, Split, build, food_images_path, food_triplets_path, held_out_wordings, read_labeled_images,
+    split_of_root, triplets_path,
 };
-use magiclens_data::{Image, ImageId, ImageKind, Split, Triplet, read_images, read_triplets};
+use magiclens_data::{ImageId, Triplet, read_triplets};
 use serde_json::{Value, json};
 
-/// How many made-up animals there are: enough for each part to hold some.
+/// Number of made-up animals: enough for each part to hold some.
 const ANIMALS: usize = 60;
 
 /// Label, code points and groups of one emoji of the made-up Unicode.
@@ -219,7 +220,7 @@ struct Built {
     _folder: tempfile::TempDir,
     out: PathBuf,
     report: Report,
-    images: Vec<Image>,
+    images: Vec<LabeledImage>,
 }
 
 impl Built {
@@ -229,7 +230,7 @@ impl Built {
         packages(&source);
         let (report, unchanged) = run(&source, &out, 0);
         assert!(!unchanged);
-        let images = read_images(out.join("pictures.parquet")).unwrap();
+        let images = read_labeled_images(out.join("pictures.parquet")).unwrap();
         Self {
             _folder: folder,
             out,
@@ -242,8 +243,8 @@ impl Built {
         read_triplets(triplets_path(&self.out, split)).unwrap()
     }
 
-    fn of(&self, style: &str, concept: &str) -> &Image {
-        let shows = |image: &&Image| {
+    fn of(&self, style: &str, concept: &str) -> &LabeledImage {
+        let shows = |image: &&LabeledImage| {
             image.style == style && (image.concept == concept || image.also.iter().any(|also| also == concept))
         };
         self.images
@@ -403,16 +404,17 @@ fn all_targets_have_the_asked_property() {
     assert_eq!(relations, all.collect());
 }
 
-fn answers(query: &Image, target: &Image, triplet: &Triplet) -> bool {
-    let concepts =
-        |image: &Image| -> BTreeSet<String> { std::iter::once(&image.concept).chain(&image.also).cloned().collect() };
-    let base = |image: &Image| image.concept.split(": ").next().unwrap().to_owned();
+fn answers(query: &LabeledImage, target: &LabeledImage, triplet: &Triplet) -> bool {
+    let concepts = |image: &LabeledImage| -> BTreeSet<String> {
+        std::iter::once(&image.concept).chain(&image.also).cloned().collect()
+    };
+    let base = |image: &LabeledImage| image.concept.split(": ").next().unwrap().to_owned();
     let same_thing = !concepts(query).is_disjoint(&concepts(target)) || base(query) == target.concept;
     let same_style = query.style == target.style;
     let unseen = [query, target]
         .iter()
         .any(|image| HELD_OUT_STYLES.contains(&image.style.as_str()));
-    let look = |image: &Image| {
+    let look = |image: &LabeledImage| {
         DRAWINGS
             .iter()
             .find(|package| package.style == image.style)
@@ -617,7 +619,7 @@ fn foods_have_tables_of_their_own() {
     assert_eq!((report.images, report.food_images), (without.images, 8));
     assert_eq!(report.missing.len() + 2, without.missing.len());
 
-    let images = read_images(food_images_path(&out)).unwrap();
+    let images = read_labeled_images(food_images_path(&out)).unwrap();
     assert!(
         images
             .iter()

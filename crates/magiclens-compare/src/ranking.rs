@@ -267,7 +267,12 @@ impl Draft {
             let jpeg = match files.get(&id) {
                 Some(path) => {
                     let image = read(path)?;
-                    make_thumbnail(&image.bytes, &image.rgb).jpeg
+                    let thumbnail = make_thumbnail(&image.bytes, &Limits::default());
+                    let bad = |cause| CompareError::BadImage {
+                        path: (*path).to_owned(),
+                        cause,
+                    };
+                    thumbnail.map_err(bad)?.jpeg
                 }
                 None => {
                     let found = match indexes[0].thumbnail_path(id)? {

@@ -1,17 +1,19 @@
-//! Decodes an image file into RGB, as Pillow's `Image.open(..).convert("RGB")` does.
+//! Decodes image files. [`decode_rgb`] gives the pixels of Pillow's `Image.open(..).convert("RGB")`.
 //!
 //! The format follows from the content, never from a file name. Alpha is dropped, not blended; of an animation the
 //! first frame counts; the EXIF orientation of a JPEG is not applied. Sizes are checked before anything is allocated.
 
-use std::io::{self, Cursor, Read};
+use std::io::{self, Cursor};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use image::error::ImageError;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
+use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Pixel, Rgb, RgbImage, Rgba, RgbaImage};
 
-/// What an image may cost. Both are checked before memory is spent.
+use crate::files::{ReadCappedError, read_capped};
+
+/// The cost that an image may have. Both are checked before memory is spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Largest encoded file, in bytes.
@@ -30,7 +32,7 @@ impl Default for Limits {
     }
 }
 
-/// Why some bytes are not an image. The messages name no path: the caller knows it.
+/// The reason for which bytes are not an image. The messages name no path: the caller knows it.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// There are no bytes.
@@ -74,10 +76,46 @@ pub enum DecodeError {
     Io(io::Error),
 }
 
-/// Decodes a whole file held in memory, into 8-bit RGB.
-///
-/// 16-bit gray is cut off at 255 and other 16-bit samples keep their high byte, as Pillow does.
-pub fn decode_rgb(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError> {
+/// An image as its file gives it: the model takes its RGB, people see it upright and with its transparent parts.
+#[derive(Debug)]
+pub struct Decoded {
+    image: DynamicImage,
+    orientation: Orientation,
+    is_gray_png: bool,
+}
+
+impl Decoded {
+    /// The pixels with their alpha. A TIFF is turned upright already.
+    pub fn image(&self) -> &DynamicImage {
+        &self.image
+    }
+
+    /// The way to turn the image to see it upright.
+    pub fn orientation(&self) -> Orientation {
+        self.orientation
+    }
+
+    /// The pixels for the model, in the memory of the decoded ones where they have 8 bits.
+    ///
+    /// 16-bit gray is cut off at 255 and other 16-bit samples keep their high byte, as Pillow does.
+    pub fn into_rgb(self) -> RgbImage {
+        let high_byte = |sample: u16| (sample >> 8) as u8;
+        let cut_off = |sample: u16| sample.min(255) as u8;
+        match self.image {
+            DynamicImage::ImageRgba8(image) => without_alpha(image),
+            DynamicImage::ImageLuma16(image) => narrow(&image, cut_off),
+            // A gray PNG with one transparent value arrives with an alpha channel that Pillow does not make.
+            DynamicImage::ImageLumaA16(image) if self.is_gray_png => narrow(&image, cut_off),
+            DynamicImage::ImageLumaA16(image) => narrow(&image, high_byte),
+            DynamicImage::ImageRgb16(image) => narrow(&image, high_byte),
+            DynamicImage::ImageRgba16(image) => narrow(&image, high_byte),
+            image => image.into_rgb8(),
+        }
+    }
+}
+
+/// Decodes a whole file held in memory.
+pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::Empty);
     }
@@ -94,20 +132,34 @@ pub fn decode_rgb(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError
     .unwrap_or_else(|_| Err(DecodeError::Corrupt("its decoder failed".to_owned())))
 }
 
+/// Decodes a whole file held in memory, into 8-bit RGB: see [`Decoded::into_rgb`].
+pub fn decode_rgb(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError> {
+    decode(bytes, limits).map(Decoded::into_rgb)
+}
+
 /// Reads and decodes a file; its size is checked before it is read.
 pub fn read_rgb(path: &Path, limits: &Limits) -> Result<RgbImage, DecodeError> {
-    let file = fs_err::File::open(path).map_err(DecodeError::Io)?;
-    let metadata = file.metadata().map_err(DecodeError::Io)?;
-    if !metadata.is_file() {
-        return Err(DecodeError::NotAFile);
+    decode_rgb(&read_capped(path, limits.max_bytes)?, limits)
+}
+
+/// Width times height by the header of an image file held in memory; 0 if it cannot be read.
+pub fn pixels(bytes: &[u8]) -> u64 {
+    let dimensions = || {
+        let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?;
+        reader.into_dimensions().ok()
+    };
+    let found = catch_unwind(AssertUnwindSafe(dimensions)).ok().flatten();
+    found.map_or(0, |(width, height)| u64::from(width) * u64::from(height))
+}
+
+impl From<ReadCappedError> for DecodeError {
+    fn from(error: ReadCappedError) -> Self {
+        match error {
+            ReadCappedError::Io(error) => Self::Io(error),
+            ReadCappedError::NotAFile { .. } => Self::NotAFile,
+            ReadCappedError::TooLarge { bytes, max, .. } => Self::TooManyBytes { bytes, max_bytes: max },
+        }
     }
-    check_bytes(metadata.len(), limits)?;
-    let mut bytes = Vec::new();
-    // One byte more than allowed, so that a file that grows meanwhile is noticed.
-    file.take(limits.max_bytes.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(DecodeError::Io)?;
-    decode_rgb(&bytes, limits)
 }
 
 fn check_bytes(bytes: u64, limits: &Limits) -> Result<(), DecodeError> {
@@ -134,7 +186,7 @@ fn check_pixels(width: u32, height: u32, limits: &Limits) -> Result<(), DecodeEr
     Ok(())
 }
 
-fn decode_other(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<RgbImage, DecodeError> {
+fn decode_other(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<Decoded, DecodeError> {
     if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
         return Err(DecodeError::Truncated);
     }
@@ -146,39 +198,44 @@ fn decode_other(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<Rg
     let mut decoder = reader.into_decoder().map_err(from_image_error)?;
     let (width, height) = decoder.dimensions();
     check_pixels(width, height, limits)?;
+    let orientation = decoder.orientation();
+    let mut image = DynamicImage::from_decoder(decoder).map_err(from_image_error)?;
     // Pillow turns a TIFF by its orientation tag while loading it, and no other format.
     let orientation = match format {
-        ImageFormat::Tiff => decoder.orientation().map_err(from_image_error)?,
-        _ => Orientation::NoTransforms,
-    };
-    let mut image = DynamicImage::from_decoder(decoder).map_err(from_image_error)?;
-    image.apply_orientation(orientation);
-    into_rgb(image, format == ImageFormat::Png && png_is_gray(bytes))
-}
-
-fn into_rgb(image: DynamicImage, is_gray_png: bool) -> Result<RgbImage, DecodeError> {
-    let high_byte = |sample: u16| (sample >> 8) as u8;
-    let cut_off = |sample: u16| sample.min(255) as u8;
-    match image {
-        DynamicImage::ImageLuma8(_)
-        | DynamicImage::ImageLumaA8(_)
-        | DynamicImage::ImageRgb8(_)
-        | DynamicImage::ImageRgba8(_) => Ok(image.into_rgb8()),
-        DynamicImage::ImageLuma16(_) => Ok(narrow(&image.into_rgb16(), cut_off)),
-        // A gray PNG with one transparent value arrives with an alpha channel that Pillow does not make.
-        DynamicImage::ImageLumaA16(_) if is_gray_png => Ok(narrow(&image.into_rgb16(), cut_off)),
-        DynamicImage::ImageLumaA16(_) | DynamicImage::ImageRgb16(_) | DynamicImage::ImageRgba16(_) => {
-            Ok(narrow(&image.into_rgb16(), high_byte))
+        ImageFormat::Tiff => {
+            image.apply_orientation(orientation.map_err(from_image_error)?);
+            Orientation::NoTransforms
         }
-        _ => Err(DecodeError::Unsupported(
-            "its samples are floating-point numbers".to_owned(),
-        )),
+        _ => orientation.unwrap_or(Orientation::NoTransforms),
+    };
+    if matches!(image, DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_)) {
+        let reason = "its samples are floating-point numbers";
+        return Err(DecodeError::Unsupported(reason.to_owned()));
     }
+    Ok(Decoded {
+        image,
+        orientation,
+        is_gray_png: format == ImageFormat::Png && png_is_gray(bytes),
+    })
 }
 
-fn narrow(image: &image::ImageBuffer<image::Rgb<u16>, Vec<u16>>, sample: impl Fn(u16) -> u8) -> RgbImage {
-    let samples = image.as_raw().iter().map(|&value| sample(value)).collect();
-    RgbImage::from_raw(image.width(), image.height(), samples).expect("as many samples as before")
+fn narrow<P: Pixel<Subpixel = u16>>(image: &ImageBuffer<P, Vec<u16>>, sample: fn(u16) -> u8) -> RgbImage {
+    RgbImage::from_fn(image.width(), image.height(), |x, y| {
+        Rgb(image.get_pixel(x, y).to_rgb().0.map(sample))
+    })
+}
+
+/// The colors without their alpha, moved together in place: a copy of a large image would be hundreds of megabytes.
+fn without_alpha(image: RgbaImage) -> RgbImage {
+    let (width, height) = image.dimensions();
+    let mut samples = image.into_raw();
+    let pixels = samples.len() / 4;
+    for pixel in 0..pixels {
+        samples.copy_within(4 * pixel..4 * pixel + 3, 3 * pixel);
+    }
+    samples.truncate(3 * pixels);
+    samples.shrink_to_fit();
+    RgbImage::from_raw(width, height, samples).expect("three samples a pixel are left")
 }
 
 /// The color type in the PNG header is 0: gray without an alpha channel of its own.
@@ -215,8 +272,8 @@ fn jpeg_is_complete(bytes: &[u8]) -> bool {
     false
 }
 
-/// The first frame on a canvas of the transparent color, or else of the palette's first.
-fn decode_gif(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError> {
+/// The first frame on a transparent canvas of the transparent color, or else of the palette's first.
+fn decode_gif(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
     let mut options = gif::DecodeOptions::new();
     options.set_color_output(gif::ColorOutput::Indexed);
     // The frame is allocated below, after its size is checked.
@@ -227,7 +284,7 @@ fn decode_gif(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError> {
     let frame = frame.ok_or_else(|| DecodeError::Corrupt("it has no frame".to_owned()))?;
     let (left, top) = (u32::from(frame.left), u32::from(frame.top));
     let (frame_width, frame_height) = (u32::from(frame.width), u32::from(frame.height));
-    let background = frame.transparent.unwrap_or(0);
+    let transparent = frame.transparent;
     // A frame that reaches over the canvas enlarges it.
     let (width, height) = (canvas.0.max(left + frame_width), canvas.1.max(top + frame_height));
     check_pixels(width, height, limits)?;
@@ -236,17 +293,22 @@ fn decode_gif(bytes: &[u8], limits: &Limits) -> Result<RgbImage, DecodeError> {
     let mut indices = vec![0; frame_width as usize * frame_height as usize];
     decoder.read_into_buffer(&mut indices).map_err(from_gif_error)?;
     let palette = decoder.palette().map_err(from_gif_error)?;
-    let color = |index: u8| match palette.get(usize::from(index) * 3..usize::from(index) * 3 + 3) {
-        Some(rgb) => image::Rgb([rgb[0], rgb[1], rgb[2]]),
-        None => image::Rgb([index; 3]),
+    let color = |index: u8, alpha: u8| match palette.get(usize::from(index) * 3..usize::from(index) * 3 + 3) {
+        Some(rgb) => Rgba([rgb[0], rgb[1], rgb[2], alpha]),
+        None => Rgba([index, index, index, alpha]),
     };
-    let mut image = RgbImage::from_pixel(width, height, color(background));
+    let mut image = RgbaImage::from_pixel(width, height, color(transparent.unwrap_or(0), 0));
     for (y, row) in (top..).zip(indices.chunks_exact(frame_width as usize)) {
         for (x, &index) in (left..).zip(row) {
-            image.put_pixel(x, y, color(index));
+            let alpha = if transparent == Some(index) { 0 } else { 255 };
+            image.put_pixel(x, y, color(index, alpha));
         }
     }
-    Ok(image)
+    Ok(Decoded {
+        image: image.into(),
+        orientation: Orientation::NoTransforms,
+        is_gray_png: false,
+    })
 }
 
 fn from_gif_error(error: gif::DecodingError) -> DecodeError {

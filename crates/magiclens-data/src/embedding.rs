@@ -1,10 +1,10 @@
-//! A unit vector: what a query and an image become, so that their likeness is one dot product.
+//! A unit vector. Queries and images become one, so that their similarity is one dot product.
 
 /// A unit vector. Only [`Embedding::normalize`] makes it: finite, not zero, length 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embedding(Vec<f32>);
 
-/// Why numbers are not an [`Embedding`].
+/// The reason for which numbers are not an [`Embedding`].
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum EmbeddingError {
     /// No numbers at all.
@@ -56,7 +56,7 @@ impl Embedding {
         &self.0
     }
 
-    /// How many numbers there are.
+    /// Number of values.
     pub fn dim(&self) -> usize {
         self.0.len()
     }

@@ -36,10 +36,10 @@ pub struct Fingerprint {
     colors: Vec<u8>,
 }
 
-/// How two images belong together.
+/// The sort of duplicates that two images are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Likeness {
+pub enum DuplicateKind {
     /// The same bytes.
     Equal,
     /// The same image in another size, format or quality.
@@ -80,21 +80,21 @@ impl Fingerprint {
         &self.colors
     }
 
-    /// How this image is like another one, with the number of bits that differ; `None` if it is not.
-    pub fn likeness(&self, other: &Self) -> Option<(Likeness, u32)> {
+    /// The sort of duplicate of another image that this one is, with the number of bits that differ; `None` if it is none.
+    pub fn duplicate_of(&self, other: &Self) -> Option<(DuplicateKind, u32)> {
         if self.content == other.content {
-            return Some((Likeness::Equal, 0));
+            return Some((DuplicateKind::Equal, 0));
         }
         let straight = differing(&self.bits, &other.bits);
         let mirrored = differing(&self.mirrored, &other.bits);
         // Symmetric images are as like their mirror image, but for noise.
-        let (likeness, bits) = if straight <= mirrored + NOISE_BITS {
-            (Likeness::NearDuplicate, straight)
+        let (kind, bits) = if straight <= mirrored + NOISE_BITS {
+            (DuplicateKind::NearDuplicate, straight)
         } else {
-            (Likeness::Mirrored, mirrored)
+            (DuplicateKind::Mirrored, mirrored)
         };
-        let own = match likeness {
-            Likeness::Mirrored => &self.mirrored,
+        let own = match kind {
+            DuplicateKind::Mirrored => &self.mirrored,
             _ => &self.bits,
         };
         let either: u32 = own.iter().zip(&other.bits).map(|(a, b)| (a | b).count_ones()).sum();
@@ -105,8 +105,8 @@ impl Fingerprint {
         } else {
             MAX_COLOR
         };
-        let alike = few && structure >= MIN_STRUCTURE && self.color_distance(other, likeness) <= max_color;
-        alike.then_some((likeness, bits))
+        let alike = few && structure >= MIN_STRUCTURE && self.color_distance(other, kind) <= max_color;
+        alike.then_some((kind, bits))
     }
 
     fn structure(&self) -> u32 {
@@ -115,13 +115,13 @@ impl Fingerprint {
         ones(&self.bits).max(ones(&self.mirrored))
     }
 
-    fn color_distance(&self, other: &Self, likeness: Likeness) -> f32 {
+    fn color_distance(&self, other: &Self, kind: DuplicateKind) -> f32 {
         let side = SIDE as usize;
         let mut sum = 0;
         for (at, other) in other.colors.iter().enumerate() {
             let (pixel, channel) = (at / 3, at % 3);
-            let column = match likeness {
-                Likeness::Mirrored => side - 1 - pixel % side,
+            let column = match kind {
+                DuplicateKind::Mirrored => side - 1 - pixel % side,
                 _ => pixel % side,
             };
             let own = self.colors[(pixel / side * side + column) * 3 + channel];
@@ -131,7 +131,7 @@ impl Fingerprint {
     }
 }
 
-/// Whether each place of a gray 17 x 16 miniature is darker than the one to its right, by more than noise.
+/// A bit for each place of a gray 17 x 16 miniature: set if it is darker than the one to its right by more than noise.
 fn difference_hash(gray: &[u8]) -> [u64; 4] {
     let mut bits = [0; 4];
     for (y, row) in gray.chunks_exact(SIDE as usize + 1).enumerate() {
@@ -237,19 +237,19 @@ mod tests {
             let original = scene(seed, 128);
             let own = print(&original);
             let smaller = imageops::resize(&original, 90, 70, imageops::FilterType::Lanczos3);
-            let (likeness, bits) = own.likeness(&print(&smaller)).unwrap();
-            assert_eq!(likeness, Likeness::NearDuplicate, "seed {seed}: {bits}");
+            let (kind, bits) = own.duplicate_of(&print(&smaller)).unwrap();
+            assert_eq!(kind, DuplicateKind::NearDuplicate, "seed {seed}: {bits}");
             let mut bytes = std::io::Cursor::new(Vec::new());
             image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 40)
                 .encode_image(&original)
                 .unwrap();
             let jpeg = image::load_from_memory(bytes.get_ref()).unwrap().to_rgb8();
-            assert_eq!(own.likeness(&print(&jpeg)).unwrap().0, Likeness::NearDuplicate);
+            assert_eq!(own.duplicate_of(&print(&jpeg)).unwrap().0, DuplicateKind::NearDuplicate);
             let mirrored = imageops::flip_horizontal(&original);
-            assert_eq!(own.likeness(&print(&mirrored)).unwrap().0, Likeness::Mirrored);
-            assert_eq!(own.likeness(&own), Some((Likeness::Equal, 0)));
+            assert_eq!(own.duplicate_of(&print(&mirrored)).unwrap().0, DuplicateKind::Mirrored);
+            assert_eq!(own.duplicate_of(&own), Some((DuplicateKind::Equal, 0)));
             for other in seed + 1..20 {
-                assert_eq!(own.likeness(&print(&scene(other, 128))), None, "{seed} and {other}");
+                assert_eq!(own.duplicate_of(&print(&scene(other, 128))), None, "{seed} and {other}");
             }
         }
     }
@@ -270,11 +270,11 @@ mod tests {
     fn plain_images_are_held_to_their_colors() {
         let own = print(&disc(120, 0.5, 0.3));
         assert_eq!(
-            own.likeness(&print(&disc(64, 0.5, 0.3))).map(|(likeness, _)| likeness),
-            Some(Likeness::NearDuplicate)
+            own.duplicate_of(&print(&disc(64, 0.5, 0.3))).map(|(kind, _)| kind),
+            Some(DuplicateKind::NearDuplicate)
         );
-        assert_eq!(own.likeness(&print(&disc(120, 0.5, 0.15))), None);
-        assert_eq!(own.likeness(&print(&disc(120, 0.3, 0.3))), None);
+        assert_eq!(own.duplicate_of(&print(&disc(120, 0.5, 0.15))), None);
+        assert_eq!(own.duplicate_of(&print(&disc(120, 0.3, 0.3))), None);
     }
 
     #[test]
@@ -282,8 +282,8 @@ mod tests {
         let original = scene(3, 64);
         let mut red = original.clone();
         red.pixels_mut().for_each(|pixel| pixel.0[0] = pixel.0[0] / 4 + 190);
-        assert_eq!(print(&original).likeness(&print(&red)), None);
+        assert_eq!(print(&original).duplicate_of(&print(&red)), None);
         let gray = |value| RgbImage::from_pixel(40, 40, Rgb([value; 3]));
-        assert_eq!(print(&gray(200)).likeness(&print(&gray(203))), None);
+        assert_eq!(print(&gray(200)).duplicate_of(&print(&gray(203))), None);
     }
 }

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BinaryArray, RecordBatch};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
+use crate::ImageId;
 use crate::table::{self, Columns, TableError};
-use crate::{ImageId, ParseImageIdError};
 
 /// One file of an image shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +19,7 @@ pub struct ImageFile {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// Where it was fetched from.
+    /// The URL it was fetched from.
     pub url: String,
     /// The file as it was fetched.
     pub bytes: Vec<u8>,
@@ -43,7 +42,7 @@ impl ImageShard {
     /// Begins a shard in `file`, which `path` names in errors.
     pub fn begin(path: &Path, file: File) -> Result<Self, TableError> {
         let schema = batch(path, &[])?.schema();
-        let writer = ArrowWriter::try_new(file, schema, None).map_err(|error| write_error(path, &error))?;
+        let writer = ArrowWriter::try_new(file, schema, None).map_err(|error| TableError::write(path, error))?;
         Ok(Self {
             path: path.to_owned(),
             writer,
@@ -67,7 +66,7 @@ impl ImageShard {
         self.write_group()?;
         self.writer
             .into_inner()
-            .map_err(|error| write_error(&self.path, &error))
+            .map_err(|error| TableError::write(&self.path, error))
     }
 
     fn write_group(&mut self) -> Result<(), TableError> {
@@ -78,27 +77,20 @@ impl ImageShard {
         self.waiting.clear();
         self.waiting_bytes = 0;
         let written = self.writer.write(&batch).and_then(|()| self.writer.flush());
-        written.map_err(|error| write_error(&self.path, &error))
+        written.map_err(|error| TableError::write(&self.path, error))
     }
 }
 
 /// Reads an image shard, a few files at a time.
-pub fn read_image_shard(path: &Path) -> Result<impl Iterator<Item = Result<ImageFile, TableError>>, TableError> {
+pub fn read_image_shard(
+    path: &Path,
+) -> Result<impl Iterator<Item = Result<ImageFile, TableError>> + use<>, TableError> {
     const ROWS: usize = 32;
+    let batches = table::read_batches(path, Some(ROWS))?;
     let path = path.to_owned();
-    let damaged = |path: &Path, reason: String| TableError::Damaged {
-        path: path.to_owned(),
-        reason,
-    };
-    let file: File = fs_err::File::open(&path)?.into_parts().0;
-    let reader: ParquetRecordBatchReader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .and_then(|builder| builder.with_batch_size(ROWS).build())
-        .map_err(|error| damaged(&path, error.to_string()))?;
-    Ok(reader.flat_map(move |found| {
-        let rows = found
-            .map_err(|error| damaged(&path, error.to_string()))
-            .and_then(|found| rows(&path, &found));
-        match rows {
+    Ok(batches.flat_map(move |batch| {
+        let files = batch.and_then(|batch| files(Columns::new(&path, &batch)));
+        match files {
             Ok(files) => files.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(error)],
         }
@@ -119,29 +111,18 @@ fn batch(path: &Path, files: &[ImageFile]) -> Result<RecordBatch, TableError> {
     )
 }
 
-fn rows(path: &Path, batch: &RecordBatch) -> Result<Vec<ImageFile>, TableError> {
-    let columns = Columns::new(path, batch);
-    let (ids, urls) = (columns.texts("id")?, columns.texts("url")?);
+fn files(columns: Columns<'_>) -> Result<Vec<ImageFile>, TableError> {
+    let (ids, urls) = (columns.parsed("id")?, columns.texts("url")?);
     let (widths, heights) = (columns.numbers("width")?, columns.numbers("height")?);
     let bytes = columns.bytes("bytes")?;
-    let file = |row: usize| {
-        let id = ids[row].parse::<ImageId>();
-        Ok(ImageFile {
-            id: columns.parse("id", row, id.map_err(|error: ParseImageIdError| error))?,
-            width: widths[row],
-            height: heights[row],
-            url: urls[row].to_owned(),
-            bytes: bytes[row].to_vec(),
-        })
+    let file = |(row, id): (usize, ImageId)| ImageFile {
+        id,
+        width: widths[row],
+        height: heights[row],
+        url: urls[row].to_owned(),
+        bytes: bytes[row].to_vec(),
     };
-    (0..batch.num_rows()).map(file).collect()
-}
-
-fn write_error(path: &Path, error: &dyn std::error::Error) -> TableError {
-    TableError::Write {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    }
+    Ok(ids.into_iter().enumerate().map(file).collect())
 }
 
 #[cfg(test)]

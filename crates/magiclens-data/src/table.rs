@@ -1,19 +1,20 @@
-//! Parquet tables: written aside, synced and renamed; read column by column, with errors that name the column.
+//! Parquet tables: written whole or not at all; read column by column, with errors that name the column.
 
-use std::fs::File;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow_array::builder::{ListBuilder, StringBuilder};
 use arrow_array::{Array, ArrayRef, BinaryArray, ListArray, RecordBatch, StringArray, UInt32Array};
-use arrow_schema::{ArrowError, DataType};
+use arrow_schema::DataType;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 
 use crate::files::write_atomic;
 
-/// Why a Parquet table could not be written or read.
+/// An error of writing or reading a Parquet table.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// The file could not be opened, written or renamed.
@@ -26,7 +27,7 @@ pub enum TableError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What the reader says.
+        /// The message of the reader.
         reason: String,
     },
     /// The writer failed.
@@ -34,7 +35,7 @@ pub enum TableError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the writer says.
+        /// The message of the writer.
         reason: String,
     },
     /// A column that must be there is not.
@@ -68,69 +69,94 @@ pub enum TableError {
         column: String,
         /// The row, counted from 0 in its row batch.
         row: usize,
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
 }
 
+impl TableError {
+    pub(crate) fn write(path: &Path, reason: impl Display) -> Self {
+        Self::Write {
+            path: path.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
 /// Writes `batches`, at least one, to `path`, whole or not at all.
-pub(crate) fn write(path: &Path, batches: &[RecordBatch]) -> Result<(), TableError> {
-    let failed = |reason: String| TableError::Write {
-        path: path.to_owned(),
-        reason,
-    };
-    let first = batches.first().ok_or_else(|| failed("no rows were given".to_owned()))?;
+pub fn write(path: &Path, batches: &[RecordBatch]) -> Result<(), TableError> {
+    let first = batches
+        .first()
+        .ok_or_else(|| TableError::write(path, "no rows were given"))?;
     write_atomic(path, |file| {
         let write = || {
             let mut writer = ArrowWriter::try_new(file, first.schema(), None)?;
             batches.iter().try_for_each(|batch| writer.write(batch))?;
             writer.close()
         };
-        write().map_err(|error: ParquetError| failed(error.to_string()))?;
+        write().map_err(|error: ParquetError| TableError::write(path, error))?;
         Ok(())
     })
 }
 
-/// Reads all rows of `path` as batches of columns.
-pub(crate) fn read(path: &Path) -> Result<Vec<RecordBatch>, TableError> {
-    let damaged = |reason: String| TableError::Damaged {
-        path: path.to_owned(),
+/// All rows of `path`, which `rows_of` makes of one batch of columns after another.
+pub fn read_rows<T>(
+    path: &Path,
+    mut rows_of: impl FnMut(Columns<'_>) -> Result<Vec<T>, TableError>,
+) -> Result<Vec<T>, TableError> {
+    let mut rows = Vec::new();
+    for batch in read_batches(path, None)? {
+        rows.append(&mut rows_of(Columns::new(path, &batch?))?);
+    }
+    Ok(rows)
+}
+
+/// The batches of `path`, of up to `batch_rows` rows.
+pub(crate) fn read_batches(
+    path: &Path,
+    batch_rows: Option<usize>,
+) -> Result<impl Iterator<Item = Result<RecordBatch, TableError>> + use<>, TableError> {
+    let file = fs_err::File::open(path)?.into_parts().0;
+    let path = path.to_owned();
+    let damaged = move |reason: String| TableError::Damaged {
+        path: path.clone(),
         reason,
     };
-    let file: File = fs_err::File::open(path)?.into_parts().0;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .and_then(ParquetRecordBatchReaderBuilder::build)
-        .map_err(|error| damaged(error.to_string()))?;
-    reader
-        .collect::<Result<_, ArrowError>>()
-        .map_err(|error| damaged(error.to_string()))
+    let mut builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(error.to_string()))?;
+    if let Some(rows) = batch_rows {
+        builder = builder.with_batch_size(rows);
+    }
+    let reader = builder.build().map_err(|error| damaged(error.to_string()))?;
+    Ok(reader.map(move |batch| batch.map_err(|error| damaged(error.to_string()))))
 }
 
 /// The columns of one batch, by name.
-pub(crate) struct Columns<'a> {
+#[derive(Clone, Copy, Debug)]
+pub struct Columns<'a> {
     path: &'a Path,
     batch: &'a RecordBatch,
 }
 
 impl<'a> Columns<'a> {
-    pub(crate) fn new(path: &'a Path, batch: &'a RecordBatch) -> Self {
+    /// The columns of `batch`, which was read from `path`.
+    pub fn new(path: &'a Path, batch: &'a RecordBatch) -> Self {
         Self { path, batch }
     }
 
     /// A text column without nulls.
-    pub(crate) fn texts(&self, column: &str) -> Result<Vec<&'a str>, TableError> {
+    pub fn texts(&self, column: &str) -> Result<Vec<&'a str>, TableError> {
         let texts = self.optional_texts(column)?;
         let filled = |(row, text): (usize, Option<&'a str>)| text.ok_or_else(|| self.null(column, row));
         texts.into_iter().enumerate().map(filled).collect()
     }
 
     /// A text column that may hold nulls.
-    pub(crate) fn optional_texts(&self, column: &str) -> Result<Vec<Option<&'a str>>, TableError> {
+    pub fn optional_texts(&self, column: &str) -> Result<Vec<Option<&'a str>>, TableError> {
         Ok(self.typed::<StringArray>(column, "text")?.iter().collect())
     }
 
     /// A column of lists of texts; a null list is an empty one.
-    pub(crate) fn lists(&self, column: &str) -> Result<Vec<Vec<&'a str>>, TableError> {
+    pub fn lists(&self, column: &str) -> Result<Vec<Vec<&'a str>>, TableError> {
         let lists = self.typed::<ListArray>(column, "a list of texts")?;
         let texts = lists.values().as_any().downcast_ref::<StringArray>();
         let texts = texts.ok_or_else(|| self.wrong_type(column, "a list of texts", lists.data_type()))?;
@@ -150,7 +176,7 @@ impl<'a> Columns<'a> {
     }
 
     /// A column of bytes without nulls.
-    pub(crate) fn bytes(&self, column: &str) -> Result<Vec<&'a [u8]>, TableError> {
+    pub fn bytes(&self, column: &str) -> Result<Vec<&'a [u8]>, TableError> {
         let values = self.typed::<BinaryArray>(column, "bytes")?.iter().enumerate();
         values
             .map(|(row, value)| value.ok_or_else(|| self.null(column, row)))
@@ -158,7 +184,7 @@ impl<'a> Columns<'a> {
     }
 
     /// A column of whole numbers without nulls.
-    pub(crate) fn numbers(&self, column: &str) -> Result<Vec<u32>, TableError> {
+    pub fn numbers(&self, column: &str) -> Result<Vec<u32>, TableError> {
         let numbers = self
             .typed::<UInt32Array>(column, "32 bit whole numbers")?
             .iter()
@@ -168,14 +194,24 @@ impl<'a> Columns<'a> {
             .collect()
     }
 
-    /// `parse` for a value; what it says is wrong becomes an error that names column and row.
-    pub(crate) fn parse<T, E: std::fmt::Display>(
-        &self,
-        column: &str,
-        row: usize,
-        parsed: Result<T, E>,
-    ) -> Result<T, TableError> {
-        parsed.map_err(|error| self.bad_value(column, row, error.to_string()))
+    /// A text column without nulls, each text parsed.
+    pub fn parsed<T: FromStr<Err: Display>>(&self, column: &str) -> Result<Vec<T>, TableError> {
+        let texts = self.texts(column)?.into_iter().enumerate();
+        texts.map(|(row, text)| self.check(column, row, text.parse())).collect()
+    }
+
+    /// A column of lists of texts, each text parsed.
+    pub fn parsed_lists<T: FromStr<Err: Display>>(&self, column: &str) -> Result<Vec<Vec<T>>, TableError> {
+        let parse = |(row, texts): (usize, Vec<&str>)| {
+            let values = texts.into_iter().map(|text| self.check(column, row, text.parse()));
+            values.collect()
+        };
+        self.lists(column)?.into_iter().enumerate().map(parse).collect()
+    }
+
+    /// The value of a row, or its error with the names of column and row.
+    pub fn check<T>(&self, column: &str, row: usize, value: Result<T, impl Display>) -> Result<T, TableError> {
+        value.map_err(|error| self.bad_value(column, row, error.to_string()))
     }
 
     fn typed<T: 'static>(&self, column: &str, expected: &str) -> Result<&'a T, TableError> {
@@ -216,22 +252,22 @@ impl<'a> Columns<'a> {
 }
 
 /// A text column.
-pub(crate) fn text_column(texts: impl IntoIterator<Item = impl AsRef<str>>) -> ArrayRef {
+pub fn text_column(texts: impl IntoIterator<Item = impl AsRef<str>>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(texts))
 }
 
 /// A text column that may hold nulls.
-pub(crate) fn optional_text_column<'a>(texts: impl IntoIterator<Item = Option<&'a str>>) -> ArrayRef {
+pub fn optional_text_column<'a>(texts: impl IntoIterator<Item = Option<&'a str>>) -> ArrayRef {
     Arc::new(texts.into_iter().collect::<StringArray>())
 }
 
 /// A column of whole numbers.
-pub(crate) fn number_column(numbers: impl IntoIterator<Item = u32>) -> ArrayRef {
+pub fn number_column(numbers: impl IntoIterator<Item = u32>) -> ArrayRef {
     Arc::new(UInt32Array::from_iter_values(numbers))
 }
 
 /// A column of lists of texts.
-pub(crate) fn list_column<T: AsRef<str>>(lists: impl IntoIterator<Item = impl IntoIterator<Item = T>>) -> ArrayRef {
+pub fn list_column<T: AsRef<str>>(lists: impl IntoIterator<Item = impl IntoIterator<Item = T>>) -> ArrayRef {
     let mut builder = ListBuilder::new(StringBuilder::new());
     for list in lists {
         for text in list {
@@ -243,11 +279,8 @@ pub(crate) fn list_column<T: AsRef<str>>(lists: impl IntoIterator<Item = impl In
 }
 
 /// A batch of named columns.
-pub(crate) fn batch(path: &Path, columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch, TableError> {
+pub fn batch(path: &Path, columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch, TableError> {
     // The type is not left to the values: an optional column without nulls must not become another column.
     let columns = columns.into_iter().map(|(name, column)| (name, column, true));
-    RecordBatch::try_from_iter_with_nullable(columns).map_err(|error| TableError::Write {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })
+    RecordBatch::try_from_iter_with_nullable(columns).map_err(|error| TableError::write(path, error))
 }

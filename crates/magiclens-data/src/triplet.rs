@@ -11,24 +11,24 @@ use crate::ImageId;
 pub struct Triplet {
     /// The query image.
     pub query: ImageId,
-    /// What is wanted of it, in natural words.
+    /// The change or relation that is wanted, in natural words.
     pub instruction: String,
     /// All right answers, in the order of their ids; never empty, never the query.
     pub targets: Vec<ImageId>,
-    /// How query and targets belong together, e.g. "style".
+    /// The relation of query and targets, e.g. "style".
     pub relation: String,
     /// Wrong answers that are easily taken for right ones; may be empty.
     pub hard_negatives: Vec<ImageId>,
-    /// Where it comes from.
+    /// Its origin.
     pub provenance: Provenance,
 }
 
-/// Where a triplet comes from; one JSON text in Parquet.
+/// The origin of a triplet; one JSON text in Parquet.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// The package or page of the query.
     pub source: String,
-    /// What wrote the instruction, e.g. `template:style/12`.
+    /// The generator of the instruction, e.g. `template:style/12`.
     pub generator: String,
     /// The licenses of the images, joined with ` AND `.
     #[serde(rename = "licence")]
@@ -42,7 +42,7 @@ pub struct Provenance {
     /// The page that the images share; empty if they share none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub page: String,
-    /// Where each image was fetched from, and the page it stands on.
+    /// The URL that each image was fetched from, and the page it stands on.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub urls: BTreeMap<ImageId, ImageAddress>,
     /// The prompt that the instruction was written with, and its version.
@@ -53,7 +53,7 @@ pub struct Provenance {
     pub stages: BTreeMap<String, u32>,
 }
 
-/// Where a mined image comes from.
+/// The origin of a mined image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageAddress {
     /// The image's own address.

@@ -106,6 +106,9 @@ pub enum EvalError {
     /// A collection's tables cannot be read.
     #[error(transparent)]
     Table(#[from] magiclens_data::TableError),
+    /// A collection cannot be read.
+    #[error(transparent)]
+    Collection(#[from] magiclens_collection::PartError),
 }
 
 /// An image that cannot be used.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use magiclens_data::ImageId;
 use magiclens_data::decode::{Limits, decode_rgb};
-use magiclens_data::fingerprint::{Fingerprint, Likeness};
+use magiclens_data::fingerprint::{DuplicateKind, Fingerprint};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -25,7 +25,7 @@ pub struct Leak {
     /// The training image that is most like it.
     pub training: PathBuf,
     /// How.
-    pub likeness: Likeness,
+    pub likeness: DuplicateKind,
     /// Bits of 256 that differ.
     pub bits: u32,
 }
@@ -111,7 +111,7 @@ pub fn leakage(
         .par_iter()
         .filter_map(|(path, print)| {
             let found = match by_content.get(&print.content()) {
-                Some(equal) => Some((Likeness::Equal, 0, *equal)),
+                Some(equal) => Some((DuplicateKind::Equal, 0, *equal)),
                 None => nearest(print, &trained),
             };
             progress(Step::Advance(1));
@@ -143,9 +143,9 @@ pub fn image_files(folder: &Path) -> Vec<PathBuf> {
     files.filter(|path| is_image_name(path)).collect()
 }
 
-fn nearest<'a>(print: &Fingerprint, trained: &[(&'a Path, Fingerprint)]) -> Option<(Likeness, u32, &'a Path)> {
+fn nearest<'a>(print: &Fingerprint, trained: &[(&'a Path, Fingerprint)]) -> Option<(DuplicateKind, u32, &'a Path)> {
     let alike = trained.iter().filter_map(|(path, other)| {
-        let (likeness, bits) = print.likeness(other)?;
+        let (likeness, bits) = print.duplicate_of(other)?;
         Some((likeness, bits, *path))
     });
     alike.min_by_key(|(likeness, bits, _)| (*bits, *likeness))

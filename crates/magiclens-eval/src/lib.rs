@@ -21,13 +21,14 @@ pub mod benchmark;
 pub mod benchmarks;
 pub mod cache;
 pub mod check;
-pub mod collection;
 mod crop;
 mod error;
 pub mod evaluate;
 mod id;
 pub mod images;
 pub mod leakage;
+#[cfg(test)]
+mod made_up;
 mod memory;
 pub mod outcome;
 pub mod predictions;

@@ -76,7 +76,7 @@ fn image(n: usize, dim: usize, random: &mut Random) -> NewImage {
     NewImage {
         id,
         files: vec![FileStamp {
-            path: format!("/pictures/{n}.png"),
+            path: format!("/pictures/{n}.png").into(),
             size: 1,
             mtime_ns: 1,
         }],

@@ -1,4 +1,4 @@
-//! What can go wrong with an index, and the way out.
+//! Errors of an index, each with the way out.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use magiclens_data::EmbeddingError;
 
 use crate::image::ModelStamp;
 
-/// Why an index could not be opened, read or written.
+/// An error of opening, reading or writing an index.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
     /// The folder holds no index.
@@ -44,7 +44,7 @@ pub enum IndexError {
     Damaged {
         /// Folder of the index.
         dir: PathBuf,
-        /// What was found.
+        /// The finding.
         detail: String,
     },
     /// Another version of the program made the index.
@@ -83,12 +83,6 @@ pub enum IndexError {
         /// The path given.
         path: PathBuf,
     },
-    /// A path to index cannot be written down as text.
-    #[error("the name of `{}` is not valid unicode\nhint: rename it", path.display())]
-    NotUnicode {
-        /// The path given.
-        path: PathBuf,
-    },
     /// A vector has the wrong length.
     #[error("a vector has {found} numbers, but the index holds vectors of {expected}")]
     WrongDim {
@@ -108,7 +102,7 @@ pub enum IndexError {
     Database {
         /// Folder of the index.
         dir: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
 }

@@ -7,7 +7,7 @@ use std::collections::BinaryHeap;
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use magiclens_data::ImageId;
+use magiclens_data::{ImageId, dot};
 use rayon::prelude::*;
 
 /// Vectors of one space, a row each, in the order in which they came into the index.
@@ -44,7 +44,7 @@ impl Matrix {
 
     /// The `limit` nearest rows, best first; ties in the order of their ids.
     ///
-    /// `query` has `dim` numbers; rows in `exclude` or with a score below `min_score` are left out.
+    /// `query` has `dim` numbers; rows in `exclude` or with a score below `min_score` are dropped.
     pub(crate) fn nearest(
         &self,
         query: &[f32],
@@ -83,21 +83,6 @@ impl Matrix {
             .map(|candidate| (candidate.id, candidate.score))
             .collect()
     }
-}
-
-/// Dot product in sixteen running sums, which the compiler turns into vector instructions.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 16;
-    let (a_chunks, a_rest) = a.as_chunks::<LANES>();
-    let (b_chunks, b_rest) = b.as_chunks::<LANES>();
-    let mut sums = [0.0; LANES];
-    for (a, b) in a_chunks.iter().zip(b_chunks) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += a * b;
-        }
-    }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f32>() + rest
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

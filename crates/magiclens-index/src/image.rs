@@ -1,9 +1,12 @@
-//! What an index holds of an image, and what it gives back.
+//! Images on their way into an index, in it, and as answers of a search.
 
 use std::fmt;
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use magiclens_data::{Embedding, ImageId};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// The model that an index belongs to: vectors of different models must not be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,30 +32,45 @@ pub enum Space {
     Image,
 }
 
-/// What is known about an image besides its pixels. All empty for an image that came without a collection.
+/// The description of an image. All empty for an image that came without a collection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Payload {
-    /// What the image shows, in a few words.
+    /// The content of the image in a few words.
     pub caption: Option<String>,
     /// Keywords.
     pub tags: Vec<String>,
     /// License of the image.
     #[serde(rename = "licence")]
     pub license: Option<String>,
-    /// Where it came from, for example a package and its version.
+    /// The source, for example a package and its version.
     pub source: Option<String>,
 }
 
 /// State of a file when it was looked at; the same stamp means the same content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileStamp {
-    /// Absolute path, `/` between its parts.
-    pub path: String,
+    /// Absolute path.
+    pub path: PathBuf,
     /// Size in bytes.
     pub size: u64,
     /// Time of the last change, nanoseconds since 1970.
     pub mtime_ns: i64,
+}
+
+impl FileStamp {
+    pub(crate) fn new(path: &Path, metadata: &Metadata) -> Self {
+        // A time before 1970 or unknown counts as 1970: the size and, once hashed, the content still decide.
+        let mtime = metadata
+            .modified()
+            .ok()
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        Self {
+            path: path.to_owned(),
+            size: metadata.len(),
+            mtime_ns: i64::try_from(mtime.unwrap_or_default().as_nanos()).unwrap_or(i64::MAX),
+        }
+    }
 }
 
 /// An image on its way into the index.
@@ -66,7 +84,7 @@ pub struct NewImage {
     pub width: u32,
     /// Height as shown, in pixels.
     pub height: u32,
-    /// What is known about it.
+    /// Its description.
     pub payload: Payload,
     /// A JPEG file, at most [`crate::THUMBNAIL_PX`] on its longest side.
     pub thumbnail: Vec<u8>,
@@ -82,12 +100,13 @@ pub struct IndexedImage {
     /// Id of the content.
     pub id: ImageId,
     /// Absolute paths of all files with this content, sorted.
-    pub paths: Vec<String>,
+    #[serde(serialize_with = "paths_as_text")]
+    pub paths: Vec<PathBuf>,
     /// Width as shown, in pixels.
     pub width: u32,
     /// Height as shown, in pixels.
     pub height: u32,
-    /// What is known about it.
+    /// Its description.
     pub payload: Payload,
 }
 
@@ -99,18 +118,45 @@ pub struct Hit {
     /// Cosine similarity to the query, from -1 to 1.
     pub score: f32,
     /// Absolute path; the first one where several files have this content.
-    pub path: String,
+    #[serde(serialize_with = "path_as_text")]
+    pub path: PathBuf,
     /// Width as shown, in pixels.
     pub width: u32,
     /// Height as shown, in pixels.
     pub height: u32,
-    /// What the image shows.
+    /// The content of the image in a few words.
     pub caption: Option<String>,
     /// Keywords.
     pub tags: Vec<String>,
     /// License of the image.
     #[serde(rename = "licence")]
     pub license: Option<String>,
-    /// Where it came from.
+    /// The source, for example a package and its version.
     pub source: Option<String>,
+}
+
+impl Hit {
+    /// The answer that an image of the index is; `None` if it has no file.
+    pub(crate) fn new(image: IndexedImage, score: f32) -> Option<Self> {
+        Some(Self {
+            id: image.id,
+            score,
+            path: image.paths.into_iter().next()?,
+            width: image.width,
+            height: image.height,
+            caption: image.payload.caption,
+            tags: image.payload.tags,
+            license: image.payload.license,
+            source: image.payload.source,
+        })
+    }
+}
+
+/// JSON holds Unicode only: other bytes of a path are replaced.
+pub(crate) fn path_as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
+fn paths_as_text<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
 }

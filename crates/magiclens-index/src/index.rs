@@ -1,52 +1,69 @@
-//! The index as a folder: opening, bringing changes in, searching.
+//! The index as a folder: opening, scanning, searching.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::fs::TryLockError;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use magiclens_data::decode::Limits;
 use magiclens_data::{Embedding, ImageId};
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags};
 
 use crate::error::IndexError;
 use crate::exact::Matrix;
-use crate::image::{FileStamp, Hit, IndexedImage, ModelStamp, NewImage, Space};
-use crate::scan::{self, Pending, Plan, Skipped};
-use crate::store::{self, Kind};
-use crate::thumbnails;
+use crate::image::{Hit, IndexedImage, ModelStamp, Space};
+use crate::plan::Plan;
+use crate::schema::{self, DATABASE_FILE, Kind};
+use crate::skipped::Skipped;
+use crate::thumbnails::{self, THUMBNAILS_FOLDER, ThumbnailFile};
+use crate::{scan, store};
 
-pub(crate) const DATABASE_FILE: &str = "index.sqlite";
-pub(crate) const THUMBNAILS_FOLDER: &str = "thumbnails";
 const LOCK_FILE: &str = "index.lock";
 
 /// An index in a folder: one process writes, any number reads.
 #[derive(Debug)]
 pub struct Index {
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
+    pub(crate) connection: Connection,
     stamp: ModelStamp,
-    connection: Connection,
     /// Vectors in memory, brought up to date at each search.
     target: RefCell<Cached>,
     image: RefCell<Cached>,
     /// Held by the one writer; the system lets go of it when the process dies.
-    writer_lock: Option<fs_err::File>,
+    pub(crate) writer_lock: Option<fs_err::File>,
 }
 
-/// A question to the index.
+/// A query to the index.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a> {
-    /// What to look for, as long as the vectors of the index.
+    /// The vector to look for, as long as those of the index.
     pub vector: &'a Embedding,
-    /// Which vector of the images to compare with.
+    /// The vector of the images to compare with.
     pub space: Space,
     /// Largest number of hits.
     pub limit: usize,
-    /// Images to leave out, for example the query's own.
+    /// Images to drop, for example the query's own.
     pub exclude: &'a [ImageId],
-    /// Hits with a lower score are left out.
+    /// Hits with a lower score are dropped.
     pub min_score: Option<f32>,
+}
+
+/// The vectors of one space in memory.
+#[derive(Debug)]
+struct Cached {
+    matrix: Matrix,
+    last_seq: i64,
+    removals: Option<String>,
+}
+
+impl Cached {
+    fn new(dim: usize) -> Self {
+        Self {
+            matrix: Matrix::new(dim),
+            last_seq: 0,
+            removals: None,
+        }
+    }
 }
 
 impl Index {
@@ -80,8 +97,8 @@ impl Index {
             return Err(IndexError::Missing { dir: dir.to_owned() });
         }
         let sql = |error| IndexError::from_sqlite(dir, error);
-        let connection = store::connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sql)?;
-        match store::kind(&connection).map_err(sql)? {
+        let connection = schema::connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sql)?;
+        match schema::kind(&connection).map_err(sql)? {
             Kind::Fresh => Err(IndexError::Missing { dir: dir.to_owned() }),
             kind => Self::new(dir, connection, &kind, None),
         }
@@ -114,7 +131,7 @@ impl Index {
         self.sql(store::count(&self.connection))
     }
 
-    /// Whether there are no images.
+    /// True if there are no images.
     pub fn is_empty(&self) -> Result<bool, IndexError> {
         Ok(self.len()? == 0)
     }
@@ -129,99 +146,6 @@ impl Index {
         hashed: impl Fn(usize, usize) + Sync,
     ) -> Result<Plan, IndexError> {
         scan::scan(paths, &self.sql(store::before(&self.connection))?, limits, hashed)
-    }
-
-    /// Brings in, in one commit, what needs no embedding: moved, gone and skipped files, and what collections say.
-    pub fn apply(&mut self, plan: &Plan) -> Result<(), IndexError> {
-        self.write(|connection| {
-            let mut left = Vec::new();
-            for (file, id) in &plan.known {
-                if let Some(seq) = store::seq_of(connection, *id)? {
-                    left.extend(store::put_file(connection, file, seq)?);
-                }
-            }
-            for path in &plan.gone {
-                left.extend(store::remove_file(connection, path)?);
-            }
-            let is_listed: BTreeSet<&str> = plan.skipped.iter().map(|skipped| skipped.path.as_str()).collect();
-            for old in store::skipped(connection)? {
-                let is_covered = plan.roots.iter().any(|root| scan::is_within(&old.path, root));
-                if is_covered && !is_listed.contains(old.path.as_str()) {
-                    store::remove_skipped(connection, &old.path)?;
-                }
-            }
-            for skipped in &plan.skipped {
-                left.extend(put_skipped(connection, skipped)?);
-            }
-            for (id, payload) in &plan.payloads {
-                store::set_payload(connection, *id, payload)?;
-            }
-            store::remove_orphans(connection, &left)
-        })
-    }
-
-    /// Adds images in one commit: when this returns, they survive anything but the loss of the disk.
-    ///
-    /// An image that is there already keeps its vectors and gets the files. Files that held another image before are
-    /// taken from it, and it goes if it has no file left.
-    pub fn add(&mut self, batch: &[NewImage]) -> Result<(), IndexError> {
-        for image in batch {
-            for vector in [&image.target, &image.image] {
-                self.check_dim(vector)?;
-            }
-            thumbnails::write(&self.dir.join(THUMBNAILS_FOLDER), image.id, &image.thumbnail)?;
-        }
-        self.write(|connection| {
-            let mut left = Vec::new();
-            for image in batch {
-                let seq = store::put_image(connection, image)?;
-                for file in &image.files {
-                    left.extend(store::put_file(connection, file, seq)?);
-                }
-            }
-            store::remove_orphans(connection, &left)
-        })
-    }
-
-    /// Lists files as skipped, in one commit. A file whose content cannot be used holds no image any more.
-    pub fn skip(&mut self, batch: &[Skipped]) -> Result<(), IndexError> {
-        if batch.is_empty() {
-            return Ok(());
-        }
-        self.write(|connection| {
-            let mut left = Vec::new();
-            for skipped in batch {
-                left.extend(put_skipped(connection, skipped)?);
-            }
-            store::remove_orphans(connection, &left)
-        })
-    }
-
-    /// Forgets all files in `folder` (or the file of that name), whether they exist or not; returns how many.
-    pub fn forget(&mut self, folder: &Path) -> Result<usize, IndexError> {
-        let absolute = fs_err::canonicalize(folder).or_else(|_| std::path::absolute(folder))?;
-        let Some(folder) = absolute.to_str().map(|text| text.trim_end_matches('/')) else {
-            return Err(IndexError::NotUnicode { path: absolute });
-        };
-        let mut forgotten = 0;
-        self.write(|connection| {
-            let mut left = Vec::new();
-            for path in store::file_paths(connection)?
-                .iter()
-                .filter(|path| scan::is_within(path, folder))
-            {
-                left.extend(store::remove_file(connection, path)?);
-                forgotten += 1;
-            }
-            for skipped in store::skipped(connection)?
-                .iter()
-                .filter(|skipped| scan::is_within(&skipped.path, folder))
-            {
-                store::remove_skipped(connection, &skipped.path)?;
-            }
-            store::remove_orphans(connection, &left)
-        })?;
-        Ok(forgotten)
     }
 
     /// All files that could not be used, in the order of their paths.
@@ -245,11 +169,7 @@ impl Index {
         let found = cached
             .matrix
             .nearest(query.vector.as_slice(), query.limit, query.exclude, query.min_score);
-        let mut hits = Vec::with_capacity(found.len());
-        for (id, score) in found {
-            let image = self.get(id)?.ok_or_else(|| self.damaged("a vector has no picture"))?;
-            hits.push(hit(image, score).ok_or_else(|| self.damaged("a picture has no file"))?);
-        }
+        let hits = self.hits(&found)?;
         self.sql(snapshot.finish())?;
         Ok(hits)
     }
@@ -271,60 +191,66 @@ impl Index {
 
     /// Up to `limit` images from all over the index, always the same ones, for a page without a query.
     pub fn sample(&self, limit: usize) -> Result<Vec<IndexedImage>, IndexError> {
-        let mut images = Vec::new();
-        for id in self.sql(store::first_ids(&self.connection, limit))? {
-            images.extend(self.get(id)?);
-        }
-        Ok(images)
+        self.page(0, limit)
+    }
+
+    /// The images of [`Index::sample`] after the first `offset`; reads no more than these.
+    pub fn page(&self, offset: usize, limit: usize) -> Result<Vec<IndexedImage>, IndexError> {
+        self.sql(store::page(&self.connection, offset, limit))
     }
 
     /// The ids of all images, in their order.
     pub fn ids(&self) -> Result<Vec<ImageId>, IndexError> {
-        self.sql(store::first_ids(&self.connection, usize::MAX))
+        self.sql(store::ids(&self.connection))
     }
 
-    /// The file of the image's thumbnail, a JPEG. A missing one is made again from the image.
+    /// The place of the image's thumbnail; `None` if the image is not in the index. Decodes nothing.
+    pub fn thumbnail(&self, id: ImageId) -> Result<Option<ThumbnailFile>, IndexError> {
+        let path = thumbnails::path_of(&self.dir, id);
+        let originals = match thumbnails::is_whole(&path) {
+            true => Vec::new(),
+            false => match self.get(id)? {
+                Some(image) => image.paths,
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(ThumbnailFile { id, path, originals }))
+    }
+
+    /// The file of the image's thumbnail, a JPEG. A missing one is made again from the image, while the index waits.
     ///
     /// `None` if the image is not in the index, or the thumbnail and all its files are gone.
     pub fn thumbnail_path(&self, id: ImageId) -> Result<Option<PathBuf>, IndexError> {
-        let folder = self.dir.join(THUMBNAILS_FOLDER);
-        let path = thumbnails::path_of(&folder, id);
-        // Thumbnails are not synced to disk, so a power cut can leave an empty one.
-        if fs_err::metadata(&path).is_ok_and(|metadata| 0 < metadata.len()) {
-            return Ok(Some(path));
-        }
-        let Some(image) = self.get(id)? else { return Ok(None) };
-        let files = image
-            .paths
-            .into_iter()
-            .map(|path| FileStamp {
-                path,
-                size: 0,
-                mtime_ns: 0,
-            })
-            .collect();
-        let pending = Pending {
-            id,
-            files,
-            change: scan::Change::Added,
-            payload: image.payload,
-        };
-        match pending.load(&Limits::default()).loaded {
-            Some(loaded) => Ok(Some(thumbnails::write(&folder, id, &loaded.thumbnail.jpeg)?)),
+        match self.thumbnail(id)? {
+            Some(thumbnail) => Ok(thumbnail.find_or_make(&Limits::default())?),
             None => Ok(None),
         }
+    }
+
+    fn hits(&self, found: &[(ImageId, f32)]) -> Result<Vec<Hit>, IndexError> {
+        let ids: Vec<ImageId> = found.iter().map(|(id, _)| *id).collect();
+        let images = self.sql(store::images_of(&self.connection, &ids))?;
+        if images.len() != found.len() {
+            return Err(self.damaged("a vector has no picture"));
+        }
+        let hits = images
+            .into_iter()
+            .zip(found)
+            .map(|(image, (_, score))| Hit::new(image, *score));
+        hits.map(|hit| hit.ok_or_else(|| self.damaged("a picture has no file")))
+            .collect()
     }
 
     fn write_locked(dir: &Path, model: &ModelStamp, lock: fs_err::File) -> Result<Self, IndexError> {
         let sql = |error| IndexError::from_sqlite(dir, error);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-        let mut connection = store::connect(&dir.join(DATABASE_FILE), flags).map_err(sql)?;
-        let mut kind = store::kind(&connection).map_err(sql)?;
+        let mut connection = schema::connect(&dir.join(DATABASE_FILE), flags).map_err(sql)?;
+        let mut kind = schema::kind(&connection).map_err(sql)?;
         if matches!(kind, Kind::Fresh | Kind::Ours) {
-            store::prepare_for_writing(&connection).map_err(sql)?;
+            schema::prepare_for_writing(&connection).map_err(sql)?;
         }
         if matches!(kind, Kind::Fresh) {
-            store::create(&mut connection, model).map_err(sql)?;
+            schema::create(&mut connection, model).map_err(sql)?;
             kind = Kind::Ours;
         }
         let index = Self::new(dir, connection, &kind, Some(lock))?;
@@ -344,7 +270,7 @@ impl Index {
                 return Err(IndexError::OtherFormat {
                     dir: dir.to_owned(),
                     found,
-                    wanted: store::FORMAT,
+                    wanted: schema::FORMAT,
                 });
             }
             Kind::Fresh | Kind::Foreign => {
@@ -355,7 +281,7 @@ impl Index {
                 });
             }
         }
-        let stamp = store::stamp(&connection).map_err(|error| IndexError::from_sqlite(dir, error))?;
+        let stamp = schema::stamp(&connection).map_err(|error| IndexError::from_sqlite(dir, error))?;
         let cached = || RefCell::new(Cached::new(stamp.dim));
         Ok(Self {
             dir: dir.to_owned(),
@@ -367,31 +293,9 @@ impl Index {
         })
     }
 
-    /// Runs `change` as one commit, then deletes the thumbnails of the images that it took out.
-    fn write(&mut self, change: impl FnOnce(&Connection) -> rusqlite::Result<Vec<ImageId>>) -> Result<(), IndexError> {
-        if self.writer_lock.is_none() {
-            return Err(IndexError::ReadOnly { dir: self.dir.clone() });
-        }
-        let dir = &self.dir;
-        let sql = |error| IndexError::from_sqlite(dir, error);
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(sql)?;
-        let removed = change(&transaction).map_err(sql)?;
-        transaction.commit().map_err(sql)?;
-        for id in removed {
-            unless_missing(fs_err::remove_file(thumbnails::path_of(
-                &dir.join(THUMBNAILS_FOLDER),
-                id,
-            )))?;
-        }
-        Ok(())
-    }
-
     /// Brings the vectors in memory up to the snapshot: reads the new ones only, or all if some were taken out.
     fn refresh(&self, cached: &mut Cached, space: Space) -> Result<(), IndexError> {
-        let removals = self.sql(store::removals(&self.connection))?;
+        let removals = self.sql(schema::removals(&self.connection))?;
         if cached.removals.as_ref() != Some(&removals) {
             *cached = Cached {
                 removals: Some(removals),
@@ -419,7 +323,7 @@ impl Index {
         Ok(())
     }
 
-    fn check_dim(&self, vector: &Embedding) -> Result<(), IndexError> {
+    pub(crate) fn check_dim(&self, vector: &Embedding) -> Result<(), IndexError> {
         let (found, expected) = (vector.dim(), self.stamp.dim);
         if found == expected {
             Ok(())
@@ -428,7 +332,7 @@ impl Index {
         }
     }
 
-    fn sql<T>(&self, result: rusqlite::Result<T>) -> Result<T, IndexError> {
+    pub(crate) fn sql<T>(&self, result: rusqlite::Result<T>) -> Result<T, IndexError> {
         result.map_err(|error| IndexError::from_sqlite(&self.dir, error))
     }
 
@@ -437,61 +341,6 @@ impl Index {
             dir: self.dir.clone(),
             detail: detail.to_owned(),
         }
-    }
-}
-
-/// The vectors of one space in memory.
-#[derive(Debug)]
-struct Cached {
-    matrix: Matrix,
-    last_seq: i64,
-    removals: Option<String>,
-}
-
-impl Cached {
-    fn new(dim: usize) -> Self {
-        Self {
-            matrix: Matrix::new(dim),
-            last_seq: 0,
-            removals: None,
-        }
-    }
-}
-
-fn hit(image: IndexedImage, score: f32) -> Option<Hit> {
-    let IndexedImage {
-        id,
-        paths,
-        width,
-        height,
-        payload,
-    } = image;
-    let path = paths.into_iter().next()?;
-    let crate::Payload {
-        caption,
-        tags,
-        license,
-        source,
-    } = payload;
-    Some(Hit {
-        id,
-        score,
-        path,
-        width,
-        height,
-        caption,
-        tags,
-        license,
-        source,
-    })
-}
-
-/// A file with a broken content loses its image; one that could not be read keeps it until it can be.
-fn put_skipped(connection: &Connection, skipped: &Skipped) -> rusqlite::Result<Option<i64>> {
-    store::put_skipped(connection, skipped)?;
-    match skipped.stamp {
-        Some(_) => store::remove_file(connection, &skipped.path),
-        None => Ok(None),
     }
 }
 
@@ -508,7 +357,7 @@ fn lock(dir: &Path) -> Result<fs_err::File, IndexError> {
     }
 }
 
-fn unless_missing(result: io::Result<()>) -> io::Result<()> {
+pub(crate) fn unless_missing(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,

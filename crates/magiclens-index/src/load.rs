@@ -1,18 +1,19 @@
 //! Reads and decodes pending contents, several at a time.
 
-use std::io::Read;
 use std::ops::ControlFlow;
 
 use image::RgbImage;
 use magiclens_data::decode::{self, DecodeError, Limits};
+use magiclens_data::files::read_capped;
 use magiclens_data::{Embedding, ImageId};
 use rayon::prelude::*;
 
 use crate::image::{FileStamp, NewImage, Payload};
-use crate::scan::{Change, Pending, SkipReason, Skipped};
-use crate::thumbnails::{Thumbnail, make_thumbnail};
+use crate::plan::{Change, Counts, Pending};
+use crate::skipped::{SkipReason, Skipped};
+use crate::thumbnails::Thumbnail;
 
-/// What came of a pending content: the image, or nothing; and the files that could not be used.
+/// The outcome of loading a pending content: the image, or nothing; and the files that could not be used.
 #[derive(Debug)]
 pub struct Loading {
     /// The image, if one of the files could be read and decoded.
@@ -28,9 +29,9 @@ pub struct Loaded {
     pub id: ImageId,
     /// Its files, at least one.
     pub files: Vec<FileStamp>,
-    /// Whether the first file is new or has changed.
+    /// The state of the first file: new or changed.
     pub change: Change,
-    /// What its collection says about it.
+    /// Its description in its collection.
     pub payload: Payload,
     /// The pixels for the model.
     pub rgb: RgbImage,
@@ -41,7 +42,7 @@ pub struct Loaded {
 /// Consecutive pending contents, read and decoded.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// How many pending contents this covers.
+    /// Number of pending contents that this covers.
     pub contents: usize,
     /// Those that are images, in their order.
     pub loaded: Vec<Loaded>,
@@ -49,38 +50,46 @@ pub struct Batch {
     pub skipped: Vec<Skipped>,
 }
 
-/// Decoded pixels that may wait in one batch: 256 MiB, so that large photos make small batches.
-const MAX_BATCH_BYTES: usize = 256 << 20;
+/// Bytes of decoded images in one batch, at four for a pixel: 256 MiB, so that large photos make small batches.
+const MAX_BATCH_BYTES: u64 = 256 << 20;
 
 /// Loads `pending` in its order on all cores, and delivers it in batches of up to `size` images until told to stop.
+///
+/// No more pixels are decoded ahead than a batch may hold, but for a single larger image, which is a batch of its own.
 pub fn load_in_batches(
     pending: &[Pending],
     limits: &Limits,
     size: usize,
     mut deliver: impl FnMut(Batch) -> ControlFlow<()>,
 ) {
+    let mut rest = pending;
     let mut batch = Batch::default();
     let mut bytes = 0;
-    for group in pending.chunks(2 * rayon::current_num_threads()) {
-        let loadings: Vec<Loading> = group.par_iter().map(|pending| pending.load(limits)).collect();
-        for Loading { loaded, skipped } in loadings {
-            batch.contents += 1;
-            batch.skipped.extend(skipped);
-            if let Some(loaded) = loaded {
-                bytes += loaded.rgb.as_raw().len();
-                batch.loaded.push(loaded);
-            }
-            if size <= batch.loaded.len().max(batch.skipped.len()) || MAX_BATCH_BYTES <= bytes {
-                bytes = 0;
-                if deliver(std::mem::take(&mut batch)).is_break() {
-                    return;
-                }
+    while !rest.is_empty() || 0 < batch.contents {
+        let room = size.saturating_sub(batch.loaded.len().max(batch.skipped.len()));
+        let fitting = rest
+            .iter()
+            .take(room.min(2 * rayon::current_num_threads()))
+            .take_while(|pending| {
+                bytes += 4 * pending.pixels;
+                bytes <= MAX_BATCH_BYTES
+            });
+        let fitting = fitting.count();
+        let alone = usize::from(batch.contents == 0);
+        let (group, after) = rest.split_at(fitting.max(alone).min(rest.len()));
+        if group.is_empty() {
+            bytes = 0;
+            if deliver(std::mem::take(&mut batch)).is_break() {
+                return;
             }
         }
-    }
-    if 0 < batch.contents {
-        // It was the last one, whatever the answer.
-        let _ = deliver(batch);
+        let loadings: Vec<Loading> = group.par_iter().map(|pending| pending.load(limits)).collect();
+        for loading in loadings {
+            batch.contents += 1;
+            batch.skipped.extend(loading.skipped);
+            batch.loaded.extend(loading.loaded);
+        }
+        rest = after;
     }
 }
 
@@ -89,47 +98,36 @@ impl Pending {
     pub fn load(&self, limits: &Limits) -> Loading {
         let mut skipped = Vec::new();
         for (index, file) in self.files.iter().enumerate() {
-            let bytes = match read(file, limits) {
-                Ok(bytes) => bytes,
-                Err(error) => {
-                    skipped.push(Skipped::from_decode(&file.path, Some(file), &error));
-                    continue;
+            match read_capped(&file.path, limits.max_bytes) {
+                Ok(bytes) if ImageId::of_bytes(&bytes) == self.id => {
+                    let loaded = self.decode(&self.files[index..], &bytes, limits, &mut skipped);
+                    return Loading { loaded, skipped };
                 }
-            };
-            if ImageId::of_bytes(&bytes) != self.id {
-                skipped.push(Skipped::now(
-                    &file.path,
-                    SkipReason::Changing,
-                    "the file changed while it was indexed",
-                ));
-                continue;
+                Ok(_) => {
+                    let detail = "the file changed while it was indexed";
+                    skipped.push(Skipped::now(&file.path, SkipReason::Changing, detail));
+                }
+                Err(error) => skipped.push(Skipped::content(file, &DecodeError::from(error))),
             }
-            let files = &self.files[index..];
-            let loaded = match decode::decode_rgb(&bytes, limits) {
-                Ok(rgb) => Some(self.loaded(files, &bytes, rgb)),
-                Err(error) => {
-                    skipped.extend(
-                        files
-                            .iter()
-                            .map(|file| Skipped::from_decode(&file.path, Some(file), &error)),
-                    );
-                    None
-                }
-            };
-            return Loading { loaded, skipped };
         }
         Loading { loaded: None, skipped }
     }
 
-    fn loaded(&self, files: &[FileStamp], bytes: &[u8], rgb: RgbImage) -> Loaded {
-        let thumbnail = make_thumbnail(bytes, &rgb);
-        Loaded {
-            id: self.id,
-            files: files.to_vec(),
-            change: self.change,
-            payload: self.payload.clone(),
-            rgb,
-            thumbnail,
+    /// The image of `bytes`, or else all of its `files` listed as skipped.
+    fn decode(&self, files: &[FileStamp], bytes: &[u8], limits: &Limits, skipped: &mut Vec<Skipped>) -> Option<Loaded> {
+        match decode::decode(bytes, limits) {
+            Ok(decoded) => Some(Loaded {
+                id: self.id,
+                files: files.to_vec(),
+                change: self.change,
+                payload: self.payload.clone(),
+                thumbnail: Thumbnail::new(&decoded),
+                rgb: decoded.into_rgb(),
+            }),
+            Err(error) => {
+                skipped.extend(files.iter().map(|file| Skipped::content(file, &error)));
+                None
+            }
         }
     }
 }
@@ -149,7 +147,7 @@ impl Loaded {
         }
     }
 
-    /// What to list if the model has no vector for the image.
+    /// The files to list if the model has no vector for the image.
     pub fn into_skipped(self, detail: &str) -> Vec<Skipped> {
         let skipped = |file: FileStamp| Skipped {
             stamp: Some(file.clone()),
@@ -159,24 +157,13 @@ impl Loaded {
     }
 }
 
-/// Reads a whole file of at most `limits.max_bytes`; one that was too large before is not even opened.
-pub(crate) fn read(stamp: &FileStamp, limits: &Limits) -> Result<Vec<u8>, DecodeError> {
-    check_size(stamp.size, limits)?;
-    let file = fs_err::File::open(&stamp.path).map_err(DecodeError::Io)?;
-    let mut bytes = Vec::new();
-    // One byte more than allowed, so that a file that grows meanwhile is noticed.
-    file.take(limits.max_bytes.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(DecodeError::Io)?;
-    check_size(bytes.len() as u64, limits)?;
-    Ok(bytes)
-}
-
-fn check_size(bytes: u64, limits: &Limits) -> Result<(), DecodeError> {
-    let max_bytes = limits.max_bytes;
-    if max_bytes < bytes {
-        Err(DecodeError::TooManyBytes { bytes, max_bytes })
-    } else {
-        Ok(())
+impl Counts {
+    /// Counts a pending content that could be loaded.
+    pub fn record(&mut self, loaded: &Loaded) {
+        match loaded.change {
+            Change::Added => self.added += 1,
+            Change::Changed => self.changed += 1,
+        }
+        self.duplicates += loaded.files.len() - 1;
     }
 }

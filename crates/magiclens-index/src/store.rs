@@ -1,58 +1,19 @@
-//! The database of an index: its tables, and the statements over them.
+//! The statements over the tables of an index.
 //!
 //! Functions that write expect to be called within a transaction; it is the caller's, so that one batch is one commit.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use half::f16;
-use magiclens_data::{Embedding, ImageId};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Result, Row, params};
+use magiclens_data::{DigestBuilder, Embedding, ImageId};
+use rusqlite::{Connection, OptionalExtension, Params, Result, Row, params};
 
-use crate::image::{FileStamp, IndexedImage, ModelStamp, NewImage, Payload, Space};
-use crate::scan::{Before, SkipReason, Skipped};
-
-/// Marks the file as ours: the letters `MLix`.
-const APPLICATION_ID: i64 = 0x4d4c_6978;
-
-/// Version of the tables below.
-pub(crate) const FORMAT: i64 = 1;
-
-const TABLES: &str = "
-    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-    CREATE TABLE pictures (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        id BLOB NOT NULL UNIQUE,
-        width INTEGER NOT NULL,
-        height INTEGER NOT NULL,
-        payload TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE files (
-        path TEXT PRIMARY KEY,
-        size INTEGER NOT NULL,
-        mtime_ns INTEGER NOT NULL,
-        picture INTEGER NOT NULL REFERENCES pictures (seq)
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX files_by_picture ON files (picture);
-    CREATE TABLE target_vectors (
-        picture INTEGER PRIMARY KEY REFERENCES pictures (seq) ON DELETE CASCADE,
-        vector BLOB NOT NULL,
-        checksum BLOB NOT NULL
-    ) STRICT;
-    CREATE TABLE image_vectors (
-        picture INTEGER PRIMARY KEY REFERENCES pictures (seq) ON DELETE CASCADE,
-        vector BLOB NOT NULL,
-        checksum BLOB NOT NULL
-    ) STRICT;
-    CREATE TABLE skipped (
-        path TEXT PRIMARY KEY,
-        reason TEXT NOT NULL,
-        detail TEXT NOT NULL,
-        size INTEGER,
-        mtime_ns INTEGER
-    ) STRICT, WITHOUT ROWID;
-";
+use crate::image::{FileStamp, IndexedImage, NewImage, Payload, Space};
+use crate::path_text::{from_text, to_text};
+use crate::plan::Before;
+use crate::schema::unexpected;
+use crate::skipped::{SkipReason, Skipped};
 
 impl Space {
     fn table(self) -> &'static str {
@@ -63,100 +24,20 @@ impl Space {
     }
 }
 
-/// What a database file turned out to be.
-pub(crate) enum Kind {
-    /// No tables yet: its maker died before the first commit, or it is just being made.
-    Fresh,
-    /// Ours, in the format of this program.
-    Ours,
-    /// Ours, in another format.
-    OtherFormat(i64),
-    /// The database of another program.
-    Foreign,
-}
-
-/// Opens a database file. `CREATE` in `flags` makes a missing one.
-pub(crate) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
-    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(Duration::from_secs(10))?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    Ok(connection)
-}
-
-/// Reads what the database is.
-pub(crate) fn kind(connection: &Connection) -> Result<Kind> {
-    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    Ok(match (pragma("application_id")?, pragma("user_version")?) {
-        (APPLICATION_ID, FORMAT) => Kind::Ours,
-        (APPLICATION_ID, other) => Kind::OtherFormat(other),
-        (0, 0) if tables == 0 => Kind::Fresh,
-        _ => Kind::Foreign,
-    })
-}
-
-/// Makes the tables in one commit.
-pub(crate) fn create(connection: &mut Connection, stamp: &ModelStamp) -> Result<()> {
-    let transaction = connection.transaction()?;
-    transaction.execute_batch(TABLES)?;
-    set_meta(&transaction, "model_id", &stamp.model_id)?;
-    set_meta(&transaction, "dim", &stamp.dim.to_string())?;
-    set_meta(&transaction, "removals", "0")?;
-    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", FORMAT)?;
-    transaction.commit()
-}
-
-/// Durable to the last commit, and readers do not wait for the writer.
-pub(crate) fn prepare_for_writing(connection: &Connection) -> Result<()> {
-    connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
-    connection.pragma_update(None, "synchronous", "full")
-}
-
-/// The model that the vectors are from.
-pub(crate) fn stamp(connection: &Connection) -> Result<ModelStamp> {
-    let dim: String = meta(connection, "dim")?;
-    let dim = dim
-        .parse()
-        .ok()
-        .filter(|dim| 0 < *dim)
-        .ok_or_else(|| nonsense("the length of the vectors is no number"))?;
-    Ok(ModelStamp {
-        model_id: meta(connection, "model_id")?,
-        dim,
-    })
-}
-
-/// Grows whenever images are taken out, so that a reader knows that its copy holds too much.
-pub(crate) fn removals(connection: &Connection) -> Result<String> {
-    meta(connection, "removals")
-}
-
-fn meta(connection: &Connection, key: &str) -> Result<String> {
-    connection
-        .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
-        .query_row([key], |row| row.get(0))
-}
-
-fn set_meta(connection: &Connection, key: &str, value: &str) -> Result<()> {
-    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", [key, value])?;
-    Ok(())
-}
-
 /// Number of images.
 pub(crate) fn count(connection: &Connection) -> Result<usize> {
     let count: i64 = connection.query_row("SELECT count(*) FROM pictures", [], |row| row.get(0))?;
     Ok(usize::try_from(count).expect("a count is not negative"))
 }
 
-/// Everything a scan compares with.
+/// The files that a scan compares with.
 pub(crate) fn before(connection: &Connection) -> Result<Before> {
     let mut statement = connection.prepare(
         "SELECT files.path, files.size, files.mtime_ns, pictures.id FROM files JOIN pictures ON seq = files.picture",
     )?;
     let files = statement
         .query_map([], |row| {
-            let stamp = file_stamp(row, row.get(0)?, 1)?;
+            let stamp = file_stamp(row, path_at(row, 0)?, 1)?;
             Ok((stamp.path.clone(), (stamp, ImageId::from_bytes(row.get(3)?))))
         })?
         .collect::<Result<HashMap<_, _>>>()?;
@@ -171,13 +52,13 @@ pub(crate) fn before(connection: &Connection) -> Result<Before> {
 pub(crate) fn skipped(connection: &Connection) -> Result<Vec<Skipped>> {
     let mut statement = connection.prepare("SELECT path, reason, detail, size, mtime_ns FROM skipped ORDER BY path")?;
     let rows = statement.query_map([], |row| {
-        let path: String = row.get(0)?;
+        let path = path_at(row, 0)?;
         let stamp = match row.get_ref(3)? {
             rusqlite::types::ValueRef::Null => None,
             _ => Some(file_stamp(row, path.clone(), 3)?),
         };
         let reason: String = row.get(1)?;
-        let reason = SkipReason::from_name(&reason).ok_or_else(|| nonsense("a reason for skipping is unknown"))?;
+        let reason = SkipReason::from_name(&reason).ok_or_else(|| unexpected("a reason for skipping is unknown"))?;
         Ok(Skipped {
             path,
             reason,
@@ -188,7 +69,11 @@ pub(crate) fn skipped(connection: &Connection) -> Result<Vec<Skipped>> {
     rows.collect()
 }
 
-fn file_stamp(row: &Row<'_>, path: String, first_column: usize) -> Result<FileStamp> {
+fn path_at(row: &Row<'_>, column: usize) -> Result<PathBuf> {
+    Ok(from_text(row.get_ref(column)?.as_str()?))
+}
+
+fn file_stamp(row: &Row<'_>, path: PathBuf, first_column: usize) -> Result<FileStamp> {
     let size: i64 = row.get(first_column)?;
     Ok(FileStamp {
         path,
@@ -228,34 +113,33 @@ pub(crate) fn seq_of(connection: &Connection, id: ImageId) -> Result<Option<i64>
         .optional()
 }
 
-/// Says that the file holds the image `seq`; returns the image that it held before, if another.
+/// Notes that the file holds the image `seq`; returns the image that it held before, if another.
 pub(crate) fn put_file(connection: &Connection, file: &FileStamp, seq: i64) -> Result<Option<i64>> {
+    let path = to_text(&file.path);
     let before: Option<i64> = connection
         .prepare_cached("SELECT picture FROM files WHERE path = ?1")?
-        .query_row([&file.path], |row| row.get(0))
+        .query_row([&path], |row| row.get(0))
         .optional()?;
     connection
         .prepare_cached("INSERT OR REPLACE INTO files (path, size, mtime_ns, picture) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![file.path, file.size.cast_signed(), file.mtime_ns, seq])?;
-    connection
-        .prepare_cached("DELETE FROM skipped WHERE path = ?1")?
-        .execute([&file.path])?;
+        .execute(params![path, file.size.cast_signed(), file.mtime_ns, seq])?;
+    remove_skipped(connection, &file.path)?;
     Ok(before.filter(|before| *before != seq))
 }
 
 /// Forgets a file; returns the image that it held.
-pub(crate) fn remove_file(connection: &Connection, path: &str) -> Result<Option<i64>> {
+pub(crate) fn remove_file(connection: &Connection, path: &Path) -> Result<Option<i64>> {
     connection
         .prepare_cached("DELETE FROM files WHERE path = ?1 RETURNING picture")?
-        .query_row([path], |row| row.get(0))
+        .query_row([to_text(path)], |row| row.get(0))
         .optional()
 }
 
 /// All paths of files, sorted.
-pub(crate) fn file_paths(connection: &Connection) -> Result<Vec<String>> {
+pub(crate) fn file_paths(connection: &Connection) -> Result<Vec<PathBuf>> {
     connection
         .prepare("SELECT path FROM files ORDER BY path")?
-        .query_map([], |row| row.get(0))?
+        .query_map([], |row| path_at(row, 0))?
         .collect()
 }
 
@@ -290,7 +174,7 @@ pub(crate) fn put_skipped(connection: &Connection, skipped: &Skipped) -> Result<
             "INSERT OR REPLACE INTO skipped (path, reason, detail, size, mtime_ns) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
         .execute(params![
-            skipped.path,
+            to_text(&skipped.path),
             skipped.reason.name(),
             skipped.detail,
             stamp.map(|stamp| stamp.size.cast_signed()),
@@ -300,14 +184,14 @@ pub(crate) fn put_skipped(connection: &Connection, skipped: &Skipped) -> Result<
 }
 
 /// Strikes a path off the list of skipped files.
-pub(crate) fn remove_skipped(connection: &Connection, path: &str) -> Result<()> {
+pub(crate) fn remove_skipped(connection: &Connection, path: &Path) -> Result<()> {
     connection
         .prepare_cached("DELETE FROM skipped WHERE path = ?1")?
-        .execute([path])?;
+        .execute([to_text(path)])?;
     Ok(())
 }
 
-/// Replaces what is known about an image; nothing happens if it is the same or there is no such image.
+/// Replaces the description of an image; nothing happens if it is the same or there is no such image.
 pub(crate) fn set_payload(connection: &Connection, id: ImageId, payload: &Payload) -> Result<()> {
     connection
         .prepare_cached("UPDATE pictures SET payload = ?2 WHERE id = ?1 AND payload <> ?2")?
@@ -317,40 +201,59 @@ pub(crate) fn set_payload(connection: &Connection, id: ImageId, payload: &Payloa
 
 /// The image with this content.
 pub(crate) fn image(connection: &Connection, id: ImageId) -> Result<Option<IndexedImage>> {
-    let row = connection
-        .prepare_cached("SELECT seq, width, height, payload FROM pictures WHERE id = ?1")?
-        .query_row([id.to_bytes()], |row| {
-            Ok((
-                row.get::<_, i64>(0)?,
-                row.get(1)?,
-                row.get(2)?,
-                row.get::<_, String>(3)?,
-            ))
-        })
-        .optional()?;
-    let Some((seq, width, height, payload)) = row else {
-        return Ok(None);
-    };
-    let paths = connection
-        .prepare_cached("SELECT path FROM files WHERE picture = ?1 ORDER BY path")?
-        .query_map([seq], |row| row.get(0))?
-        .collect::<Result<_>>()?;
-    let payload = serde_json::from_str(&payload).map_err(|_| nonsense("what is known about a picture is no JSON"))?;
-    Ok(Some(IndexedImage {
-        id,
-        paths,
-        width,
-        height,
-        payload,
-    }))
+    let from = "pictures LEFT JOIN files ON picture = seq WHERE pictures.id = ?1 ORDER BY files.path";
+    Ok(images(connection, from, [id.to_bytes()])?.pop())
 }
 
-/// The first `limit` ids; ids are hashes, so this is a fixed random choice.
-pub(crate) fn first_ids(connection: &Connection, limit: usize) -> Result<Vec<ImageId>> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+/// The images with these contents that are there, in the order of `ids`, in one statement.
+pub(crate) fn images_of(connection: &Connection, ids: &[ImageId]) -> Result<Vec<IndexedImage>> {
+    let from = "json_each(?1) AS wanted JOIN pictures ON pictures.id = unhex(wanted.value)
+        LEFT JOIN files ON picture = seq ORDER BY wanted.key, files.path";
+    let ids = serde_json::to_string(ids).expect("ids can be written as JSON");
+    images(connection, from, [ids])
+}
+
+/// `limit` images in the order of their ids, after the first `offset`; ids are hashes, so this is a fixed random choice.
+pub(crate) fn page(connection: &Connection, offset: usize, limit: usize) -> Result<Vec<IndexedImage>> {
+    let from = "(SELECT * FROM pictures ORDER BY id LIMIT ?1 OFFSET ?2) AS pictures
+        LEFT JOIN files ON picture = seq ORDER BY pictures.id, files.path";
+    images(
+        connection,
+        from,
+        [limit, offset].map(|number| i64::try_from(number).unwrap_or(i64::MAX)),
+    )
+}
+
+/// The images of a query that gives the files of each image one after another.
+fn images(connection: &Connection, from: &str, params: impl Params) -> Result<Vec<IndexedImage>> {
+    let sql = format!("SELECT pictures.id, width, height, payload, files.path FROM {from}");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params)?;
+    let mut images: Vec<IndexedImage> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id = ImageId::from_bytes(row.get(0)?);
+        if images.last().is_none_or(|last| last.id != id) {
+            let payload = serde_json::from_str(row.get_ref(3)?.as_str()?);
+            images.push(IndexedImage {
+                id,
+                paths: Vec::new(),
+                width: row.get(1)?,
+                height: row.get(2)?,
+                payload: payload.map_err(|_| unexpected("the description of a picture is no JSON"))?,
+            });
+        }
+        if let (Some(image), Some(path)) = (images.last_mut(), row.get_ref(4)?.as_str_or_null()?) {
+            image.paths.push(from_text(path));
+        }
+    }
+    Ok(images)
+}
+
+/// All ids, in their order.
+pub(crate) fn ids(connection: &Connection) -> Result<Vec<ImageId>> {
     connection
-        .prepare_cached("SELECT id FROM pictures ORDER BY id LIMIT ?1")?
-        .query_map([limit], |row| Ok(ImageId::from_bytes(row.get(0)?)))?
+        .prepare_cached("SELECT id FROM pictures ORDER BY id")?
+        .query_map([], |row| Ok(ImageId::from_bytes(row.get(0)?)))?
         .collect()
 }
 
@@ -393,21 +296,17 @@ fn checked_vector<'row>(row: &'row Row<'_>, id: ImageId) -> Result<&'row [u8]> {
     if row.get::<_, [u8; 8]>(1)? == checksum(id, bytes) {
         return Ok(bytes);
     }
-    Err(nonsense("the checksum of a stored vector is wrong"))
-}
-
-/// A value that SQLite is content with, but that was never written so.
-fn nonsense(what: &str) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Null, what.into())
+    Err(unexpected("the checksum of a stored vector is wrong"))
 }
 
 /// Covers the id too, so that a vector cannot end up with another image.
 fn checksum(id: ImageId, bytes: &[u8]) -> [u8; 8] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&id.to_bytes()).update(bytes);
-    let mut checksum = [0; 8];
-    hasher.finalize_xof().fill(&mut checksum);
-    checksum
+    let [a, b, c, d, e, f, g, h, ..] = DigestBuilder::new()
+        .update(id.to_bytes())
+        .update(bytes)
+        .finish()
+        .to_bytes();
+    [a, b, c, d, e, f, g, h]
 }
 
 fn to_f16_bytes(vector: &Embedding) -> Vec<u8> {

@@ -2,24 +2,24 @@
 //!
 //! For people, not for the model: turned upright, and transparent parts shown on white.
 
-use std::io::{self, Cursor};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Rgb, RgbImage, RgbaImage};
+use image::{DynamicImage, GenericImageView, Rgb, RgbImage};
 use magiclens_data::ImageId;
+use magiclens_data::decode::{self, DecodeError, Decoded, Limits};
+use magiclens_data::files::{read_capped, write_atomic_bytes};
+
+/// The folder of thumbnails in that of the index.
+pub(crate) const THUMBNAILS_FOLDER: &str = "thumbnails";
 
 /// Longest side of a thumbnail; smaller images keep their size.
 pub const THUMBNAIL_PX: u32 = 256;
 
 const JPEG_QUALITY: u8 = 85;
-
-/// Tells apart the files that threads write aside.
-static WRITTEN: AtomicU64 = AtomicU64::new(0);
 
 /// A small copy of an image, with the size of the image as it is shown.
 #[derive(Clone, Debug)]
@@ -32,117 +32,142 @@ pub struct Thumbnail {
     pub height: u32,
 }
 
-/// Makes the thumbnail of an image from its file's bytes and the same file decoded for the model.
-pub fn make_thumbnail(bytes: &[u8], rgb: &RgbImage) -> Thumbnail {
-    // The bytes were decoded before, but by other means: whatever happens here must not cost the image.
-    let looks = catch_unwind(AssertUnwindSafe(|| looks(bytes).ok()))
-        .ok()
-        .flatten()
-        .unwrap_or_default();
-    let mut small = DynamicImage::ImageRgb8(match &looks.on_white {
-        Some(on_white) => shrink(on_white),
-        None => shrink(rgb),
-    });
-    small.apply_orientation(looks.orientation);
-    let (width, height) = match looks.orientation {
-        Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH => {
-            (rgb.height(), rgb.width())
+impl Thumbnail {
+    /// The thumbnail of a decoded image, which is not copied.
+    pub fn new(decoded: &Decoded) -> Self {
+        let image = decoded.image();
+        let mut small = DynamicImage::ImageRgb8(match image {
+            DynamicImage::ImageRgb8(rgb) => shrink(rgb),
+            other => shrink(&OnWhite(other)),
+        });
+        small.apply_orientation(decoded.orientation());
+        let (width, height) = match decoded.orientation() {
+            Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH => (image.height(), image.width()),
+            _ => image.dimensions(),
+        };
+        let mut jpeg = Vec::new();
+        small
+            .write_with_encoder(JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY))
+            .expect("an RGB image of at most 256 x 256 pixels can be written to memory as JPEG");
+        Self { jpeg, width, height }
+    }
+}
+
+/// The thumbnail of an image file held in memory.
+pub fn make_thumbnail(bytes: &[u8], limits: &Limits) -> Result<Thumbnail, DecodeError> {
+    Ok(Thumbnail::new(&decode::decode(bytes, limits)?))
+}
+
+/// The place of a thumbnail, and the files it can be made of again. Needs no index, so that nothing else waits while an image
+/// is decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThumbnailFile {
+    pub(crate) id: ImageId,
+    pub(crate) path: PathBuf,
+    /// Empty if the thumbnail is there.
+    pub(crate) originals: Vec<PathBuf>,
+}
+
+impl ThumbnailFile {
+    /// The file of the thumbnail, a JPEG. A missing one is made again from the image; `None` if all files of that are gone.
+    pub fn find_or_make(&self, limits: &Limits) -> io::Result<Option<PathBuf>> {
+        if is_whole(&self.path) {
+            return Ok(Some(self.path.clone()));
         }
-        _ => rgb.dimensions(),
-    };
-    let mut jpeg = Vec::new();
-    small
-        .write_with_encoder(JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY))
-        .expect("an RGB picture of at most 256 x 256 pixels can be written to memory as JPEG");
-    Thumbnail { jpeg, width, height }
+        let read = |path: &PathBuf| {
+            let bytes = read_capped(path, limits.max_bytes).ok()?;
+            let bytes = Some(bytes).filter(|bytes| ImageId::of_bytes(bytes) == self.id)?;
+            make_thumbnail(&bytes, limits).ok()
+        };
+        let Some(thumbnail) = self.originals.iter().find_map(read) else {
+            return Ok(None);
+        };
+        write(&self.path, &thumbnail.jpeg)?;
+        Ok(Some(self.path.clone()))
+    }
 }
 
-/// Where an image's thumbnail lies. A folder for each first byte keeps folders small.
-pub(crate) fn path_of(folder: &Path, id: ImageId) -> PathBuf {
+/// True if the file is there and not empty, as a power cut could leave one of an earlier version.
+pub(crate) fn is_whole(path: &Path) -> bool {
+    fs_err::metadata(path).is_ok_and(|metadata| 0 < metadata.len())
+}
+
+/// The place of an image's thumbnail in the folder of the index. A folder for each first byte keeps folders small.
+pub(crate) fn path_of(index: &Path, id: ImageId) -> PathBuf {
     let name = id.to_string();
-    folder.join(&name[..2]).join(format!("{name}.jpg"))
+    index
+        .join(THUMBNAILS_FOLDER)
+        .join(&name[..2])
+        .join(format!("{name}.jpg"))
 }
 
-/// Writes a thumbnail aside and renames it: a reader sees all of it or nothing.
-pub(crate) fn write(folder: &Path, id: ImageId, jpeg: &[u8]) -> io::Result<PathBuf> {
-    let path = path_of(folder, id);
-    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
-    let aside = path.with_extension(format!("{}-{number}.tmp", std::process::id()));
+/// Writes a thumbnail whole or not at all.
+pub(crate) fn write(path: &Path, jpeg: &[u8]) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs_err::create_dir_all(parent)?;
     }
-    fs_err::write(&aside, jpeg)?;
-    fs_err::rename(&aside, &path)?;
-    Ok(path)
+    write_atomic_bytes(path, jpeg)
 }
 
-/// What the model does not see of an image.
-struct Looks {
-    orientation: Orientation,
-    on_white: Option<RgbImage>,
-}
+/// An image with its transparent parts on white, a pixel at a time.
+struct OnWhite<'a>(&'a DynamicImage);
 
-impl Default for Looks {
-    fn default() -> Self {
-        Self {
-            orientation: Orientation::NoTransforms,
-            on_white: None,
-        }
+impl GenericImageView for OnWhite<'_> {
+    type Pixel = Rgb<u8>;
+
+    fn dimensions(&self) -> (u32, u32) {
+        self.0.dimensions()
     }
-}
 
-fn looks(bytes: &[u8]) -> image::ImageResult<Looks> {
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
-    let format = reader.format();
-    let mut decoder = reader.into_decoder()?;
-    // A TIFF is already turned when it is decoded for the model.
-    let orientation = match format {
-        Some(ImageFormat::Tiff) => Orientation::NoTransforms,
-        _ => decoder.orientation()?,
-    };
-    let on_white = match decoder.color_type().has_alpha() {
-        true => Some(on_white(&DynamicImage::from_decoder(decoder)?.into_rgba8())),
-        false => None,
-    };
-    Ok(Looks { orientation, on_white })
-}
-
-fn on_white(rgba: &RgbaImage) -> RgbImage {
-    RgbImage::from_fn(rgba.width(), rgba.height(), |x, y| {
-        let [r, g, b, alpha] = rgba.get_pixel(x, y).0;
+    fn get_pixel(&self, x: u32, y: u32) -> Rgb<u8> {
+        let [r, g, b, alpha] = self.0.get_pixel(x, y).0;
         let alpha = u32::from(alpha);
         // A weighted mean of two bytes is a byte.
         Rgb([r, g, b].map(|value| ((u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8))
-    })
+    }
 }
 
-fn shrink(rgb: &RgbImage) -> RgbImage {
-    let (width, height) = rgb.dimensions();
+fn shrink(image: &impl GenericImageView<Pixel = Rgb<u8>>) -> RgbImage {
+    let (width, height) = image.dimensions();
     let longest = width.max(height);
     if longest <= THUMBNAIL_PX {
-        return rgb.clone();
+        return RgbImage::from_fn(width, height, |x, y| image.get_pixel(x, y));
     }
     let scaled = |side: u32| (u64::from(side) * u64::from(THUMBNAIL_PX)).div_ceil(u64::from(longest)) as u32;
     // The quick box filter does most of the work on a large photo, the better filter the rest.
     let quick_px = 2 * THUMBNAIL_PX;
-    match quick_px < longest {
-        true => {
-            let halfway = imageops::thumbnail(rgb, scaled(width) * 2, scaled(height) * 2);
-            imageops::resize(&halfway, scaled(width), scaled(height), FilterType::Triangle)
-        }
-        false => imageops::resize(rgb, scaled(width), scaled(height), FilterType::Triangle),
+    if longest <= quick_px {
+        return imageops::resize(image, scaled(width), scaled(height), FilterType::Triangle);
     }
+    let halfway = imageops::thumbnail(image, scaled(width) * 2, scaled(height) * 2);
+    imageops::resize(&halfway, scaled(width), scaled(height), FilterType::Triangle)
 }
 
 #[cfg(test)]
 mod tests {
-    use image::{ExtendedColorType, ImageEncoder, Rgba};
+    use std::io::Cursor;
+
+    use image::{ExtendedColorType, ImageEncoder, ImageFormat, Rgba, RgbaImage};
 
     use super::*;
 
+    fn encoded(image: &DynamicImage) -> Vec<u8> {
+        let mut png = Cursor::new(Vec::new());
+        image.write_to(&mut png, ImageFormat::Png).unwrap();
+        png.into_inner()
+    }
+
+    fn made(bytes: &[u8]) -> Thumbnail {
+        make_thumbnail(bytes, &Limits::default()).unwrap()
+    }
+
     fn check_size(width: u32, height: u32, expected: (u32, u32)) {
-        let rgb = RgbImage::from_pixel(width, height, Rgb([200, 40, 40]));
-        let made = make_thumbnail(b"not read", &rgb);
+        let made = made(&encoded(
+            &RgbImage::from_pixel(width, height, Rgb([200, 40, 40])).into(),
+        ));
         let small = image::load_from_memory(&made.jpeg).unwrap();
         assert_eq!((small.width(), small.height()), expected, "{width} x {height}");
         assert_eq!((made.width, made.height), (width, height));
@@ -160,11 +185,7 @@ mod tests {
     #[test]
     fn transparent_parts_are_white() {
         let rgba = RgbaImage::from_pixel(8, 8, Rgba([0, 0, 0, 0]));
-        let mut png = Cursor::new(Vec::new());
-        DynamicImage::ImageRgba8(rgba)
-            .write_to(&mut png, ImageFormat::Png)
-            .unwrap();
-        let made = make_thumbnail(&png.into_inner(), &RgbImage::new(8, 8));
+        let made = made(&encoded(&rgba.into()));
         let small = image::load_from_memory(&made.jpeg).unwrap().into_rgb8();
         assert!(small.get_pixel(4, 4).0.iter().all(|&value| 250 < value));
     }
@@ -180,7 +201,7 @@ mod tests {
         encoder
             .write_image(rgb.as_raw(), 40, 20, ExtendedColorType::Rgb8)
             .unwrap();
-        let made = make_thumbnail(&jpeg, &rgb);
+        let made = made(&jpeg);
         let small = image::load_from_memory(&made.jpeg).unwrap();
         assert_eq!(
             (small.width(), small.height(), made.width, made.height),

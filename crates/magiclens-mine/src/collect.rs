@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, ensure};
+use magiclens_data::files::write_atomic_bytes;
 use magiclens_data::{
-    Image, ImageFile, ImageId, ImageKind, Split, Triplet, read_image_shard, read_triplets, write_images, write_triplets,
+    Image, ImageFile, ImageId, Triplet, read_image_shard, read_triplets, write_images, write_triplets,
 };
 
 use crate::page::Described;
@@ -24,7 +25,7 @@ pub struct Collected {
 }
 
 /// Writes the triplets of a finished run and their images to `out`: `triplets-train.parquet`, `images.parquet`, and the
-/// files under `images/`. All of it belongs to the training split.
+/// files under `images/`. All of it is for training, so no image has a split.
 ///
 /// # Errors
 /// A run that is not finished, a folder that holds something else, files that cannot be read or written.
@@ -129,32 +130,16 @@ fn write_image(out: &Path, file: &ImageFile, described: &Described) -> anyhow::R
     let place = out.join(&path);
     fs_err::create_dir_all(place.parent().expect("the path has folders"))?;
     if !place.exists() {
-        let aside = place.with_extension("part");
-        fs_err::write(&aside, &file.bytes)?;
-        fs_err::rename(&aside, &place)?;
+        write_atomic_bytes(&place, &file.bytes)?;
     }
-    let words = described.metadata.text();
     Ok(Image {
         id: file.id,
         path,
         width: file.width,
         height: file.height,
-        // Pages do not say; nothing that reads a training split asks.
-        kind: ImageKind::Photo,
-        concept: words.clone(),
-        root: described.page_url.clone(),
-        also: Vec::new(),
-        style: "web".to_owned(),
-        family: "web".to_owned(),
-        caption: words,
+        caption: described.metadata.text(),
         tags: described.metadata.labels.clone(),
-        group: String::new(),
-        subgroup: String::new(),
-        skin_tone: None,
-        gender: None,
-        color: None,
         source: described.page_url.clone(),
         license: described.license.clone(),
-        split: Split::Train,
     })
 }

@@ -54,7 +54,7 @@ impl QueryImage {
         let id = name.to_str().and_then(|text| text.parse::<ImageId>().ok());
         let image = id.map(|id| index.get(id)).transpose()?.flatten();
         let image = image.ok_or_else(|| SearchError::UnknownImage { path: name.to_owned() })?;
-        let path = image.paths.iter().map(Path::new).find(|path| path.exists());
+        let path = image.paths.iter().find(|path| path.exists());
         Self::open(path.ok_or(SearchError::ImageGone { id: image.id })?)
     }
 

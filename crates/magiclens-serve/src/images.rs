@@ -74,6 +74,7 @@ impl From<IndexedImage> for ImageView {
             license,
             source,
         } = payload;
+        let paths: Vec<String> = paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
         let path = paths.first().cloned().unwrap_or_default();
         Self {
             id,
@@ -130,8 +131,8 @@ pub(crate) async fn sample(
             return Err(ApiError::bad_field(field, problem));
         }
     }
-    let images = state.store.ask(move |index| index.sample(n * (page + 1))).await?;
-    Ok(Json(images.into_iter().skip(n * page).map(ImageView::from).collect()))
+    let images = state.store.ask(move |index| index.page(n * page, n)).await?;
+    Ok(Json(images.into_iter().map(ImageView::from).collect()))
 }
 
 /// `GET /api/images/{id}`.

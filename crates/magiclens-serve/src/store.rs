@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use magiclens_data::files::read_capped;
 use magiclens_data::{ImageId, decode};
 use magiclens_http::blocking;
 use magiclens_index::{Hit, Index, IndexError, IndexedImage, ModelStamp, Space};
@@ -106,17 +107,14 @@ impl Store {
 
     /// The bytes of an image's thumbnail, a JPEG.
     pub(crate) async fn thumbnail(&self, id: ImageId) -> Result<Vec<u8>, ApiError> {
-        match self.ask(move |index| index.thumbnail_path(id)).await? {
-            Some(path) => {
-                let permit = permits(&self.lookups, 1).await;
-                let bytes = blocking(permit, move || fs_err::read(path)).await?;
-                bytes.map_err(ApiError::internal)
-            }
-            None => {
-                self.image(id).await?;
-                Err(ApiError::ImageGone(id))
-            }
-        }
+        let thumbnail = self.ask(move |index| index.thumbnail(id)).await?;
+        let thumbnail = thumbnail.ok_or(ApiError::UnknownImage(id))?;
+        // A lost thumbnail is made again without the index, so that no search waits for the decoder.
+        let permit = permits(&self.lookups, 1).await;
+        let limits = decode::Limits::default();
+        let read = move || thumbnail.find_or_make(&limits)?.map(fs_err::read).transpose();
+        let bytes = blocking(permit, read).await?.map_err(ApiError::internal)?;
+        bytes.ok_or(ApiError::ImageGone(id))
     }
 }
 
@@ -150,14 +148,11 @@ async fn ask<T: Send + 'static>(
 
 /// The bytes of an image's file. A file that no longer has the indexed content is not given out.
 pub(crate) fn read_indexed(image: &IndexedImage) -> Result<Vec<u8>, ApiError> {
-    let bytes = image.paths.iter().find_map(|path| read_if(Path::new(path), image.id));
+    let bytes = image.paths.iter().find_map(|path| read_if(path, image.id));
     bytes.ok_or(ApiError::ImageGone(image.id))
 }
 
 fn read_if(path: &Path, id: ImageId) -> Option<Vec<u8>> {
-    let metadata = fs_err::metadata(path).ok()?;
-    if !metadata.is_file() || decode::Limits::default().max_bytes < metadata.len() {
-        return None;
-    }
-    fs_err::read(path).ok().filter(|bytes| ImageId::of_bytes(bytes) == id)
+    let bytes = read_capped(path, decode::Limits::default().max_bytes).ok()?;
+    Some(bytes).filter(|bytes| ImageId::of_bytes(bytes) == id)
 }

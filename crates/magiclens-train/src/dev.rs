@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
-use magiclens_eval::collection::Asked;
+use magiclens_collection::RowTriplet;
 use magiclens_metrics::{Judged, Matrix, average_precision_at_k, hit_at_k, mean, rank, score_all};
 use magiclens_model::rows::to_rows;
 use rayon::prelude::*;
@@ -34,7 +34,7 @@ pub struct Figures {
 /// The triplets of the dev part, on frozen features.
 #[derive(Debug)]
 pub struct Dev {
-    triplets: Vec<Asked>,
+    triplets: Vec<RowTriplet>,
     /// Row of each triplet's instruction.
     instructions: Vec<usize>,
     images: FeatureTable,
@@ -44,7 +44,7 @@ pub struct Dev {
 impl Dev {
     /// The texts whose features are needed: the empty one, with which targets are fused, then each different instruction
     /// once.
-    pub fn texts(triplets: &[Asked]) -> Vec<&str> {
+    pub fn texts(triplets: &[RowTriplet]) -> Vec<&str> {
         let mut texts: Vec<&str> = triplets.iter().map(|asked| asked.instruction.as_str()).collect();
         texts.push("");
         texts.sort_unstable();
@@ -53,7 +53,7 @@ impl Dev {
     }
 
     /// `images` has a row for each image of the part, which are the gallery; `texts` one for each of [`Dev::texts`].
-    pub fn new(triplets: Vec<Asked>, images: FeatureTable, texts: FeatureTable) -> Self {
+    pub fn new(triplets: Vec<RowTriplet>, images: FeatureTable, texts: FeatureTable) -> Self {
         let known = Self::texts(&triplets);
         let instructions = triplets
             .iter()

@@ -25,7 +25,7 @@ const TEXT_SHARD: usize = 4096;
 pub fn image_features(
     embedder: &Embedder,
     collection: &Path,
-    images: &[Image],
+    images: &[&Image],
     cache: &Path,
     progress: &dyn Fn(usize),
 ) -> Result<FeatureTable, TrainError> {
@@ -91,8 +91,8 @@ pub fn text_features(
 ///
 /// # Errors
 /// The first one that cannot be read.
-fn read_images(collection: &Path, images: &[Image]) -> Result<Vec<RgbImage>, TrainError> {
-    let read = |image: &Image| {
+fn read_images(collection: &Path, images: &[&Image]) -> Result<Vec<RgbImage>, TrainError> {
+    let read = |image: &&Image| {
         let path = collection.join(&image.path);
         read_rgb(&path, &Limits::default()).map_err(|error| TrainError::Image {
             path,
@@ -110,7 +110,7 @@ fn read_shard(path: &Path) -> Option<Weights> {
         .filter(|weights| weights.shape.len() == 2)
 }
 
-fn write_shard(embedder: &Embedder, collection: &Path, shard: &[Image], path: &Path) -> Result<Weights, TrainError> {
+fn write_shard(embedder: &Embedder, collection: &Path, shard: &[&Image], path: &Path) -> Result<Weights, TrainError> {
     let images = read_images(collection, shard)?;
     let rows = embedder.image_features(&images).ok_or_else(|| no_trunk(embedder))?;
     write_rows(path, rows)

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use image::{Rgb, RgbImage};
 use magiclens_compare::{Intent, Item, Kind, Method, QueryFile, RaterName, Settings, Study, System, image_path, turns};
+use magiclens_data::decode::Limits;
 use magiclens_data::{Embedding, ImageId};
 use magiclens_index::{FileStamp, Index, ModelStamp, NewImage, Payload, make_thumbnail};
 use magiclens_search::{EncodeError, Encoder};
@@ -125,14 +126,14 @@ impl Gallery {
             NewImage {
                 id: *id,
                 files: vec![FileStamp {
-                    path: path.to_str().unwrap().to_owned(),
+                    path: path.clone(),
                     size: bytes.len() as u64,
                     mtime_ns: 0,
                 }],
                 width: 6,
                 height: 6,
                 payload: Payload::default(),
-                thumbnail: make_thumbnail(&bytes, &rgb).jpeg,
+                thumbnail: make_thumbnail(&bytes, &Limits::default()).unwrap().jpeg,
                 target: vector.clone(),
                 image: vector,
             }

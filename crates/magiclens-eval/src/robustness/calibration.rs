@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use magiclens_collection::{COLOR, DRAWING_TO_PHOTO, GENDER, GROUP, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_UNSEEN};
+use magiclens_collection::{
+    COLOR, Collection, DRAWING_TO_PHOTO, GENDER, GROUP, RowTriplet, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_UNSEEN,
+};
 use magiclens_metrics::{area_under_curve, quantile};
 use serde::{Deserialize, Serialize};
 
 use super::{Answered, RobustQuery, System};
 use crate::EvalError;
-use crate::collection::{Asked, Collection};
 
 const RELATIONS: [&str; 8] = [
     STYLE,
@@ -116,7 +117,7 @@ pub(super) fn measure(collection: &Collection, system: &System<'_>) -> Result<Ca
     Ok(judge(&asked, &system.ask(&queries)?))
 }
 
-pub(super) fn cases(collection: &Collection) -> Vec<&Asked> {
+pub(super) fn cases(collection: &Collection) -> Vec<&RowTriplet> {
     let drawn = RELATIONS
         .iter()
         .map(|relation| collection.drawn("nothing fits", relation, EACH));
@@ -124,7 +125,7 @@ pub(super) fn cases(collection: &Collection) -> Vec<&Asked> {
 }
 
 /// The request with its right answers in the gallery, and without them.
-pub(super) fn queries(asked: &Asked) -> [RobustQuery; 2] {
+pub(super) fn queries(asked: &RowTriplet) -> [RobustQuery; 2] {
     let answerable = RobustQuery::new(asked.query, &asked.instruction);
     let mut unanswerable = answerable.clone();
     unanswerable.exclude.extend(&asked.targets);
@@ -132,7 +133,7 @@ pub(super) fn queries(asked: &Asked) -> [RobustQuery; 2] {
 }
 
 /// `answers`: of each case those with the right answers, then those without. Answers without a score count nowhere.
-pub(super) fn judge(asked: &[&Asked], answers: &[Answered]) -> Calibration {
+pub(super) fn judge(asked: &[&RowTriplet], answers: &[Answered]) -> Calibration {
     let tops: Vec<(&str, Top, f32)> = asked
         .iter()
         .zip(answers.chunks(2))

@@ -3,14 +3,13 @@
 
 use std::collections::HashSet;
 
-use magiclens_collection::{COLOR, Look};
+use magiclens_collection::{COLOR, Collection, Look};
 use magiclens_metrics::{Judged, precision_at_k};
 
 use super::labels::{Labels, look};
 use super::report::{Better, Section, Unit};
 use super::{Answered, DEPTH, RobustQuery, System};
 use crate::EvalError;
-use crate::collection::Collection;
 
 /// Queries of each section.
 const EACH: usize = 200;

@@ -9,7 +9,7 @@ use super::labels::{Labels, look};
 use super::report::{Better, Section, Unit};
 use super::{Answered, DEPTH, RobustQuery, System};
 use crate::EvalError;
-use crate::collection::Collection;
+use magiclens_collection::Collection;
 
 /// Queries with each text.
 const QUERIES: usize = 300;

@@ -4,13 +4,12 @@
 
 use std::collections::HashSet;
 
-use magiclens_collection::{GROUP, STYLE};
+use magiclens_collection::{Collection, GROUP, STYLE};
 use magiclens_metrics::{Judged, average_precision_at_k, hit_at_k};
 
 use super::report::{Better, Section, Unit};
 use super::{Answered, DEPTH, RobustQuery, System};
 use crate::EvalError;
-use crate::collection::{Collection, same_concept};
 
 /// Queries of each section.
 const EACH: usize = 200;
@@ -50,7 +49,7 @@ pub(super) fn transfer(collection: &Collection) -> Vec<Case> {
     let images = &collection.images;
     let in_style = |thing: usize, style: usize, excluded: &[usize]| -> HashSet<usize> {
         (0..images.len())
-            .filter(|row| images[*row].style == images[style].style && same_concept(&images[*row], &images[thing]))
+            .filter(|row| images[*row].style == images[style].style && images[*row].shows_same_concept(&images[thing]))
             .filter(|row| !excluded.contains(row))
             .collect()
     };
@@ -60,7 +59,7 @@ pub(super) fn transfer(collection: &Collection) -> Vec<Case> {
         let style = &images[*asked.targets.first()?].style;
         let other = (0..images.len())
             .filter(|row| images[*row].style == *style && images[*row].root != images[query].root)
-            .filter(|row| !same_concept(&images[*row], &images[query]));
+            .filter(|row| !images[*row].shows_same_concept(&images[query]));
         let other = *collection
             .shuffled(&format!("style of {}", images[query].id), other)
             .first()?;

@@ -2,10 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use magiclens_collection::{DRAWINGS, Look};
-use magiclens_data::Image;
-
-use crate::collection::{Collection, concepts};
+use magiclens_collection::{Collection, DRAWINGS, LabeledImage, Look};
 
 /// Images by what they show.
 pub(super) struct Labels<'a> {
@@ -22,7 +19,7 @@ impl<'a> Labels<'a> {
             colored: HashMap::new(),
         };
         for (row, image) in collection.images.iter().enumerate() {
-            for concept in concepts(image) {
+            for concept in image.concepts() {
                 labels.things.entry(concept).or_default().push(row);
             }
             // A red circle without colors is no red circle, and one that stands for two colors has neither.
@@ -35,7 +32,9 @@ impl<'a> Labels<'a> {
 
     /// All other images that show what this one shows.
     pub(super) fn same_thing(&self, row: usize) -> HashSet<usize> {
-        let shown = concepts(&self.collection.images[row]).filter_map(|concept| self.things.get(concept));
+        let shown = self.collection.images[row]
+            .concepts()
+            .filter_map(|concept| self.things.get(concept));
         shown.flatten().copied().filter(|other| *other != row).collect()
     }
 
@@ -58,7 +57,7 @@ impl<'a> Labels<'a> {
 }
 
 /// What an image's style looks like; nothing for photographs, stamps and cards.
-pub(super) fn look(image: &Image) -> Option<Look> {
+pub(super) fn look(image: &LabeledImage) -> Option<Look> {
     let package = DRAWINGS.iter().find(|package| package.style == image.style);
     package.map(|package| package.look)
 }

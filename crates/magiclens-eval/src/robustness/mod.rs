@@ -24,7 +24,7 @@ mod report;
 pub use report::{Better, Measured, RobustnessReport, Section, Unit};
 
 use crate::EvalError;
-use crate::collection::Collection;
+use magiclens_collection::Collection;
 
 /// How far down the rankings are looked at.
 pub const DEPTH: usize = 10;

@@ -3,14 +3,13 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use magiclens_collection::{STYLE, held_out_style_names};
+use magiclens_collection::{Collection, STYLE, held_out_style_names, text_hash};
 use magiclens_metrics::{Judged, hit_at_k, negative_recall_at_k, precision_at_k};
 
 use super::labels::Labels;
 use super::report::{Better, Section, Unit};
 use super::{Answered, DEPTH, RobustQuery, System};
 use crate::EvalError;
-use crate::collection::{Collection, choose};
 
 /// Queries of each section.
 const EACH: usize = 200;
@@ -150,4 +149,9 @@ pub(super) fn judge(title: &str, cases: &[Case], answers: &[Answered]) -> Sectio
         over(1, &excluded),
     );
     section
+}
+
+/// One of `choices`, which the text decides; they must not be empty.
+fn choose<'a, T>(choices: &'a [T], text: &str) -> &'a T {
+    &choices[(text_hash(text) % choices.len() as u64) as usize]
 }

@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 
 use magiclens_collection::{
-    Ask, COLOR, DRAWING_TO_PHOTO, GENDER, GROUP, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_UNSEEN, held_out_wordings,
+    Ask, COLOR, Collection, DRAWING_TO_PHOTO, GENDER, GROUP, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_UNSEEN,
+    held_out_wordings, text_hash,
 };
 use magiclens_metrics::{Judged, average_precision_at_k, deviation, hit_at_k, mean, pairwise_overlap_at_k, spread};
 
 use super::report::{Better, Section, Unit};
 use super::{Answered, DEPTH, RobustQuery, System};
 use crate::EvalError;
-use crate::collection::{Collection, lot};
 
 const RELATIONS: [&str; 8] = [
     STYLE,
@@ -47,7 +47,7 @@ pub(super) fn cases(collection: &Collection) -> Vec<Case> {
         .flat_map(|relation| collection.drawn("paraphrases", relation, EACH));
     let cases = asked.filter_map(|asked| {
         let answer = &collection.images[*asked.targets.first()?];
-        let seed = lot(&collection.images[asked.query].id.to_string());
+        let seed = text_hash(&collection.images[asked.query].id.to_string());
         let texts = held_out_wordings(Ask::of(&asked.relation, answer)?, WORDINGS, seed);
         Some(Case {
             truth: asked.targets.iter().copied().collect(),

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use magiclens_collection::Look;
 
 use super::*;
-use crate::collection::tests::collection;
+use crate::made_up::collection;
 use labels::{Labels, look};
 
 fn set(rows: &[usize]) -> HashSet<usize> {

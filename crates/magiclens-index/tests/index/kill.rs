@@ -65,7 +65,10 @@ fn nothing_acknowledged_is_lost_when_the_writer_is_killed() {
         );
         for n in 0..acknowledged {
             let image = numbered(n);
-            assert_eq!(index.get(image.id).unwrap().unwrap().paths, [format!("/p/{n}.png")]);
+            assert_eq!(
+                index.get(image.id).unwrap().unwrap().paths,
+                [Path::new(&format!("/p/{n}.png"))]
+            );
             assert!(
                 index
                     .vector(image.id, magiclens_index::Space::Target)

@@ -4,6 +4,8 @@
 
 mod damage;
 mod kill;
+#[cfg(unix)]
+mod paths;
 mod scan;
 mod search;
 
@@ -31,7 +33,7 @@ fn embedding(id: ImageId, salt: u8) -> Embedding {
 
 fn new_image(id: ImageId, path: &str) -> NewImage {
     let file = magiclens_index::FileStamp {
-        path: path.to_owned(),
+        path: path.into(),
         size: 1,
         mtime_ns: 1,
     };

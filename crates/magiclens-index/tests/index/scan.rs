@@ -1,9 +1,9 @@
-//! What a scan makes of changes on disk.
+//! Changes on disk, as a scan sees them.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use magiclens_data::{Image, ImageKind, Split, write_images};
+use magiclens_data::{Image, write_images};
 use magiclens_index::{Payload, SkipReason};
 
 use super::*;
@@ -33,16 +33,11 @@ fn check(change: impl FnOnce(&Path), expected: Counts, expected_paths: &[&[&str]
     assert_eq!(run(&mut index, &folder).0, Counts { added: 2, ..NONE });
     change(&folder);
     assert_eq!(run(&mut index, &folder).0, expected);
-    let mut paths: Vec<Vec<String>> = index.sample(99).unwrap().into_iter().map(|image| image.paths).collect();
+    let mut paths: Vec<Vec<PathBuf>> = index.sample(99).unwrap().into_iter().map(|image| image.paths).collect();
     paths.sort();
-    let expected_paths: Vec<Vec<String>> = expected_paths
+    let expected_paths: Vec<Vec<PathBuf>> = expected_paths
         .iter()
-        .map(|paths| {
-            paths
-                .iter()
-                .map(|path| folder.join(path).to_str().unwrap().to_owned())
-                .collect()
-        })
+        .map(|paths| paths.iter().map(|path| folder.join(path)).collect())
         .collect();
     assert_eq!(paths, expected_paths);
     assert_eq!(index.len().unwrap(), expected_paths.len());
@@ -252,7 +247,7 @@ fn check_skipped(make: impl FnOnce(&Path), expected: &[(&str, SkipReason)]) {
             .collect();
         let expected: Vec<_> = expected
             .iter()
-            .map(|(name, reason)| (format!("{}/{name}", folder.display()), *reason))
+            .map(|(name, reason)| (folder.join(name), *reason))
             .collect();
         assert_eq!(listed, expected);
     }
@@ -278,7 +273,7 @@ fn unusable_files_are_listed() {
         &[("e.jpg", SkipReason::Empty)],
     );
     let text = |folder: &Path| fs_err::write(folder.join("t.PNG"), "just a text, no picture").unwrap();
-    check_skipped(text, &[("t.PNG", SkipReason::NotAImage)]);
+    check_skipped(text, &[("t.PNG", SkipReason::NotAnImage)]);
     let sparse = |folder: &Path| {
         fs_err::File::create(folder.join("s.png"))
             .unwrap()
@@ -293,7 +288,6 @@ fn unusable_files_are_listed() {
 #[cfg(unix)]
 #[test]
 fn odd_links_and_names() {
-    use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
     check_skipped(
         |folder| symlink("nowhere", folder.join("l.png")).unwrap(),
@@ -306,13 +300,10 @@ fn odd_links_and_names() {
     let myself = |folder: &Path| symlink(folder.join("me"), folder.join("me")).unwrap();
     check_skipped(myself, &[("me", SkipReason::Unreadable)]);
     let temp = tempfile::tempdir().unwrap();
-    let name = std::ffi::OsStr::from_bytes(b"gr\xfcn.png");
-    draw(&temp.path().join(name), GREEN);
     draw(&temp.path().join("two\nlines.png"), RED);
     let mut index = Index::create_or_open(&temp.path().join("index"), &stamp("m")).unwrap();
     assert_eq!(run(&mut index, temp.path()).0.added, 1);
-    assert_eq!(index.skipped().unwrap()[0].reason, SkipReason::BadName);
-    assert!(index.sample(1).unwrap()[0].paths[0].ends_with("/two\nlines.png"));
+    assert!(index.sample(1).unwrap()[0].paths[0].ends_with("two\nlines.png"));
 }
 
 #[test]
@@ -366,7 +357,7 @@ fn a_file_that_vanishes_or_changes_while_it_is_indexed() {
     );
     // The third content has another file.
     assert!(loadings[0].loaded.is_none() && loadings[1].loaded.is_none());
-    assert!(loadings[2].loaded.as_ref().unwrap().files[0].path.ends_with("/d.png"));
+    assert!(loadings[2].loaded.as_ref().unwrap().files[0].path.ends_with("d.png"));
 }
 
 #[test]
@@ -402,22 +393,10 @@ fn a_collection_says_what_its_images_are() {
             path: "pictures/a.png".to_owned(),
             width: 20,
             height: 10,
-            kind: ImageKind::Drawing,
-            concept: "red".to_owned(),
-            root: "red".to_owned(),
-            also: Vec::new(),
-            style: "flat".to_owned(),
-            family: "own".to_owned(),
             caption: caption.to_owned(),
             tags: vec!["colour".to_owned()],
-            group: "colours".to_owned(),
-            subgroup: "warm".to_owned(),
-            skin_tone: None,
-            gender: None,
-            color: None,
             source: "own:1".to_owned(),
             license: "MIT".to_owned(),
-            split: Split::Test,
         };
         write_images(folder.join("pictures.parquet"), &[image]).unwrap();
     };

@@ -64,8 +64,8 @@ fn finds_what_a_plain_loop_finds() {
         })
         .unwrap();
     assert_eq!(
-        (hits[0].id, hits[0].path.as_str()),
-        (ids[3], format!("/p/{}.png", ids[3]).as_str())
+        (hits[0].id, &hits[0].path),
+        (ids[3], &format!("/p/{}.png", ids[3]).into())
     );
     assert!(hits.iter().all(|hit| 0.99 <= hit.score));
 }
@@ -111,7 +111,7 @@ fn what_is_stored_comes_back() {
     let id = ids(1)[0];
     let mut image = new_image(id, "/p/b.png");
     image.files.push(magiclens_index::FileStamp {
-        path: "/p/a 'quoted' \n.png".to_owned(),
+        path: "/p/a 'quoted' \n.png".into(),
         size: u64::MAX,
         mtime_ns: -1,
     });
@@ -125,7 +125,7 @@ fn what_is_stored_comes_back() {
     index.add(&[image.clone()]).unwrap();
     drop(index);
     let index = Index::open(temp.path()).unwrap();
-    let paths = vec!["/p/a 'quoted' \n.png".to_owned(), "/p/b.png".to_owned()];
+    let paths = vec!["/p/a 'quoted' \n.png".into(), "/p/b.png".into()];
     let expected = IndexedImage {
         id,
         paths,
@@ -175,8 +175,35 @@ fn a_lost_thumbnail_is_made_again() {
         assert_eq!(fs_err::read(&path).unwrap(), bytes);
     }
     fs_err::remove_file(&path).unwrap();
+    // Decoding needs no index: others can search meanwhile.
+    let thumbnail = index.thumbnail(id).unwrap().unwrap();
+    drop(index);
+    let made = std::thread::spawn(move || thumbnail.find_or_make(&Limits::default()).unwrap());
+    assert_eq!(made.join().unwrap(), Some(path.clone()));
+    assert_eq!(fs_err::read(&path).unwrap(), bytes);
+    fs_err::remove_file(&path).unwrap();
     fs_err::remove_file(folder.join("a.png")).unwrap();
+    let index = Index::open(&dir).unwrap();
     assert_eq!(index.thumbnail_path(id).unwrap(), None);
+}
+
+#[test]
+fn pages_follow_each_other() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut sorted = ids(25);
+    let mut index = Index::create_or_open(temp.path(), &stamp("m")).unwrap();
+    index.add(&images(&sorted)).unwrap();
+    sorted.sort();
+    let page = |offset, limit| -> Vec<ImageId> {
+        let images = index.page(offset, limit).unwrap();
+        images.into_iter().map(|image| image.id).collect()
+    };
+    assert_eq!([page(0, 10), page(10, 10), page(20, 10)].concat(), sorted);
+    assert_eq!(
+        (page(25, 10), page(usize::MAX, 1), page(3, 0)),
+        (vec![], vec![], vec![])
+    );
+    assert_eq!(index.sample(7).unwrap(), index.page(0, 7).unwrap());
 }
 
 #[test]

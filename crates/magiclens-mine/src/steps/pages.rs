@@ -192,7 +192,7 @@ fn without_copies(work: &mut Work<'_>, page: &Page, images: Vec<(usize, Decoded)
     for (at, image) in images {
         match kept
             .iter_mut()
-            .find(|(_, other)| other.print.likeness(&image.print).is_some())
+            .find(|(_, other)| other.print.duplicate_of(&image.print).is_some())
         {
             Some(other) => {
                 work.tally.drop("copies on the page", DropReason("copy on the page"));

@@ -264,7 +264,6 @@ fn build_index(dir: &Path, model: &FakeModel) -> [ImageId; 3] {
         fs_err::write(&path, &bytes).unwrap();
         let rgb = image::load_from_memory(&bytes).unwrap().into_rgb8();
         let tower = mean_color(&rgb);
-        let path = path.to_str().unwrap().to_owned();
         NewImage {
             id: ImageId::of_bytes(&bytes),
             files: vec![FileStamp {
@@ -280,7 +279,9 @@ fn build_index(dir: &Path, model: &FakeModel) -> [ImageId; 3] {
                 license: Some("CC0-1.0".to_owned()),
                 source: Some("drawn by the test".to_owned()),
             },
-            thumbnail: make_thumbnail(&bytes, &rgb).jpeg,
+            thumbnail: make_thumbnail(&bytes, &magiclens_data::decode::Limits::default())
+                .unwrap()
+                .jpeg,
             target: Embedding::normalize(tower.clone()).unwrap(),
             image: Embedding::normalize(tower).unwrap(),
         }

@@ -4,11 +4,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use magiclens_collection::DRAWINGS;
-use magiclens_data::Image;
+use magiclens_collection::{Collection, DRAWINGS, LabeledImage};
 
 use crate::benchmark::{Query, Truth};
-use crate::collection::{Collection, concepts, same_concept};
 
 /// Queries of a condition.
 pub(super) const QUERIES: usize = 2000;
@@ -86,7 +84,7 @@ impl<'a> Index<'a> {
             if named.contains(image.style.as_str()) {
                 index.members.push(row);
                 index.styles.entry(&image.style).or_default().push(row);
-                for concept in concepts(image) {
+                for concept in image.concepts() {
                     index.things.entry(concept).or_default().push(row);
                 }
             }
@@ -124,7 +122,10 @@ impl<'a> Index<'a> {
     /// What `like` shows, in styles of other families than the query's.
     fn elsewhere(&self, query: usize, like: usize) -> Vec<usize> {
         let family = &self.image(query).family;
-        let shown = concepts(self.image(like)).filter_map(|concept| self.things.get(concept));
+        let shown = self
+            .image(like)
+            .concepts()
+            .filter_map(|concept| self.things.get(concept));
         let others = shown
             .flatten()
             .copied()
@@ -139,7 +140,7 @@ impl<'a> Index<'a> {
         let drawn = self.styles.get(style).into_iter().flatten().copied();
         let others = drawn.filter(|row| {
             let other = self.image(*row);
-            other.root != asked.root && !same_concept(other, asked)
+            other.root != asked.root && !other.shows_same_concept(asked)
         });
         self.shuffled("other things", query, others)
     }
@@ -149,7 +150,7 @@ impl<'a> Index<'a> {
         self.collection.shuffled(&what, rows)
     }
 
-    fn image(&self, row: usize) -> &'a Image {
+    fn image(&self, row: usize) -> &'a LabeledImage {
         &self.collection.images[row]
     }
 }
@@ -158,10 +159,10 @@ impl<'a> Index<'a> {
 mod tests {
     use std::path::Path;
 
-    use magiclens_data::Split;
+    use magiclens_collection::Split;
 
     use super::*;
-    use crate::collection::tests::drawing;
+    use crate::made_up::drawing;
 
     /// Twelve things in every named style, and one in a style without a name.
     fn collection() -> Collection {
@@ -172,7 +173,7 @@ mod tests {
                 images.push(drawing(package.style, package.family, &thing, &thing, None));
             }
         }
-        Collection::of(Path::new("c"), Split::Test, images, &[], Path::new("t")).unwrap()
+        Collection::new(Path::new("c"), Split::Test, images, &[], Path::new("t")).unwrap()
     }
 
     #[test]
@@ -220,9 +221,9 @@ mod tests {
 
     #[test]
     fn without_enough_candidates_there_is_no_query() {
-        let (mut images, _) = crate::collection::tests::made_up();
+        let (mut images, _) = crate::made_up::made_up();
         images.retain(|image| ["noto", "twemoji"].contains(&image.style.as_str()));
-        let few = Collection::of(Path::new("c"), Split::Test, images, &[], Path::new("t")).unwrap();
+        let few = Collection::new(Path::new("c"), Split::Test, images, &[], Path::new("t")).unwrap();
         assert!(queries(&few, Focus::Style).is_empty() && queries(&few, Focus::Thing).is_empty());
     }
 }

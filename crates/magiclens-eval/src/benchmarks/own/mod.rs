@@ -15,17 +15,18 @@ mod focus;
 use std::path::Path;
 
 use magiclens_collection::{
-    COLOR, DRAWING_TO_PHOTO, FOOD, GENDER, GROUP, PHOTO_TO_DRAWING, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_FAMILY,
-    STYLE_UNSEEN, food_images_path, food_triplets_path,
+    COLOR, Collection, DRAWING_TO_PHOTO, FOOD, GENDER, GROUP, LabeledImage, PHOTO_TO_DRAWING, RowTriplet,
+    SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_FAMILY, STYLE_UNSEEN, Split, food_images_path, food_triplets_path,
+    read_labeled_images,
 };
-use magiclens_data::{Image, Split, read_images, read_triplets};
+use magiclens_data::read_triplets;
 
 use super::{Choice, Entry};
 use crate::EvalError;
 use crate::benchmark::{
     Benchmark, Column, Count, ImageEntry, Measure, Metric, Query, Scope, Task, TaskKind, Truth, Variant,
 };
-use crate::collection::{Asked, Collection};
+use crate::id::Id;
 use focus::Focus;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -63,7 +64,7 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
     let published = |test: usize, dev: usize| if split == Split::Dev { dev } else { test };
     let collection = Collection::read(data, split)?;
     let mut loading = Loading {
-        images: collection.images(),
+        images: entries(&collection),
         tasks: Vec::new(),
         counts: Vec::new(),
         remarks: Vec::new(),
@@ -133,13 +134,13 @@ impl Loading {
     fn add_foods(&mut self, data: &Path) -> Result<(), EvalError> {
         let (table, path) = (food_images_path(data), food_triplets_path(data));
         let (images, triplets) = if table.is_file() {
-            (read_images(&table)?, read_triplets(&path)?)
+            (read_labeled_images(&table)?, read_triplets(&path)?)
         } else {
             (Vec::new(), Vec::new())
         };
-        let foods = Collection::of(data, Split::Test, images, &triplets, &path)?;
+        let foods = Collection::new(data, Split::Test, images, &triplets, &path)?;
         let first = self.images.len();
-        self.images.extend(foods.images());
+        self.images.extend(entries(&foods));
         self.count("food photographs", foods.images.len(), FOODS.0);
         let gallery: Vec<usize> = (first..self.images.len()).collect();
         let asked = foods.triplets.iter().enumerate();
@@ -185,12 +186,22 @@ impl Loading {
     }
 }
 
+/// The images as a benchmark has them, in the same rows.
+fn entries(collection: &Collection) -> Vec<ImageEntry> {
+    let entry = |image: &LabeledImage| ImageEntry {
+        id: Id::text(image.id.to_string()),
+        path: collection.folder.join(&image.path),
+        crop: None,
+    };
+    collection.images.iter().map(entry).collect()
+}
+
 fn hit(k: usize) -> Measure {
     Measure::new(format!("R@{k}"), Metric::Hit(k))
 }
 
 /// The query of a triplet; its images begin at row `first` of the benchmark.
-fn query(collection: &Collection, number: usize, asked: &Asked, first: usize) -> Query {
+fn query(collection: &Collection, number: usize, asked: &RowTriplet, first: usize) -> Query {
     let reference = first + asked.query;
     Query {
         id: number.to_string(),
@@ -206,7 +217,7 @@ fn query(collection: &Collection, number: usize, asked: &Asked, first: usize) ->
 }
 
 /// What breakdowns go by: the style that is asked for, the skin tone, and so on.
-fn group(collection: &Collection, asked: &Asked) -> String {
+fn group(collection: &Collection, asked: &RowTriplet) -> String {
     let query = &collection.images[asked.query];
     let mut answers = asked.targets.iter().map(|row| &collection.images[*row]);
     let Some(answer) = answers.next() else {
@@ -226,12 +237,12 @@ fn group(collection: &Collection, asked: &Asked) -> String {
 
 #[cfg(test)]
 mod tests {
-    use magiclens_collection::DRAWINGS;
-    use magiclens_data::{ImageId, Provenance, Triplet, write_images, write_triplets};
+    use magiclens_collection::{DRAWINGS, write_labeled_images};
+    use magiclens_data::{ImageId, Provenance, Triplet, write_triplets};
 
     use super::*;
     use crate::benchmarks::LoadOptions;
-    use crate::collection::tests::{drawing, made_up};
+    use crate::made_up::{drawing, made_up};
     use crate::outcome::{Classes, Ranked, judge};
 
     fn folder(with_foods: bool) -> tempfile::TempDir {
@@ -240,17 +251,17 @@ mod tests {
         // An image of another part stands before the others.
         images.insert(
             0,
-            Image {
+            LabeledImage {
                 split: Split::Dev,
                 ..drawing("noto", "noto", "hen", "hen", None)
             },
         );
-        write_images(folder.path().join("pictures.parquet"), &images).unwrap();
+        write_labeled_images(folder.path().join("pictures.parquet"), &images).unwrap();
         write_triplets(folder.path().join("triplets-test.parquet"), &triplets).unwrap();
         write_triplets(folder.path().join("triplets-dev.parquet"), &[]).unwrap();
         if with_foods {
             let foods = ["red", "white", "black"].map(|color| drawing("photo", "photo", color, "bean", Some(color)));
-            write_images(food_images_path(folder.path()), &foods).unwrap();
+            write_labeled_images(food_images_path(folder.path()), &foods).unwrap();
             let triplet = Triplet {
                 query: foods[0].id,
                 instruction: "the white variety".to_owned(),

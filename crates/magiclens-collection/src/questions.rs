@@ -1,0 +1,307 @@
+//! The questions that can be asked about an image, and the images that answer them.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::draw::Draw;
+use crate::image::{ImageKind, LabeledImage, Split};
+use crate::labels::{without_color, without_gender, without_tone};
+use crate::packages::{DRAWINGS, DrawingPackage, HELD_OUT_STYLES, Look, of_style};
+use crate::relation::{
+    COLOR, DRAWING_TO_PHOTO, GENDER, GROUP, PHOTO_TO_DRAWING, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_FAMILY,
+    STYLE_UNSEEN,
+};
+use crate::wordings::{Ask, Wordings};
+
+/// A request about an image, and all right answers. Numbers are places in the list of images.
+#[derive(Clone, Debug)]
+pub(crate) struct Question<'a> {
+    pub(crate) query: usize,
+    pub(crate) relation: &'static str,
+    pub(crate) ask: Ask<'a>,
+    pub(crate) targets: BTreeSet<usize>,
+    pub(crate) negatives: Vec<usize>,
+}
+
+/// All questions about the images of a part that the part can answer.
+pub(crate) fn questions<'a>(
+    images: &'a [LabeledImage],
+    split: Split,
+    wordings: &Wordings,
+    seed: u64,
+) -> Vec<Question<'a>> {
+    let index = Index::new(images, split);
+    let mut questions = Vec::new();
+    for &query in &index.members {
+        let image = &images[query];
+        let mut asker = Asker {
+            index: &index,
+            query,
+            image,
+            questions,
+        };
+        if image.kind == ImageKind::Photo {
+            asker.drawings_of_photo();
+        } else {
+            asker.styles(&mut Draw::of(seed, &format!("questions {}", image.id)));
+            for relation in [SKIN_TONE, GENDER, COLOR] {
+                asker.attribute(relation);
+            }
+            if wordings.has_group(&image.subgroup) {
+                asker.group();
+            }
+            let photos = index.same_things(image, ImageKind::Photo);
+            asker.ask(DRAWING_TO_PHOTO, Ask::DrawingToPhoto, photos, Vec::new());
+        }
+        questions = asker.questions;
+    }
+    questions
+}
+
+/// The images of one part, by what they show and how.
+struct Index<'a> {
+    images: &'a [LabeledImage],
+    members: Vec<usize>,
+    /// Drawings by style and concept.
+    drawings: HashMap<(&'a str, &'a str), Vec<usize>>,
+    /// Images by kind and by concept, "dog face" being a dog.
+    things: HashMap<(ImageKind, &'a str), Vec<usize>>,
+    /// Drawings by the relation that leads from one to the other, style, and the concept without what differs.
+    siblings: HashMap<(&'static str, &'a str, String), Vec<usize>>,
+    /// Drawings by style and subgroup.
+    groups: HashMap<(&'a str, &'a str), Vec<usize>>,
+}
+
+impl<'a> Index<'a> {
+    fn new(images: &'a [LabeledImage], split: Split) -> Self {
+        let mut index = Self {
+            images,
+            members: (0..images.len()).filter(|&at| images[at].split == split).collect(),
+            drawings: HashMap::new(),
+            things: HashMap::new(),
+            siblings: HashMap::new(),
+            groups: HashMap::new(),
+        };
+        for at in index.members.clone() {
+            index.add(at);
+        }
+        index
+    }
+
+    fn add(&mut self, at: usize) {
+        let image = &self.images[at];
+        let style = image.style.as_str();
+        for thing in things(image) {
+            self.things.entry((image.kind, thing)).or_default().push(at);
+        }
+        if image.kind == ImageKind::Photo {
+            return;
+        }
+        for concept in image.concepts() {
+            self.drawings.entry((style, concept)).or_default().push(at);
+        }
+        let Some(package) = of_style(style) else { return };
+        for relation in [SKIN_TONE, GENDER, COLOR] {
+            if let Some(rest) = shared(relation, image)
+                && has_siblings(relation, image, package)
+            {
+                self.siblings.entry((relation, style, rest)).or_default().push(at);
+            }
+        }
+        self.groups.entry((style, &image.subgroup)).or_default().push(at);
+    }
+
+    /// The drawings of a concept in a style.
+    fn drawn<'s>(&'s self, style: &'s str, concept: &'s str) -> &'s [usize] {
+        self.drawings
+            .get(&(style, concept))
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+    }
+
+    /// Everything a drawing shows, in another style. Styles without tones answer with the image that has none.
+    fn in_style(&self, image: &LabeledImage, package: &DrawingPackage) -> BTreeSet<usize> {
+        let drawn = image.concepts().flat_map(|concept| self.drawn(package.style, concept));
+        let same: BTreeSet<_> = drawn.copied().collect();
+        if same.is_empty() && package.look != Look::Color && image.skin_tone.is_some() {
+            let concept = without_tone(&image.concept);
+            return self.drawn(package.style, &concept).iter().copied().collect();
+        }
+        same
+    }
+
+    fn same_things(&self, image: &LabeledImage, kind: ImageKind) -> BTreeSet<usize> {
+        let same = |thing| self.things.get(&(kind, thing)).into_iter().flatten().copied();
+        things(image).flat_map(same).collect()
+    }
+
+    /// The drawings that a relation leads to, with the image itself; none if it is not among them.
+    fn siblings(&self, relation: &'static str, at: usize) -> &[usize] {
+        let image = &self.images[at];
+        let key = shared(relation, image).map(|rest| (relation, image.style.as_str(), rest));
+        let siblings = key.and_then(|key| self.siblings.get(&key));
+        siblings
+            .filter(|siblings| siblings.contains(&at))
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+    }
+}
+
+/// The part of the concept that siblings of a relation share.
+fn shared(relation: &str, image: &LabeledImage) -> Option<String> {
+    match relation {
+        SKIN_TONE => Some(without_tone(&image.concept)),
+        GENDER => Some(without_gender(&image.concept)),
+        _ => without_color(&image.concept).map(|(rest, _)| rest),
+    }
+}
+
+fn has_siblings(relation: &str, image: &LabeledImage, package: &DrawingPackage) -> bool {
+    match relation {
+        SKIN_TONE => shows_one(image, |concept| tone(concept).map(str::to_owned)),
+        // An image that stands for two genders of one role answers neither.
+        GENDER => image.gender.is_some() && shows_one(image, |concept| Some(concept.to_owned())),
+        // A red circle without colors is no red circle.
+        _ => package.look == Look::Color && image.color.is_some() && image.also.is_empty(),
+    }
+}
+
+/// The questions about one image.
+struct Asker<'i, 'a> {
+    index: &'i Index<'a>,
+    query: usize,
+    image: &'a LabeledImage,
+    questions: Vec<Question<'a>>,
+}
+
+impl<'a> Asker<'_, 'a> {
+    /// Adds a question if anything but the query answers it.
+    fn ask(&mut self, relation: &'static str, ask: Ask<'a>, mut targets: BTreeSet<usize>, negatives: Vec<usize>) {
+        targets.remove(&self.query);
+        if !targets.is_empty() {
+            self.questions.push(Question {
+                query: self.query,
+                relation,
+                ask,
+                targets,
+                negatives,
+            });
+        }
+    }
+
+    fn styles(&mut self, draw: &mut Draw) {
+        for package in DRAWINGS.iter().filter(|package| package.style != self.image.style) {
+            let targets = self.index.in_style(self.image, package);
+            let relation = if is_held_out(package.style) || is_held_out(&self.image.style) {
+                STYLE_UNSEEN
+            } else if package.family == self.image.family {
+                STYLE_FAMILY
+            } else {
+                STYLE
+            };
+            let negatives = self.style_negatives(package.style, &targets, draw);
+            self.ask(relation, Ask::Style(package.style), targets, negatives);
+        }
+        if of_style(&self.image.style).is_some_and(|package| package.look == Look::Line) {
+            let colored = DRAWINGS.iter().filter(|package| package.look == Look::Color);
+            let targets = colored.flat_map(|package| self.index.in_style(self.image, package));
+            self.ask(SKETCH_TO_COLOR, Ask::SketchToColor, targets.collect(), Vec::new());
+        }
+    }
+
+    /// Two other things of the subgroup in the right style, and the right thing in a wrong style.
+    fn style_negatives(&self, style: &str, targets: &BTreeSet<usize>, draw: &mut Draw) -> Vec<usize> {
+        let (index, image) = (self.index, self.image);
+        let mut negatives = Vec::new();
+        if let Some(group) = index.groups.get(&(style, image.subgroup.as_str())) {
+            for _ in 0..4 {
+                let at = *draw.pick(group);
+                let other = &index.images[at];
+                let wrong = other.root != image.root || !other.shows_same_concept(image);
+                if negatives.len() < 2 && wrong && !targets.contains(&at) && !negatives.contains(&at) {
+                    negatives.push(at);
+                }
+            }
+        }
+        let package = draw.pick(&DRAWINGS);
+        if package.style != style && package.style != image.style {
+            let wrong_style = index.in_style(image, package);
+            negatives.extend(wrong_style.into_iter().filter(|at| !targets.contains(at)).take(1));
+        }
+        negatives
+    }
+
+    /// One question for each value that siblings of the query have and it has not; the siblings with other values are
+    /// its hard negatives.
+    fn attribute(&mut self, relation: &'static str) {
+        let index = self.index;
+        let siblings = index.siblings(relation, self.query);
+        let value = |at: usize| Ask::of(relation, &index.images[at]);
+        let mut asked = vec![value(self.query)];
+        for &sibling in siblings {
+            let wanted = value(sibling);
+            let Some(ask) = wanted.filter(|_| !asked.contains(&wanted)) else {
+                continue;
+            };
+            asked.push(wanted);
+            let (right, wrong): (Vec<usize>, Vec<usize>) = siblings.iter().partition(|at| value(**at) == wanted);
+            let negatives = wrong.into_iter().filter(|at| *at != self.query).take(4).collect();
+            self.ask(relation, ask, right.into_iter().collect(), negatives);
+        }
+    }
+
+    fn group(&mut self) {
+        let group = self
+            .index
+            .groups
+            .get(&(self.image.style.as_str(), self.image.subgroup.as_str()));
+        let others = group.into_iter().flatten().copied();
+        let others = others.filter(|&at| self.index.images[at].root != self.image.root);
+        self.ask(GROUP, Ask::Group(&self.image.subgroup), others.collect(), Vec::new());
+    }
+
+    fn drawings_of_photo(&mut self) {
+        let drawings = self.index.same_things(self.image, ImageKind::Drawing);
+        for package in &DRAWINGS {
+            let of_style = |at: &usize| self.index.images[*at].style == package.style;
+            let (targets, others): (BTreeSet<usize>, Vec<usize>) = (
+                drawings.iter().copied().filter(of_style).collect(),
+                drawings.iter().copied().filter(|at| !of_style(at)).take(2).collect(),
+            );
+            self.ask(PHOTO_TO_DRAWING, Ask::Style(package.style), targets, others);
+        }
+        self.ask(PHOTO_TO_DRAWING, Ask::PhotoToDrawing, drawings, Vec::new());
+    }
+}
+
+fn is_held_out(style: &str) -> bool {
+    HELD_OUT_STYLES.contains(&style)
+}
+
+/// The concepts of an image as things: a face of an animal is the animal. A photograph that shows no emoji's thing has
+/// none: the last word of its caption is too little to go by.
+fn things(image: &LabeledImage) -> impl Iterator<Item = &str> {
+    let animal = image.subgroup.starts_with("animal-");
+    let named = image.concepts().filter(|_| !image.group.is_empty());
+    let things: BTreeSet<_> = named
+        .map(|concept| {
+            if animal {
+                concept.trim_end_matches(" face")
+            } else {
+                concept
+            }
+        })
+        .collect();
+    things.into_iter()
+}
+
+/// True if all concepts of an image agree in a property.
+fn shows_one(image: &LabeledImage, property: impl Fn(&str) -> Option<String>) -> bool {
+    let values: BTreeSet<_> = image.concepts().map(property).collect();
+    values.len() == 1
+}
+
+/// The skin tone in a concept: "dark" in "woman: dark skin tone, red hair".
+fn tone(concept: &str) -> Option<&str> {
+    let (_, rest) = concept.split_once(": ")?;
+    rest.split(", ").find_map(|part| part.strip_suffix(" skin tone"))
+}
