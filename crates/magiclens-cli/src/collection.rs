@@ -37,7 +37,7 @@ struct BuildArgs {
     /// Width and height of rendered drawings, in pixels
     #[arg(long, value_name = "N", default_value_t = 256)]
     size_px: u32,
-    /// What the choice of triplets and wordings depends on
+    /// Seed of the choice of triplets and wordings
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Take flags too, which are many and all alike
@@ -87,7 +87,7 @@ fn show(bar: &ProgressBar, progress: Progress<'_>) {
 }
 
 fn summarize(out: &mut impl Write, report: &Report, elapsed: Duration) -> std::io::Result<()> {
-    writeln!(out, "{} pictures in {:.0} s", report.images, elapsed.as_secs_f64())?;
+    writeln!(out, "{} images in {:.0} s", report.images, elapsed.as_secs_f64())?;
     writeln!(out, "  by kind: {}", counts(&report.kinds))?;
     writeln!(out, "  by style: {}", counts(&report.styles))?;
     writeln!(out, "  by split: {}", counts(&report.splits))?;

@@ -14,12 +14,16 @@ mod index;
 mod mine;
 mod model;
 mod model_choice;
+#[cfg(feature = "eval")]
+mod output;
 mod progress;
 #[cfg(feature = "eval")]
 mod robustness;
 mod search;
 mod serve;
 mod sheet;
+#[cfg(feature = "eval")]
+mod systems;
 mod tokenize;
 #[cfg(feature = "train")]
 mod train;

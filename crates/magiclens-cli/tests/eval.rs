@@ -85,7 +85,7 @@ fn a_benchmark_is_measured_reported_and_scored_again() {
         "rankings.jsonl",
     ];
     let table = succeeds(root, &[&["fiq"], &written[..]].concat());
-    for part in ["FashionIQ", "MagicLens-L", "CoCa-L", "38.0", "not comparable"] {
+    for part in ["FashionIQ", "MagicLens-L", "CoCa-L", "38.0", "Not comparable"] {
         assert!(table.contains(part), "`{part}` is not in {table}");
     }
     let report: Value = serde_json::from_str(&fs_err::read_to_string(root.join("out/report.json")).unwrap()).unwrap();
@@ -97,7 +97,7 @@ fn a_benchmark_is_measured_reported_and_scored_again() {
     let page = fs_err::read_to_string(root.join("out/report.html")).unwrap();
     assert!(
         page.contains("data:image/") && !page.contains("<script"),
-        "failures are shown with pictures"
+        "failures are shown with images"
     );
 
     let scored = succeeds(
@@ -130,7 +130,7 @@ fn a_folder_is_checked_before_anything_is_computed() {
     fails(
         root,
         &["fiq", "--check", "."],
-        &["cannot give comparable figures: FashionIQ"],
+        &["cannot give comparable scores: FashionIQ"],
     );
     fs_err::remove_file(root.join("images/shirt1.png")).unwrap();
     fs_err::write(root.join("images/dress3.png"), "no picture").unwrap();
@@ -142,7 +142,7 @@ fn a_folder_is_checked_before_anything_is_computed() {
     fails(
         root,
         &["fiq", "--data", "."],
-        &["2 of 12 pictures cannot be used", "--check", "--partial"],
+        &["2 of 12 images cannot be used", "--check", "--partial"],
     );
     let report: Value = serde_json::from_str(&succeeds(root, &["fiq", "--data", ".", "--partial", "--json"])).unwrap();
     assert_eq!(report["benchmarks"][0]["complete"], false);

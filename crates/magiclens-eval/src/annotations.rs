@@ -1,7 +1,7 @@
 //! Reading the annotation files of benchmarks: finding them, JSON with the file's name in errors, lists of paths with
 //! labels, and one row an image.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -13,14 +13,23 @@ use crate::benchmark::{Crop, ImageEntry};
 use crate::id::Id;
 
 /// The first of `names` that is there, relative to the data folder.
-pub(crate) fn find(data: &Path, what: &str, names: &[&str], hint: &str) -> Result<PathBuf, EvalError> {
-    let found = names.iter().map(|name| data.join(name)).find(|path| path.exists());
+pub(crate) fn find(data: &Path, what: &str, names: &[impl AsRef<str>], hint: &str) -> Result<PathBuf, EvalError> {
+    let found = names
+        .iter()
+        .map(|name| data.join(name.as_ref()))
+        .find(|path| path.exists());
     found.ok_or_else(|| EvalError::NoAnnotations {
         data: data.to_owned(),
         what: what.to_owned(),
-        tried: names.iter().map(|name| name.to_string()).collect(),
+        tried: names.iter().map(|name| name.as_ref().to_owned()).collect(),
         hint: hint.to_owned(),
     })
+}
+
+/// The file of a name in the first of `places` (such as `""` or `"cirr/"`) that has it.
+pub(crate) fn find_in(data: &Path, what: &str, places: &[&str], name: &str, hint: &str) -> Result<PathBuf, EvalError> {
+    let names: Vec<String> = places.iter().map(|place| format!("{place}{name}")).collect();
+    find(data, what, &names, hint)
 }
 
 /// A JSON file.
@@ -60,6 +69,15 @@ pub(crate) fn annotation(path: &Path, reason: impl Into<String>) -> EvalError {
     EvalError::Annotation {
         path: path.to_owned(),
         reason: reason.into(),
+    }
+}
+
+/// Refuses a list that names a path twice.
+pub(crate) fn unique(path: &Path, list: &[(String, u32)]) -> Result<(), EvalError> {
+    let mut seen = HashSet::new();
+    match list.iter().find(|(name, _)| !seen.insert(name)) {
+        Some((name, _)) => Err(annotation(path, format!("`{name}` is listed twice"))),
+        None => Ok(()),
     }
 }
 

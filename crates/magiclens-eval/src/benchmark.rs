@@ -3,13 +3,14 @@
 
 use std::path::PathBuf;
 
+use magiclens_collection::{Collection, LabeledImage};
 use magiclens_metrics::{self as metrics, Judged};
 use serde::{Deserialize, Serialize};
 
 use crate::id::Id;
 
 /// A loaded benchmark.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Benchmark {
     /// Its short name, e.g. "circo".
     pub name: String,
@@ -19,7 +20,7 @@ pub struct Benchmark {
     pub texts: Vec<TextEntry>,
     /// The protocol and its variants, the reported one first.
     pub variants: Vec<Variant>,
-    /// Figures of its annotation files beside the published ones.
+    /// Counts of its annotation files beside the published ones.
     pub counts: Vec<Count>,
     /// Folders that should hold the images above and nothing else.
     pub image_folders: Vec<PathBuf>,
@@ -27,7 +28,7 @@ pub struct Benchmark {
     pub columns: Vec<Column>,
     /// Whether rankings may name items that are not listed here, because the list of the gallery is not there.
     pub open_gallery: bool,
-    /// What a reader of the figures should know, e.g. which published figures cannot be compared.
+    /// Remarks for readers of the metrics, e.g. which published ones cannot be compared.
     pub remarks: Vec<String>,
 }
 
@@ -40,6 +41,16 @@ pub struct ImageEntry {
     pub path: PathBuf,
     /// The part of it that is shown.
     pub crop: Option<Crop>,
+}
+
+/// The images of a collection in the same rows.
+pub(crate) fn image_entries(collection: &Collection) -> Vec<ImageEntry> {
+    let entry = |image: &LabeledImage| ImageEntry {
+        id: Id::text(image.id.to_string()),
+        path: collection.folder.join(&image.path),
+        crop: None,
+    };
+    collection.images.iter().map(entry).collect()
 }
 
 /// A text of a gallery.
@@ -71,15 +82,16 @@ pub struct Variant {
     pub name: String,
     /// The word that chooses it on the command line.
     pub flag: String,
-    /// Its tasks; the figures of the variant are means over them.
+    /// Its tasks; the scores of the variant are means over them.
     pub tasks: Vec<Task>,
 }
 
-/// What a task compares with what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The kinds of query and gallery of a task.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskKind {
     /// An image with an instruction finds images.
+    #[default]
     Composed,
     /// An image finds texts, by the two towers alone.
     ImageToText,
@@ -88,11 +100,11 @@ pub enum TaskKind {
 }
 
 /// A gallery and queries against it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Task {
     /// E.g. "dress".
     pub name: String,
-    /// What is compared.
+    /// The kinds of query and gallery.
     pub kind: TaskKind,
     /// Rows of [`Benchmark::images`] (or `texts`) in the order of the official index. Empty if every query brings its own
     /// candidates.
@@ -101,7 +113,7 @@ pub struct Task {
     pub classes: Vec<u32>,
     /// The queries.
     pub queries: Vec<Query>,
-    /// What is measured; no label twice.
+    /// The measures; no label twice.
     pub measures: Vec<Measure>,
 }
 
@@ -118,7 +130,7 @@ pub struct Query {
     pub caption: String,
     /// The whole prompt of textual inversion with `*` for the image, where the benchmark has its own.
     pub prompt: Option<String>,
-    /// What is right.
+    /// The right answers.
     pub truth: Truth,
     /// The one image that the annotator had in mind (CIRCO).
     pub target: Option<usize>,
@@ -185,8 +197,8 @@ pub enum Metric {
     InterpolatedAveragePrecision(Option<usize>),
 }
 
-/// A figure that published tables give, in terms of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A column of published tables, in terms of our measures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
     /// As in tables, e.g. "R@10 dress".
     pub label: String,
@@ -210,9 +222,24 @@ pub struct Count {
 }
 
 impl Benchmark {
-    /// Whether every count is the published one, so that figures can be compared with published figures.
+    /// Whether every count is the published one, so that scores can be compared with published ones.
     pub fn is_complete(&self) -> bool {
-        self.counts.iter().all(|count| count.found == count.published)
+        self.counts.iter().all(Count::is_published)
+    }
+
+    /// True if no query's truth is published: then only server files can be made.
+    pub fn is_hidden(&self) -> bool {
+        let tasks = self.variants.iter().flat_map(|variant| &variant.tasks);
+        let mut queries = tasks.flat_map(|task| &task.queries);
+        queries.all(|query| query.truth == Truth::Hidden)
+    }
+
+    /// The depth to which rankings are worth keeping: somewhat further than the measures look, since variants remove images;
+    /// 200 where they look to the end.
+    pub fn depth(&self) -> usize {
+        let tasks = self.variants.iter().flat_map(|variant| &variant.tasks);
+        let depths = tasks.map(|task| task.depth().map_or(200, |depth| depth + 1));
+        depths.max().unwrap_or(0)
     }
 
     /// The variant of this flag.
@@ -222,7 +249,12 @@ impl Benchmark {
 }
 
 impl Count {
-    /// What was counted, in these files and in the published ones.
+    /// Whether the published number was found.
+    pub fn is_published(&self) -> bool {
+        self.found == self.published
+    }
+
+    /// The count of something, in these files and in the published ones.
     pub fn new(what: impl Into<String>, found: usize, published: usize) -> Self {
         Self {
             what: what.into(),
@@ -232,25 +264,66 @@ impl Count {
     }
 }
 
-impl Query {
-    /// The queries with their images taken out of their rankings, or left in.
-    pub(crate) fn removing_own(queries: &[Self], remove: bool) -> Vec<Self> {
-        let exclude = |query: &Self| if remove { query.images.clone() } else { Vec::new() };
-        let changed = queries.iter().map(|query| Self {
+/// The query's own image: in its ranking, or taken out of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnImage {
+    Kept,
+    Removed,
+}
+
+impl OwnImage {
+    /// The queries with their images left in their rankings, or taken out.
+    pub(crate) fn of(self, queries: &[Query]) -> Vec<Query> {
+        let exclude = |query: &Query| match self {
+            Self::Kept => Vec::new(),
+            Self::Removed => query.images.clone(),
+        };
+        let changed = queries.iter().map(|query| Query {
             exclude: exclude(query),
             ..query.clone()
         });
         changed.collect()
     }
+
+    /// The word on the command line, and in the names of variants.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+impl Variant {
+    /// A variant of these tasks.
+    pub(crate) fn new(flag: &str, name: &str, tasks: Vec<Task>) -> Self {
+        Self {
+            name: name.to_owned(),
+            flag: flag.to_owned(),
+            tasks,
+        }
+    }
+
+    /// The variants with the query image in the ranking and without it, the reported one first.
+    pub(crate) fn by_own_image(order: [OwnImage; 2], tasks: impl Fn(OwnImage) -> Vec<Task>) -> Vec<Self> {
+        let variant = |own: OwnImage| Self::new(own.word(), &format!("query image {}", own.word()), tasks(own));
+        order.map(variant).into()
+    }
 }
 
 impl Task {
-    /// How far down the ranking the measures look; `None` is to its end.
+    /// The depth to which the measures look at rankings; `None` is to their end.
     pub fn depth(&self) -> Option<usize> {
         let depths = self.measures.iter().filter(|measure| measure.scope != Scope::Subset);
         depths
             .map(|measure| measure.metric.depth())
             .try_fold(0, |deepest, depth| Some(deepest.max(depth?)))
+    }
+
+    /// The rows of the gallery that are of a class.
+    pub(crate) fn members(&self, class: u32) -> impl Iterator<Item = usize> {
+        let items = self.gallery.iter().zip(&self.classes);
+        items.filter(move |(_, found)| **found == class).map(|(row, _)| *row)
     }
 
     /// The measure of this label.
@@ -260,6 +333,11 @@ impl Task {
 }
 
 impl Measure {
+    /// One metric at several ranks, e.g. R@1 and R@5.
+    pub(crate) fn at<const N: usize>(prefix: &str, ranks: [usize; N], metric: fn(usize) -> Metric) -> [Self; N] {
+        ranks.map(|k| Self::new(format!("{prefix}@{k}"), metric(k)))
+    }
+
     /// A measure of the ranking against the truth.
     pub fn new(label: impl Into<String>, metric: Metric) -> Self {
         Self {
@@ -289,7 +367,7 @@ impl Metric {
         }
     }
 
-    /// How far down the ranking it looks; `None` is to its end.
+    /// The depth to which it looks at a ranking; `None` is to its end.
     pub(crate) fn depth(self) -> Option<usize> {
         match self {
             Self::Hit(k)
@@ -309,6 +387,19 @@ impl Column {
             task: Some(task.to_owned()),
             ..Self::of_mean(label, variant, measure)
         }
+    }
+
+    /// A column for every measure of every task, e.g. "dress R@10".
+    pub(crate) fn of_tasks<'a>(
+        variant: &'a str,
+        tasks: impl IntoIterator<Item = &'a str>,
+        measures: &'a [&str],
+    ) -> impl Iterator<Item = Self> {
+        let of = move |task: &'a str| {
+            let column = move |measure: &&str| Self::of_task(&format!("{task} {measure}"), variant, task, measure);
+            measures.iter().map(column)
+        };
+        tasks.into_iter().flat_map(of)
     }
 
     /// A column that is the mean of a measure over the tasks.

@@ -1,15 +1,15 @@
 //! Embeddings that were computed once, kept by content and model: a second run computes metrics only.
 //!
-//! One SQLite file for each model. Vectors are keyed by what they are made of (content of the image, its part, the text,
-//! how they were combined), so that renamed and repeated images cost nothing. Files are known by path, size and time of change,
+//! One SQLite file for each model. Vectors are keyed by the things that they are made of (content of the image, its part, the
+//! text, the way of combining them), so that renamed and repeated images cost nothing. Files are known by path, size and time of change,
 //! so that a second run does not read 123,403 images to hash them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use magiclens_data::ImageId;
+use magiclens_data::{DigestBuilder, ImageId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::EvalError;
@@ -28,21 +28,19 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) STRICT;
 ";
 
-/// What a vector is made of.
+/// The name of a vector: a hash of the things that it is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key([u8; 16]);
 
 impl Key {
     /// The key of these parts; no two lists of parts have one.
     pub(crate) fn of(parts: &[&[u8]]) -> Self {
-        let mut hasher = blake3::Hasher::new();
+        let mut digest = DigestBuilder::new();
         for part in parts {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part);
+            digest.update((part.len() as u64).to_le_bytes()).update(part);
         }
-        let mut key = [0; 16];
-        key.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-        Self(key)
+        let bytes = digest.finish().to_bytes();
+        Self(std::array::from_fn(|at| bytes[at]))
     }
 
     /// The key of an image, or a part of it, itself.
@@ -68,14 +66,14 @@ pub struct Cache {
     connection: Mutex<Connection>,
 }
 
-/// A file as it was when its content was hashed.
+/// Size and time of change of a file when its content was hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
+pub(crate) struct FileState {
     size: i64,
     mtime_ns: i64,
 }
 
-impl Stamp {
+impl FileState {
     pub(crate) fn of(metadata: &std::fs::Metadata) -> Self {
         let mtime = metadata
             .modified()
@@ -114,27 +112,31 @@ impl Cache {
     }
 
     /// The content of a file that has not changed since it was hashed.
-    pub(crate) fn content(&self, path: &Path, stamp: Stamp) -> Result<Option<ImageId>, EvalError> {
+    pub(crate) fn content(&self, path: &Path, state: FileState) -> Result<Option<ImageId>, EvalError> {
         let found: Option<Vec<u8>> = self.run(|connection| {
             connection
                 .prepare_cached("SELECT content FROM files WHERE path = ?1 AND size = ?2 AND mtime_ns = ?3")?
-                .query_row(params![path_bytes(path), stamp.size, stamp.mtime_ns], |row| row.get(0))
+                .query_row(params![path_bytes(path), state.size, state.mtime_ns], |row| row.get(0))
                 .optional()
         })?;
         Ok(found.and_then(|bytes| bytes.try_into().ok()).map(ImageId::from_bytes))
     }
 
     /// Keeps vectors, and the contents of the files that they came from, in one commit.
-    pub(crate) fn put(&self, vectors: &[(Key, &[f32])], files: &[(&Path, Stamp, ImageId)]) -> Result<(), EvalError> {
+    pub(crate) fn put(
+        &self,
+        vectors: &[(Key, &[f32])],
+        files: &[(&Path, FileState, ImageId)],
+    ) -> Result<(), EvalError> {
         self.run(|connection| {
             let transaction = connection.unchecked_transaction()?;
             {
                 let mut file = transaction.prepare_cached("INSERT OR REPLACE INTO files VALUES (?1, ?2, ?3, ?4)")?;
-                for (path, stamp, content) in files {
+                for (path, state, content) in files {
                     file.execute(params![
                         path_bytes(path),
-                        stamp.size,
-                        stamp.mtime_ns,
+                        state.size,
+                        state.mtime_ns,
                         content.to_bytes()
                     ])?;
                 }
@@ -165,7 +167,7 @@ impl Cache {
         })
     }
 
-    /// Which of these keys have a vector.
+    /// Whether each of these keys has a vector.
     pub(crate) fn has(&self, keys: &[Key]) -> Result<Vec<bool>, EvalError> {
         self.run(|connection| {
             let mut select = connection.prepare_cached("SELECT 1 FROM vectors WHERE key = ?1")?;
@@ -174,45 +176,39 @@ impl Cache {
     }
 
     /// The vectors of these keys; those that are missing are computed, a few hundred at a time, and kept.
+    ///
+    /// # Errors
+    /// Those of `compute`, which has to give a vector of `dim` numbers for each place it is asked for.
     pub(crate) fn get_or(
         &self,
         keys: &[Key],
         dim: usize,
         mut compute: impl FnMut(&[usize]) -> Result<Vec<Vec<f32>>, EvalError>,
     ) -> Result<Vec<Vec<f32>>, EvalError> {
-        let mut found = self.get(keys, dim)?;
-        let mut first: HashMap<Key, usize> = HashMap::new();
-        let mut missing = Vec::new();
-        for at in 0..keys.len() {
-            if found[at].is_none() {
-                first.entry(keys[at]).or_insert_with(|| {
-                    missing.push(at);
-                    at
+        let found = self.get(keys, dim)?;
+        // A key that stands twice is computed once, for its first place.
+        let mut seen = HashSet::new();
+        let is_new = |at: &usize| found[*at].is_none() && seen.insert(keys[*at]);
+        let missing: Vec<usize> = (0..keys.len()).filter(is_new).collect();
+        let mut computed: HashMap<Key, Vec<f32>> = HashMap::with_capacity(missing.len());
+        for places in missing.chunks(512) {
+            let vectors = compute(places)?;
+            if vectors.len() != places.len() || vectors.iter().any(|vector| vector.len() != dim) {
+                return Err(EvalError::Vectors {
+                    wanted: places.len(),
+                    found: vectors.len(),
+                    dim,
                 });
             }
+            let keyed = places.iter().map(|at| keys[*at]);
+            let rows: Vec<(Key, &[f32])> = keyed.clone().zip(vectors.iter().map(Vec::as_slice)).collect();
+            self.put(&rows, &[])?;
+            computed.extend(keyed.zip(vectors));
         }
-        for rows in missing.chunks(512) {
-            let made = compute(rows)?;
-            let vectors: Vec<(Key, &[f32])> = rows
-                .iter()
-                .map(|row| keys[*row])
-                .zip(made.iter().map(Vec::as_slice))
-                .collect();
-            self.put(&vectors, &[])?;
-            for (row, values) in rows.iter().zip(made) {
-                found[*row] = Some(values);
-            }
-        }
-        // A key that stood twice was computed once, for its first place.
-        for at in 0..found.len() {
-            if found[at].is_none() {
-                found[at] = found
-                    .get(first.get(&keys[at]).copied().unwrap_or(at))
-                    .cloned()
-                    .flatten();
-            }
-        }
-        Ok(found.into_iter().map(Option::unwrap_or_default).collect())
+        let both = keys.iter().zip(found);
+        Ok(both
+            .map(|(key, vector)| vector.unwrap_or_else(|| computed[key].clone()))
+            .collect())
     }
 
     fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, EvalError> {
@@ -274,16 +270,33 @@ mod tests {
     }
 
     #[test]
+    fn a_vector_that_was_not_computed_is_an_error_and_never_an_empty_vector() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path(), "model").unwrap();
+        let keys: Vec<Key> = [b"a", b"b"].iter().map(|part| Key::of(&[*part])).collect();
+        for made in [
+            vec![vec![1.0, 2.0]],
+            vec![vec![1.0, 2.0], vec![3.0]],
+            vec![vec![1.0; 2]; 3],
+        ] {
+            let found = cache.get_or(&keys, 2, |_| Ok(made.clone()));
+            let error = found.unwrap_err().to_string();
+            assert!(error.contains("2 vectors of 2 numbers"), "{error}");
+        }
+        assert_eq!(cache.has(&keys).unwrap(), [false; 2], "nothing wrong is kept");
+    }
+
+    #[test]
     fn a_changed_file_is_another_content() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path(), "model").unwrap();
         let path = folder.path().join("p");
-        let stamp = Stamp { size: 3, mtime_ns: 9 };
+        let state = FileState { size: 3, mtime_ns: 9 };
         let content = ImageId::of_bytes(b"abc");
-        cache.put(&[], &[(&path, stamp, content)]).unwrap();
-        assert_eq!(cache.content(&path, stamp).unwrap(), Some(content));
-        assert_eq!(cache.content(&path, Stamp { size: 4, ..stamp }).unwrap(), None);
-        assert_eq!(cache.content(&path, Stamp { mtime_ns: 8, ..stamp }).unwrap(), None);
+        cache.put(&[], &[(&path, state, content)]).unwrap();
+        assert_eq!(cache.content(&path, state).unwrap(), Some(content));
+        assert_eq!(cache.content(&path, FileState { size: 4, ..state }).unwrap(), None);
+        assert_eq!(cache.content(&path, FileState { mtime_ns: 8, ..state }).unwrap(), None);
     }
 
     #[test]

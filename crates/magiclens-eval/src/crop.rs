@@ -4,7 +4,7 @@ use image::{GenericImage, Rgb, RgbImage, imageops};
 
 use crate::benchmark::Crop;
 
-/// How far GeneCIS widens an object's box, as a share of its size (`datasets/vaw_dataset.py`, `DILATION`).
+/// GeneCIS widens an object's box by this share of its size (`datasets/vaw_dataset.py`, `DILATION`).
 const DILATION: f64 = 0.7;
 
 impl Crop {

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use magiclens_data::files::ReadCappedError;
 use magiclens_model::ModelError;
 
-/// Why an evaluation could not be done.
+/// The reason why an evaluation could not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum EvalError {
     /// A file could not be read or written.
@@ -18,7 +19,7 @@ pub enum EvalError {
     NoAnnotations {
         /// The data folder.
         data: PathBuf,
-        /// What is missing.
+        /// The missing thing.
         what: String,
         /// The places, relative to the data folder.
         tried: Vec<String>,
@@ -30,7 +31,7 @@ pub enum EvalError {
     Json {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         reason: serde_json::Error,
     },
     /// An annotation file contradicts itself or another one.
@@ -38,12 +39,12 @@ pub enum EvalError {
     Annotation {
         /// The file.
         path: PathBuf,
-        /// What is wrong, with the entry.
+        /// The fault, with the entry.
         reason: String,
     },
     /// Images are missing or cannot be read.
     #[error(
-        "{} of {total} pictures cannot be used, such as {}\nhint: `magiclens eval {benchmark} --check {data}` lists them all; `--partial` goes on \
+        "{} of {total} images cannot be used, such as {}\nhint: `magiclens eval {benchmark} --check {data}` lists them all; `--partial` goes on \
          without them and says so in the report",
         .broken.len(), examples(.broken)
     )]
@@ -62,7 +63,7 @@ pub enum EvalError {
     Predictions {
         /// The file.
         path: PathBuf,
-        /// What is wrong, with the query.
+        /// The fault, with the query.
         reason: String,
         /// The way out.
         hint: String,
@@ -80,35 +81,56 @@ pub enum EvalError {
     Cache {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         reason: rusqlite::Error,
     },
-    /// An option that this benchmark does not know.
+    /// A value of an option that this benchmark does not know.
     #[error("{benchmark} has no {option} `{found}`\nhint: it has {}", .known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))]
     Option {
         /// The benchmark.
         benchmark: String,
-        /// Which option.
+        /// The option.
         option: &'static str,
-        /// What was given.
+        /// The value given.
         found: String,
-        /// What there is.
+        /// The known values.
         known: Vec<String>,
     },
-    /// A rival that these weights cannot be.
+    /// A method that these weights cannot be asked by.
     #[error("{method} cannot be done with these weights: {reason}")]
     Method {
-        /// The rival.
+        /// The method.
         method: String,
-        /// Why.
+        /// The reason.
         reason: String,
+    },
+    /// A model that does not give a vector for each input.
+    #[error(
+        "the model should have given {wanted} vectors of {dim} numbers, but gave {found}, perhaps of other lengths"
+    )]
+    Vectors {
+        /// Inputs.
+        wanted: usize,
+        /// Vectors.
+        found: usize,
+        /// Length of a vector.
+        dim: usize,
     },
     /// A collection's tables cannot be read.
     #[error(transparent)]
     Table(#[from] magiclens_data::TableError),
-    /// A collection cannot be read.
+    /// A part of a collection cannot be read.
     #[error(transparent)]
     Collection(#[from] magiclens_collection::PartError),
+    /// An image of a collection cannot be used.
+    #[error("`{}` {}\nhint: run `magiclens collection build` again", .0.path.display(), .0.reason)]
+    CollectionImage(BrokenImage),
+    /// A folder of training images has none.
+    #[error("`{folder}` holds no training images")]
+    NoTrainingImages {
+        /// The folder.
+        folder: PathBuf,
+    },
 }
 
 /// An image that cannot be used.
@@ -116,17 +138,44 @@ pub enum EvalError {
 pub struct BrokenImage {
     /// The file.
     pub path: PathBuf,
-    /// Why; "is missing", or what the decoder says.
-    pub reason: String,
+    /// The reason.
+    pub reason: ImageProblem,
+}
+
+/// The reason why an image cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ImageProblem {
+    /// There is no such file.
+    #[error("is missing")]
+    Missing,
+    /// It cannot be read or decoded.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+impl From<ReadCappedError> for ImageProblem {
+    fn from(error: ReadCappedError) -> Self {
+        match error {
+            ReadCappedError::Io(error) if error.kind() == std::io::ErrorKind::NotFound => Self::Missing,
+            error => Self::Unusable(error.to_string()),
+        }
+    }
+}
+
+impl serde::Serialize for ImageProblem {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 fn examples(broken: &[BrokenImage]) -> String {
-    let shown = broken.iter().take(3).map(|image| {
-        format!(
-            "`{}` ({})",
-            image.path.display(),
-            image.reason.lines().next().unwrap_or_default()
-        )
-    });
+    let shown = broken
+        .iter()
+        .take(3)
+        .map(|image| format!("`{}` ({})", image.path.display(), first_line(&image.reason.to_string())));
     shown.collect::<Vec<_>>().join(", ")
+}
+
+pub(crate) fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
 }

@@ -3,46 +3,37 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use magiclens_model::Embedder;
-
-use crate::EvalError;
-use crate::benchmark::{Benchmark, Query, Task, TaskKind, Truth, Variant};
-use crate::cache::Cache;
+use crate::benchmark::Benchmark;
+use crate::benchmarks::Names;
+use crate::failures::failures;
 use crate::images::{Embedded, Step, embed_images};
-use crate::outcome::{Classes, TaskOutcome, differences, figures};
+use crate::outcome::TaskOutcome;
 use crate::predictions::Predictions;
-use crate::report::{Answer, BenchmarkReport, ColumnReport, Failure, Shown, Speed, SystemReport};
+use crate::report::{BenchmarkReport, Speed, SystemReport};
 use crate::run::run;
-use crate::system::{Method, System};
+use crate::scores::{VariantScores, differences};
+use crate::system::{AskedModel, EvalSystem};
+use crate::{BrokenImage, EvalError};
 
-/// Right answers of a failure that are shown.
-const TRUTH_SHOWN: usize = 3;
-/// Answers of a failure that are shown.
-const CAME_SHOWN: usize = 10;
-
-/// Something that answers queries.
+/// A system that answers queries, with its name in the report.
 pub enum Contestant<'a> {
     /// Weights and a way to ask them.
     Model {
         /// As the report names it.
         name: String,
         /// The weights.
-        embedder: &'a Embedder,
-        /// The way.
-        method: &'a Method,
-        /// Where its vectors are kept.
-        cache: &'a Cache,
+        model: AskedModel<'a>,
     },
-    /// A file of rankings.
-    Predictions {
+    /// Files of rankings, which complete each other.
+    Rankings {
         /// As the report names it.
         name: String,
-        /// The files, which complete each other.
+        /// The files.
         paths: Vec<PathBuf>,
     },
 }
 
-/// How an evaluation is done.
+/// Settings of an evaluation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvaluateOptions {
     /// Go on without images that cannot be used and queries that are not answered.
@@ -66,31 +57,20 @@ impl Default for EvaluateOptions {
     }
 }
 
-/// What an evaluation gives: the report, and the rankings of each contestant to be written.
+/// The report of an evaluation, and the rankings of each contestant to be written.
 pub struct Evaluated {
     /// The report.
     pub report: BenchmarkReport,
-    /// The benchmark as it was run: without what could not be used.
+    /// The benchmark as it was run: without images that could not be used.
     pub benchmark: Benchmark,
     /// `[contestant][variant][task]`
     pub outcomes: Vec<Vec<Vec<TaskOutcome>>>,
 }
 
-/// Names that a report gives to a benchmark.
-#[derive(Clone, Copy, Debug)]
-pub struct Names<'a> {
-    /// Its name in tables.
-    pub title: &'a str,
-    /// The part of the data.
-    pub split: &'a str,
-    /// The wording of the query text.
-    pub template: &'a str,
-}
-
 /// Evaluates every contestant on a benchmark.
 ///
 /// # Errors
-/// Images that cannot be used or queries that are not answered, unless partial figures are asked for; an unknown variant; the
+/// Images that cannot be used or queries that are not answered, unless partial scores are asked for; an unknown variant; the
 /// model or the cache.
 pub fn evaluate(
     mut benchmark: Benchmark,
@@ -102,62 +82,23 @@ pub fn evaluate(
 ) -> Result<Evaluated, EvalError> {
     choose_variants(&mut benchmark, &options.variants)?;
     let mut complete = benchmark.is_complete();
-    let mut embedded = Vec::with_capacity(contestants.len());
-    let mut broken = BTreeMap::new();
-    for contestant in contestants {
-        embedded.push(match contestant {
-            Contestant::Model { embedder, cache, .. } => {
-                let found = embed_images(&benchmark.images, embedder, cache, progress)?;
-                broken.extend(found.broken.iter().cloned());
-                Some(found)
-            }
-            Contestant::Predictions { .. } => None,
-        });
-    }
-    if !broken.is_empty() {
-        let rows = BTreeSet::from_iter(broken.keys().copied());
-        let error = EvalError::Images {
-            total: benchmark.images.len(),
-            benchmark: benchmark.name.clone(),
-            data: data.to_owned(),
-            broken: broken.into_values().collect(),
-        };
-        if !options.partial {
-            return Err(error);
-        }
-        benchmark = benchmark.without(&rows).0;
-        if benchmark.variants.is_empty() {
-            return Err(error);
-        }
+    let prepared = contestants
+        .iter()
+        .map(|contestant| prepare(contestant, &benchmark, progress));
+    let prepared: Vec<Prepared<'_>> = prepared.collect::<Result<_, _>>()?;
+    if let Some(usable) = without_broken(&benchmark, data, &prepared, options.partial)? {
+        benchmark = usable;
         complete = false;
     }
     let mut notes = Notes::default();
     let mut systems: Vec<SystemReport> = Vec::with_capacity(contestants.len());
     let mut outcomes: Vec<Vec<Vec<TaskOutcome>>> = Vec::with_capacity(contestants.len());
-    for (contestant, embedded) in contestants.iter().zip(&embedded) {
-        let (found, mut system) = answer(&benchmark, contestant, embedded.as_ref(), options, &mut notes, progress)?;
-        for (at, variant) in benchmark.variants.iter().enumerate() {
-            system.variants.push(figures(variant, &found[at]));
-            if let Some(first) = outcomes.first() {
-                system.differences.extend(differences(variant, &first[at], &found[at]));
-            }
-        }
-        if let (Some(variant), Some(outcomes)) = (benchmark.variants.first(), found.first()) {
-            for (task, outcome) in variant.tasks.iter().zip(outcomes) {
-                system
-                    .failures
-                    .extend(failures(&benchmark, variant, task, outcome, options.failures));
-            }
-        }
+    for contestant in &prepared {
+        let (mut system, found) = contestant.answer(&benchmark, options, &mut notes, progress)?;
+        score(&mut system, &benchmark, outcomes.first(), &found, options.failures);
         systems.push(system);
         outcomes.push(found);
     }
-    let columns = benchmark.columns.iter().map(|column| ColumnReport {
-        label: column.label.clone(),
-        variant: column.variant.clone(),
-        task: column.task.clone(),
-        measure: column.measure.clone(),
-    });
     let report = BenchmarkReport {
         benchmark: benchmark.name.clone(),
         title: names.title.to_owned(),
@@ -166,7 +107,7 @@ pub fn evaluate(
         counts: benchmark.counts.clone(),
         complete: complete && !notes.partial,
         remarks: benchmark.remarks.iter().cloned().chain(notes.remarks).collect(),
-        columns: columns.collect(),
+        columns: benchmark.columns.clone(),
         systems,
     };
     Ok(Evaluated {
@@ -174,14 +115,6 @@ pub fn evaluate(
         benchmark,
         outcomes,
     })
-}
-
-/// What was noticed while systems were asked.
-#[derive(Default)]
-struct Notes {
-    remarks: Vec<String>,
-    /// Whether queries were left out.
-    partial: bool,
 }
 
 fn choose_variants(benchmark: &mut Benchmark, wanted: &[String]) -> Result<(), EvalError> {
@@ -201,158 +134,153 @@ fn choose_variants(benchmark: &mut Benchmark, wanted: &[String]) -> Result<(), E
     Ok(())
 }
 
-fn answer(
+/// A contestant that is ready to answer.
+enum Prepared<'a> {
+    Model {
+        name: &'a str,
+        model: AskedModel<'a>,
+        embedded: Embedded,
+    },
+    Rankings {
+        name: &'a str,
+        paths: &'a [PathBuf],
+    },
+}
+
+/// Remarks that were made while systems answered.
+#[derive(Default)]
+struct Notes {
+    remarks: Vec<String>,
+    /// True if queries were dropped.
+    partial: bool,
+}
+
+fn prepare<'a>(
+    contestant: &'a Contestant<'_>,
     benchmark: &Benchmark,
-    contestant: &Contestant<'_>,
-    embedded: Option<&Embedded>,
-    options: &EvaluateOptions,
-    notes: &mut Notes,
     progress: &dyn Fn(Step<'_>),
-) -> Result<(Vec<Vec<TaskOutcome>>, SystemReport), EvalError> {
-    let system = |name: &str, model_id: Option<&str>, speed| SystemReport {
-        system: name.to_owned(),
-        model_id: model_id.map(str::to_owned),
-        variants: Vec::new(),
-        differences: Vec::new(),
-        speed,
-        failures: Vec::new(),
-    };
-    match (contestant, embedded) {
-        (
-            Contestant::Model {
-                name,
-                embedder,
-                method,
-                cache,
-            },
-            Some(embedded),
-        ) => {
-            let mut asked = System::new(embedder, method, cache, benchmark, embedded);
-            let done = run(benchmark, &mut asked, options.head, progress)?;
-            let speed = Speed {
-                images: embedded.computed,
-                images_s: embedded.seconds,
-                images_cached: embedded.cached,
-                queries: done.queries,
-                queries_s: done.seconds,
-            };
-            Ok((done.outcomes, system(name, Some(embedder.model_id()), Some(speed))))
-        }
-        (Contestant::Predictions { name, paths }, _) => {
-            let predictions = Predictions::read(paths, benchmark)?;
-            let any = benchmark
-                .variants
-                .iter()
-                .any(|variant| predictions.answers_any(variant));
-            let mut outcomes = Vec::with_capacity(benchmark.variants.len());
-            for variant in &benchmark.variants {
-                if any && !predictions.answers_any(variant) {
-                    notes
-                        .remarks
-                        .push(format!("{name} answers nothing of the variant `{}`.", variant.flag));
-                    outcomes.push(Predictions::nothing(variant));
-                    continue;
-                }
-                let scored = predictions.score(variant, options.head, options.partial)?;
-                notes.partial |= scored.partial;
-                let told = scored.remarks.into_iter();
-                notes
-                    .remarks
-                    .extend(told.map(|remark| format!("{name}, variant `{}`: {remark}", variant.flag)));
-                outcomes.push(scored.outcomes);
-            }
-            Ok((outcomes, system(name, None, None)))
-        }
-        (Contestant::Model { name, .. }, None) => Err(EvalError::Method {
-            method: name.clone(),
-            reason: "its pictures were not embedded".to_owned(),
+) -> Result<Prepared<'a>, EvalError> {
+    Ok(match contestant {
+        Contestant::Model { name, model } => Prepared::Model {
+            name,
+            model: *model,
+            embedded: embed_images(&benchmark.images, model.embedder, model.cache, progress)?,
+        },
+        Contestant::Rankings { name, paths } => Prepared::Rankings { name, paths },
+    })
+}
+
+/// The benchmark without the images that some contestant cannot use; `None` if there are no such images.
+fn without_broken(
+    benchmark: &Benchmark,
+    data: &Path,
+    prepared: &[Prepared<'_>],
+    partial: bool,
+) -> Result<Option<Benchmark>, EvalError> {
+    let embedded = prepared.iter().filter_map(|contestant| match contestant {
+        Prepared::Model { embedded, .. } => Some(embedded),
+        Prepared::Rankings { .. } => None,
+    });
+    let broken: BTreeMap<usize, &BrokenImage> = embedded.flat_map(Embedded::broken).collect();
+    if broken.is_empty() {
+        return Ok(None);
+    }
+    let rows: BTreeSet<usize> = broken.keys().copied().collect();
+    let usable = partial.then(|| benchmark.clone().without(&rows).0);
+    match usable.filter(|usable| !usable.variants.is_empty()) {
+        Some(usable) => Ok(Some(usable)),
+        None => Err(EvalError::Images {
+            total: benchmark.images.len(),
+            benchmark: benchmark.name.clone(),
+            data: data.to_owned(),
+            broken: broken.into_values().cloned().collect(),
         }),
     }
 }
 
-/// The worst queries of a task by its first measure, those of equal value spread over the whole list.
-fn failures(
-    benchmark: &Benchmark,
-    variant: &Variant,
-    task: &Task,
-    outcome: &TaskOutcome,
-    count: usize,
-) -> Vec<Failure> {
-    let column = benchmark.columns.iter().find(|column| column.variant == variant.flag);
-    let measure = column.and_then(|column| task.measure(&column.measure)).unwrap_or(0);
-    let Some(values) = outcome.values.get(measure) else {
-        return Vec::new();
-    };
-    let mut order: Vec<usize> = (0..task.queries.len()).filter(|at| values[*at] < 1.0).collect();
-    // Neighbors in the list are often of one kind, so equal values are taken in a scattered order that never changes.
-    let scattered = |at: &usize| (*at as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 16;
-    order.sort_by(|a, b| values[*a].total_cmp(&values[*b]).then(scattered(a).cmp(&scattered(b))));
-    order.truncate(count);
-    let classes = Classes::of(task);
-    order
-        .into_iter()
-        .map(|at| {
-            let query = &task.queries[at];
-            let is_right = |row: usize| match &query.truth {
-                Truth::Hidden => false,
-                Truth::Items(rows) => rows.contains(&row),
-                Truth::Class(class) => classes.is(row, *class),
-            };
-            let measures = task.measures.iter().zip(&outcome.values);
-            Failure {
-                variant: variant.flag.clone(),
-                task: task.name.clone(),
-                query: query.id.clone(),
-                text: query.text.clone(),
-                images: query.images.iter().map(|row| image(benchmark, *row)).collect(),
-                truth: truth(task, query)
-                    .iter()
-                    .map(|row| shown(benchmark, task, *row))
-                    .collect(),
-                came: outcome.heads[at]
-                    .iter()
-                    .take(CAME_SHOWN)
-                    .map(|row| Answer {
-                        shown: shown(benchmark, task, *row),
-                        right: is_right(*row),
-                    })
-                    .collect(),
-                values: measures
-                    .map(|(measure, values)| (measure.label.clone(), values[at]))
-                    .filter(|(_, value)| !value.is_nan())
-                    .collect(),
+impl Prepared<'_> {
+    /// The outcomes of every task of every variant, in a report without scores.
+    fn answer(
+        &self,
+        benchmark: &Benchmark,
+        options: &EvaluateOptions,
+        notes: &mut Notes,
+        progress: &dyn Fn(Step<'_>),
+    ) -> Result<(SystemReport, Vec<Vec<TaskOutcome>>), EvalError> {
+        match self {
+            Self::Model { name, model, embedded } => {
+                let mut system = EvalSystem::new(*model, &benchmark.images, &benchmark.texts, embedded);
+                let done = run(benchmark, &mut system, options.head, progress)?;
+                let report = SystemReport {
+                    model_id: Some(model.embedder.model_id().to_owned()),
+                    speed: Some(Speed {
+                        images: embedded.computed,
+                        images_s: embedded.seconds,
+                        images_cached: embedded.cached,
+                        queries: done.queries,
+                        queries_s: done.seconds,
+                    }),
+                    ..SystemReport::named(name)
+                };
+                Ok((report, done.outcomes))
             }
-        })
-        .collect()
-}
-
-fn truth(task: &Task, query: &Query) -> Vec<usize> {
-    match &query.truth {
-        Truth::Hidden => Vec::new(),
-        Truth::Items(rows) => rows.iter().copied().take(TRUTH_SHOWN).collect(),
-        Truth::Class(class) => {
-            let members = task
-                .gallery
-                .iter()
-                .zip(&task.classes)
-                .filter(|(_, found)| *found == class);
-            members.map(|(row, _)| *row).take(TRUTH_SHOWN).collect()
+            Self::Rankings { name, paths } => {
+                let predictions = Predictions::read(paths, benchmark)?;
+                let outcomes = score_rankings(name, &predictions, benchmark, options, notes)?;
+                Ok((SystemReport::named(name), outcomes))
+            }
         }
     }
 }
 
-fn shown(benchmark: &Benchmark, task: &Task, row: usize) -> Shown {
-    match task.kind {
-        TaskKind::ImageToText => Shown::Text(benchmark.texts[row].text.clone()),
-        TaskKind::Composed | TaskKind::TextToImage => image(benchmark, row),
+/// Scores rankings for every variant. A variant without any answer has no values, unless no variant has answers: that is an
+/// error.
+fn score_rankings(
+    name: &str,
+    predictions: &Predictions,
+    benchmark: &Benchmark,
+    options: &EvaluateOptions,
+    notes: &mut Notes,
+) -> Result<Vec<Vec<TaskOutcome>>, EvalError> {
+    let variants = &benchmark.variants;
+    let any = variants.iter().any(|variant| predictions.answers_any(variant));
+    let mut outcomes = Vec::with_capacity(variants.len());
+    for variant in variants {
+        if any && !predictions.answers_any(variant) {
+            let remark = format!("{name} answers nothing of the variant `{}`.", variant.flag);
+            notes.remarks.push(remark);
+            outcomes.push(Predictions::nothing(variant));
+            continue;
+        }
+        let scored = predictions.score(variant, options.head, options.partial)?;
+        notes.partial |= scored.partial;
+        let remarks = scored.remarks.into_iter();
+        notes
+            .remarks
+            .extend(remarks.map(|remark| format!("{name}, variant `{}`: {remark}", variant.flag)));
+        outcomes.push(scored.outcomes);
     }
+    Ok(outcomes)
 }
 
-fn image(benchmark: &Benchmark, row: usize) -> Shown {
-    let image = &benchmark.images[row];
-    Shown::Image {
-        id: image.id.to_string(),
-        path: image.path.clone(),
-        crop: image.crop,
+/// Adds the scores, the differences from the first system, and the failures of the reported variant.
+fn score(
+    system: &mut SystemReport,
+    benchmark: &Benchmark,
+    first: Option<&Vec<Vec<TaskOutcome>>>,
+    found: &[Vec<TaskOutcome>],
+    count: usize,
+) {
+    for (at, (variant, outcomes)) in benchmark.variants.iter().zip(found).enumerate() {
+        system.variants.push(VariantScores::of(variant, outcomes));
+        if let Some(first) = first {
+            system.differences.extend(differences(variant, &first[at], outcomes));
+        }
+        if at == 0 {
+            let tasks = variant.tasks.iter().zip(outcomes);
+            system.failures = tasks
+                .flat_map(|(task, outcome)| failures(benchmark, variant, task, outcome, count))
+                .collect();
+        }
     }
 }

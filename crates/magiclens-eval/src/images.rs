@@ -1,41 +1,44 @@
 //! The images of a benchmark on their way into vectors: content ids, decoding in bounded memory, the image tower.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use image::RgbImage;
 use magiclens_data::ImageId;
 use magiclens_data::decode::{Limits, decode_rgb};
+use magiclens_data::files::{ReadCappedError, read_capped};
 use magiclens_model::Embedder;
 use rayon::prelude::*;
+use walkdir::WalkDir;
 
 use crate::benchmark::ImageEntry;
-use crate::cache::{Cache, Key, Stamp};
-use crate::{BrokenImage, EvalError};
+use crate::cache::{Cache, FileState, Key};
+use crate::{BrokenImage, EvalError, ImageProblem};
 
 /// Images that go through the image tower together.
 const BATCH: usize = 64;
 /// Decoded pixels that lie in memory at once, apart from the last images read: 144 MB.
 const BATCH_PIXELS: u64 = 48_000_000;
+/// Images whose files are looked up in the cache together.
+const STRETCH: usize = 16 * BATCH;
 
 /// A step of long work, for a progress bar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step<'a> {
-    /// So many things are to be done.
+    /// The number of things to be done.
     Start(&'a str, usize),
-    /// So many more are done.
+    /// The number of things done since the last step.
     Advance(usize),
     /// All are done.
     Done,
 }
 
-/// What the images of a benchmark are, and which cannot be used.
+/// The images of a benchmark, embedded.
 #[derive(Debug)]
 pub struct Embedded {
-    /// The key of each image; `None` for one that cannot be used.
-    pub(crate) keys: Vec<Option<Key>>,
-    /// The images that cannot be used, by row.
-    pub broken: Vec<(usize, BrokenImage)>,
+    /// The key of each image, or the reason why it cannot be used.
+    pub(crate) images: Vec<Result<Key, BrokenImage>>,
     /// Images that went through the image tower.
     pub computed: usize,
     /// Images that were in the cache.
@@ -44,8 +47,16 @@ pub struct Embedded {
     pub seconds: f64,
 }
 
-/// Makes sure that the image tower's output of every image is in the cache. What is done is kept, so that a run that was cut off
-/// goes on where it was.
+impl Embedded {
+    /// The images that cannot be used, by row.
+    pub fn broken(&self) -> impl Iterator<Item = (usize, &BrokenImage)> {
+        let images = self.images.iter().enumerate();
+        images.filter_map(|(row, image)| Some((row, image.as_ref().err()?)))
+    }
+}
+
+/// Makes sure that the image tower's output of every image is in the cache. Finished parts are kept, so that a run that was cut
+/// off goes on from there.
 ///
 /// # Errors
 /// The cache or the model. An image that cannot be used is no error here.
@@ -56,36 +67,31 @@ pub fn embed_images(
     progress: &dyn Fn(Step<'_>),
 ) -> Result<Embedded, EvalError> {
     let start = Instant::now();
-    let mut embedded = Embedded {
-        keys: vec![None; images.len()],
-        broken: Vec::new(),
+    let mut work = Embedding {
+        images,
+        embedder,
+        cache,
+        progress,
+        found: HashMap::with_capacity(images.len()),
         computed: 0,
-        cached: 0,
-        seconds: 0.0,
     };
-    progress(Step::Start("pictures", images.len()));
-    let mut at = 0;
-    while at < images.len() {
-        // Those that are known cost one look; a longer stretch is looked at together.
-        let stretch = at..(at + 16 * BATCH).min(images.len());
-        let mut unknown = Vec::new();
-        for row in stretch.clone() {
-            match known(&images[row], cache)? {
-                Some(key) => {
-                    embedded.keys[row] = Some(key);
-                    embedded.cached += 1;
-                }
-                None => unknown.push(row),
-            }
-        }
+    progress(Step::Start("images", images.len()));
+    let rows: Vec<usize> = (0..images.len()).collect();
+    let mut cached = 0;
+    for stretch in rows.chunks(STRETCH) {
+        let unknown = work.look_up(stretch)?;
+        cached += stretch.len() - unknown.len();
         progress(Step::Advance(stretch.len() - unknown.len()));
-        embed_rows(images, &unknown, embedder, cache, &mut embedded, progress)?;
-        at = stretch.end;
+        work.embed_rows(&unknown)?;
     }
     progress(Step::Done);
-    embedded.broken.sort_by_key(|(row, _)| *row);
-    embedded.seconds = start.elapsed().as_secs_f64();
-    Ok(embedded)
+    let found = |row| work.found.remove(&row).expect("every row was looked up or read");
+    Ok(Embedded {
+        images: rows.into_iter().map(found).collect(),
+        computed: work.computed,
+        cached,
+        seconds: start.elapsed().as_secs_f64(),
+    })
 }
 
 /// The cache key of an image's tower output.
@@ -93,12 +99,82 @@ pub(crate) fn tower_key(image: &Key) -> Key {
     Key::of(&[b"image tower", image.bytes()])
 }
 
+/// Embedding in progress.
+struct Embedding<'a> {
+    images: &'a [ImageEntry],
+    embedder: &'a Embedder,
+    cache: &'a Cache,
+    progress: &'a dyn Fn(Step<'_>),
+    found: HashMap<usize, Result<Key, BrokenImage>>,
+    computed: usize,
+}
+
+impl Embedding<'_> {
+    /// Finds the rows whose tower output is in the cache; gives the others.
+    fn look_up(&mut self, rows: &[usize]) -> Result<Vec<usize>, EvalError> {
+        let mut unknown = Vec::new();
+        for &row in rows {
+            match known(&self.images[row], self.cache)? {
+                Some(key) => drop(self.found.insert(row, Ok(key))),
+                None => unknown.push(row),
+            }
+        }
+        Ok(unknown)
+    }
+
+    fn embed_rows(&mut self, rows: &[usize]) -> Result<(), EvalError> {
+        let mut batch: Vec<Loaded> = Vec::with_capacity(BATCH);
+        let mut pixels = 0;
+        for some in rows.chunks(rayon::current_num_threads().max(1)) {
+            let images = self.images;
+            let loaded: Vec<_> = some.par_iter().map(|row| (*row, load(*row, &images[*row]))).collect();
+            for (row, loaded) in loaded {
+                match loaded {
+                    Ok(loaded) => {
+                        pixels += u64::from(loaded.image.width()) * u64::from(loaded.image.height());
+                        batch.push(loaded);
+                    }
+                    Err(reason) => {
+                        let path = images[row].path.clone();
+                        self.found.insert(row, Err(BrokenImage { path, reason }));
+                    }
+                }
+            }
+            if BATCH <= batch.len() || BATCH_PIXELS <= pixels {
+                self.embed_batch(&std::mem::take(&mut batch))?;
+                pixels = 0;
+            }
+            (self.progress)(Step::Advance(some.len()));
+        }
+        self.embed_batch(&batch)
+    }
+
+    fn embed_batch(&mut self, batch: &[Loaded]) -> Result<(), EvalError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let decoded: Vec<&RgbImage> = batch.iter().map(|loaded| &loaded.image).collect();
+        let towers = self.embedder.encode_images(&decoded)?;
+        let mut vectors = Vec::with_capacity(batch.len());
+        let mut files = Vec::with_capacity(batch.len());
+        for (loaded, tower) in batch.iter().zip(&towers) {
+            let entry = &self.images[loaded.row];
+            let key = Key::of_image(loaded.content, entry.crop);
+            self.found.insert(loaded.row, Ok(key));
+            vectors.push((tower_key(&key), tower.as_slice()));
+            files.push((entry.path.as_path(), loaded.state, loaded.content));
+        }
+        self.computed += batch.len();
+        self.cache.put(&vectors, &files)
+    }
+}
+
 /// The key of an image whose tower output is in the cache, if its file has not changed.
 fn known(image: &ImageEntry, cache: &Cache) -> Result<Option<Key>, EvalError> {
     let Ok(metadata) = std::fs::metadata(&image.path) else {
         return Ok(None);
     };
-    let Some(content) = cache.content(&image.path, Stamp::of(&metadata))? else {
+    let Some(content) = cache.content(&image.path, FileState::of(&metadata))? else {
         return Ok(None);
     };
     let key = Key::of_image(content, image.crop);
@@ -106,120 +182,48 @@ fn known(image: &ImageEntry, cache: &Cache) -> Result<Option<Key>, EvalError> {
     Ok(there.then_some(key))
 }
 
-struct Read {
+/// An image in memory.
+struct Loaded {
     row: usize,
-    stamp: Stamp,
+    state: FileState,
     content: ImageId,
     image: RgbImage,
 }
 
-fn embed_rows(
-    images: &[ImageEntry],
-    rows: &[usize],
-    embedder: &Embedder,
-    cache: &Cache,
-    embedded: &mut Embedded,
-    progress: &dyn Fn(Step<'_>),
-) -> Result<(), EvalError> {
-    let mut batch: Vec<Read> = Vec::with_capacity(BATCH);
-    let mut pixels = 0;
-    for some in rows.chunks(rayon::current_num_threads().max(1)) {
-        let read: Vec<Result<Read, (usize, BrokenImage)>> = some.par_iter().map(|row| read(images, *row)).collect();
-        for one in read {
-            match one {
-                Ok(one) => {
-                    pixels += u64::from(one.image.width()) * u64::from(one.image.height());
-                    batch.push(one);
-                }
-                Err(broken) => embedded.broken.push(broken),
-            }
-        }
-        if BATCH <= batch.len() || BATCH_PIXELS <= pixels {
-            embed_batch(images, std::mem::take(&mut batch), embedder, cache, embedded)?;
-            pixels = 0;
-        }
-        progress(Step::Advance(some.len()));
-    }
-    embed_batch(images, batch, embedder, cache, embedded)
-}
-
-fn embed_batch(
-    images: &[ImageEntry],
-    batch: Vec<Read>,
-    embedder: &Embedder,
-    cache: &Cache,
-    embedded: &mut Embedded,
-) -> Result<(), EvalError> {
-    if batch.is_empty() {
-        return Ok(());
-    }
-    let mut decoded = Vec::with_capacity(batch.len());
-    let mut known = Vec::with_capacity(batch.len());
-    for read in batch {
-        decoded.push(read.image);
-        known.push((read.row, read.stamp, read.content));
-    }
-    let towers = embedder.encode_images(&decoded)?;
-    let mut vectors = Vec::with_capacity(known.len());
-    let mut files = Vec::with_capacity(known.len());
-    for ((row, stamp, content), tower) in known.iter().zip(&towers) {
-        let key = Key::of_image(*content, images[*row].crop);
-        embedded.keys[*row] = Some(key);
-        vectors.push((tower_key(&key), tower.as_slice()));
-        files.push((images[*row].path.as_path(), *stamp, *content));
-    }
-    embedded.computed += known.len();
-    cache.put(&vectors, &files)
-}
-
-fn read(images: &[ImageEntry], row: usize) -> Result<Read, (usize, BrokenImage)> {
-    let entry = &images[row];
-    let broken = |reason: String| {
-        (
-            row,
-            BrokenImage {
-                path: entry.path.clone(),
-                reason,
-            },
-        )
-    };
-    let (stamp, bytes) = read_file(&entry.path).map_err(broken)?;
-    let image = decode_rgb(&bytes, &Limits::default()).map_err(|error| broken(error.to_string()))?;
-    let image = match &entry.crop {
-        Some(crop) => crop.apply(&image),
-        None => image,
-    };
-    Ok(Read {
+fn load(row: usize, entry: &ImageEntry) -> Result<Loaded, ImageProblem> {
+    // The state is older than the bytes: a file that changes meanwhile is read again next time.
+    let state = std::fs::metadata(&entry.path).map(|metadata| FileState::of(&metadata));
+    let (content, image) = read_image(&entry.path)?;
+    Ok(Loaded {
         row,
-        stamp,
-        content: ImageId::of_bytes(&bytes),
-        image,
+        state: state.map_err(ReadCappedError::Io)?,
+        content,
+        image: match &entry.crop {
+            Some(crop) => crop.apply(&image),
+            None => image,
+        },
     })
 }
 
-/// The bytes of a file and how it was when they were read, or why it cannot be read.
-pub(crate) fn read_file(path: &Path) -> Result<(Stamp, Vec<u8>), String> {
-    let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => MISSING.to_owned(),
-        _ => error.to_string(),
-    })?;
-    if !metadata.is_file() {
-        return Err("not an ordinary file".to_owned());
-    }
-    let (bytes, max) = (metadata.len(), Limits::default().max_bytes);
-    if max < bytes {
-        return Err(format!("the file has {bytes} bytes, more than the limit of {max}"));
-    }
-    let content = std::fs::read(path).map_err(|error| error.to_string())?;
-    Ok((Stamp::of(&metadata), content))
+/// The content id and the pixels of an image file.
+pub(crate) fn read_image(path: &Path) -> Result<(ImageId, RgbImage), ImageProblem> {
+    let limits = Limits::default();
+    let bytes = read_capped(path, limits.max_bytes)?;
+    let image = decode_rgb(&bytes, &limits).map_err(|error| ImageProblem::Unusable(error.to_string()))?;
+    Ok((ImageId::of_bytes(&bytes), image))
 }
 
-/// Whether a file is named like an image.
-pub(crate) fn is_image_name(path: &Path) -> bool {
+/// Every file under a folder that is named like an image, in order; `depth` is that of the folders that are looked at.
+pub(crate) fn image_files(folder: &Path, depth: usize) -> impl Iterator<Item = PathBuf> {
+    let walk = WalkDir::new(folder).max_depth(depth).sort_by_file_name();
+    let files = walk.into_iter().flatten().filter(|entry| entry.file_type().is_file());
+    files
+        .map(walkdir::DirEntry::into_path)
+        .filter(|path| is_image_name(path))
+}
+
+fn is_image_name(path: &Path) -> bool {
     let end = path.extension().and_then(|end| end.to_str()).unwrap_or_default();
     let ends = ["png", "jpg", "jpeg", "gif", "bmp", "webp", "tif", "tiff"];
     ends.contains(&end.to_ascii_lowercase().as_str())
 }
-
-/// Why a file that is not there cannot be used.
-pub(crate) const MISSING: &str = "is missing";

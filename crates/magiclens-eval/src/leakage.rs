@@ -1,20 +1,20 @@
-//! Near-duplicates between a training set and the images of a benchmark: what was trained on cannot be measured with.
+//! Near-duplicates between a training set and the images of a benchmark: images that were trained on measure nothing.
 //!
 //! They are found by their [`Fingerprint`]; equal files are found by content.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use magiclens_collection::{images_path, read_training_images};
 use magiclens_data::ImageId;
-use magiclens_data::decode::{Limits, decode_rgb};
 use magiclens_data::fingerprint::{DuplicateKind, Fingerprint};
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::EvalError;
-use crate::benchmark::{Benchmark, Truth};
-use crate::images::{Step, is_image_name, read_file};
+use crate::benchmark::{Benchmark, Query, Task, TaskKind, Truth};
+use crate::images::{Step, image_files, read_image};
 
 /// An image of the benchmark that stands in the training set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,13 +24,13 @@ pub struct Leak {
     pub image: PathBuf,
     /// The training image that is most like it.
     pub training: PathBuf,
-    /// How.
+    /// The kind of their similarity.
     pub likeness: DuplicateKind,
     /// Bits of 256 that differ.
     pub bits: u32,
 }
 
-/// What leaked into training.
+/// The images and queries of a benchmark that leaked into training.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Leakage {
     /// The benchmark.
@@ -61,7 +61,7 @@ impl fmt::Display for Leakage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{}: {} of {} pictures have a near-duplicate among {} training pictures ({} unreadable)",
+            "{}: {} of {} images have a near-duplicate among {} training images ({} unreadable)",
             self.benchmark,
             self.leaks.len(),
             self.images,
@@ -70,7 +70,7 @@ impl fmt::Display for Leakage {
         )?;
         writeln!(
             f,
-            "  queries: {}; with a leaked query picture {}, with a leaked right answer {}",
+            "  queries: {}; with a leaked query image {}, with a leaked right answer {}",
             self.queries, self.queries_with_leaked_image, self.queries_with_leaked_truth
         )?;
         for leak in self.leaks.iter().take(SHOWN) {
@@ -90,57 +90,60 @@ impl fmt::Display for Leakage {
 
 /// Looks for the images of a benchmark in a training set: every image file under `training` or, for a collection, the files
 /// that the caller chose of it.
-///
-/// # Errors
-/// None for single images; they are counted.
-pub fn leakage(
-    benchmark: &Benchmark,
-    training: &[PathBuf],
-    progress: &(dyn Fn(Step<'_>) + Sync),
-) -> Result<Leakage, EvalError> {
+/// Images that cannot be read are counted.
+pub fn leakage(benchmark: &Benchmark, training: &[PathBuf], progress: &(dyn Fn(Step<'_>) + Sync)) -> Leakage {
     let mut paths: Vec<&Path> = benchmark.images.iter().map(|image| image.path.as_path()).collect();
     paths.sort_unstable();
     paths.dedup();
-    let own = fingerprints("benchmark pictures", &paths, progress);
+    let own = fingerprints("benchmark images", &paths, progress);
     let training: Vec<&Path> = training.iter().map(PathBuf::as_path).collect();
-    let trained = fingerprints("training pictures", &training, progress);
+    let trained = fingerprints("training images", &training, progress);
     let by_content: HashMap<ImageId, &Path> = trained.iter().map(|(path, print)| (print.content(), *path)).collect();
 
     progress(Step::Start("comparisons", own.len()));
-    let leaks: Vec<Leak> = own
-        .par_iter()
-        .filter_map(|(path, print)| {
-            let found = match by_content.get(&print.content()) {
-                Some(equal) => Some((DuplicateKind::Equal, 0, *equal)),
-                None => nearest(print, &trained),
-            };
-            progress(Step::Advance(1));
-            let (likeness, bits, training) = found?;
-            Some(Leak {
-                image: path.to_path_buf(),
-                training: training.to_owned(),
-                likeness,
-                bits,
-            })
+    let leaks = own.par_iter().filter_map(|(path, print)| {
+        let found = match by_content.get(&print.content()) {
+            Some(equal) => Some((DuplicateKind::Equal, 0, *equal)),
+            None => nearest(print, &trained),
+        };
+        progress(Step::Advance(1));
+        let (likeness, bits, training) = found?;
+        Some(Leak {
+            image: path.to_path_buf(),
+            training: training.to_owned(),
+            likeness,
+            bits,
         })
-        .collect();
+    });
+    let leaks = leaks.collect();
     progress(Step::Done);
-    Ok(summary(
-        benchmark,
-        leaks,
-        paths.len() + training.len() - own.len() - trained.len(),
-        own.len(),
-        trained.len(),
-    ))
+    Leakage {
+        images: own.len(),
+        training_images: trained.len(),
+        unreadable: paths.len() + training.len() - own.len() - trained.len(),
+        ..summary(benchmark, leaks)
+    }
 }
 
-/// Every image file under a folder, in order.
-pub fn image_files(folder: &Path) -> Vec<PathBuf> {
-    let walk = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().flatten();
-    let files = walk
-        .filter(|entry| entry.file_type().is_file())
-        .map(walkdir::DirEntry::into_path);
-    files.filter(|path| is_image_name(path)).collect()
+/// The images that a training set holds: of a collection those of the training split, else all below the folder.
+///
+/// # Errors
+/// A collection that cannot be read; no images.
+pub fn training_files(folder: &Path) -> Result<Vec<PathBuf>, EvalError> {
+    let table = images_path(folder);
+    let files: Vec<PathBuf> = match table.is_file() {
+        true => {
+            let images = read_training_images(&table)?;
+            images.iter().map(|image| folder.join(&image.path)).collect()
+        }
+        false => image_files(folder, usize::MAX).collect(),
+    };
+    match files.is_empty() {
+        true => Err(EvalError::NoTrainingImages {
+            folder: folder.to_owned(),
+        }),
+        false => Ok(files),
+    }
 }
 
 fn nearest<'a>(print: &Fingerprint, trained: &[(&'a Path, Fingerprint)]) -> Option<(DuplicateKind, u32, &'a Path)> {
@@ -151,6 +154,7 @@ fn nearest<'a>(print: &Fingerprint, trained: &[(&'a Path, Fingerprint)]) -> Opti
     alike.min_by_key(|(likeness, bits, _)| (*bits, *likeness))
 }
 
+/// The fingerprints of the images that can be read.
 fn fingerprints<'a>(
     what: &str,
     paths: &[&'a Path],
@@ -158,60 +162,44 @@ fn fingerprints<'a>(
 ) -> Vec<(&'a Path, Fingerprint)> {
     progress(Step::Start(what, paths.len()));
     let prints = paths.par_iter().filter_map(|path| {
-        let read = read_file(path).ok().and_then(|(_, bytes)| {
-            let image = decode_rgb(&bytes, &Limits::default()).ok()?;
-            Some((*path, Fingerprint::of(ImageId::of_bytes(&bytes), &image)))
-        });
+        let read = read_image(path).ok();
         progress(Step::Advance(1));
-        read
+        read.map(|(content, image)| (*path, Fingerprint::of(content, &image)))
     });
     let prints = prints.collect();
     progress(Step::Done);
     prints
 }
 
-fn summary(
-    benchmark: &Benchmark,
-    leaks: Vec<Leak>,
-    unreadable: usize,
-    images: usize,
-    training_images: usize,
-) -> Leakage {
-    let leaked: std::collections::HashSet<&Path> = leaks.iter().map(|leak| leak.image.as_path()).collect();
-    let is_leaked = |row: &usize| leaked.contains(benchmark.images[*row].path.as_path());
-    let tasks: Vec<_> = benchmark
+/// The queries that the leaks are about.
+fn summary(benchmark: &Benchmark, leaks: Vec<Leak>) -> Leakage {
+    let leaked: HashSet<&Path> = leaks.iter().map(|leak| leak.image.as_path()).collect();
+    let is_leaked = |row: usize| leaked.contains(benchmark.images[row].path.as_path());
+    let tasks = benchmark
         .variants
         .first()
         .into_iter()
-        .flat_map(|variant| &variant.tasks)
+        .flat_map(|variant| &variant.tasks);
+    let queries: Vec<(&Task, &Query)> = tasks
+        .flat_map(|task| task.queries.iter().map(move |query| (task, query)))
         .collect();
-    let queries = || {
-        tasks
-            .iter()
-            .flat_map(|task| task.queries.iter().map(move |query| (task, query)))
+    let has_leaked_truth = |task: &Task, query: &Query| match &query.truth {
+        Truth::Items(rows) if task.kind != TaskKind::ImageToText => rows.iter().any(|row| is_leaked(*row)),
+        Truth::Class(class) => task.members(*class).any(is_leaked),
+        Truth::Hidden | Truth::Items(_) => false,
     };
-    let with_truth = queries().filter(|(task, query)| match &query.truth {
-        Truth::Hidden => false,
-        Truth::Items(rows) => task.kind != crate::benchmark::TaskKind::ImageToText && rows.iter().any(is_leaked),
-        Truth::Class(class) => {
-            let members = task
-                .gallery
-                .iter()
-                .zip(&task.classes)
-                .filter(|(_, found)| *found == class);
-            members.into_iter().any(|(row, _)| is_leaked(row))
-        }
-    });
+    let with_image = queries
+        .iter()
+        .filter(|(_, query)| query.images.iter().any(|row| is_leaked(*row)));
+    let with_truth = queries.iter().filter(|(task, query)| has_leaked_truth(task, query));
     Leakage {
         benchmark: benchmark.name.clone(),
-        images,
-        training_images,
-        unreadable,
-        queries: queries().count(),
-        queries_with_leaked_image: queries()
-            .filter(|(_, query)| query.images.iter().any(is_leaked))
-            .count(),
+        queries: queries.len(),
+        queries_with_leaked_image: with_image.count(),
         queries_with_leaked_truth: with_truth.count(),
+        images: 0,
+        training_images: 0,
+        unreadable: 0,
         leaks,
     }
 }

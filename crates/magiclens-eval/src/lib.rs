@@ -1,18 +1,18 @@
-//! Checkpoint to scores: pure metrics, one file per benchmark, rivals, reports.
+//! Checkpoint or rankings to scores: one file per benchmark, baselines, reports.
 //!
 //! | file | matter |
 //! |---|---|
 //! | `benchmark.rs` | a benchmark as data |
-//! | `benchmarks/` | the ten public ones, one file each, and our own |
-//! | `collection.rs` | a part of a collection, which our own are made of |
-//! | `robustness/` | what other words, "not", nonsense and missing answers do |
+//! | `benchmarks/`, `annotations.rs` | the ten public ones, one file each, and our own |
+//! | `robustness/` | requests in other words, with "not", without sense, without an answer |
 //! | `crop.rs` | the part of an image that is shown |
 //! | `images.rs`, `cache.rs` | images become vectors, once |
-//! | `system.rs`, `run.rs` | weights and a way to ask them; every query of every variant |
-//! | `outcome.rs`, `evaluate.rs` | rankings become figures, figures of several systems a report |
-//! | `check.rs` | a data folder before anything is computed |
-//! | `predictions.rs`, `server_files.rs` | rankings of any system; files for the servers of hidden truth |
-//! | `report/` | what was found, for machines and people |
+//! | `method.rs`, `system.rs`, `run.rs` | weights and a way to ask them; every query of every variant |
+//! | `outcome.rs`, `scores.rs`, `evaluate.rs` | rankings become values, values scores, scores of several systems a report |
+//! | `partial.rs`, `failures.rs` | a benchmark without unusable images; queries that went wrong |
+//! | `check.rs`, `leakage.rs` | a data folder before anything is computed; near-duplicates in a training set |
+//! | `predictions/`, `server_files.rs` | rankings of any system; files for the servers of hidden truth |
+//! | `report/` | the results, for machines and people |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -24,20 +24,24 @@ pub mod check;
 mod crop;
 mod error;
 pub mod evaluate;
+mod failures;
 mod id;
 pub mod images;
 pub mod leakage;
 #[cfg(test)]
 mod made_up;
 mod memory;
+pub mod method;
 pub mod outcome;
+mod partial;
 pub mod predictions;
 pub mod report;
 pub mod robustness;
 pub mod run;
+pub mod scores;
 pub mod server_files;
 pub mod system;
 
-pub use error::{BrokenImage, EvalError};
+pub use error::{BrokenImage, EvalError, ImageProblem};
 pub use id::Id;
 pub use memory::peak_memory_bytes;

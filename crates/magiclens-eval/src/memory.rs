@@ -1,4 +1,4 @@
-//! How much memory the process has used.
+//! The memory that the process has used.
 
 /// The largest resident memory so far, in bytes; `None` where the system does not tell.
 pub fn peak_memory_bytes() -> Option<u64> {

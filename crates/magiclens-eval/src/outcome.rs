@@ -1,14 +1,10 @@
-//! Rankings become figures: what each measure gives for each query, their means, intervals and breakdowns.
+//! Rankings become values: every measure of a task for every query.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashSet;
 
-use magiclens_metrics::{Confidence, Judged, Paired, Sample, bootstrap_interval, compare_paired, mean};
-use serde::{Deserialize, Serialize};
+use magiclens_metrics::Judged;
 
-use crate::benchmark::{Benchmark, Query, Scope, Task, Truth, Variant};
-
-/// What intervals and tests draw from; every result is a function of it.
-const SEED: u64 = 20_240_319;
+use crate::benchmark::{Query, Scope, Task, Truth};
 
 /// The answer to one query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,128 +15,60 @@ pub struct Ranked {
     pub subset: Vec<usize>,
 }
 
-/// The values of every measure for every query of a task, and the head of each ranking.
-#[derive(Clone, Debug)]
-pub struct TaskOutcome {
-    /// `[measure][query]`; NaN where undefined.
-    pub values: Vec<Vec<f64>>,
-    /// `[query]`: the first rows of the ranking (or of the candidates).
-    pub heads: Vec<Vec<usize>>,
-    /// `[query]`: the candidates, best first; empty where no measure looks at them.
-    pub subsets: Vec<Vec<usize>>,
+/// The values of one query and the head of its ranking.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct QueryOutcome {
+    /// A value a measure; NaN where undefined.
+    pub values: Vec<f64>,
+    /// The first rows of the ranking (or of the candidates).
+    pub head: Vec<usize>,
+    /// The candidates, best first; empty where no measure looks at them.
+    pub subset: Vec<usize>,
 }
 
-impl TaskOutcome {
-    /// No query yet.
-    pub fn of(task: &Task) -> Self {
+/// The outcomes of the queries of a task, in their order.
+pub type TaskOutcome = Vec<QueryOutcome>;
+
+impl QueryOutcome {
+    /// The values of a query and its answer, of which the first `head` items are kept.
+    pub fn new(task: &Task, values: Vec<f64>, ranked: Ranked, head: usize) -> Self {
+        let list = match task.gallery.is_empty() {
+            true => &ranked.subset,
+            false => &ranked.items,
+        };
         Self {
-            values: vec![Vec::with_capacity(task.queries.len()); task.measures.len()],
-            heads: Vec::with_capacity(task.queries.len()),
-            subsets: Vec::with_capacity(task.queries.len()),
+            values,
+            head: list[..list.len().min(head)].to_vec(),
+            subset: ranked.subset,
         }
     }
 
-    /// Adds the values of the next query, a value a measure, and its answer, of which the first `head` items are kept.
-    pub fn push(&mut self, task: &Task, values: Vec<f64>, ranked: Ranked, head: usize) {
-        values
-            .into_iter()
-            .zip(&mut self.values)
-            .for_each(|(value, all)| all.push(value));
-        let list = if task.gallery.is_empty() {
-            &ranked.subset
-        } else {
-            &ranked.items
-        };
-        self.heads.push(list[..list.len().min(head)].to_vec());
-        self.subsets.push(ranked.subset);
+    /// A query without an answer.
+    pub fn unanswered(task: &Task) -> Self {
+        Self {
+            values: vec![f64::NAN; task.measures.len()],
+            ..Self::default()
+        }
     }
-}
 
-/// A mean with its interval, in 0..1.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Figure {
-    /// The label of the measure.
-    pub label: String,
-    /// The mean; `null` where nothing could be measured.
-    pub value: Option<f64>,
-    /// Its 95 % bootstrap interval.
-    #[serde(flatten)]
-    pub confidence: Confidence,
-}
-
-/// The figures of one task.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TaskFigures {
-    /// The name of the task.
-    pub task: String,
-    /// Queries measured.
-    pub queries: usize,
-    /// Items of the gallery; for candidate lists the largest.
-    pub gallery: usize,
-    /// The figures.
-    pub figures: Vec<Figure>,
-    /// The figures of each group of queries.
-    pub groups: BTreeMap<String, GroupFigures>,
-}
-
-/// The figures of a group of queries.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct GroupFigures {
-    /// Queries of the group.
-    pub queries: usize,
-    /// The figures.
-    pub figures: Vec<Figure>,
-}
-
-/// The figures of one variant of a protocol.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct VariantFigures {
-    /// As people read it.
-    pub variant: String,
-    /// As the command line names it.
-    pub flag: String,
-    /// By task.
-    pub tasks: Vec<TaskFigures>,
-    /// The means over tasks of the measures that all tasks have.
-    pub means: Vec<Figure>,
-}
-
-/// How two systems differ in one measure.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Difference {
-    /// The flag of the variant.
-    pub variant: String,
-    /// The task; `None` is the mean over tasks.
-    pub task: Option<String>,
-    /// The label of the measure.
-    pub label: String,
-    /// Second minus first.
-    #[serde(flatten)]
-    pub paired: Paired,
+    /// Whether any measure has a value.
+    pub fn is_answered(&self) -> bool {
+        self.values.iter().any(|value| !value.is_nan())
+    }
 }
 
 /// Applies every measure of a task to one answer.
 pub fn judge(task: &Task, classes: &Classes, query: &Query, ranked: &Ranked) -> Vec<f64> {
-    let ranking = Judgment::of(task, classes, query);
-    let of_scope = |scope| match scope {
-        Scope::Ranking => ranking.judged(&ranked.items).of_gallery(gallery_size(task, query)),
-        Scope::Subset => ranking.judged(&ranked.subset).of_gallery(query.subset.len()),
-        Scope::Target => {
-            let target: HashSet<usize> = query.target.into_iter().collect();
-            Judged::of(&ranked.items, &target).of_gallery(gallery_size(task, query))
-        }
-    };
+    let judgment = Judgment::of(task, classes, query);
     let mut scopes: Vec<(Scope, Judged)> = Vec::with_capacity(2);
     task.measures
         .iter()
         .map(|measure| {
-            let at = scopes
-                .iter()
-                .position(|(scope, _)| *scope == measure.scope)
-                .unwrap_or_else(|| {
-                    scopes.push((measure.scope, of_scope(measure.scope)));
-                    scopes.len() - 1
-                });
+            let known = scopes.iter().position(|(scope, _)| *scope == measure.scope);
+            let at = known.unwrap_or_else(|| {
+                scopes.push((measure.scope, judgment.of_scope(measure.scope, task, query, ranked)));
+                scopes.len() - 1
+            });
             measure.metric.value(&scopes[at].1)
         })
         .collect()
@@ -174,8 +102,18 @@ impl Classes {
     pub fn is(&self, row: usize, class: u32) -> bool {
         self.0.get(row) == Some(&Some(class))
     }
+
+    /// Whether a row is a right answer to a query.
+    pub(crate) fn is_right(&self, query: &Query, row: usize) -> bool {
+        match &query.truth {
+            Truth::Hidden => false,
+            Truth::Items(rows) => rows.contains(&row),
+            Truth::Class(class) => self.is(row, *class),
+        }
+    }
 }
 
+/// The right answers of a query in a form that is fast to look up.
 enum Judgment<'a> {
     Items(HashSet<usize>),
     Class {
@@ -202,6 +140,17 @@ impl<'a> Judgment<'a> {
         }
     }
 
+    fn of_scope(&self, scope: Scope, task: &Task, query: &Query, ranked: &Ranked) -> Judged {
+        match scope {
+            Scope::Ranking => self.judged(&ranked.items).of_gallery(gallery_size(task, query)),
+            Scope::Subset => self.judged(&ranked.subset).of_gallery(query.subset.len()),
+            Scope::Target => {
+                let target: HashSet<usize> = query.target.into_iter().collect();
+                Judged::of(&ranked.items, &target).of_gallery(gallery_size(task, query))
+            }
+        }
+    }
+
     fn judged(&self, rows: &[usize]) -> Judged {
         match self {
             Self::Items(relevant) => Judged::of(rows, relevant),
@@ -211,177 +160,5 @@ impl<'a> Judgment<'a> {
                 relevant,
             } => Judged::by(rows.iter().map(|row| classes.is(*row, *wanted)), *relevant),
         }
-    }
-}
-
-/// The figures of a variant from the outcomes of its tasks.
-pub fn figures(variant: &Variant, outcomes: &[TaskOutcome]) -> VariantFigures {
-    let tasks = variant
-        .tasks
-        .iter()
-        .zip(outcomes)
-        .map(|(task, outcome)| task_figures(task, outcome))
-        .collect();
-    let means = shared_measures(variant)
-        .into_iter()
-        .map(|label| figure(label, &samples(variant, outcomes, label)))
-        .collect();
-    VariantFigures {
-        variant: variant.name.clone(),
-        flag: variant.flag.clone(),
-        tasks,
-        means,
-    }
-}
-
-/// How the second system differs from the first in every measure of a variant: each task, and the mean over tasks.
-pub fn differences(variant: &Variant, first: &[TaskOutcome], second: &[TaskOutcome]) -> Vec<Difference> {
-    let difference = |task: Option<&Task>, label: &str, first: &[OwnedSample], second: &[OwnedSample]| {
-        let paired = compare_paired(&as_samples(first), &as_samples(second), SEED)?;
-        Some(Difference {
-            variant: variant.flag.clone(),
-            task: task.map(|task| task.name.clone()),
-            label: label.to_owned(),
-            paired,
-        })
-    };
-    let mut found = Vec::new();
-    for (task, (a, b)) in variant.tasks.iter().zip(first.iter().zip(second)) {
-        for (at, measure) in task.measures.iter().enumerate() {
-            let (a, b) = (sample(task, a, at), sample(task, b, at));
-            found.extend(difference(Some(task), &measure.label, &[a], &[b]));
-        }
-    }
-    if variant.tasks.len() > 1 {
-        for label in shared_measures(variant) {
-            let (a, b) = (samples(variant, first, label), samples(variant, second, label));
-            found.extend(difference(None, label, &a, &b));
-        }
-    }
-    found
-}
-
-/// Values and clusters of the queries of a task.
-type OwnedSample = (Vec<f64>, Vec<usize>);
-
-fn as_samples(owned: &[OwnedSample]) -> Vec<Sample<'_>> {
-    owned
-        .iter()
-        .map(|(values, clusters)| Sample { values, clusters })
-        .collect()
-}
-
-fn sample(task: &Task, outcome: &TaskOutcome, measure: usize) -> OwnedSample {
-    (outcome.values[measure].clone(), dense(task.queries.iter()))
-}
-
-fn samples(variant: &Variant, outcomes: &[TaskOutcome], label: &str) -> Vec<OwnedSample> {
-    variant
-        .tasks
-        .iter()
-        .zip(outcomes)
-        .filter_map(|(task, outcome)| Some(sample(task, outcome, task.measure(label)?)))
-        .collect()
-}
-
-/// The clusters of queries, numbered from 0 without gaps.
-fn dense<'a>(queries: impl Iterator<Item = &'a Query>) -> Vec<usize> {
-    let mut numbers: HashMap<usize, usize> = HashMap::new();
-    queries
-        .map(|query| {
-            let next = numbers.len();
-            *numbers.entry(query.cluster).or_insert(next)
-        })
-        .collect()
-}
-
-/// The labels that every task of a variant has, in the order of the first.
-fn shared_measures(variant: &Variant) -> Vec<&str> {
-    let Some((first, others)) = variant.tasks.split_first() else {
-        return Vec::new();
-    };
-    let labels = first.measures.iter().map(|measure| measure.label.as_str());
-    labels
-        .filter(|label| others.iter().all(|task| task.measure(label).is_some()))
-        .collect()
-}
-
-fn task_figures(task: &Task, outcome: &TaskOutcome) -> TaskFigures {
-    let of_rows = |rows: &[usize]| -> Vec<Figure> {
-        task.measures
-            .iter()
-            .enumerate()
-            .map(|(at, measure)| {
-                let values = rows.iter().map(|row| outcome.values[at][*row]).collect();
-                let clusters = dense(rows.iter().map(|row| &task.queries[*row]));
-                figure(&measure.label, &[(values, clusters)])
-            })
-            .collect()
-    };
-    // A query that was not answered has no value of any measure.
-    let answered: Vec<usize> = (0..task.queries.len())
-        .filter(|row| outcome.values.iter().any(|values| !values[*row].is_nan()))
-        .collect();
-    let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (row, query) in answered.iter().map(|row| (*row, &task.queries[*row])) {
-        for group in &query.groups {
-            groups.entry(group).or_default().push(row);
-        }
-    }
-    let largest = task.queries.iter().map(|query| query.subset.len()).max().unwrap_or(0);
-    TaskFigures {
-        task: task.name.clone(),
-        queries: answered.len(),
-        gallery: if task.gallery.is_empty() {
-            largest
-        } else {
-            task.gallery.len()
-        },
-        figures: of_rows(&answered),
-        groups: groups
-            .into_iter()
-            .map(|(group, rows)| {
-                let queries = rows.len();
-                let figures = of_rows(&rows);
-                (group.to_owned(), GroupFigures { queries, figures })
-            })
-            .collect(),
-    }
-}
-
-fn figure(label: &str, samples: &[OwnedSample]) -> Figure {
-    let means: Vec<f64> = samples.iter().map(|(values, _)| mean(values.iter().copied())).collect();
-    // A mean over tasks needs all of them.
-    let is_known = !means.is_empty() && means.iter().all(|mean| !mean.is_nan());
-    Figure {
-        label: label.to_owned(),
-        value: is_known.then(|| mean(means)),
-        confidence: match is_known {
-            true => bootstrap_interval(&as_samples(samples), SEED),
-            false => Confidence::default(),
-        },
-    }
-}
-
-impl VariantFigures {
-    /// The figure of a column; `None` if this variant has none.
-    pub fn figure(&self, task: Option<&str>, label: &str) -> Option<&Figure> {
-        let figures = match task {
-            Some(task) => &self.tasks.iter().find(|figures| figures.task == task)?.figures,
-            None => &self.means,
-        };
-        figures.iter().find(|figure| figure.label == label)
-    }
-}
-
-impl Benchmark {
-    /// Whether no variant has a query whose truth is published: then only server files can be made.
-    pub fn is_hidden(&self) -> bool {
-        let mut queries = self
-            .variants
-            .iter()
-            .flat_map(|variant| &variant.tasks)
-            .flat_map(|task| &task.queries);
-        queries.all(|query| query.truth == Truth::Hidden)
     }
 }

@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use magiclens_data::files::write_atomic_bytes;
 use serde_json::{Map, Value, json};
 
 use crate::EvalError;
-use crate::benchmark::{Benchmark, Task};
+use crate::benchmark::{Benchmark, Query, Task};
 use crate::id::Id;
-use crate::outcome::TaskOutcome;
+use crate::outcome::QueryOutcome;
 
 /// Ids of each list that the servers want.
 pub const TOP: usize = 50;
@@ -22,35 +23,22 @@ const CIRR_QUERIES: usize = 4148;
 /// The largest file that CIRR's server takes.
 const CIRR_MAX_BYTES: usize = 5_000_000;
 
-/// What one query ranked: the gallery, and its subset where the benchmark has one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Answer {
-    /// Rows of the gallery, best first.
-    pub ranked: Vec<usize>,
-    /// Rows of the subset, best first.
-    pub subset: Vec<usize>,
-}
-
-/// The answers in an outcome that kept at least 50 of each ranking.
-pub fn answers_of(outcome: &TaskOutcome) -> Vec<Answer> {
-    let both = outcome.heads.iter().zip(&outcome.subsets);
-    both.map(|(ranked, subset)| Answer {
-        ranked: ranked.clone(),
-        subset: subset.clone(),
-    })
-    .collect()
-}
-
-/// Writes the server files of a benchmark into a folder and gives their paths: `circo_test.json`, or `cirr_recall.json` and
+/// Writes the server files of a benchmark into a folder and gives their paths. The outcome has to hold at least 50 of each
+/// ranking: `circo_test.json`, or `cirr_recall.json` and
 /// `cirr_recall_subset.json`.
 ///
 /// # Errors
 /// A rule of the server that an answer breaks; then nothing is written.
-pub fn write(folder: &Path, benchmark: &Benchmark, task: &Task, answers: &[Answer]) -> Result<Vec<PathBuf>, EvalError> {
+pub fn write(
+    folder: &Path,
+    benchmark: &Benchmark,
+    task: &Task,
+    outcome: &[QueryOutcome],
+) -> Result<Vec<PathBuf>, EvalError> {
     let files = match benchmark.name.as_str() {
-        "circo" => vec![("circo_test.json", circo(benchmark, task, answers)?)],
+        "circo" => vec![("circo_test.json", circo(benchmark, task, outcome)?)],
         "cirr" => {
-            let [recall, subset] = cirr(benchmark, task, answers)?;
+            let [recall, subset] = cirr(benchmark, task, outcome)?;
             vec![("cirr_recall.json", recall), ("cirr_recall_subset.json", subset)]
         }
         other => {
@@ -66,27 +54,25 @@ pub fn write(folder: &Path, benchmark: &Benchmark, task: &Task, answers: &[Answe
     let mut written = Vec::new();
     for (name, text) in files {
         let path = folder.join(name);
-        let aside = folder.join(format!("{name}.partial"));
-        fs_err::write(&aside, text)?;
-        fs_err::rename(&aside, &path)?;
+        write_atomic_bytes(&path, text)?;
         written.push(path);
     }
     Ok(written)
 }
 
 /// CIRCO's file: `{"0": [50 ids], ..}` for all 800 queries, no id twice.
-fn circo(benchmark: &Benchmark, task: &Task, answers: &[Answer]) -> Result<String, EvalError> {
+fn circo(benchmark: &Benchmark, task: &Task, outcome: &[QueryOutcome]) -> Result<String, EvalError> {
     let refuse = |reason| EvalError::ServerFile {
         benchmark: "CIRCO",
         reason,
     };
     let mut entries: BTreeMap<usize, Value> = BTreeMap::new();
-    for (query, answer) in task.queries.iter().zip(answers) {
+    for (query, answer) in task.queries.iter().zip(outcome) {
         let number = query
             .id
             .parse()
             .map_err(|_| refuse(format!("`{}` is not the number of a query", query.id)))?;
-        entries.insert(number, list(benchmark, &query.id, &answer.ranked, TOP).map_err(refuse)?);
+        entries.insert(number, list(benchmark, &query.id, &answer.head, TOP).map_err(refuse)?);
     }
     if let Some(missing) = (0..CIRCO_QUERIES).find(|number| !entries.contains_key(number)) {
         let found = entries.len();
@@ -109,61 +95,62 @@ fn circo(benchmark: &Benchmark, task: &Task, answers: &[Answer]) -> Result<Strin
 }
 
 /// CIRR's files: version `rc2`, a list for every pair id, the query image in none of them, 5 MB at most.
-fn cirr(benchmark: &Benchmark, task: &Task, answers: &[Answer]) -> Result<[String; 2], EvalError> {
+fn cirr(benchmark: &Benchmark, task: &Task, outcome: &[QueryOutcome]) -> Result<[String; 2], EvalError> {
     let refuse = |reason| EvalError::ServerFile {
         benchmark: "CIRR",
         reason,
     };
-    let mut files = [("recall", Map::new()), ("recall_subset", Map::new())];
-    for (query, answer) in task.queries.iter().zip(answers) {
-        for (at, rows, top) in [(0, &answer.ranked, TOP), (1, &answer.subset, TOP_SUBSET)] {
-            let ids = list(benchmark, &query.id, rows, top).map_err(refuse)?;
-            let shown = &rows[..top];
-            if let Some(row) = shown.iter().find(|row| query.images.contains(row)) {
-                return Err(refuse(format!(
-                    "pair {} ranks its own picture `{}`",
-                    query.id, benchmark.images[*row].id
-                )));
-            }
-            if at == 1
-                && let Some(row) = shown.iter().find(|row| !query.subset.contains(row))
-            {
-                let id = &benchmark.images[*row].id;
-                return Err(refuse(format!(
-                    "pair {} ranks `{id}`, which is not in its subset",
-                    query.id
-                )));
-            }
-            files[at].1.insert(query.id.clone(), ids);
+    let lists = |metric: &str| {
+        let is_subset = metric == "recall_subset";
+        let mut lists = Map::new();
+        for (query, answer) in task.queries.iter().zip(outcome) {
+            let ids = match is_subset {
+                false => cirr_list(benchmark, query, &answer.head, TOP),
+                true => cirr_list(benchmark, query, &answer.subset, TOP_SUBSET),
+            };
+            lists.insert(query.id.clone(), ids?);
         }
-    }
-    let found = files[0].1.len();
-    if found != CIRR_QUERIES {
-        return Err(refuse(format!(
-            "it wants all {CIRR_QUERIES} queries, but {found} are answered"
-        )));
-    }
-    let mut texts = Vec::with_capacity(2);
-    for (metric, mut lists) in files {
+        if lists.len() != CIRR_QUERIES {
+            let found = lists.len();
+            return Err(format!("it wants all {CIRR_QUERIES} queries, but {found} are answered"));
+        }
         lists.insert("version".to_owned(), json!("rc2"));
         lists.insert("metric".to_owned(), json!(metric));
         let text = Value::Object(lists).to_string();
-        if CIRR_MAX_BYTES < text.len() {
-            return Err(refuse(format!(
-                "the {metric} file has {} bytes, more than {CIRR_MAX_BYTES}",
-                text.len()
-            )));
+        match text.len() {
+            bytes if CIRR_MAX_BYTES < bytes => Err(format!(
+                "the {metric} file has {bytes} bytes, more than {CIRR_MAX_BYTES}"
+            )),
+            _ => Ok(text),
         }
-        texts.push(text);
+    };
+    Ok([
+        lists("recall").map_err(refuse)?,
+        lists("recall_subset").map_err(refuse)?,
+    ])
+}
+
+/// A list of CIRR's, or the rule that it breaks: the gallery without the query image, or members of the query's subset.
+fn cirr_list(benchmark: &Benchmark, query: &Query, rows: &[usize], top: usize) -> Result<Value, String> {
+    let ids = list(benchmark, &query.id, rows, top)?;
+    let (pair, id) = (&query.id, |row: &usize| &benchmark.images[*row].id);
+    let shown = &rows[..top];
+    if let Some(row) = shown.iter().find(|row| query.images.contains(row)) {
+        return Err(format!("pair {pair} ranks its own image `{}`", id(row)));
     }
-    Ok(texts.try_into().unwrap_or_default())
+    if top == TOP_SUBSET
+        && let Some(row) = shown.iter().find(|row| !query.subset.contains(row))
+    {
+        return Err(format!("pair {pair} ranks `{}`, which is not in its subset", id(row)));
+    }
+    Ok(ids)
 }
 
 /// The first `top` ids of a list, or the rule that it breaks.
 fn list(benchmark: &Benchmark, query: &str, rows: &[usize], top: usize) -> Result<Value, String> {
     if rows.len() < top {
         return Err(format!(
-            "query {query} ranks {} pictures, but {top} are wanted",
+            "query {query} ranks {} images, but {top} are wanted",
             rows.len()
         ));
     }

@@ -1,122 +1,19 @@
-//! A system that answers queries: weights, and the way in which they make one vector of a query. MagicLens is one way; its
-//! rivals use the same weights, or any other CLIP-shaped ones.
+//! A system that answers queries: weights and a method over the images of a benchmark.
 
-use std::fmt;
-use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use magiclens_data::{Embedding, EmbeddingError};
 use magiclens_metrics::Matrix;
 use magiclens_model::Embedder;
-use magiclens_model::inversion::TextualInversion;
 
-use crate::EvalError;
-use crate::benchmark::{Benchmark, Query, TaskKind};
+use crate::benchmark::{ImageEntry, Query, TaskKind, TextEntry};
 use crate::cache::{Cache, Key};
 use crate::images::{Embedded, tower_key};
+use crate::method::{Inversion, Method};
+use crate::{BrokenImage, EvalError};
 
 /// Rows fused or encoded in one go.
 const CHUNK: usize = 1024;
-
-/// How a query becomes a vector, and what it is compared with.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Method {
-    /// Image and instruction, fused, against targets (images fused with the empty text).
-    MagicLens,
-    /// The image with the empty instruction, against targets.
-    EmptyInstruction,
-    /// The image's tower against image towers.
-    Image,
-    /// The instruction's tower against image towers.
-    Text,
-    /// The weighted sum of both unit vectors against image towers.
-    Sum {
-        /// The image's part, in 0..=1; the text's is the rest.
-        image_weight: f32,
-    },
-    /// The image as a word in a text, against image towers.
-    Inversion(Inversion),
-}
-
-/// A textual inversion with the name of its numbers.
-#[derive(Clone, Debug)]
-pub struct Inversion {
-    /// The name of its file.
-    name: String,
-    network: Arc<TextualInversion>,
-    /// Hash of its file: vectors made with it are kept under this name.
-    digest: blake3::Hash,
-}
-
-impl PartialEq for Inversion {
-    fn eq(&self, other: &Self) -> bool {
-        self.digest == other.digest
-    }
-}
-
-impl Inversion {
-    /// Loads what `magiclens import inversion` wrote.
-    ///
-    /// # Errors
-    /// A missing or broken file.
-    pub fn load(path: &Path) -> Result<Self, EvalError> {
-        Ok(Self {
-            name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-            network: Arc::new(TextualInversion::load(path)?),
-            digest: blake3::hash(&fs_err::read(path)?),
-        })
-    }
-
-    /// The prompt of a query: the benchmark's own, else the authors' template around the caption.
-    fn prompt(&self, query: &Query) -> String {
-        match &query.prompt {
-            Some(prompt) => prompt.replace('*', &self.network.kind().placeholder().to_string()),
-            None => self.network.prompt(&query.caption),
-        }
-    }
-}
-
-impl fmt::Display for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::MagicLens => f.write_str("magiclens"),
-            Self::EmptyInstruction => f.write_str("empty"),
-            Self::Image => f.write_str("image"),
-            Self::Text => f.write_str("text"),
-            Self::Sum { image_weight } => write!(f, "sum:{image_weight}"),
-            Self::Inversion(inversion) => write!(f, "inversion by {}", inversion.name),
-        }
-    }
-}
-
-/// A text that names no [`Method`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is not a method\nhint: it is `magiclens`, `empty`, `image`, `text`, `sum` or `sum:WEIGHT` with the picture's weight from 0 to 1"
-)]
-pub struct ParseMethodError(String);
-
-impl FromStr for Method {
-    type Err = ParseMethodError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || ParseMethodError(text.to_owned());
-        match text {
-            "magiclens" => Ok(Self::MagicLens),
-            "empty" => Ok(Self::EmptyInstruction),
-            "image" => Ok(Self::Image),
-            "text" => Ok(Self::Text),
-            "sum" => Ok(Self::Sum { image_weight: 0.5 }),
-            _ => {
-                let weight = text.strip_prefix("sum:").ok_or_else(error)?;
-                let image_weight: f32 = weight.parse().map_err(|_| error())?;
-                let in_range = (0.0..=1.0).contains(&image_weight);
-                in_range.then_some(Self::Sum { image_weight }).ok_or_else(error)
-            }
-        }
-    }
-}
 
 /// The vectors that gallery items are compared by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,39 +26,47 @@ pub(crate) enum Space {
     Texts,
 }
 
-/// Weights and a method over the images of one benchmark, which are all in the cache.
-pub struct System<'a> {
-    embedder: &'a Embedder,
-    method: &'a Method,
-    cache: &'a Cache,
-    benchmark: &'a Benchmark,
-    keys: &'a [Option<Key>],
+/// Weights with a way to ask them, and the cache of their vectors.
+#[derive(Clone, Copy)]
+pub struct AskedModel<'a> {
+    /// The weights.
+    pub embedder: &'a Embedder,
+    /// The way.
+    pub method: &'a Method,
+    /// The place of its vectors.
+    pub cache: &'a Cache,
+}
+
+/// A model over the images of one benchmark, whose tower outputs are all in the cache.
+pub struct EvalSystem<'a> {
+    model: AskedModel<'a>,
+    images: &'a [ImageEntry],
+    texts: &'a [TextEntry],
+    embedded: &'a Embedded,
     /// The last gallery, which the next task or variant often needs again.
     last: Option<(Space, Vec<usize>, Arc<Matrix>)>,
 }
 
-impl<'a> System<'a> {
-    /// `embedded` is of the same benchmark and model.
+impl<'a> EvalSystem<'a> {
+    /// `embedded` is of the same images and model.
     pub fn new(
-        embedder: &'a Embedder,
-        method: &'a Method,
-        cache: &'a Cache,
-        benchmark: &'a Benchmark,
+        model: AskedModel<'a>,
+        images: &'a [ImageEntry],
+        texts: &'a [TextEntry],
         embedded: &'a Embedded,
     ) -> Self {
         Self {
-            embedder,
-            method,
-            cache,
-            benchmark,
-            keys: &embedded.keys,
+            model,
+            images,
+            texts,
+            embedded,
             last: None,
         }
     }
 
     /// The space in which a task's gallery is searched.
     pub(crate) fn space(&self, kind: TaskKind) -> Space {
-        match (kind, self.method) {
+        match (kind, self.model.method) {
             (TaskKind::ImageToText, _) => Space::Texts,
             (TaskKind::TextToImage, _) => Space::Images,
             (TaskKind::Composed, Method::MagicLens | Method::EmptyInstruction) => Space::Targets,
@@ -177,16 +82,13 @@ impl<'a> System<'a> {
             return Ok(Arc::clone(matrix));
         }
         self.last = None;
-        let mut matrix = Matrix::with_capacity(self.embedder.dim(), rows.len());
+        let mut matrix = Matrix::with_capacity(self.model.embedder.dim(), rows.len());
         for chunk in rows.chunks(CHUNK) {
             let vectors = match space {
                 Space::Targets => self.targets(chunk)?,
                 Space::Images => normalize(self.towers(chunk)?)?,
                 Space::Texts => {
-                    let texts: Vec<&str> = chunk
-                        .iter()
-                        .map(|row| self.benchmark.texts[*row].text.as_str())
-                        .collect();
+                    let texts: Vec<&str> = chunk.iter().map(|row| self.texts[*row].text.as_str()).collect();
                     normalize(self.texts(&texts)?)?
                 }
             };
@@ -199,7 +101,7 @@ impl<'a> System<'a> {
 
     /// The vectors of queries, a row each.
     pub(crate) fn queries(&self, kind: TaskKind, queries: &[Query]) -> Result<Matrix, EvalError> {
-        let mut matrix = Matrix::with_capacity(self.embedder.dim(), queries.len());
+        let mut matrix = Matrix::with_capacity(self.model.embedder.dim(), queries.len());
         for chunk in queries.chunks(CHUNK) {
             let vectors = match kind {
                 TaskKind::Composed => self.composed(chunk)?,
@@ -212,7 +114,7 @@ impl<'a> System<'a> {
     }
 
     fn composed(&self, queries: &[Query]) -> Result<Vec<Vec<f32>>, EvalError> {
-        match self.method {
+        match self.model.method {
             Method::MagicLens => self.fused(queries),
             Method::EmptyInstruction => self.pooled(queries, |images| self.targets(images)),
             Method::Image => self.pooled(queries, |images| normalize(self.towers(images)?)),
@@ -239,25 +141,21 @@ impl<'a> System<'a> {
             .zip(&prompts)
             .flat_map(|(query, prompt)| query.images.iter().map(move |row| (*row, prompt.as_str())))
             .collect();
-        let digest = inversion.digest.as_bytes();
-        let keys = pairs
-            .iter()
-            .map(|(row, prompt)| {
-                Ok(Key::of(&[
-                    b"inversion",
-                    digest,
-                    self.key(*row)?.bytes(),
-                    prompt.as_bytes(),
-                ]))
-            })
-            .collect::<Result<Vec<_>, EvalError>>()?;
-        let texts = self.cache.get_or(&keys, self.embedder.dim(), |rows| {
+        let digest = inversion.digest().to_bytes();
+        let keys = self.keys(
+            &pairs,
+            |(row, _)| *row,
+            |image, (_, prompt)| Key::of(&[b"inversion", &digest, image.bytes(), prompt.as_bytes()]),
+        )?;
+        let texts = self.cached(&keys, |rows| {
             let images: Vec<usize> = rows.iter().map(|row| pairs[*row].0).collect();
             let prompts: Vec<&str> = rows.iter().map(|row| pairs[*row].1).collect();
             let towers = self.towers(&images)?;
+            let network = inversion.network();
             Ok(self
+                .model
                 .embedder
-                .encode_texts_with_pseudo(&inversion.network, &towers, &prompts)?)
+                .encode_texts_with_pseudo(network, &towers, &prompts)?)
         })?;
         mean_directions(queries, normalize(texts)?)
     }
@@ -268,14 +166,15 @@ impl<'a> System<'a> {
             .iter()
             .flat_map(|query| query.images.iter().map(|row| (*row, query.text.as_str())))
             .collect();
-        let keys = pairs
-            .iter()
-            .map(|(row, text)| Ok(Key::of(&[b"query", self.key(*row)?.bytes(), text.as_bytes()])))
-            .collect::<Result<Vec<_>, EvalError>>()?;
-        let fused = self.cache.get_or(&keys, self.embedder.dim(), |rows| {
+        let keys = self.keys(
+            &pairs,
+            |(row, _)| *row,
+            |image, (_, text)| Key::of(&[b"query", image.bytes(), text.as_bytes()]),
+        )?;
+        let fused = self.cached(&keys, |rows| {
             let images: Vec<usize> = rows.iter().map(|row| pairs[*row].0).collect();
             let texts: Vec<&str> = rows.iter().map(|row| pairs[*row].1).collect();
-            let fused = self.embedder.fuse(&self.towers(&images)?, &self.texts(&texts)?)?;
+            let fused = self.model.embedder.fuse(&self.towers(&images)?, &self.texts(&texts)?)?;
             Ok(fused.into_iter().map(|vector| vector.as_slice().to_vec()).collect())
         })?;
         mean_directions(queries, fused)
@@ -293,33 +192,25 @@ impl<'a> System<'a> {
 
     /// Images fused with the empty text, as unit vectors.
     fn targets(&self, rows: &[usize]) -> Result<Vec<Vec<f32>>, EvalError> {
-        let keys = rows
-            .iter()
-            .map(|row| Ok(Key::of(&[b"target", self.key(*row)?.bytes()])))
-            .collect::<Result<Vec<_>, EvalError>>()?;
-        self.cache.get_or(&keys, self.embedder.dim(), |missing| {
+        let keys = self.keys(rows, |row| *row, |image, _| Key::of(&[b"target", image.bytes()]))?;
+        self.cached(&keys, |missing| {
             let images: Vec<usize> = missing.iter().map(|at| rows[*at]).collect();
-            let targets = self.embedder.embed_targets(&self.towers(&images)?)?;
+            let targets = self.model.embedder.embed_targets(&self.towers(&images)?)?;
             Ok(targets.into_iter().map(|vector| vector.as_slice().to_vec()).collect())
         })
     }
 
     /// The image tower's outputs, which the cache has.
     fn towers(&self, rows: &[usize]) -> Result<Vec<Vec<f32>>, EvalError> {
-        let keys = rows
-            .iter()
-            .map(|row| Ok(tower_key(self.key(*row)?)))
-            .collect::<Result<Vec<_>, EvalError>>()?;
-        let found = self.cache.get(&keys, self.embedder.dim())?;
-        let images = rows.iter().map(|row| &self.benchmark.images[*row].path);
+        let keys = self.keys(rows, |row| *row, |image, _| tower_key(image))?;
+        let found = self.model.cache.get(&keys, self.model.embedder.dim())?;
+        let images = rows.iter().map(|row| &self.images[*row].path);
         found
             .into_iter()
             .zip(images)
             .map(|(vector, path)| {
-                vector.ok_or_else(|| EvalError::Method {
-                    method: self.method.to_string(),
-                    reason: format!("the cache lost the vector of `{}` while it was used", path.display()),
-                })
+                let lost = || format!("the cache lost the vector of `{}` while it was used", path.display());
+                vector.ok_or_else(|| self.refuse(lost()))
             })
             .collect()
     }
@@ -330,17 +221,40 @@ impl<'a> System<'a> {
             .iter()
             .map(|text| Key::of(&[b"text tower", text.as_bytes()]))
             .collect();
-        self.cache.get_or(&keys, self.embedder.dim(), |missing| {
+        self.cached(&keys, |missing| {
             let missing: Vec<&str> = missing.iter().map(|at| texts[*at]).collect();
-            Ok(self.embedder.encode_texts(&missing)?)
+            Ok(self.model.embedder.encode_texts(&missing)?)
         })
     }
 
-    fn key(&self, row: usize) -> Result<&Key, EvalError> {
-        self.keys[row].as_ref().ok_or_else(|| EvalError::Method {
-            method: self.method.to_string(),
-            reason: format!("`{}` has no vector", self.benchmark.images[row].path.display()),
-        })
+    /// The cache key of each item, made from the key of its image.
+    fn keys<T>(
+        &self,
+        items: &[T],
+        image: impl Fn(&T) -> usize,
+        key: impl Fn(&Key, &T) -> Key,
+    ) -> Result<Vec<Key>, EvalError> {
+        let of = |item| {
+            let broken = |broken: &BrokenImage| self.refuse(format!("`{}` {}", broken.path.display(), broken.reason));
+            let image = self.embedded.images[image(item)].as_ref().map_err(broken)?;
+            Ok(key(image, item))
+        };
+        items.iter().map(of).collect()
+    }
+
+    fn cached(
+        &self,
+        keys: &[Key],
+        compute: impl FnMut(&[usize]) -> Result<Vec<Vec<f32>>, EvalError>,
+    ) -> Result<Vec<Vec<f32>>, EvalError> {
+        self.model.cache.get_or(keys, self.model.embedder.dim(), compute)
+    }
+
+    fn refuse(&self, reason: String) -> EvalError {
+        EvalError::Method {
+            method: self.model.method.to_string(),
+            reason,
+        }
     }
 }
 
@@ -355,8 +269,8 @@ fn mean_directions(queries: &[Query], vectors: Vec<Vec<f32>>) -> Result<Vec<Vec<
         let mut own = vectors.by_ref().take(query.images.len());
         let Some(mut sum) = own.next() else {
             return Err(EvalError::Method {
-                method: "a query by picture".to_owned(),
-                reason: format!("query `{}` has no picture", query.id),
+                method: "a query by image".to_owned(),
+                reason: format!("query `{}` has no image", query.id),
             });
         };
         let mut alone = true;
@@ -385,18 +299,6 @@ fn unit(row: Vec<f32>) -> Result<Vec<f32>, EvalError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn methods_are_read_as_they_are_written() {
-        for text in ["magiclens", "empty", "image", "text", "sum:0.25"] {
-            assert_eq!(text.parse::<Method>().unwrap().to_string(), text);
-        }
-        assert_eq!("sum".parse(), Ok(Method::Sum { image_weight: 0.5 }));
-        for refused in ["", "sum:", "sum:2", "sum:-0.1", "sum:nan", "Image"] {
-            let error = refused.parse::<Method>().unwrap_err().to_string();
-            assert!(error.contains(&format!("`{refused}`")), "{error}");
-        }
-    }
 
     #[test]
     fn several_images_give_their_mean_direction() {

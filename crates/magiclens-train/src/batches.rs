@@ -1,6 +1,6 @@
-//! Which triplets make which step: a function of the seed and the step alone, so that a run can go on anywhere.
+//! The triplets of each step: a function of the seed and the step alone, so that a run can go on anywhere.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use magiclens_data::{Image, ImageId, Triplet};
@@ -85,50 +85,52 @@ pub fn batch(table: &TripletTable, seed: u64, step: usize, batch_size: usize, qu
     let start = (step % per_epoch) * batch_size;
     let mut rng = Random::seed_from_u64(mix(seed, step as u64));
     let chosen: Vec<&Row> = order[start..].iter().take(batch_size).map(|at| &rows[*at]).collect();
-    let targets: Vec<usize> = chosen
-        .iter()
-        .map(|row| row.targets[rng.below(row.targets.len())])
-        .collect();
-    let mut candidates = targets;
+    let mut target = |row: &&Row| row.targets[rng.below(row.targets.len())];
+    let mut candidates: Vec<usize> = chosen.iter().map(&mut target).collect();
     if query_negatives {
         candidates.extend(chosen.iter().map(|row| row.query));
     }
-
-    let mut images = Vec::new();
-    let mut places: HashMap<usize, usize> = HashMap::new();
-    let mut columns = Vec::with_capacity(candidates.len());
-    for image in &candidates {
-        columns.push(*places.entry(*image).or_insert_with(|| {
-            images.push(*image);
-            images.len() - 1
-        }));
-    }
-    let mut also_right = Vec::with_capacity(chosen.len() * candidates.len());
-    for (own, row) in chosen.iter().enumerate() {
-        let right: HashSet<usize> = row.targets.iter().copied().collect();
-        also_right.extend(
-            candidates
-                .iter()
-                .enumerate()
-                .map(|(column, image)| column != own && right.contains(image)),
-        );
-    }
-    let queries = chosen.iter().map(|row| (row.query, row.instruction)).collect();
+    let (images, columns) = distinct(&candidates);
     Batch {
-        queries,
+        queries: chosen.iter().map(|row| (row.query, row.instruction)).collect(),
         images,
         columns,
-        also_right,
+        also_right: also_right(&chosen, &candidates),
     }
 }
 
-/// `count` different numbers below `below`, for the caption loss of a step.
+/// Each candidate once, and the place of each column in that list.
+fn distinct(candidates: &[usize]) -> (Vec<usize>, Vec<usize>) {
+    let mut images = Vec::new();
+    let mut places: HashMap<usize, usize> = HashMap::new();
+    let mut place = |image: &usize| {
+        *places.entry(*image).or_insert_with(|| {
+            images.push(*image);
+            images.len() - 1
+        })
+    };
+    let columns = candidates.iter().map(&mut place).collect();
+    (images, columns)
+}
+
+/// For each row and column: whether the column is a right answer of the row, and not its own target.
+fn also_right(rows: &[&Row], candidates: &[usize]) -> Vec<bool> {
+    let of_row = |(own, row): (usize, &&Row)| {
+        let right: HashSet<usize> = row.targets.iter().copied().collect();
+        let is_right = move |(column, image): (usize, &usize)| column != own && right.contains(image);
+        candidates.iter().enumerate().map(is_right).collect::<Vec<bool>>()
+    };
+    rows.iter().enumerate().flat_map(of_row).collect()
+}
+
+/// `count` different numbers below `below` in ascending order, all of them if there are no more, for the caption loss of a step.
 pub fn sample(below: usize, count: usize, seed: u64, step: usize) -> Vec<usize> {
     let mut rng = Random::seed_from_u64(mix(seed ^ 0xCA97, step as u64));
-    let mut chosen: Vec<usize> = (0..count).map(|_| rng.below(below)).collect();
-    chosen.sort_unstable();
-    chosen.dedup();
-    chosen
+    let mut chosen = BTreeSet::new();
+    while chosen.len() < count.min(below) {
+        chosen.insert(rng.below(below));
+    }
+    chosen.into_iter().collect()
 }
 
 fn epoch_order(count: usize, seed: u64, epoch: usize) -> Vec<usize> {
@@ -201,5 +203,17 @@ mod tests {
     #[test]
     fn without_query_negatives_only_targets_are_columns() {
         assert_eq!(batch(&table(), 1, 0, 4, false).columns.len(), 4);
+    }
+
+    #[test]
+    fn a_sample_has_as_many_numbers_as_promised() {
+        for (below, count) in [(100, 90), (100, 100), (7, 100), (1, 1), (5, 0), (0, 3)] {
+            for step in 0..20 {
+                let found = sample(below, count, 7, step);
+                assert_eq!(found.len(), count.min(below), "{count} of {below}");
+                assert!(found.is_sorted_by(|a, b| a < b) && found.iter().all(|number| *number < below));
+                assert_eq!(found, sample(below, count, 7, step));
+            }
+        }
     }
 }

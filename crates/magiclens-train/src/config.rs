@@ -1,4 +1,4 @@
-//! What changes a run: read from TOML, checked once.
+//! The settings of a run: read from TOML, checked once.
 
 use std::path::Path;
 
@@ -42,7 +42,7 @@ impl TrainConfig {
     /// Reads and checks a TOML file.
     ///
     /// # Errors
-    /// A missing file, an unknown or missing field, or a number that makes no sense.
+    /// A missing file, an unknown or missing field, or a number out of its range.
     pub fn read(path: &Path) -> Result<Self, TrainError> {
         let refuse = |reason: String| TrainError::Config {
             path: path.into(),

@@ -1,4 +1,4 @@
-//! The figures on the dev part of a collection, by which settings are chosen: R@1, R@10 and mAP@10 of each relation, with
+//! The scores on the dev part of a collection, by which settings are chosen: R@1, R@10 and mAP@10 of each relation, with
 //! the gallery, the rule for ties and the formulas of `magiclens eval own --split dev`.
 
 use std::collections::BTreeMap;
@@ -10,19 +10,19 @@ use magiclens_model::rows::to_rows;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::gradients::FeatureTable;
+use crate::feature_table::FeatureTable;
 use crate::head::Head;
 
-/// How far down the rankings are looked at.
+/// The depth to which rankings are looked at.
 const DEPTH: usize = 10;
 /// Rows embedded in one go.
 const CHUNK: usize = 256;
 /// Row of the empty text.
 const EMPTY: usize = 0;
 
-/// The figures of one relation, in 0..=1: means over its queries.
+/// The scores of one relation, in 0..=1: means over its queries.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Figures {
+pub struct DevScores {
     /// Share of queries with a right image first.
     pub recall_at_1: f64,
     /// Share of queries with a right image among the first ten.
@@ -67,8 +67,8 @@ impl Dev {
         }
     }
 
-    /// The figures of each relation. The query image is left out of its own ranking.
-    pub fn figures(&self, head: &Head) -> BTreeMap<&str, Figures> {
+    /// The scores of each relation. The query image is removed from its own ranking.
+    pub fn scores(&self, head: &Head) -> BTreeMap<&str, DevScores> {
         let images: Vec<(usize, usize)> = (0..self.images.len()).map(|row| (row, EMPTY)).collect();
         let asked = self.triplets.iter().map(|asked| asked.query);
         let asked: Vec<(usize, usize)> = asked.zip(self.instructions.iter().copied()).collect();
@@ -83,14 +83,14 @@ impl Dev {
         for (asked, judged) in self.triplets.iter().zip(judged) {
             relations.entry(&asked.relation).or_default().push(judged);
         }
-        let figures = |judged: Vec<Judged>| Figures {
+        let scores = |judged: Vec<Judged>| DevScores {
             recall_at_1: mean(judged.iter().map(|judged| hit_at_k(judged, 1))),
             recall_at_10: mean(judged.iter().map(|judged| hit_at_k(judged, DEPTH))),
             map_at_10: mean(judged.iter().map(|judged| average_precision_at_k(judged, DEPTH))),
         };
         relations
             .into_iter()
-            .map(|(relation, judged)| (relation, figures(judged)))
+            .map(|(relation, judged)| (relation, scores(judged)))
             .collect()
     }
 

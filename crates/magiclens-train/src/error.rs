@@ -1,4 +1,4 @@
-//! What can go wrong in training.
+//! The errors of training.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ pub enum TrainError {
     Config {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// The run directory belongs to another configuration.
@@ -37,23 +37,39 @@ pub enum TrainError {
     },
     /// An image of the collection cannot be read.
     #[error(
-        "picture `{path}` cannot be read: {reason}\nhint: build the collection again with `magiclens collection build`"
+        "image `{path}` cannot be read: {reason}\nhint: build the collection again with `magiclens collection build`"
     )]
     Image {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// A triplet names an image that the collection lacks.
     #[error(
-        "a triplet of `{file}` names picture `{id}`, which `pictures.parquet` lacks\nhint: build the collection again with `magiclens collection build`"
+        "a triplet of `{file}` names image `{id}`, which `pictures.parquet` lacks\nhint: build the collection again with `magiclens collection build`"
     )]
     UnknownImage {
         /// The triplet file.
         file: PathBuf,
         /// The image.
         id: String,
+    },
+    /// A table of a collection cannot be read.
+    #[error(transparent)]
+    Table(#[from] magiclens_data::TableError),
+    /// A part of a collection cannot be read.
+    #[error(transparent)]
+    Collection(#[from] magiclens_collection::PartError),
+    /// The trained weights would not lie beside the tower files that they need.
+    #[error(
+        "`{weights}` would not lie beside the tower files of `{start}`\nhint: give `--weights` in the folder of `--start`"
+    )]
+    NotBeside {
+        /// The trained weights.
+        weights: PathBuf,
+        /// The weights to start from.
+        start: PathBuf,
     },
     /// No triplets to train on.
     #[error("`{file}` holds no triplets")]
@@ -68,7 +84,7 @@ pub enum TrainError {
     State {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// The loss is no number any more.

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use magiclens_data::Image;
 use magiclens_data::decode::{Limits, read_rgb};
+use magiclens_data::{DigestBuilder, Image};
 use magiclens_model::Embedder;
 use magiclens_model::checkpoint::{NamedWeights, Precision, Weights, read_weights, write_tower};
 use rayon::prelude::*;
 
 use crate::TrainError;
-use crate::gradients::FeatureTable;
+use crate::feature_table::FeatureTable;
 
 /// Images of one shard.
 const SHARD: usize = 512;
@@ -27,7 +27,7 @@ pub fn image_features(
     collection: &Path,
     images: &[&Image],
     cache: &Path,
-    progress: &dyn Fn(usize),
+    progress: &mut dyn FnMut(usize),
 ) -> Result<FeatureTable, TrainError> {
     fs_err::create_dir_all(cache)?;
     let weights = embedder.model().vision.trunk_weights();
@@ -35,10 +35,7 @@ pub fn image_features(
         &format!("{:?}{:?}", embedder.config().preprocess, embedder.config().vision),
         weights.ok_or_else(|| no_trunk(embedder))?,
     );
-    let mut table = FeatureTable {
-        width: 0,
-        values: Vec::new(),
-    };
+    let mut table = FeatureTable::default();
     for shard in images.chunks(SHARD) {
         let ids: Vec<[u8; 16]> = shard.iter().map(|image| image.id.to_bytes()).collect();
         let path = shard_path(cache, &trunk, ids.iter().map(|id| id.as_slice()));
@@ -46,8 +43,7 @@ pub fn image_features(
             Some(weights) => weights,
             None => write_shard(embedder, collection, shard, &path)?,
         };
-        table.width = rows.shape[1];
-        table.values.extend(rows.values);
+        table.extend(rows.shape[1], rows.values);
         progress(shard.len());
     }
     Ok(table)
@@ -61,16 +57,13 @@ pub fn text_features(
     embedder: &Embedder,
     texts: &[&str],
     cache: &Path,
-    progress: &dyn Fn(usize),
+    progress: &mut dyn FnMut(usize),
 ) -> Result<FeatureTable, TrainError> {
     fs_err::create_dir_all(cache)?;
     let weights = embedder.model().text.trunk_weights();
     let weights = weights.ok_or_else(|| no_trunk(embedder))?;
     let trunk = digest(&format!("{:?}", embedder.config().text), weights);
-    let mut table = FeatureTable {
-        width: 0,
-        values: Vec::new(),
-    };
+    let mut table = FeatureTable::default();
     for shard in texts.chunks(TEXT_SHARD) {
         let path = shard_path(cache, &trunk, shard.iter().flat_map(|text| [text.as_bytes(), b"\0"]));
         let rows = match read_shard(&path) {
@@ -80,8 +73,7 @@ pub fn text_features(
                 write_rows(&path, rows)?
             }
         };
-        table.width = rows.shape[1];
-        table.values.extend(rows.values);
+        table.extend(rows.shape[1], rows.values);
         progress(shard.len());
     }
     Ok(table)
@@ -130,25 +122,25 @@ fn write_rows(path: &Path, rows: Vec<Vec<f32>>) -> Result<Weights, TrainError> {
 }
 
 fn shard_path<'a>(cache: &Path, trunk: &str, items: impl Iterator<Item = &'a [u8]>) -> PathBuf {
-    let mut hasher = blake3::Hasher::new();
+    let mut hasher = DigestBuilder::new();
     hasher.update(trunk.as_bytes());
     for item in items {
         hasher.update(item);
     }
-    cache.join(format!("features-{}.safetensors", &hasher.finalize().to_hex()[..32]))
+    cache.join(format!("features-{}.safetensors", &hasher.finish().to_string()[..32]))
 }
 
-/// Hash of a trunk's weights and of what else decides its features.
+/// Digest of a trunk's weights and of the settings that decide its features, too.
 fn digest(settings: &str, trunk: NamedWeights) -> String {
-    let mut hasher = blake3::Hasher::new();
+    let mut hasher = DigestBuilder::new();
     hasher.update(settings.as_bytes());
     for (name, weights) in trunk {
         hasher.update(name.as_bytes());
         for value in weights.values {
-            hasher.update(&value.to_le_bytes());
+            hasher.update(value.to_le_bytes());
         }
     }
-    hasher.finalize().to_hex().to_string()
+    hasher.finish().to_string()
 }
 
 fn no_trunk(embedder: &Embedder) -> TrainError {

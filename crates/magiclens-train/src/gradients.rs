@@ -5,59 +5,14 @@
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
-use magiclens_metrics::Random;
 use magiclens_model::fusion::unit;
 use rayon::prelude::*;
+use serde::Serialize;
 
 use crate::batches::Batch;
+use crate::feature_table::FeatureTable;
 use crate::head::Head;
 use crate::loss;
-
-/// Rows of a feature table, `[rows, width]`, row-major.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FeatureTable {
-    /// Numbers of a row.
-    pub width: usize,
-    /// All rows, one after the other.
-    pub values: Vec<f32>,
-}
-
-impl FeatureTable {
-    /// Number of rows.
-    pub fn len(&self) -> usize {
-        self.values.len() / self.width.max(1)
-    }
-
-    /// Whether there are no rows.
-    pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-
-    /// [`FeatureTable::tensor`] with every number multiplied by 1 + noise of this standard deviation (even, not
-    /// normal). The noise follows from the seed alone, whichever thread makes it.
-    pub fn noisy_tensor(&self, rows: impl Iterator<Item = usize>, noise: f64, seed: u64, device: &Device) -> Tensor<2> {
-        let clean = self.tensor(rows, device);
-        if noise == 0.0 {
-            return clean;
-        }
-        let [count, width] = clean.dims();
-        let mut rng = Random::seed_from_u64(seed);
-        let reach = (noise * 3f64.sqrt()) as f32;
-        let factors: Vec<f32> = (0..count * width)
-            .map(|_| 1.0 + reach * rng.between(-1.0, 1.0))
-            .collect();
-        clean * Tensor::from_data(TensorData::new(factors, [count, width]), device)
-    }
-
-    /// The rows chosen, as `[rows, width]` on a device.
-    pub fn tensor(&self, rows: impl Iterator<Item = usize>, device: &Device) -> Tensor<2> {
-        let values: Vec<f32> = rows
-            .flat_map(|row| self.values[row * self.width..(row + 1) * self.width].iter().copied())
-            .collect();
-        let count = values.len() / self.width;
-        Tensor::from_data(TensorData::new(values, [count, self.width]), device)
-    }
-}
 
 /// Frozen features: a row for each image and for each text.
 #[derive(Debug)]
@@ -70,11 +25,18 @@ pub struct Frozen<'a> {
     pub captions: &'a FeatureTable,
 }
 
-/// What one step found out.
+/// Gradients and losses of one step.
 #[derive(Debug)]
 pub struct StepGradients {
     /// The gradient of every parameter.
     pub gradients: GradientsParams,
+    /// The losses.
+    pub losses: StepLosses,
+}
+
+/// Losses of one step.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct StepLosses {
     /// The contrastive loss.
     pub loss: f32,
     /// The caption loss; zero if it has no weight.
@@ -98,13 +60,13 @@ pub struct StepSettings {
     pub noise_seed: u64,
 }
 
-/// Images and caption rows of the caption loss.
-#[derive(Debug)]
-pub struct CaptionRows {
-    /// Row of each image.
-    pub images: Vec<usize>,
-    /// Row of each image's caption.
-    pub captions: Vec<usize>,
+/// A captioned image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CaptionRow {
+    /// Row of the image.
+    pub image: usize,
+    /// Row of its caption.
+    pub caption: usize,
 }
 
 /// Rows that were embedded by a copy of the head.
@@ -118,56 +80,19 @@ pub fn gradients(
     head: &Head,
     frozen: &Frozen,
     batch: &Batch,
-    caption_rows: &CaptionRows,
+    captions: &[CaptionRow],
     settings: StepSettings,
     device: &Device,
 ) -> StepGradients {
-    let rows: Vec<(usize, usize)> = batch
-        .queries
-        .iter()
-        .copied()
-        .chain(batch.images.iter().map(|image| (*image, 0)))
-        .collect();
-    let piece = rows.len().div_ceil(settings.pieces).max(1);
-    let pieces: Vec<Piece> = rows
-        .par_chunks(piece)
-        .enumerate()
-        .map(|(at, rows)| {
-            // Leaves of its own: backward passes side by side must not share a graph.
-            let head = head.clone().fork(device);
-            let seed = settings.noise_seed.wrapping_add(at as u64);
-            let images = rows.iter().map(|row| row.0);
-            let images = frozen.images.noisy_tensor(images, settings.feature_noise, seed, device);
-            let texts = frozen.texts.tensor(rows.iter().map(|row| row.1), device);
-            let embeddings = head.embed(images, texts); // [rows, dim]
-            Piece { head, embeddings }
-        })
-        .collect();
-
-    // The loss at the embeddings, cut off from how they came about.
-    let embeddings = Tensor::cat(
-        pieces.iter().map(|piece| piece.embeddings.clone().detach()).collect(),
-        0,
-    )
-    .require_grad();
-    let queries = batch.queries.len();
-    let columns: Vec<i64> = batch.columns.iter().map(|place| (queries + place) as i64).collect();
-    let columns: Tensor<1, Int> = Tensor::from_data(TensorData::new(columns, [batch.columns.len()]), device);
-    let also_right = TensorData::new(batch.also_right.clone(), [queries, batch.columns.len()]);
-    let query_rows = embeddings.clone().narrow(0, 0, queries);
-    let candidate_rows = embeddings.clone().select(0, columns);
-    let batch_accuracy = accuracy(query_rows.clone().detach(), candidate_rows.clone().detach());
-    let temperature = head.temperature();
-    let temperature_value = scalar(temperature.clone());
-    let also_right: Tensor<2, Bool> = Tensor::from_data(also_right, device);
-    let loss = loss::contrastive(query_rows, candidate_rows, temperature, also_right);
-    let loss_value = scalar(loss.clone());
-    let mut total = loss;
-    let mut caption_loss = 0.0;
-    if settings.caption_weight > 0.0 && caption_rows.images.len() > 1 {
-        let captions = caption_part(head, frozen, caption_rows, settings, device);
-        caption_loss = scalar(captions.clone());
-        total = total + captions.mul_scalar(settings.caption_weight);
+    let pieces = embed_pieces(head, frozen, batch, settings, device);
+    // The loss at the embeddings, cut off from their own graphs.
+    let detached = pieces.iter().map(|piece| piece.embeddings.clone().detach());
+    let embeddings = Tensor::cat(detached.collect(), 0).require_grad(); // [rows, dim]
+    let (mut total, mut losses) = contrastive_part(head, embeddings.clone(), batch, device);
+    if settings.caption_weight > 0.0 && captions.len() > 1 {
+        let caption_loss = caption_part(head, frozen, captions, settings, device);
+        losses.caption_loss = scalar(caption_loss.clone());
+        total = total + caption_loss.mul_scalar(settings.caption_weight);
     }
     let mut tape = total.backward();
     let slopes = embeddings
@@ -175,58 +100,90 @@ pub fn gradients(
         .expect("the loss depends on every embedding");
     let mut sum = GradientsAccumulator::new();
     sum.accumulate(head, GradientsParams::from_grads(tape, head));
+    for part in carry_back(pieces, &slopes, device) {
+        sum.accumulate(head, part);
+    }
+    StepGradients {
+        gradients: sum.grads(),
+        losses,
+    }
+}
 
-    // d loss / d parameter = sum over rows of (d loss / d embedding) * (d embedding / d parameter).
+/// Queries, then candidates with the empty text, embedded in pieces side by side.
+fn embed_pieces(head: &Head, frozen: &Frozen, batch: &Batch, settings: StepSettings, device: &Device) -> Vec<Piece> {
+    let candidates = batch.images.iter().map(|image| (*image, 0));
+    let rows: Vec<(usize, usize)> = batch.queries.iter().copied().chain(candidates).collect();
+    let length = rows.len().div_ceil(settings.pieces).max(1);
+    let piece = |(at, rows): (usize, &[(usize, usize)])| {
+        // Leaves of its own: backward passes side by side must not share a graph.
+        let head = head.clone().fork(device);
+        let seed = settings.noise_seed.wrapping_add(at as u64);
+        let images = rows.iter().map(|row| row.0);
+        let images = frozen.images.noisy_tensor(images, settings.feature_noise, seed, device);
+        let texts = frozen.texts.tensor(rows.iter().map(|row| row.1), device);
+        let embeddings = head.embed(images, texts); // [rows, dim]
+        Piece { head, embeddings }
+    };
+    rows.par_chunks(length).enumerate().map(piece).collect()
+}
+
+/// The contrastive loss of embeddings `[rows, dim]`, queries first, as a tensor `[1]` and in numbers.
+fn contrastive_part(head: &Head, embeddings: Tensor<2>, batch: &Batch, device: &Device) -> (Tensor<1>, StepLosses) {
+    let queries = batch.queries.len();
+    let columns: Vec<i64> = batch.columns.iter().map(|place| (queries + place) as i64).collect();
+    let columns: Tensor<1, Int> = Tensor::from_data(TensorData::new(columns, [batch.columns.len()]), device);
+    let also_right = TensorData::new(batch.also_right.clone(), [queries, batch.columns.len()]);
+    let also_right: Tensor<2, Bool> = Tensor::from_data(also_right, device);
+    let query_rows = embeddings.clone().narrow(0, 0, queries); // [queries, dim]
+    let candidate_rows = embeddings.select(0, columns); // [columns, dim]
+    let batch_accuracy = accuracy(query_rows.clone().detach(), candidate_rows.clone().detach());
+    let temperature = head.temperature();
+    let loss = loss::contrastive(query_rows, candidate_rows, temperature.clone(), also_right);
+    let losses = StepLosses {
+        loss: scalar(loss.clone()),
+        caption_loss: 0.0,
+        temperature: scalar(temperature),
+        batch_accuracy,
+    };
+    (loss, losses)
+}
+
+/// d loss / d parameter = sum over rows of (d loss / d embedding) * (d embedding / d parameter): the parts of the pieces.
+fn carry_back(pieces: Vec<Piece>, slopes: &Tensor<2>, device: &Device) -> Vec<GradientsParams> {
     let starts = pieces.iter().scan(0, |at, piece| {
         let start = *at;
         *at += piece.embeddings.dims()[0];
         Some(start)
     });
     let starts: Vec<usize> = starts.collect();
-    let parts: Vec<GradientsParams> = starts
-        .into_par_iter()
-        .zip(pieces)
-        .map(|(start, Piece { head, embeddings })| {
-            let [count, _dim] = embeddings.dims();
-            let slope = Tensor::from_data(slopes.clone().narrow(0, start, count).into_data(), device);
-            GradientsParams::from_grads((embeddings * slope).sum().backward(), &head)
-        })
-        .collect();
-    for part in parts {
-        sum.accumulate(head, part);
-    }
-    StepGradients {
-        gradients: sum.grads(),
-        loss: loss_value,
-        caption_loss,
-        temperature: temperature_value,
-        batch_accuracy,
-    }
+    let part = |(start, Piece { head, embeddings })| {
+        let [count, _dim] = embeddings.dims();
+        let slope = Tensor::from_data(slopes.clone().narrow(0, start, count).into_data(), device);
+        GradientsParams::from_grads((embeddings * slope).sum().backward(), &head)
+    };
+    starts.into_par_iter().zip(pieces).map(part).collect()
 }
 
 /// CLIP's loss between tower outputs of images and of their captions.
 fn caption_part(
     head: &Head,
     frozen: &Frozen,
-    rows: &CaptionRows,
+    rows: &[CaptionRow],
     settings: StepSettings,
     device: &Device,
 ) -> Tensor<1> {
-    let images = rows.images.iter().copied();
+    let images = rows.iter().map(|row| row.image);
     let images = frozen
         .images
         .noisy_tensor(images, settings.feature_noise, !settings.noise_seed, device);
-    let images = unit(head.project_images(images));
-    let texts = unit(head.project_texts(frozen.captions.tensor(rows.captions.iter().copied(), device)));
-    let count = rows.captions.len();
-    let same = |at: usize| at / count != at % count && rows.captions[at / count] == rows.captions[at % count];
+    let images = unit(head.project_images(images)); // [rows, dim]
+    let texts = rows.iter().map(|row| row.caption);
+    let texts = unit(head.project_texts(frozen.captions.tensor(texts, device))); // [rows, dim]
+    let count = rows.len();
+    let same = |at: usize| at / count != at % count && rows[at / count].caption == rows[at % count].caption;
     let also_right: Vec<bool> = (0..count * count).map(same).collect();
-    loss::captions(
-        images,
-        texts,
-        head.temperature(),
-        Tensor::from_data(TensorData::new(also_right, [count, count]), device),
-    )
+    let also_right = Tensor::from_data(TensorData::new(also_right, [count, count]), device);
+    loss::captions(images, texts, head.temperature(), also_right)
 }
 
 fn accuracy(queries: Tensor<2>, candidates: Tensor<2>) -> f32 {

@@ -1,4 +1,12 @@
-//! Triplets -> checkpoint: frozen features, batches, loss, optimizer, schedule, resume, and the figures on the dev part.
+//! Triplets -> checkpoint: frozen features, batches, loss, optimizer, schedule, resume, and the scores on the dev part.
+//!
+//! | file | matter |
+//! |---|---|
+//! | `pipeline.rs` | from a collection folder to trained weights |
+//! | `features.rs`, `feature_table.rs` | frozen features, computed once |
+//! | `batches.rs`, `loss.rs`, `gradients.rs`, `head.rs` | one step |
+//! | `run.rs`, `state.rs`, `run_dir.rs` | steps, saved states, metrics |
+//! | `dev.rs` | scores on the dev part |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -6,11 +14,15 @@ pub mod batches;
 pub mod config;
 pub mod dev;
 mod error;
+pub mod feature_table;
 pub mod features;
 pub mod gradients;
 pub mod head;
 pub mod loss;
+pub mod pipeline;
 pub mod run;
+mod run_dir;
+mod state;
 
 pub use config::TrainConfig;
 pub use error::TrainError;

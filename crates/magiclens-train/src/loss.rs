@@ -3,7 +3,7 @@
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Bool, Int, Tensor};
 
-/// What a masked logit becomes: far below any cosine times any temperature.
+/// The value of a masked logit: far below any cosine times any temperature.
 const MASKED: f32 = -1e4;
 
 /// The contrastive loss of MagicLens (paper section 3.2, equation 1): each query against all targets and all query

@@ -1,11 +1,11 @@
-//! Figures on the dev part, where the rank of each right image is known.
+//! Scores on the dev part, where the rank of each right image is known.
 #![allow(clippy::unwrap_used)]
 
 mod toy;
 
 use burn::tensor::Device;
-use magiclens_eval::collection::Asked;
-use magiclens_train::dev::{Dev, Figures};
+use magiclens_collection::RowTriplet;
+use magiclens_train::dev::{Dev, DevScores};
 use magiclens_train::head::Head;
 use toy::Toy;
 
@@ -29,7 +29,7 @@ fn ranking(head: &Head, toy: &Toy, query: usize, text: usize) -> Vec<usize> {
 }
 
 #[test]
-fn figures_by_hand() {
+fn scores_by_hand() {
     let (head, toy) = (Head::of(&toy::model()).unwrap(), Toy::new());
     let mut triplets = Vec::new();
     // The query and its text, and the ranks from 1 at which the right images stand.
@@ -43,7 +43,7 @@ fn figures_by_hand() {
         ("mixed", 5, 1, vec![11]),
     ] {
         let ranked = ranking(&head, &toy, query, text);
-        triplets.push(Asked {
+        triplets.push(RowTriplet {
             query,
             instruction: TEXTS[text].to_owned(),
             targets: ranks.iter().map(|rank| ranked[rank - 1]).collect(),
@@ -52,10 +52,10 @@ fn figures_by_hand() {
     }
     assert_eq!(Dev::texts(&triplets), TEXTS);
     let dev = Dev::new(triplets, toy.images, toy.texts);
-    let found = dev.figures(&head);
+    let found = dev.scores(&head);
     assert_eq!(found.keys().collect::<Vec<_>>(), [&"first", &"mixed"]);
     let check = |relation, recall_at_1, recall_at_10, map_at_10: f64| {
-        let Figures {
+        let DevScores {
             recall_at_1: first,
             recall_at_10: ten,
             map_at_10: map,
@@ -68,8 +68,8 @@ fn figures_by_hand() {
 }
 
 #[test]
-fn a_part_without_triplets_has_no_figures() {
+fn a_part_without_triplets_has_no_scores() {
     let (head, toy) = (Head::of(&toy::model()).unwrap(), Toy::new());
     assert_eq!(Dev::texts(&[]), [""]);
-    assert!(Dev::new(Vec::new(), toy.images, toy.texts).figures(&head).is_empty());
+    assert!(Dev::new(Vec::new(), toy.images, toy.texts).scores(&head).is_empty());
 }

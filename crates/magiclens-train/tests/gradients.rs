@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor};
 use magiclens_metrics::Random;
 use magiclens_model::checkpoint::{NamedWeights, fill, tensors_of};
 use magiclens_train::batches::batch;
-use magiclens_train::gradients::{CaptionRows, StepGradients, StepSettings, gradients};
+use magiclens_train::gradients::{CaptionRow, StepGradients, StepSettings, gradients};
 use magiclens_train::head::Head;
 use toy::Toy;
 
@@ -19,10 +19,12 @@ const CAPTION_WEIGHT: f64 = 0.3;
 
 fn step(head: &Head, toy: &Toy, pieces: usize) -> StepGradients {
     let batch = batch(&toy.triplets, 1, 0, 10, true);
-    let captions = CaptionRows {
-        images: (0..8).collect(),
-        captions: (0..8).map(|at| at % 6).collect(),
-    };
+    let captions: Vec<CaptionRow> = (0..8)
+        .map(|image| CaptionRow {
+            image,
+            caption: image % 6,
+        })
+        .collect();
     let settings = StepSettings {
         pieces,
         caption_weight: CAPTION_WEIGHT,
@@ -94,7 +96,7 @@ fn norm(values: &[f32]) -> f64 {
 
 fn loss_at(head: &Head, tensors: NamedWeights, toy: &Toy) -> f64 {
     let found = step(&fill(head.clone(), tensors, "toy").unwrap(), toy, 1);
-    f64::from(found.loss) + CAPTION_WEIGHT * f64::from(found.caption_loss)
+    f64::from(found.losses.loss) + CAPTION_WEIGHT * f64::from(found.losses.caption_loss)
 }
 
 /// For each parameter tensor: the slope of the loss along a direction, once from the gradient and once by going a little
@@ -152,7 +154,7 @@ fn pieces_side_by_side_give_the_gradient_of_the_plain_batch() {
     let expected = by_path(&head, &plain.gradients);
     for pieces in [2, 3, 7] {
         let pieced = step(&head, &toy, pieces);
-        assert!((pieced.loss - plain.loss).abs() < 1e-5);
+        assert!((pieced.losses.loss - plain.losses.loss).abs() < 1e-5);
         for (name, found) in by_path(&head, &pieced.gradients) {
             let difference: Vec<f32> = found.iter().zip(&expected[&name]).map(|(a, b)| a - b).collect();
             assert!(

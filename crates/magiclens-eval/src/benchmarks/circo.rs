@@ -3,20 +3,20 @@
 //! - Files: `annotations/{val,test}.json`, `COCO2017_unlabeled/annotations/image_info_unlabeled2017.json`,
 //!   `COCO2017_unlabeled/unlabeled2017/`, as miccunifi/CIRCO has them.
 //! - Query text: `find {shared_concept} but {relative_caption}` (google-deepmind/magiclens `data_utils.py`); `megapairs`:
-//!   `Find an image that also {shared_concept}, but {relative_caption}`; `caption`: the relative caption alone (SEARLE).
+//!   `Find a picture that also {shared_concept}, but {relative_caption}`; `caption`: the relative caption alone (SEARLE).
 //! - Gallery: all images; the query image stays in it (MagicLens, MegaPairs and the official code agree).
-//! - Figures: mAP@5, 10, 25, 50 over all right images, recall@k of the one target, mAP@10 by semantic aspect
+//! - Metrics: mAP@5, 10, 25, 50 over all right images, recall@k of the one target, mAP@10 by semantic aspect
 //!   (`src/evaluation.py`). Truth of test is hidden: server file only. Counts: 220 / 800 queries.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::{Choice, Entry};
 use crate::EvalError;
-use crate::annotations::{Images, annotation, find, folders, locate, read_json};
-use crate::benchmark::{Benchmark, Column, Count, Measure, Metric, Query, Scope, Task, TaskKind, Truth, Variant};
+use crate::annotations::{Images, annotation, find, find_in, folders, locate, read_json};
+use crate::benchmark::{Benchmark, Column, Count, Measure, Metric, OwnImage, Query, Scope, Task, Truth, Variant};
 use crate::id::Id;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -60,13 +60,8 @@ struct InfoImage {
 fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
     let split = choice.split;
     let hint = "take `annotations` of github.com/miccunifi/CIRCO";
-    let annotations = find(data, "annotations", &[&format!("annotations/{split}.json")], hint)?;
-    let hint = "unpack COCO's `image_info_unlabeled2017.zip` and `unlabeled2017.zip` into `COCO2017_unlabeled`";
-    let places = [&format!("COCO2017_unlabeled/{INFO}"), INFO];
-    let info = match find(data, "list of pictures", &places, hint) {
-        Err(EvalError::NoAnnotations { .. }) if choice.only_rankings => None,
-        found => Some(found?),
-    };
+    let annotations = find(data, "annotations", &[format!("annotations/{split}.json")], hint)?;
+    let info = info(data, choice)?;
     let queries: Vec<Annotation> = read_json(&annotations)?;
     let image_folders = folders(data, &["COCO2017_unlabeled/unlabeled2017", "unlabeled2017", "images"]);
     let listed: Vec<InfoImage> = match &info {
@@ -75,62 +70,32 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         None => named(&queries),
     };
     let mut images = Images::default();
-    let gallery: Vec<usize> = listed
-        .iter()
-        .map(|image| {
-            images.add(Id::from(image.id), || {
-                locate(&image_folders, std::slice::from_ref(&image.file_name))
-            })
+    let mut add = |image: &InfoImage| {
+        images.add(Id::from(image.id), || {
+            locate(&image_folders, std::slice::from_ref(&image.file_name))
         })
-        .collect();
+    };
+    let gallery: Vec<usize> = listed.iter().map(&mut add).collect();
     let row = |id: i64, query: &Annotation| {
         images.row(&Id::from(id)).ok_or_else(|| {
             let list = info.as_deref().unwrap_or(&annotations).display();
-            let reason = format!("picture {id} of query {} is not in `{list}`", query.id);
+            let reason = format!("image {id} of query {} is not in `{list}`", query.id);
             annotation(&annotations, reason)
         })
     };
-    let mut list = Vec::with_capacity(queries.len());
-    for query in &queries {
-        let reference = row(query.reference_img_id, query)?;
-        let truth = match &query.gt_img_ids {
-            Some(ids) => Truth::Items(ids.iter().map(|id| row(*id, query)).collect::<Result<_, _>>()?),
-            None => Truth::Hidden,
-        };
-        list.push(Query {
-            id: query.id.to_string(),
-            images: vec![reference],
-            text: text(query, choice.template),
-            caption: query.relative_caption.clone(),
-            truth,
-            target: query.target_img_id.map(|id| row(id, query)).transpose()?,
-            groups: query.semantic_aspects.clone(),
-            cluster: reference,
-            ..Query::default()
-        });
-    }
-    let mut counts = vec![Count::new(
-        format!("{split} queries"),
-        list.len(),
-        if split == "val" { 220 } else { 800 },
-    )];
+    let asked = queries.iter().map(|one| query(one, choice.template, &row));
+    let asked: Vec<Query> = asked.collect::<Result<_, _>>()?;
+    let published = if split == "val" { 220 } else { 800 };
+    let mut counts = vec![Count::new(format!("{split} queries"), asked.len(), published)];
     if info.is_some() {
-        counts.push(Count::new("pictures", gallery.len(), IMAGES));
+        counts.push(Count::new("images", gallery.len(), IMAGES));
     }
-    let variants = [
-        ("kept", "query picture kept", false),
-        ("removed", "query picture removed", true),
-    ];
-    let variants = variants.map(|(flag, name, remove)| Variant {
-        name: name.to_owned(),
-        flag: flag.to_owned(),
-        tasks: vec![task(split, &gallery, &list, remove)],
-    });
     Ok(Benchmark {
         name: ENTRY.name.to_owned(),
         images: images.entries,
-        texts: Vec::new(),
-        variants: variants.into(),
+        variants: Variant::by_own_image([OwnImage::Kept, OwnImage::Removed], |own| {
+            vec![task(split, &gallery, own.of(&asked))]
+        }),
         counts,
         image_folders,
         open_gallery: info.is_none(),
@@ -138,9 +103,42 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
             .map(|k| Column::of_task(&format!("mAP@{k}"), "kept", split, &format!("mAP@{k}")))
             .into(),
         remarks: vec![
-            "Published figures are those of the test server; figures on val are for choosing, not for comparing."
+            "Published scores are those of the test server; scores on val are for choosing, not for comparing."
                 .to_owned(),
         ],
+        ..Benchmark::default()
+    })
+}
+
+/// The list of all images; `None` if it is not there and rankings can be scored without it.
+fn info(data: &Path, choice: &Choice<'_>) -> Result<Option<PathBuf>, EvalError> {
+    let hint = "unpack COCO's `image_info_unlabeled2017.zip` and `unlabeled2017.zip` into `COCO2017_unlabeled`";
+    match find_in(data, "list of images", &["COCO2017_unlabeled/", ""], INFO, hint) {
+        Err(EvalError::NoAnnotations { .. }) if choice.only_rankings => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+fn query(
+    asked: &Annotation,
+    template: &str,
+    row: &impl Fn(i64, &Annotation) -> Result<usize, EvalError>,
+) -> Result<Query, EvalError> {
+    let reference = row(asked.reference_img_id, asked)?;
+    let rows = |ids: &Vec<i64>| ids.iter().map(|id| row(*id, asked)).collect::<Result<_, _>>();
+    Ok(Query {
+        id: asked.id.to_string(),
+        images: vec![reference],
+        text: text(asked, template),
+        caption: asked.relative_caption.clone(),
+        truth: asked
+            .gt_img_ids
+            .as_ref()
+            .map_or(Ok(Truth::Hidden), |ids| rows(ids).map(Truth::Items))?,
+        target: asked.target_img_id.map(|id| row(id, asked)).transpose()?,
+        groups: asked.semantic_aspects.clone(),
+        cluster: reference,
+        ..Query::default()
     })
 }
 
@@ -171,15 +169,14 @@ fn text(query: &Annotation, template: &str) -> String {
     }
 }
 
-fn task(split: &str, gallery: &[usize], queries: &[Query], remove: bool) -> Task {
-    let precision = RANKS.map(|k| Measure::new(format!("mAP@{k}"), Metric::AveragePrecision(k)));
-    let recall = RANKS.map(|k| Measure::new(format!("target R@{k}"), Metric::Hit(k)).within(Scope::Target));
+fn task(split: &str, gallery: &[usize], queries: Vec<Query>) -> Task {
+    let precision = Measure::at("mAP", RANKS, Metric::AveragePrecision);
+    let recall = Measure::at("target R", RANKS, Metric::Hit).map(|measure| measure.within(Scope::Target));
     Task {
         name: split.to_owned(),
-        kind: TaskKind::Composed,
         gallery: gallery.to_vec(),
-        classes: Vec::new(),
-        queries: Query::removing_own(queries, remove),
+        queries,
         measures: precision.into_iter().chain(recall).collect(),
+        ..Task::default()
     }
 }

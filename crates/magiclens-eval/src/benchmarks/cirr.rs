@@ -5,7 +5,7 @@
 //! - Query text: the caption as it is.
 //! - Gallery: all images of the split, the query image removed (CIRR's evaluation; SEARLE `validate.py`); the subset is
 //!   the other five members of `img_set`.
-//! - Figures: R@1, 5, 10, 50 and Rs@1, 2, 3 against `target_hard`. Truth of test1 is hidden: server files only.
+//! - Metrics: R@1, 5, 10, 50 and Rs@1, 2, 3 against `target_hard`. Truth of test1 is hidden: server files only.
 //!   Counts: val 4,181 queries (its README), test1 4,148 queries and 2,315 images.
 
 use std::path::Path;
@@ -14,8 +14,8 @@ use serde::Deserialize;
 
 use super::{Choice, Entry};
 use crate::EvalError;
-use crate::annotations::{Entries, Images, annotation, find, folders, locate, read_json};
-use crate::benchmark::{Benchmark, Column, Count, Measure, Metric, Query, Scope, Task, TaskKind, Truth, Variant};
+use crate::annotations::{Entries, Images, annotation, find_in, folders, locate, read_json};
+use crate::benchmark::{Benchmark, Column, Count, Measure, Metric, OwnImage, Query, Scope, Task, Truth, Variant};
 use crate::id::Id;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -46,89 +46,80 @@ struct ImageSet {
 
 fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
     let split = choice.split;
-    let places = |file: String| [file.clone(), format!("cirr/{file}")];
-    let captions = places(format!("captions/cap.rc2.{split}.json"));
-    let captions = find(data, "captions", &captions.each_ref().map(String::as_str), HINT)?;
-    let names = places(format!("image_splits/split.rc2.{split}.json"));
-    let names = find(data, "split", &names.each_ref().map(String::as_str), HINT)?;
+    let file = |what, name: String| find_in(data, what, &["", "cirr/"], &name, HINT);
+    let captions = file("captions", format!("captions/cap.rc2.{split}.json"))?;
+    let names = file("split", format!("image_splits/split.rc2.{split}.json"))?;
     let pairs: Vec<Pair> = read_json(&captions)?;
-    let Entries(files) = read_json::<Entries<String>>(&names)?;
-    let roots = folders(data, &["img_raw", "cirr/img_raw", "images", "."]);
-
-    let mut images = Images::default();
-    let gallery: Vec<usize> = files
-        .iter()
-        .map(|(name, path)| {
-            let path = path.trim_start_matches("./").to_owned();
-            images.add(Id::text(name), || locate(&roots, &[path]))
-        })
-        .collect();
+    let (images, gallery) = gallery(data, &names)?;
     let row = |name: &str, pair: &Pair| {
         images.row(&Id::text(name)).ok_or_else(|| {
             let reason = format!("`{name}` of pair {} is not in `{}`", pair.pairid, names.display());
             annotation(&captions, reason)
         })
     };
-    let mut queries = Vec::with_capacity(pairs.len());
-    for pair in &pairs {
-        let reference = row(&pair.reference, pair)?;
-        let members = pair.img_set.members.iter().filter(|name| **name != pair.reference);
-        let truth = match &pair.target_hard {
-            Some(target) => Truth::Items(vec![row(target, pair)?]),
-            None => Truth::Hidden,
-        };
-        queries.push(Query {
-            id: pair.pairid.to_string(),
-            images: vec![reference],
-            text: pair.caption.clone(),
-            caption: pair.caption.clone(),
-            truth,
-            subset: members.map(|name| row(name, pair)).collect::<Result<_, _>>()?,
-            cluster: reference,
-            ..Query::default()
-        });
-    }
+    let queries: Vec<Query> = pairs.iter().map(|pair| query(pair, &row)).collect::<Result<_, _>>()?;
     let (published_queries, published_images) = if split == "val" { (4181, 2297) } else { (4148, 2315) };
     let counts = vec![
         Count::new(format!("{split} queries"), queries.len(), published_queries),
-        Count::new(format!("{split} pictures"), gallery.len(), published_images),
+        Count::new(format!("{split} images"), gallery.len(), published_images),
     ];
-    let variants = [
-        ("removed", "query picture removed", true),
-        ("kept", "query picture kept", false),
-    ];
-    let variants = variants.map(|(flag, name, remove)| Variant {
-        name: name.to_owned(),
-        flag: flag.to_owned(),
-        tasks: vec![task(split, &gallery, &queries, remove)],
-    });
     Ok(Benchmark {
         name: ENTRY.name.to_owned(),
         images: images.entries,
-        texts: Vec::new(),
-        variants: variants.into(),
+        variants: Variant::by_own_image([OwnImage::Removed, OwnImage::Kept], |own| {
+            vec![task(split, &gallery, own.of(&queries))]
+        }),
         counts,
-        image_folders: vec![],
-        open_gallery: false,
         columns: ["R@1", "R@5", "R@10", "R@50", "Rs@1", "Rs@2", "Rs@3"]
             .map(|label| Column::of_task(label, "removed", split, label))
             .into(),
         remarks: vec![
-            "Published figures are those of the test1 server; figures on val are for choosing, not for comparing."
+            "Published scores are those of the test1 server; scores on val are for choosing, not for comparing."
                 .to_owned(),
         ],
+        ..Benchmark::default()
     })
 }
 
-fn task(split: &str, gallery: &[usize], queries: &[Query], remove: bool) -> Task {
-    let recall = [1, 5, 10, 50].map(|k| Measure::new(format!("R@{k}"), Metric::Hit(k)));
-    let subset = [1, 2, 3].map(|k| Measure::new(format!("Rs@{k}"), Metric::Hit(k)).within(Scope::Subset));
+/// All images of the split, in the order of its file.
+fn gallery(data: &Path, names: &Path) -> Result<(Images, Vec<usize>), EvalError> {
+    let Entries(files) = read_json::<Entries<String>>(names)?;
+    let roots = folders(data, &["img_raw", "cirr/img_raw", "images", "."]);
+    let mut images = Images::default();
+    let rows = files.iter().map(|(name, path)| {
+        let path = path.trim_start_matches("./").to_owned();
+        images.add(Id::text(name), || locate(&roots, &[path]))
+    });
+    let rows = rows.collect();
+    Ok((images, rows))
+}
+
+fn query(pair: &Pair, row: &impl Fn(&str, &Pair) -> Result<usize, EvalError>) -> Result<Query, EvalError> {
+    let reference = row(&pair.reference, pair)?;
+    let members = pair.img_set.members.iter().filter(|name| **name != pair.reference);
+    Ok(Query {
+        id: pair.pairid.to_string(),
+        images: vec![reference],
+        text: pair.caption.clone(),
+        caption: pair.caption.clone(),
+        truth: match &pair.target_hard {
+            Some(target) => Truth::Items(vec![row(target, pair)?]),
+            None => Truth::Hidden,
+        },
+        subset: members.map(|name| row(name, pair)).collect::<Result<_, _>>()?,
+        cluster: reference,
+        ..Query::default()
+    })
+}
+
+fn task(split: &str, gallery: &[usize], queries: Vec<Query>) -> Task {
+    let recall = Measure::at("R", [1, 5, 10, 50], Metric::Hit);
+    let subset = Measure::at("Rs", [1, 2, 3], Metric::Hit).map(|measure| measure.within(Scope::Subset));
     Task {
         name: split.to_owned(),
-        kind: TaskKind::Composed,
         gallery: gallery.to_vec(),
-        classes: Vec::new(),
-        queries: Query::removing_own(queries, remove),
+        queries,
         measures: recall.into_iter().chain(subset).collect(),
+        ..Task::default()
     }
 }

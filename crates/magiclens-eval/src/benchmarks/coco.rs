@@ -5,15 +5,15 @@
 //! `five` takes the first five of each.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::captions::{Captioned, build};
+use super::captions::{Captioned, HINT, build, from_karpathy};
 use super::{Choice, Entry};
 use crate::EvalError;
 use crate::annotations::{annotation, find, folders, locate, read_json};
-use crate::benchmark::{Benchmark, Count};
+use crate::benchmark::Benchmark;
 use crate::id::Id;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -25,31 +25,6 @@ pub(super) const ENTRY: Entry = Entry {
     templates: &["caption"],
     load,
 };
-
-/// The name of the test part in Karpathy's files.
-pub(super) const KARPATHY_TEST: &str = "test";
-
-/// Karpathy's form of a captioned data set.
-#[derive(Deserialize)]
-pub(super) struct Karpathy {
-    pub(super) images: Vec<KarpathyImage>,
-}
-
-/// An image in it.
-#[derive(Deserialize)]
-pub(super) struct KarpathyImage {
-    pub(super) filename: String,
-    #[serde(default)]
-    filepath: String,
-    pub(super) split: String,
-    pub(super) sentences: Vec<Sentence>,
-}
-
-/// A caption in it.
-#[derive(Deserialize)]
-pub(super) struct Sentence {
-    pub(super) raw: String,
-}
 
 #[derive(Deserialize)]
 struct Coco {
@@ -70,48 +45,27 @@ struct CocoCaption {
 }
 
 fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
-    let hint = "both lists are public: CLIP_benchmark's retrieval annotations, or Karpathy's caption datasets";
-    let list = find(
-        data,
-        "list of captions",
-        &[
-            "coco_test_karpathy.json",
-            "annotations/coco_test_karpathy.json",
-            "dataset_coco.json",
-            "annotations/dataset_coco.json",
-        ],
-        hint,
-    )?;
-    let roots = folders(data, &["val2014", "images/val2014", "images", "."]);
-    let images = if list.ends_with("dataset_coco.json") {
-        let file: Karpathy = read_json(&list)?;
-        let test = file.images.into_iter().filter(|image| image.split == KARPATHY_TEST);
-        test.map(|image| Captioned {
-            id: Id::text(&image.filename),
-            path: locate(
-                &roots,
-                &[image.filename.clone(), format!("{}/{}", image.filepath, image.filename)],
-            ),
-            captions: image.sentences.into_iter().map(|sentence| sentence.raw).collect(),
-        })
-        .collect()
-    } else {
-        from_coco(&list, &roots)?
-    };
-    let captions = images.iter().map(|image| image.captions.len()).sum();
-    let counts = vec![
-        Count::new("pictures", images.len(), 5000),
-        Count::new("captions", captions, 25_010),
+    let places = [
+        "coco_test_karpathy.json",
+        "annotations/coco_test_karpathy.json",
+        "dataset_coco.json",
+        "annotations/dataset_coco.json",
     ];
+    let list = find(data, "list of captions", &places, HINT)?;
+    let roots = folders(data, &["val2014", "images/val2014", "images", "."]);
+    let images = match list.ends_with("dataset_coco.json") {
+        true => from_karpathy(&list, &roots)?,
+        false => from_coco(&list, &roots)?,
+    };
     let limits = [
         ("all", "5K test, all captions", usize::MAX),
-        ("five", "5K test, five captions a picture", 5),
+        ("five", "5K test, five captions an image", 5),
     ];
-    Ok(build(ENTRY.name, images, &limits, counts))
+    Ok(build(ENTRY.name, images, &limits, (5000, 25_010)))
 }
 
 /// Images in the order of their ids, as torchvision's `CocoCaptions` has them.
-fn from_coco(list: &Path, roots: &[std::path::PathBuf]) -> Result<Vec<Captioned>, EvalError> {
+fn from_coco(list: &Path, roots: &[PathBuf]) -> Result<Vec<Captioned>, EvalError> {
     let file: Coco = read_json(list)?;
     let files: BTreeMap<i64, String> = file
         .images
@@ -121,7 +75,7 @@ fn from_coco(list: &Path, roots: &[std::path::PathBuf]) -> Result<Vec<Captioned>
     let mut captions: HashMap<i64, Vec<String>> = HashMap::new();
     for caption in file.annotations {
         if !files.contains_key(&caption.image_id) {
-            let reason = format!("a caption belongs to picture {}, which is not listed", caption.image_id);
+            let reason = format!("a caption belongs to image {}, which is not listed", caption.image_id);
             return Err(annotation(list, reason));
         }
         captions.entry(caption.image_id).or_default().push(caption.caption);

@@ -6,16 +6,15 @@
 //!   text, and its own prompt `a {domain} of *` for textual inversion.
 //! - Gallery: all 16,983 targets; the 10,000 real photographs among them are distractors, the query itself is one.
 //! - Truth: targets whose label is the query's class plus 0, 1000, 2000, 3000 for cartoon, origami, toy, sculpture.
-//! - Figures, mean of the four domains: `hit@k`, 1 if any right image is among the first k, as the MagicLens code scores; and
+//! - Metrics, mean of the four domains: `hit@k`, 1 if any right image is among the first k, as the MagicLens code scores; and
 //!   `R@k`, the share of all right images, as Pic2Word's `get_metrics_imgnet` scores. Published columns mix the two.
 
-use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Choice, Entry};
 use crate::EvalError;
-use crate::annotations::{Images, annotation, find, folders, locate, read_labeled_paths};
-use crate::benchmark::{Benchmark, Column, Count, Measure, Metric, Query, Task, TaskKind, Truth, Variant};
+use crate::annotations::{Images, annotation, find_in, folders, locate, read_labeled_paths, unique};
+use crate::benchmark::{Benchmark, Column, Count, Measure, Metric, OwnImage, Query, Task, Truth, Variant};
 use crate::id::Id;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -30,98 +29,57 @@ pub(super) const ENTRY: Entry = Entry {
 
 /// The domains in the order of their label offsets.
 const DOMAINS: [&str; 4] = ["cartoon", "origami", "toy", "sculpture"];
-/// How far apart the labels of domains lie.
+/// Distance between the labels of two domains.
 const OFFSET: u32 = 1000;
+/// The published measures.
+const MEASURES: [&str; 2] = ["hit@10", "R@10"];
 const HINT: &str = "take `data/imgnet` of github.com/google-research/composed_image_retrieval";
 
+/// A list of image paths with labels, and its file.
+struct List {
+    file: PathBuf,
+    entries: Vec<(String, u32)>,
+}
+
 fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
-    let places = |file: &'static str| [file.to_owned(), format!("imgnet/{file}"), format!("data/imgnet/{file}")];
-    let query_list = places("imgnet_real_query.txt");
-    let query_list = find(
-        data,
-        "list of queries",
-        &query_list.each_ref().map(String::as_str),
-        HINT,
-    )?;
-    let target_list = places("imgnet_targets.txt");
-    let target_list = find(
-        data,
-        "list of targets",
-        &target_list.each_ref().map(String::as_str),
-        HINT,
-    )?;
-    let queries = read_labeled_paths(&query_list)?;
-    let targets = read_labeled_paths(&target_list)?;
+    let queries = list(data, "list of queries", "imgnet_real_query.txt")?;
+    let targets = list(data, "list of targets", "imgnet_targets.txt")?;
+    if let Some((path, label)) = queries.entries.iter().find(|(_, label)| *label >= OFFSET) {
+        let reason = format!("`{path}` has the label {label}, but labels of queries are below {OFFSET}");
+        return Err(annotation(&queries.file, reason));
+    }
     // The paths begin with `imgnet/`; the folder given may be that folder itself.
     let roots = folders(data, &[".", "data", ".."]);
     let mut images = Images::default();
-    let mut add = |path: &str| {
-        let names = [path.to_owned(), path.trim_start_matches("imgnet/").to_owned()];
-        images.add(Id::text(path), || locate(&roots, &names))
+    let mut rows = |list: &List| -> Vec<usize> {
+        let add = |(path, _): &(String, u32)| {
+            let names = [path.clone(), path.trim_start_matches("imgnet/").to_owned()];
+            images.add(Id::text(path), || locate(&roots, &names))
+        };
+        list.entries.iter().map(add).collect()
     };
-    let gallery: Vec<usize> = targets.iter().map(|(path, _)| add(path)).collect();
-    let classes: Vec<u32> = targets.iter().map(|(_, label)| *label).collect();
-    let references: Vec<usize> = queries.iter().map(|(path, _)| add(path)).collect();
-    unique(&target_list, &targets)?;
-    unique(&query_list, &queries)?;
-    if let Some((path, label)) = queries.iter().find(|(_, label)| *label >= OFFSET) {
-        let reason = format!("`{path}` has the label {label}, but labels of queries are below {OFFSET}");
-        return Err(annotation(&query_list, reason));
-    }
-    let tasks = |remove: bool| {
-        let domains = (0..).zip(DOMAINS);
-        domains
-            .map(|(number, domain)| Task {
-                name: domain.to_owned(),
-                kind: TaskKind::Composed,
-                gallery: gallery.clone(),
-                classes: classes.clone(),
-                queries: queries
-                    .iter()
-                    .zip(&references)
-                    .map(|((path, label), reference)| Query {
-                        id: path.clone(),
-                        images: vec![*reference],
-                        text: match choice.template {
-                            "pic2word" => format!("a {domain} of this"),
-                            _ => format!("find this object in {domain}"),
-                        },
-                        caption: domain.to_owned(),
-                        prompt: Some(format!("a {domain} of *")),
-                        truth: Truth::Class(label + number * OFFSET),
-                        exclude: if remove { vec![*reference] } else { Vec::new() },
-                        cluster: *reference,
-                        ..Query::default()
-                    })
-                    .collect(),
-                measures: measures(),
-            })
-            .collect()
+    let gallery = rows(&targets);
+    let references = rows(&queries);
+    let task = |number: usize, own: OwnImage| Task {
+        name: DOMAINS[number].to_owned(),
+        gallery: gallery.clone(),
+        classes: targets.entries.iter().map(|(_, label)| *label).collect(),
+        queries: own.of(&domain_queries(&queries, &references, number, choice.template)),
+        measures: measures(),
+        ..Task::default()
     };
-    let variants = vec![
-        variant("kept", "query picture kept", tasks(false)),
-        variant("removed", "query picture removed", tasks(true)),
-    ];
-    let counts = vec![
-        Count::new("queries", queries.len(), 10_000),
-        Count::new("pictures", targets.len(), 16_983),
-    ];
-    let mut columns = vec![
-        Column::of_mean("hit@10", "kept", "hit@10"),
-        Column::of_mean("R@10", "kept", "R@10"),
-    ];
-    for domain in DOMAINS {
-        columns.push(Column::of_task(&format!("{domain} hit@10"), "kept", domain, "hit@10"));
-        columns.push(Column::of_task(&format!("{domain} R@10"), "kept", domain, "R@10"));
-    }
+    let mut columns: Vec<Column> = MEASURES.map(|label| Column::of_mean(label, "kept", label)).into();
+    columns.extend(Column::of_tasks("kept", DOMAINS, &MEASURES));
     Ok(Benchmark {
         name: ENTRY.name.to_owned(),
+        variants: Variant::by_own_image([OwnImage::Kept, OwnImage::Removed], |own| {
+            (0..DOMAINS.len()).map(|number| task(number, own)).collect()
+        }),
         images: images.entries,
-        texts: Vec::new(),
-        variants,
-        counts,
-        image_folders: Vec::new(),
-        open_gallery: false,
+        counts: vec![
+            Count::new("queries", queries.entries.len(), 10_000),
+            Count::new("images", gallery.len(), 16_983),
+        ],
         columns,
         remarks: vec![
             "The paper's DTIN column is most probably hit@10, that of its baselines set recall (R@10): they cannot be compared."
@@ -129,29 +87,42 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
             "On the published lists no system can exceed hit@10 68.1 or R@10 53.9, since some classes have no target in a domain."
                 .to_owned(),
         ],
+        ..Benchmark::default()
     })
 }
 
-fn variant(flag: &str, name: &str, tasks: Vec<Task>) -> Variant {
-    Variant {
-        name: name.to_owned(),
-        flag: flag.to_owned(),
-        tasks,
-    }
+fn list(data: &Path, what: &str, name: &str) -> Result<List, EvalError> {
+    let file = find_in(data, what, &["", "imgnet/", "data/imgnet/"], name, HINT)?;
+    let entries = read_labeled_paths(&file)?;
+    unique(&file, &entries)?;
+    Ok(List { file, entries })
+}
+
+/// Every photograph asks for its object in one domain.
+fn domain_queries(queries: &List, references: &[usize], number: usize, template: &str) -> Vec<Query> {
+    let domain = DOMAINS[number];
+    let query = |((path, label), reference): (&(String, u32), &usize)| Query {
+        id: path.clone(),
+        images: vec![*reference],
+        text: match template {
+            "pic2word" => format!("a {domain} of this"),
+            _ => format!("find this object in {domain}"),
+        },
+        caption: domain.to_owned(),
+        prompt: Some(format!("a {domain} of *")),
+        truth: Truth::Class(label + number as u32 * OFFSET),
+        cluster: *reference,
+        ..Query::default()
+    };
+    queries.entries.iter().zip(references).map(query).collect()
 }
 
 fn measures() -> Vec<Measure> {
     let ranks = [1, 5, 10, 50];
-    let hits = ranks.map(|k| Measure::new(format!("hit@{k}"), Metric::Hit(k)));
-    let recalls = ranks.map(|k| Measure::new(format!("R@{k}"), Metric::SetRecall(k)));
-    let precisions = ranks.map(|k| Measure::new(format!("P@{k}"), Metric::Precision(k)));
-    hits.into_iter().chain(recalls).chain(precisions).collect()
-}
-
-fn unique(path: &Path, list: &[(String, u32)]) -> Result<(), EvalError> {
-    let mut seen = HashSet::new();
-    match list.iter().find(|(name, _)| !seen.insert(name)) {
-        Some((name, _)) => Err(annotation(path, format!("`{name}` is listed twice"))),
-        None => Ok(()),
-    }
+    [
+        Measure::at("hit", ranks, Metric::Hit),
+        Measure::at("R", ranks, Metric::SetRecall),
+        Measure::at("P", ranks, Metric::Precision),
+    ]
+    .concat()
 }

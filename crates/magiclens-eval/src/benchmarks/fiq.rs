@@ -6,9 +6,10 @@
 //!   ", and " (MegaPairs); `searle` strips `.?, ` from both first (miccunifi/SEARLE `validate.py`, one of its two orders).
 //! - Gallery: all images of the category's validation split ("original", what MagicLens and MegaPairs use), or only the
 //!   images of validation queries ("val"). The query image stays in the gallery (`inference.py`).
-//! - Figures: R@10 and R@50 a category, and their mean over the three. Counts: 2,017 / 2,038 / 1,961 queries, 3,817 / 6,346 /
+//! - Metrics: R@10 and R@50 a category, and their mean over the three. Counts: 2,017 / 2,038 / 1,961 queries, 3,817 / 6,346 /
 //!   5,373 images.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -16,7 +17,7 @@ use serde::Deserialize;
 use super::{Choice, Entry};
 use crate::EvalError;
 use crate::annotations::{Images, annotation, find, folders, locate, read_json};
-use crate::benchmark::{Benchmark, Column, Count, Measure, Metric, Query, Task, TaskKind, Truth, Variant};
+use crate::benchmark::{Benchmark, Column, Count, Measure, Metric, OwnImage, Query, Task, Truth, Variant};
 use crate::id::Id;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -32,6 +33,9 @@ pub(super) const ENTRY: Entry = Entry {
 /// Category, queries and images of the published validation split.
 const CATEGORIES: [(&str, usize, usize); 3] = [("dress", 2017, 3817), ("shirt", 2038, 6346), ("toptee", 1961, 5373)];
 
+/// The published measures.
+const MEASURES: [&str; 2] = ["R@10", "R@50"];
+
 const HINT: &str = "take `captions` and `image_splits` of github.com/XiaoxiaoGuo/fashion-iq";
 
 #[derive(Deserialize)]
@@ -41,92 +45,104 @@ struct Pair {
     captions: Vec<String>,
 }
 
+/// A category with its gallery and its queries.
+struct Category {
+    name: &'static str,
+    gallery: Vec<usize>,
+    queries: Vec<Query>,
+}
+
 fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
-    let mut images = Images::default();
-    let mut counts = Vec::new();
-    let mut tasks = Vec::new();
     let image_folders = folders(data, &["images", "resized_image", "resized_images"]);
-    for (category, query_count, image_count) in CATEGORIES {
-        let captions = format!("captions/cap.{category}.val.json");
-        let captions = find(data, &format!("captions of {category}"), &[&captions], HINT)?;
-        let split = format!("image_splits/split.{category}.val.json");
-        let split = find(data, &format!("split of {category}"), &[&split], HINT)?;
-        let pairs: Vec<Pair> = read_json(&captions)?;
-        let names: Vec<String> = read_json(&split)?;
-        counts.push(Count::new(format!("{category} queries"), pairs.len(), query_count));
-        counts.push(Count::new(format!("{category} pictures"), names.len(), image_count));
-        let gallery: Vec<usize> = names
-            .iter()
-            .map(|name| add(&mut images, name, &image_folders))
-            .collect();
-        let members: std::collections::HashSet<usize> = gallery.iter().copied().collect();
-        let mut list = Vec::with_capacity(pairs.len());
-        for (number, pair) in pairs.iter().enumerate() {
-            let target = images.row(&Id::text(&pair.target)).filter(|row| members.contains(row));
-            let target = target.ok_or_else(|| {
-                let reason = format!(
-                    "the target `{}` of query {number} is not in `{}`",
-                    pair.target,
-                    split.display()
-                );
-                annotation(&captions, reason)
-            })?;
-            let reference = add(&mut images, &pair.candidate, &image_folders);
-            list.push(Query {
-                id: number.to_string(),
-                images: vec![reference],
-                text: text(&pair.captions, choice.template),
-                caption: text(&pair.captions, "searle"),
-                truth: Truth::Items(vec![target]),
-                cluster: reference,
-                ..Query::default()
-            });
-        }
-        tasks.push((category, gallery, list));
+    let mut images = Images::default();
+    let (mut counts, mut categories) = (Vec::new(), Vec::new());
+    for (name, query_count, image_count) in CATEGORIES {
+        let category = category(data, name, choice.template, &image_folders, &mut images)?;
+        counts.push(Count::new(
+            format!("{name} queries"),
+            category.queries.len(),
+            query_count,
+        ));
+        counts.push(Count::new(
+            format!("{name} images"),
+            category.gallery.len(),
+            image_count,
+        ));
+        categories.push(category);
     }
-    let variants = [
-        ("original", "original gallery, query picture kept", false, false),
-        (
-            "original-removed",
-            "original gallery, query picture removed",
-            false,
-            true,
-        ),
-        (
-            "val",
-            "gallery of validation queries only, query picture kept",
-            true,
-            false,
-        ),
-        (
-            "val-removed",
-            "gallery of validation queries only, query picture removed",
-            true,
-            true,
-        ),
-    ];
-    let variants = variants.map(|(flag, name, queries_only, remove)| Variant {
-        name: name.to_owned(),
-        flag: flag.to_owned(),
-        tasks: tasks
-            .iter()
-            .map(|(category, gallery, queries)| task(category, gallery, queries, queries_only, remove))
-            .collect(),
-    });
+    let mut columns: Vec<Column> = MEASURES.map(|label| Column::of_mean(label, "original", label)).into();
+    let names = CATEGORIES.map(|(category, ..)| category);
+    columns.extend(Column::of_tasks("original", names, &MEASURES));
     Ok(Benchmark {
         name: ENTRY.name.to_owned(),
         images: images.entries,
-        texts: Vec::new(),
-        variants: variants.into(),
+        variants: variants(&categories),
         counts,
         image_folders,
-        open_gallery: false,
-        columns: columns(),
+        columns,
         remarks: vec![
             "Published tables mix two galleries: MagicLens and MegaPairs use the original one, which is harder than the VAL one."
                 .to_owned(),
         ],
+        ..Benchmark::default()
     })
+}
+
+fn category(
+    data: &Path,
+    name: &'static str,
+    template: &str,
+    folders: &[PathBuf],
+    images: &mut Images,
+) -> Result<Category, EvalError> {
+    let captions = [format!("captions/cap.{name}.val.json")];
+    let captions = find(data, &format!("captions of {name}"), &captions, HINT)?;
+    let split = [format!("image_splits/split.{name}.val.json")];
+    let split = find(data, &format!("split of {name}"), &split, HINT)?;
+    let pairs: Vec<Pair> = read_json(&captions)?;
+    let gallery: Vec<String> = read_json(&split)?;
+    let gallery: Vec<usize> = gallery.iter().map(|name| add(images, name, folders)).collect();
+    let members: HashSet<usize> = gallery.iter().copied().collect();
+    let queries = pairs.iter().enumerate().map(|(number, pair)| {
+        let target = images.row(&Id::text(&pair.target)).filter(|row| members.contains(row));
+        let target = target.ok_or_else(|| {
+            let (target, split) = (&pair.target, split.display());
+            let reason = format!("the target `{target}` of query {number} is not in `{split}`");
+            annotation(&captions, reason)
+        })?;
+        let reference = add(images, &pair.candidate, folders);
+        Ok(Query {
+            id: number.to_string(),
+            images: vec![reference],
+            text: text(&pair.captions, template),
+            caption: text(&pair.captions, "searle"),
+            truth: Truth::Items(vec![target]),
+            cluster: reference,
+            ..Query::default()
+        })
+    });
+    let queries = queries.collect::<Result<_, EvalError>>()?;
+    Ok(Category { name, gallery, queries })
+}
+
+/// Both galleries, each with the query image in it and without it.
+fn variants(categories: &[Category]) -> Vec<Variant> {
+    let galleries = [
+        ("original", "original gallery", false),
+        ("val", "gallery of validation queries only", true),
+    ];
+    let both = galleries.into_iter().flat_map(|(flag, gallery, queries_only)| {
+        [OwnImage::Kept, OwnImage::Removed].map(|own| {
+            let flag = match own {
+                OwnImage::Kept => flag.to_owned(),
+                OwnImage::Removed => format!("{flag}-removed"),
+            };
+            let name = format!("{gallery}, query image {}", own.word());
+            let tasks = categories.iter().map(|category| task(category, queries_only, own));
+            Variant::new(&flag, &name, tasks.collect())
+        })
+    });
+    both.collect()
 }
 
 fn add(images: &mut Images, name: &str, folders: &[PathBuf]) -> usize {
@@ -151,44 +167,22 @@ fn text(captions: &[String], template: &str) -> String {
     }
 }
 
-fn task(category: &str, gallery: &[usize], queries: &[Query], queries_only: bool, remove: bool) -> Task {
-    let mut gallery = gallery.to_vec();
+fn task(category: &Category, queries_only: bool, own: OwnImage) -> Task {
+    let mut gallery = category.gallery.clone();
     if queries_only {
-        let used: std::collections::HashSet<usize> = queries
-            .iter()
-            .flat_map(|query| match &query.truth {
-                Truth::Items(targets) => query.images.iter().chain(targets).copied().collect::<Vec<_>>(),
-                _ => query.images.clone(),
-            })
-            .collect();
+        let targets = |query: &Query| match &query.truth {
+            Truth::Items(targets) => targets.clone(),
+            Truth::Hidden | Truth::Class(_) => Vec::new(),
+        };
+        let used = |query: &Query| [query.images.clone(), targets(query)].concat();
+        let used: HashSet<usize> = category.queries.iter().flat_map(used).collect();
         gallery.retain(|row| used.contains(row));
     }
     Task {
-        name: category.to_owned(),
-        kind: TaskKind::Composed,
+        name: category.name.to_owned(),
         gallery,
-        classes: Vec::new(),
-        queries: Query::removing_own(queries, remove),
-        measures: [1, 5, 10, 50]
-            .map(|k| Measure::new(format!("R@{k}"), Metric::Hit(k)))
-            .into(),
+        queries: own.of(&category.queries),
+        measures: Measure::at("R", [1, 5, 10, 50], Metric::Hit).into(),
+        ..Task::default()
     }
-}
-
-fn columns() -> Vec<Column> {
-    let mut columns = vec![
-        Column::of_mean("R@10", "original", "R@10"),
-        Column::of_mean("R@50", "original", "R@50"),
-    ];
-    for (category, ..) in CATEGORIES {
-        for measure in ["R@10", "R@50"] {
-            columns.push(Column::of_task(
-                &format!("{category} {measure}"),
-                "original",
-                category,
-                measure,
-            ));
-        }
-    }
-    columns
 }

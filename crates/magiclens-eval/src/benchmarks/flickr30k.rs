@@ -3,14 +3,14 @@
 //! Files: `flickr30k_test_karpathy.txt` (lines of `IMAGE.jpg,CAPTION` after a head, as LAION-AI/CLIP_benchmark reads them) or
 //! Karpathy's `dataset_flickr30k.json`; images in the folder itself, `flickr30k-images/`, `flickr30k_images/` or `images/`.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::captions::{Captioned, build};
-use super::coco::{KARPATHY_TEST, Karpathy};
+use super::captions::{Captioned, HINT, build, from_karpathy};
 use super::{Choice, Entry};
 use crate::EvalError;
-use crate::annotations::{annotation, find, folders, locate, read_json};
-use crate::benchmark::{Benchmark, Count};
+use crate::annotations::{annotation, find, folders, locate};
+use crate::benchmark::Benchmark;
 use crate::id::Id;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -27,8 +27,7 @@ const TXT: &str = "flickr30k_test_karpathy.txt";
 const JSON: &str = "dataset_flickr30k.json";
 
 fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
-    let hint = "both lists are public: CLIP_benchmark's retrieval annotations, or Karpathy's caption datasets";
-    let list = find(data, "list of captions", &[TXT, JSON], hint)?;
+    let list = find(data, "list of captions", &[TXT, JSON], HINT)?;
     let roots = folders(
         data,
         &[
@@ -40,30 +39,22 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
             ".",
         ],
     );
-    let images = if list.ends_with(TXT) {
-        read_lines(&list, &roots)?
-    } else {
-        let file: Karpathy = read_json(&list)?;
-        let test = file.images.into_iter().filter(|image| image.split == KARPATHY_TEST);
-        test.map(|image| Captioned {
-            id: Id::text(&image.filename),
-            path: locate(&roots, &[image.filename]),
-            captions: image.sentences.into_iter().map(|sentence| sentence.raw).collect(),
-        })
-        .collect()
+    let images = match list.ends_with(TXT) {
+        true => read_lines(&list, &roots)?,
+        false => from_karpathy(&list, &roots)?,
     };
-    let captions = images.iter().map(|image| image.captions.len()).sum();
-    let counts = vec![
-        Count::new("pictures", images.len(), 1000),
-        Count::new("captions", captions, 5000),
-    ];
-    Ok(build(ENTRY.name, images, &[("all", "1K test", usize::MAX)], counts))
+    Ok(build(
+        ENTRY.name,
+        images,
+        &[("all", "1K test", usize::MAX)],
+        (1000, 5000),
+    ))
 }
 
 fn read_lines(list: &Path, roots: &[PathBuf]) -> Result<Vec<Captioned>, EvalError> {
     let text = fs_err::read_to_string(list)?;
     let mut images: Vec<Captioned> = Vec::new();
-    let mut rows = std::collections::HashMap::new();
+    let mut rows = HashMap::new();
     for (number, line) in text.lines().enumerate().skip(1) {
         if line.trim().is_empty() {
             continue;
@@ -72,7 +63,7 @@ fn read_lines(list: &Path, roots: &[PathBuf]) -> Result<Vec<Captioned>, EvalErro
         let (name, caption) = line.trim().split_once(".jpg,").ok_or_else(|| {
             annotation(
                 list,
-                format!("line {} is not `PICTURE.jpg,CAPTION`: `{line}`", number + 1),
+                format!("line {} is not `IMAGE.jpg,CAPTION`: `{line}`", number + 1),
             )
         })?;
         let name = format!("{name}.jpg");

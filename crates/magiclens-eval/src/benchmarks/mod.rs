@@ -1,4 +1,4 @@
-//! The ten public benchmarks, one file each, and our own: where its files lie, gallery, query text, what is left out, cut-offs and
+//! The ten public benchmarks, one file each, and our own: place of its files, gallery, query text, exclusions, cut-offs and
 //! averaging, each with its source. A file here loads and states a protocol; it computes nothing.
 
 mod captions;
@@ -16,13 +16,13 @@ mod sketchy;
 mod tu_berlin;
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::EvalError;
 use crate::annotations::annotation;
 use crate::benchmark::Benchmark;
 
-/// How a benchmark is loaded where its users have a choice.
+/// Choices of the user in loading a benchmark.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadOptions {
     /// The part of the data, where there are several; `None` is the part whose truth is public.
@@ -42,13 +42,24 @@ pub struct Entry {
     pub title: &'static str,
     /// Its folder below the one that `eval all` is given.
     pub folder: &'static str,
-    /// What must lie in the data folder.
+    /// The files that must lie in the data folder.
     pub layout: &'static str,
     /// Parts of the data, the default first.
     pub splits: &'static [&'static str],
     /// Wordings of the query text, the default first.
     pub templates: &'static [&'static str],
     load: fn(&Path, &Choice<'_>) -> Result<Benchmark, EvalError>,
+}
+
+/// Names that a report gives to a benchmark.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// Its name in tables.
+    pub title: &'a str,
+    /// The part of the data.
+    pub split: &'a str,
+    /// The wording of the query text.
+    pub template: &'a str,
 }
 
 /// Checked options.
@@ -59,7 +70,7 @@ pub(crate) struct Choice<'a> {
 }
 
 /// All of them, in the order of the paper's tables.
-pub const ALL: [Entry; 10] = [
+pub static ALL: [Entry; 10] = [
     fiq::ENTRY,
     cirr::ENTRY,
     circo::ENTRY,
@@ -73,19 +84,40 @@ pub const ALL: [Entry; 10] = [
 ];
 
 /// The one that is made out of a collection.
-pub const OWN: Entry = own::ENTRY;
+pub static OWN: Entry = own::ENTRY;
 
 impl Entry {
     /// The benchmark of this name: one of [`ALL`], or [`OWN`].
     pub fn named(name: &str) -> Option<&'static Self> {
-        static ENTRIES: [Entry; 10] = ALL;
-        static OURS: Entry = OWN;
-        let plain = |name: &str| name.to_ascii_lowercase().replace(['-', '_'], "");
         let wanted = plain(name);
-        ENTRIES
-            .iter()
-            .chain([&OURS])
+        ALL.iter()
+            .chain([&OWN])
             .find(|entry| plain(entry.name) == wanted || plain(entry.title) == wanted)
+    }
+
+    /// The folder of this benchmark below a common one, by its name, its title or its official folder, in letters of any case.
+    pub fn folder_in(&self, data: &Path) -> Option<PathBuf> {
+        let names = [self.folder, self.name, self.title].map(plain);
+        let entries = std::fs::read_dir(data).ok()?.flatten();
+        let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        folders.sort();
+        folders.into_iter().find(|path| {
+            let name = plain(&path.file_name().unwrap_or_default().to_string_lossy());
+            path.is_dir() && names.contains(&name)
+        })
+    }
+
+    /// The names that a report gives to this benchmark and to the options.
+    pub fn names<'a>(&self, options: &'a LoadOptions) -> Names<'a> {
+        let chosen = |wanted: &'a Option<String>, known: &'static [&'static str]| -> &'a str {
+            let default = known.first().copied().unwrap_or_default();
+            wanted.as_deref().unwrap_or(default)
+        };
+        Names {
+            title: self.title,
+            split: chosen(&options.split, self.splits),
+            template: chosen(&options.template, self.templates),
+        }
     }
 
     /// Reads the annotation files under `data`. Images are named, not opened.
@@ -132,7 +164,12 @@ impl Entry {
     }
 }
 
-/// Refuses what no protocol can be run on: tasks without queries or gallery, and names that stand twice.
+/// A name without the parts that people write differently.
+fn plain(name: &str) -> String {
+    name.to_ascii_lowercase().replace(['-', '_'], "")
+}
+
+/// Refuses benchmarks that no protocol can be run on: tasks without queries or gallery, and names that stand twice.
 fn validate(benchmark: &Benchmark, data: &Path) -> Result<(), EvalError> {
     for task in benchmark.variants.iter().flat_map(|variant| &variant.tasks) {
         let refuse = |reason: String| Err(annotation(data, format!("{}, {}: {reason}", benchmark.name, task.name)));
@@ -140,7 +177,7 @@ fn validate(benchmark: &Benchmark, data: &Path) -> Result<(), EvalError> {
             return refuse("there is no query".to_owned());
         }
         if task.gallery.is_empty() && task.queries.iter().any(|query| query.subset.is_empty()) {
-            return refuse("there is no picture to find".to_owned());
+            return refuse("there is no image to find".to_owned());
         }
         let mut seen = HashSet::new();
         if let Some(query) = task.queries.iter().find(|query| !seen.insert(query.id.as_str())) {

@@ -1,7 +1,7 @@
 //! QuickDraw extended, zero-shot: 92,291 sketches of 30 unseen classes against 54,151 photographs. Protocol: `sketch.rs`.
 //!
 //! Files: `QuickDraw/zeroshot/{sketch_zero,all_photo_zero}.txt`, `QuickDraw/{sketches,images}/`.
-//! Published figures: mAP over the whole ranking, P@200.
+//! Published metrics: mAP over the whole ranking, P@200.
 
 use std::path::Path;
 

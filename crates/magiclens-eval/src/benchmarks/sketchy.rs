@@ -2,7 +2,7 @@
 //! (`zeroshot1`: 15,229 and 17,101). Protocol: `sketch.rs`. Which of them the paper used is not published: both are reported.
 //!
 //! Files: `Sketchy/{zeroshot0,zeroshot1}/{sketch_tx_000000000000_ready,all_photo}_filelist_zero.txt`, `Sketchy/256x256/`.
-//! Published figures: mAP@200, P@200.
+//! Published metrics: mAP@200, P@200.
 
 use std::path::Path;
 
@@ -40,36 +40,33 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
             photos: "all_photo_filelist_zero.txt",
             published,
         };
-        match sketch::load(data, flag, name, &lists, &mut images, &mut counts) {
-            Ok(variant) => variants.push(variant),
+        match sketch::load(data, flag, name, &lists, &mut images) {
+            Ok((variant, found)) => {
+                variants.push(variant);
+                counts.extend(found);
+            }
             Err(error @ EvalError::NoAnnotations { .. }) => {
-                remarks.push(format!(
-                    "the lists of `{folder}` are not there: {name} are not reported."
-                ));
+                let remark = format!("the lists of `{folder}` are not there: {name} are not reported.");
+                remarks.push(remark);
                 counts.push(Count::new(format!("{flag} sketches"), 0, published.0));
                 missing = Some(error);
             }
             Err(error) => return Err(error),
         }
     }
-    match (variants.is_empty(), missing) {
-        (true, Some(error)) => Err(error),
-        _ => Ok(Benchmark {
-            name: ENTRY.name.to_owned(),
-            images: images.entries,
-            texts: Vec::new(),
-            columns: variants
-                .iter()
-                .flat_map(|variant| {
-                    ["mAP@200", "P@200"]
-                        .map(|label| Column::of_mean(&format!("{label} ({})", variant.flag), &variant.flag, label))
-                })
-                .collect(),
-            variants,
-            counts,
-            image_folders: Vec::new(),
-            open_gallery: false,
-            remarks,
-        }),
+    if let (true, Some(error)) = (variants.is_empty(), missing) {
+        return Err(error);
     }
+    let columns = |variant: &Variant| {
+        ["mAP@200", "P@200"].map(|label| Column::of_mean(&format!("{label} ({})", variant.flag), &variant.flag, label))
+    };
+    Ok(Benchmark {
+        name: ENTRY.name.to_owned(),
+        images: images.entries,
+        columns: variants.iter().flat_map(columns).collect(),
+        variants,
+        counts,
+        remarks,
+        ..Benchmark::default()
+    })
 }

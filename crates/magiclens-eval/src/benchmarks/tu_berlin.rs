@@ -1,7 +1,7 @@
 //! TU-Berlin extended, zero-shot: 2,400 sketches of 30 unseen classes against 27,989 photographs. Protocol: `sketch.rs`.
 //!
 //! Files: `TUBerlin/zeroshot/{png_ready,ImageResized_ready}_filelist_zero.txt`, `TUBerlin/{png_ready,ImageResized_ready}/`.
-//! Published figures: mAP over the whole ranking, P@100.
+//! Published metrics: mAP over the whole ranking, P@100.
 
 use std::path::Path;
 

@@ -1,28 +1,30 @@
-//! What an evaluation found, for machines (JSON) and people (Markdown table, HTML page with images).
+//! The results of an evaluation, for machines (JSON) and people (Markdown tables, HTML page with charts and images).
 //!
 //! | file | matter |
 //! |---|---|
-//! | `published.rs`, `published.toml` | what others have published |
-//! | `tables.rs` | the tables of both pages |
-//! | `markdown.rs` | the report as text |
-//! | `html/` | the report as one page with plots and images |
+//! | `published.rs`, `published.toml` | published results of others |
+//! | `document.rs` | the tables, and the order of everything |
+//! | `chart.rs` | one chart for each benchmark |
+//! | `gallery.rs` | the queries that went wrong, with their images |
 
-pub mod html;
-mod markdown;
+mod chart;
+mod document;
+mod gallery;
 pub mod published;
 #[cfg(test)]
 mod samples;
-mod tables;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use magiclens_data::files::write_atomic_bytes;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::benchmark::Count;
-use crate::outcome::{Difference, Figure, VariantFigures};
+pub use crate::benchmark::Column;
+use crate::benchmark::{Count, Crop};
+use crate::scores::{Difference, Score, VariantScores};
 
-/// What the JSON form is called; the number grows when a reader of it must change.
+/// The name of the JSON form; the number grows when a reader of it must change.
 const SCHEMA: &str = "magiclens-eval-report/1";
 
 /// The whole of a run.
@@ -49,27 +51,14 @@ pub struct BenchmarkReport {
     pub template: String,
     /// Its counts beside the published ones.
     pub counts: Vec<Count>,
-    /// Whether the data are the published ones in full: else figures cannot be compared with published ones.
+    /// Whether the data are the published ones in full: else scores cannot be compared with published ones.
     pub complete: bool,
-    /// What a reader should know.
+    /// Remarks for readers.
     pub remarks: Vec<String>,
-    /// The columns of the table, as `(label, variant, task, measure)`.
-    pub columns: Vec<ColumnReport>,
+    /// The columns of the table.
+    pub columns: Vec<Column>,
     /// The systems, the first is the one that others are compared with.
     pub systems: Vec<SystemReport>,
-}
-
-/// A column of the table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ColumnReport {
-    /// As published tables call it.
-    pub label: String,
-    /// The flag of the variant.
-    pub variant: String,
-    /// The task; `None` is the mean over tasks.
-    pub task: Option<String>,
-    /// The label of the measure.
-    pub measure: String,
 }
 
 /// One system on one benchmark.
@@ -79,17 +68,17 @@ pub struct SystemReport {
     pub system: String,
     /// Digest of the weights; `None` for a file of rankings.
     pub model_id: Option<String>,
-    /// The figures of each variant.
-    pub variants: Vec<VariantFigures>,
-    /// How it differs from the first system.
+    /// The scores of each variant.
+    pub variants: Vec<VariantScores>,
+    /// Its differences from the first system.
     pub differences: Vec<Difference>,
-    /// How fast it was.
+    /// Its speed.
     pub speed: Option<Speed>,
     /// Queries that it got wrong, to look at.
     pub failures: Vec<Failure>,
 }
 
-/// What was computed, and how fast.
+/// The numbers of things computed, and the time that it took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Speed {
     /// Images read and embedded; those in the cache not counted.
@@ -123,8 +112,9 @@ pub struct Failure {
     /// Right answers, at most three.
     pub truth: Vec<Shown>,
     /// The first answers.
-    pub came: Vec<Answer>,
-    /// The value of each measure; those that are undefined (NaN) are left out of the JSON form.
+    #[serde(rename = "came")]
+    pub answers: Vec<Answer>,
+    /// The value of each measure; the JSON form omits those that are undefined (NaN).
     #[serde(serialize_with = "only_defined")]
     pub values: BTreeMap<String, f64>,
 }
@@ -142,7 +132,7 @@ pub enum Shown {
         #[serde(serialize_with = "as_text")]
         path: std::path::PathBuf,
         /// The part that is shown.
-        crop: Option<crate::benchmark::Crop>,
+        crop: Option<Crop>,
     },
     /// A text.
     Text(String),
@@ -151,7 +141,7 @@ pub enum Shown {
 /// One answer of a system.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
-    /// What came.
+    /// The image or text.
     pub shown: Shown,
     /// Whether it is right.
     pub right: bool,
@@ -174,15 +164,40 @@ impl Report {
     }
 }
 
+impl Report {
+    /// Writes `report.json`, `report.md` and `report.html` into a folder, which is made if it is not there.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn write(&self, folder: &Path) -> std::io::Result<()> {
+        fs_err::create_dir_all(folder)?;
+        write_atomic_bytes(folder.join("report.json"), self.to_json())?;
+        write_atomic_bytes(folder.join("report.md"), self.to_markdown())?;
+        write_atomic_bytes(folder.join("report.html"), self.to_html())
+    }
+}
+
 impl SystemReport {
-    /// The figure of a column; `None` if it was not measured.
-    pub fn figure(&self, column: &ColumnReport) -> Option<&Figure> {
-        self.variant(&column.variant)?
-            .figure(column.task.as_deref(), &column.measure)
+    /// A system without scores.
+    pub(crate) fn named(system: &str) -> Self {
+        Self {
+            system: system.to_owned(),
+            model_id: None,
+            variants: Vec::new(),
+            differences: Vec::new(),
+            speed: None,
+            failures: Vec::new(),
+        }
     }
 
-    /// How this system differs from the first one in a column; `None` if they were not compared.
-    pub fn difference(&self, column: &ColumnReport) -> Option<&Difference> {
+    /// The score of a column; `None` if it was not measured.
+    pub fn score(&self, column: &Column) -> Option<&Score> {
+        self.variant(&column.variant)?
+            .score(column.task.as_deref(), &column.measure)
+    }
+
+    /// The difference of this system from the first one in a column; `None` if they were not compared.
+    pub fn difference(&self, column: &Column) -> Option<&Difference> {
         // The mean over a single task is that task, which is compared once.
         let only = match self.variant(&column.variant)?.tasks.as_slice() {
             [only] => Some(only.task.as_str()),
@@ -196,7 +211,7 @@ impl SystemReport {
         })
     }
 
-    fn variant(&self, flag: &str) -> Option<&VariantFigures> {
+    fn variant(&self, flag: &str) -> Option<&VariantScores> {
         self.variants.iter().find(|variant| variant.flag == flag)
     }
 }
@@ -251,13 +266,13 @@ mod tests {
     }
 
     #[test]
-    fn a_column_finds_its_figure_and_its_difference() {
+    fn a_column_finds_its_score_and_its_difference() {
         let report = samples::report();
         let (circo, own) = (&report.benchmarks[0], &report.benchmarks[1]);
         let value = |system: usize, column: usize| {
             circo.systems[system]
-                .figure(&circo.columns[column])
-                .and_then(|figure| figure.value)
+                .score(&circo.columns[column])
+                .and_then(|score| score.value)
         };
         assert_eq!((value(0, 0), value(1, 0), value(0, 1)), (Some(0.25), Some(0.5), None));
         // A mean over one task is compared as that task.

@@ -1,4 +1,4 @@
-//! What others have published on the ten benchmarks, from `published.toml`: rows of the table beside ours.
+//! The results that others have published on the ten benchmarks, from `published.toml`: rows of the table beside ours.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -15,7 +15,7 @@ pub struct Published {
     pub rows: Vec<PublishedRow>,
 }
 
-/// What one source says of one model.
+/// The results of one model in one source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublishedRow {
@@ -25,11 +25,11 @@ pub struct PublishedRow {
     pub backbone: Option<String>,
     /// Parameters, e.g. "166M", where the source tells.
     pub params: Option<String>,
-    /// In %, by [`label`](super::ColumnReport::label) of the column.
+    /// In %, by [`label`](super::Column::label) of the column.
     pub values: BTreeMap<String, f64>,
     /// The work that the values are taken from.
     pub source: String,
-    /// What a reader must know to compare them.
+    /// A caveat for comparisons.
     pub caveat: Option<String>,
 }
 
@@ -95,7 +95,7 @@ mod tests {
         "target": {"val_image_id": 2}, "gallery": [{"val_image_id": 3}]}]"#;
 
     #[test]
-    fn every_figure_stands_in_a_column_of_its_benchmark() {
+    fn every_value_stands_in_a_column_of_its_benchmark() {
         let folder = tempfile::tempdir().unwrap();
         for (path, text) in STAND_INS {
             let path = folder.path().join(path);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_are_those_of_the_papers() {
+    fn values_are_those_of_the_papers() {
         check("fiq", "MagicLens-L CoCa-L", "R@10", 38.0);
         check("fiq", "LinCIR CLIP-L", "R@50", 46.5);
         check("cirr", "MagicLens-B CLIP-B", "Rs@1", 66.7);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use magiclens_metrics::{Confidence, Interval, Paired};
 
 use super::*;
-use crate::outcome::{GroupFigures, TaskFigures};
+use crate::scores::{GroupScores, TaskScores};
 
 /// Numbers are fractions of two, which JSON keeps exactly.
 pub(super) fn report() -> Report {
@@ -21,17 +21,17 @@ fn circo() -> BenchmarkReport {
     let system = |name: &str, value: f64| SystemReport {
         model_id: Some("0123456789abcdef0123".to_owned()),
         variants: vec![
-            variant("kept", "query picture kept", &[("val", value)], "mAP@5"),
-            variant("removed", "query picture removed", &[("val", value + 0.125)], "mAP@5"),
+            variant("kept", "query image kept", &[("val", value)], "mAP@5"),
+            variant("removed", "query image removed", &[("val", value + 0.125)], "mAP@5"),
         ],
-        ..system(name)
+        ..SystemReport::named(name)
     };
     let mut first = system("small", 0.25);
     first.variants[0].tasks[0].groups = BTreeMap::from([(
         "color".to_owned(),
-        GroupFigures {
+        GroupScores {
             queries: 7,
-            figures: vec![figure("mAP@5", 0.5)],
+            scores: vec![score("mAP@5", 0.5)],
         },
     )]);
     first.failures = vec![failure()];
@@ -56,7 +56,7 @@ fn circo() -> BenchmarkReport {
                 published: 220,
             },
             Count {
-                what: "pictures".to_owned(),
+                what: "images".to_owned(),
                 found: 123_403,
                 published: 123_403,
             },
@@ -74,8 +74,8 @@ fn circo() -> BenchmarkReport {
 /// A benchmark of which nothing is published.
 fn own() -> BenchmarkReport {
     let system = |name: &str, value: f64| SystemReport {
-        variants: vec![variant("all", "all pictures", &[("things", value)], "R@1")],
-        ..system(name)
+        variants: vec![variant("all", "all images", &[("things", value)], "R@1")],
+        ..SystemReport::named(name)
     };
     let mut second = system("base", 0.125);
     second.differences = vec![difference("all", "things", "R@1", -0.125, 0.25)];
@@ -92,39 +92,28 @@ fn own() -> BenchmarkReport {
     }
 }
 
-fn system(name: &str) -> SystemReport {
-    SystemReport {
-        system: name.to_owned(),
-        model_id: None,
-        variants: Vec::new(),
-        differences: Vec::new(),
-        speed: None,
-        failures: Vec::new(),
-    }
-}
-
 /// A variant of these tasks with one measure.
-pub(super) fn variant(flag: &str, name: &str, tasks: &[(&str, f64)], label: &str) -> VariantFigures {
+fn variant(flag: &str, name: &str, tasks: &[(&str, f64)], label: &str) -> VariantScores {
     let mean = tasks.iter().map(|(_, value)| value).sum::<f64>() / tasks.len() as f64;
-    VariantFigures {
+    VariantScores {
         variant: name.to_owned(),
         flag: flag.to_owned(),
         tasks: tasks
             .iter()
-            .map(|(task, value)| TaskFigures {
+            .map(|(task, value)| TaskScores {
                 task: task.to_string(),
                 queries: 20,
                 gallery: 1000,
-                figures: vec![figure(label, *value)],
+                scores: vec![score(label, *value)],
                 groups: BTreeMap::new(),
             })
             .collect(),
-        means: vec![figure(label, mean)],
+        means: vec![score(label, mean)],
     }
 }
 
-pub(super) fn figure(label: &str, value: f64) -> Figure {
-    Figure {
+fn score(label: &str, value: f64) -> Score {
+    Score {
         label: label.to_owned(),
         value: Some(value),
         confidence: confidence(value, 0.0625),
@@ -141,8 +130,8 @@ fn confidence(center: f64, half: f64) -> Confidence {
     }
 }
 
-pub(super) fn column(label: &str, variant: &str, task: Option<&str>, measure: &str) -> ColumnReport {
-    ColumnReport {
+fn column(label: &str, variant: &str, task: Option<&str>, measure: &str) -> Column {
+    Column {
         label: label.to_owned(),
         variant: variant.to_owned(),
         task: task.map(str::to_owned),
@@ -172,7 +161,7 @@ fn failure() -> Failure {
         text: "find a cat but it is black".to_owned(),
         images: vec![image("missing/1.jpg".into())],
         truth: vec![image("missing/2.jpg".into())],
-        came: vec![Answer {
+        answers: vec![Answer {
             shown: image("missing/3.jpg".into()),
             right: false,
         }],

@@ -1,5 +1,5 @@
 //! "Nothing fits": the similarity of the first answer where a right answer is in the gallery, and where all right answers
-//! are taken out of it. How well a threshold on it tells the two apart.
+//! are taken out of it; a threshold on it tells the two apart.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -9,7 +9,7 @@ use magiclens_collection::{
 use magiclens_metrics::{area_under_curve, quantile};
 use serde::{Deserialize, Serialize};
 
-use super::{Answered, RobustQuery, System};
+use super::{Answered, AskedRanker, RobustQuery};
 use crate::EvalError;
 
 const RELATIONS: [&str; 8] = [
@@ -38,7 +38,7 @@ pub struct Top {
     pub right: bool,
 }
 
-/// How top scores tell answerable requests from others.
+/// The power of top scores to tell answerable requests from others.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// Requests, each asked with and without its right answers in the gallery.
@@ -47,7 +47,7 @@ pub struct Calibration {
     pub answerable: Option<Quantiles>,
     /// The distribution without them.
     pub unanswerable: Option<Quantiles>,
-    /// How often an answerable request's top score is above an unanswerable one's; 0.5 is chance.
+    /// The share of pairs in which an answerable request's top score is above an unanswerable one's; 0.5 is chance.
     pub area_under_curve: Option<f64>,
     /// The same within each relation.
     pub relations: BTreeMap<String, f64>,
@@ -58,7 +58,7 @@ pub struct Calibration {
     pub curve: Vec<Point>,
 }
 
-/// What a threshold accepts, in shares of all requests of a kind.
+/// The requests that a threshold accepts, in shares of all requests of a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// Answers of at least this similarity are accepted.
@@ -86,7 +86,7 @@ pub struct Quantiles {
     pub p95: f32,
 }
 
-/// The calibration of top scores. Pure: every figure is a function of the two lists, in any order.
+/// The calibration of top scores. Pure: every number is a function of the two lists, in any order.
 pub fn calibrate(answerable: &[Top], unanswerable: &[f32]) -> Calibration {
     let sorted = |scores: &mut dyn Iterator<Item = f32>| {
         let mut scores: Vec<f32> = scores.collect();
@@ -111,10 +111,10 @@ pub fn calibrate(answerable: &[Top], unanswerable: &[f32]) -> Calibration {
     }
 }
 
-pub(super) fn measure(collection: &Collection, system: &System<'_>) -> Result<Calibration, EvalError> {
+pub(super) fn measure(collection: &Collection, ranker: &mut AskedRanker<'_>) -> Result<Calibration, EvalError> {
     let asked = cases(collection);
     let queries: Vec<RobustQuery> = asked.iter().flat_map(|asked| queries(asked)).collect();
-    Ok(judge(&asked, &system.ask(&queries)?))
+    Ok(judge(&asked, &ranker.ask(&queries)?))
 }
 
 pub(super) fn cases(collection: &Collection) -> Vec<&RowTriplet> {

@@ -8,7 +8,7 @@ use magiclens_metrics::{Judged, precision_at_k};
 
 use super::labels::{Labels, look};
 use super::report::{Better, Section, Unit};
-use super::{Answered, DEPTH, RobustQuery, System};
+use super::{Answered, AskedRanker, DEPTH, RobustQuery};
 use crate::EvalError;
 
 /// Queries of each section.
@@ -19,18 +19,18 @@ const EACH: usize = 200;
 pub(super) struct Case {
     pub(super) contradictory: RobustQuery,
     pub(super) plain: RobustQuery,
-    /// What answers the first half.
+    /// Answers to the first half.
     pub(super) first: HashSet<usize>,
-    /// What answers the second half.
+    /// Answers to the second half.
     pub(super) second: HashSet<usize>,
     pub(super) cluster: usize,
 }
 
-pub(super) fn measure(collection: &Collection, system: &System<'_>) -> Result<Vec<Section>, EvalError> {
+pub(super) fn measure(collection: &Collection, ranker: &mut AskedRanker<'_>) -> Result<Vec<Section>, EvalError> {
     let labels = Labels::of(collection);
     let all = [
         (
-            "Contradiction: \"as a line drawing in full colour\"",
+            "Contradiction: \"as a line drawing in full color\"",
             styles(collection, &labels),
         ),
         ("Contradiction: \"in red and not red\"", colors(collection, &labels)),
@@ -41,7 +41,7 @@ pub(super) fn measure(collection: &Collection, system: &System<'_>) -> Result<Ve
                 .iter()
                 .flat_map(|case| [case.contradictory.clone(), case.plain.clone()])
                 .collect();
-            Ok(judge(title, &cases, &system.ask(&queries)?))
+            Ok(judge(title, &cases, &ranker.ask(&queries)?))
         })
         .collect()
 }
@@ -114,22 +114,19 @@ pub(super) fn judge(title: &str, cases: &[Case], answers: &[Answered]) -> Sectio
             precision_at_k(&Judged::of(&answer.items, set), DEPTH)
         })
     };
+    let (similarity, percent) = (Unit::Similarity, Unit::Percent);
+    let plain = over(&|_, pair| top(pair, 1));
+    let change = over(&|_, pair| top(pair, 0) - top(pair, 1));
     section.add(
         "top similarity",
-        Unit::Similarity,
+        similarity,
         Better::Neither,
         over(&|_, pair| top(pair, 0)),
     );
-    section.add(
-        "top similarity, plain",
-        Unit::Similarity,
-        Better::Neither,
-        over(&|_, pair| top(pair, 1)),
-    );
-    let change = over(&|_, pair| top(pair, 0) - top(pair, 1));
+    section.add("top similarity, plain", similarity, Better::Neither, plain);
     section.add(
         "top similarity, contradictory minus plain",
-        Unit::Similarity,
+        similarity,
         Better::Lower,
         change,
     );
@@ -138,13 +135,13 @@ pub(super) fn judge(title: &str, cases: &[Case], answers: &[Answered]) -> Sectio
         let second = over(&|case, pair| share(&case.second, pair, which));
         section.add(
             &format!("first half among ten{suffix}"),
-            Unit::Percent,
+            percent,
             Better::Neither,
             first,
         );
         section.add(
             &format!("second half among ten{suffix}"),
-            Unit::Percent,
+            percent,
             Better::Neither,
             second,
         );

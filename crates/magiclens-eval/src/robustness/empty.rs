@@ -7,7 +7,7 @@ use magiclens_metrics::{Judged, overlap_at_k, precision_at_k};
 
 use super::labels::{Labels, look};
 use super::report::{Better, Section, Unit};
-use super::{Answered, DEPTH, RobustQuery, System};
+use super::{Answered, AskedRanker, DEPTH, RobustQuery};
 use crate::EvalError;
 use magiclens_collection::Collection;
 
@@ -30,16 +30,16 @@ pub(super) struct Case {
     pub(super) cluster: usize,
 }
 
-/// A figure of a case, its ranking, and that of the empty text.
+/// A metric of a case, its ranking, and that of the empty text.
 type Value<'a> = &'a dyn Fn(&Case, &[usize], &[usize]) -> f64;
 
-pub(super) fn measure(collection: &Collection, system: &System<'_>) -> Result<Section, EvalError> {
+pub(super) fn measure(collection: &Collection, ranker: &mut AskedRanker<'_>) -> Result<Section, EvalError> {
     let cases = cases(collection);
     let queries: Vec<RobustQuery> = cases
         .iter()
         .flat_map(|case| TEXTS.map(|(_, text)| RobustQuery::new(case.query, text)))
         .collect();
-    Ok(judge(&cases, &system.ask(&queries)?))
+    Ok(judge(&cases, &ranker.ask(&queries)?))
 }
 
 pub(super) fn cases(collection: &Collection) -> Vec<Case> {
@@ -65,8 +65,8 @@ pub(super) fn cases(collection: &Collection) -> Vec<Case> {
 pub(super) fn judge(cases: &[Case], answers: &[Answered]) -> Section {
     let mut section = Section::new(
         "Empty instructions",
-        "How many of the first ten show the thing of the query picture, how many are in its style, and what they have in \
-         common with the first ten of the empty text, which is the picture alone.",
+        "Shares of the first ten that show the thing of the query image, that are in its style, and that are among the first \
+         ten of the empty text, which is the image alone.",
         cases.iter().map(|case| case.cluster).collect(),
     );
     for (which, (name, text)) in TEXTS.into_iter().enumerate() {

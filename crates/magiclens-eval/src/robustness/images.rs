@@ -8,7 +8,7 @@ use magiclens_collection::{Collection, GROUP, STYLE};
 use magiclens_metrics::{Judged, average_precision_at_k, hit_at_k};
 
 use super::report::{Better, Section, Unit};
-use super::{Answered, DEPTH, RobustQuery, System};
+use super::{Answered, AskedRanker, DEPTH, RobustQuery};
 use crate::EvalError;
 
 /// Queries of each section.
@@ -20,18 +20,18 @@ pub(super) struct Case {
     pub(super) both: RobustQuery,
     pub(super) single: RobustQuery,
     pub(super) truth: HashSet<usize>,
-    /// What would be right with the images changed about; empty where their order does not count.
+    /// The right answers with the images swapped; empty where their order does not count.
     pub(super) swapped: HashSet<usize>,
     pub(super) cluster: usize,
 }
 
-pub(super) fn measure(collection: &Collection, system: &System<'_>) -> Result<Vec<Section>, EvalError> {
+pub(super) fn measure(collection: &Collection, ranker: &mut AskedRanker<'_>) -> Result<Vec<Section>, EvalError> {
     let all = [
         (
-            "Two pictures: the first thing in the style of the second",
+            "Two images: the first thing in the style of the second",
             transfer(collection),
         ),
-        ("Two pictures: more like these", more(collection)),
+        ("Two images: more like these", more(collection)),
     ];
     all.into_iter()
         .map(|(title, cases)| {
@@ -39,7 +39,7 @@ pub(super) fn measure(collection: &Collection, system: &System<'_>) -> Result<Ve
                 .iter()
                 .flat_map(|case| [case.both.clone(), case.single.clone()])
                 .collect();
-            Ok(judge(title, &cases, &system.ask(&queries)?))
+            Ok(judge(title, &cases, &ranker.ask(&queries)?))
         })
         .collect()
 }
@@ -105,7 +105,7 @@ pub(super) fn more(collection: &Collection) -> Vec<Case> {
 pub(super) fn judge(title: &str, cases: &[Case], answers: &[Answered]) -> Section {
     let mut section = Section::new(
         title,
-        "The query is the mean of two pictures' vectors; beside it the same wish with one picture and words.",
+        "The query is the mean of two images' vectors; beside it the same wish with one image and words.",
         cases.iter().map(|case| case.cluster).collect(),
     );
     let over = |which: usize, value: &dyn Fn(&Case, &[usize]) -> f64| -> Vec<f64> {
@@ -113,7 +113,7 @@ pub(super) fn judge(title: &str, cases: &[Case], answers: &[Answered]) -> Sectio
             |(case, pair): (&Case, &[Answered])| pair.get(which).map_or(f64::NAN, |answer| value(case, &answer.items));
         cases.iter().zip(answers.chunks(2)).map(of).collect()
     };
-    for (which, suffix) in [(0, ""), (1, ", one picture")] {
+    for (which, suffix) in [(0, ""), (1, ", one image")] {
         let better = if which == 0 { Better::Higher } else { Better::Neither };
         let hits = over(which, &|case, ranked| hit_at_k(&Judged::of(ranked, &case.truth), DEPTH));
         let precisions = over(which, &|case, ranked| {

@@ -56,7 +56,7 @@ impl<'a> Labels<'a> {
     }
 }
 
-/// What an image's style looks like; nothing for photographs, stamps and cards.
+/// The look of an image's style; `None` for photographs, stamps and cards.
 pub(super) fn look(image: &LabeledImage) -> Option<Look> {
     let package = DRAWINGS.iter().find(|package| package.style == image.style);
     package.map(|package| package.look)

@@ -1,15 +1,16 @@
-//! Robustness: what a system does with the same request in other words, with "not", with contradictions and nothing at
-//! all, with several images, and when nothing fits. Queries and truth come from the labels of a collection.
+//! Robustness of a system to the same request in other words, to "not", to contradictions and nothing at all, to several
+//! images, and to requests that nothing fits. Queries and truth come from the labels of a collection.
 //!
 //! In the manner of PinPoint (Mahadev et al. 2026, arXiv 2603.04598), which has explicit negatives, six paraphrases of each
-//! instruction and queries of two images. Its formulas were not to be had, only its text's summary: where a figure here
-//! has a name of its own (NegRecall@10), its definition is the one given here, and figures of that paper are no match.
+//! instruction and queries of two images. Its formulas were not to be had, only its text's summary: where a metric here
+//! has a name of its own (NegRecall@10), its definition is the one given here, and numbers of that paper cannot be compared.
 //!
 //! | file | matter |
 //! |---|---|
-//! | `paraphrases.rs`, `negation.rs`, `contradiction.rs`, `empty.rs`, `images.rs` | what is asked, and what is right |
+//! | `paraphrases.rs`, `negation.rs`, `contradiction.rs`, `empty.rs`, `images.rs` | the requests of each probe, and their right answers |
 //! | `calibration.rs` | top scores with and without a right answer in the gallery |
-//! | `report.rs`, `plot.rs` | what was found, as JSON, Markdown and HTML |
+//! | `report.rs` | the results, as JSON and as a document |
+//! | `system.rs` | a model that is asked |
 
 pub mod calibration;
 mod contradiction;
@@ -18,15 +19,16 @@ mod images;
 mod labels;
 mod negation;
 mod paraphrases;
-mod plot;
 mod report;
+mod system;
 
 pub use report::{Better, Measured, RobustnessReport, Section, Unit};
+pub use system::measure_model;
 
 use crate::EvalError;
 use magiclens_collection::Collection;
 
-/// How far down the rankings are looked at.
+/// The depth to which rankings are looked at.
 pub const DEPTH: usize = 10;
 
 /// A query to run. Images are rows of the collection.
@@ -55,7 +57,7 @@ pub trait Ranker {
     ///
     /// # Errors
     /// Images that cannot be read, or a model that gives no direction for a query.
-    fn rank(&self, queries: &[RobustQuery], gallery: &[usize], depth: usize) -> Result<Vec<Answered>, EvalError>;
+    fn rank(&mut self, queries: &[RobustQuery], gallery: &[usize], depth: usize) -> Result<Vec<Answered>, EvalError>;
 }
 
 /// Runs all queries and measures. The gallery is the whole collection; the same collection and ranker give the same
@@ -63,34 +65,34 @@ pub trait Ranker {
 ///
 /// # Errors
 /// Those of the ranker.
-pub fn measure(collection: &Collection, ranker: &dyn Ranker) -> Result<RobustnessReport, EvalError> {
+pub fn measure(collection: &Collection, ranker: &mut dyn Ranker) -> Result<RobustnessReport, EvalError> {
     let gallery: Vec<usize> = (0..collection.images.len()).collect();
-    let system = System {
+    let mut asked = AskedRanker {
         ranker,
         gallery: &gallery,
     };
-    let mut sections = vec![paraphrases::measure(collection, &system)?];
-    sections.extend(negation::measure(collection, &system)?);
-    sections.extend(contradiction::measure(collection, &system)?);
-    sections.push(empty::measure(collection, &system)?);
-    sections.extend(images::measure(collection, &system)?);
+    let mut sections = vec![paraphrases::measure(collection, &mut asked)?];
+    sections.extend(negation::measure(collection, &mut asked)?);
+    sections.extend(contradiction::measure(collection, &mut asked)?);
+    sections.push(empty::measure(collection, &mut asked)?);
+    sections.extend(images::measure(collection, &mut asked)?);
     sections.retain(|section| section.queries > 0);
     Ok(RobustnessReport {
         split: collection.split.to_string(),
         gallery: gallery.len(),
         sections,
-        calibration: calibration::measure(collection, &system)?,
+        calibration: calibration::measure(collection, &mut asked)?,
     })
 }
 
 /// A ranker with its gallery.
-struct System<'a> {
-    ranker: &'a dyn Ranker,
+struct AskedRanker<'a> {
+    ranker: &'a mut dyn Ranker,
     gallery: &'a [usize],
 }
 
-impl System<'_> {
-    fn ask(&self, queries: &[RobustQuery]) -> Result<Vec<Answered>, EvalError> {
+impl AskedRanker<'_> {
+    fn ask(&mut self, queries: &[RobustQuery]) -> Result<Vec<Answered>, EvalError> {
         if queries.is_empty() {
             return Ok(Vec::new());
         }
@@ -99,12 +101,12 @@ impl System<'_> {
 }
 
 impl RobustQuery {
-    /// A query of one image, which is left out of its own ranking.
+    /// A query of one image, which is removed from its own ranking.
     fn new(image: usize, text: impl Into<String>) -> Self {
         Self::of(vec![image], text)
     }
 
-    /// A query of several images, which are left out of its ranking.
+    /// A query of several images, which are removed from its ranking.
     fn of(images: Vec<usize>, text: impl Into<String>) -> Self {
         Self {
             exclude: images.clone(),

@@ -8,7 +8,7 @@ use magiclens_metrics::{Judged, hit_at_k, negative_recall_at_k, precision_at_k};
 
 use super::labels::Labels;
 use super::report::{Better, Section, Unit};
-use super::{Answered, DEPTH, RobustQuery, System};
+use super::{Answered, AskedRanker, DEPTH, RobustQuery};
 use crate::EvalError;
 
 /// Queries of each section.
@@ -28,12 +28,12 @@ pub(super) struct Case {
     pub(super) cluster: usize,
 }
 
-pub(super) fn measure(collection: &Collection, system: &System<'_>) -> Result<Vec<Section>, EvalError> {
+pub(super) fn measure(collection: &Collection, ranker: &mut AskedRanker<'_>) -> Result<Vec<Section>, EvalError> {
     let labels = Labels::of(collection);
     let (own, other) = colors(collection, &labels);
     let all = [
-        ("Negation: not the colour of the picture", own),
-        ("Negation: not another colour", other),
+        ("Negation: not the color of the image", own),
+        ("Negation: not another color", other),
         ("Negation: not a style", styles(collection, &labels)),
     ];
     all.into_iter()
@@ -42,7 +42,7 @@ pub(super) fn measure(collection: &Collection, system: &System<'_>) -> Result<Ve
                 .iter()
                 .flat_map(|case| [case.negated.clone(), case.plain.clone()])
                 .collect();
-            Ok(judge(title, &cases, &system.ask(&queries)?))
+            Ok(judge(title, &cases, &ranker.ask(&queries)?))
         })
         .collect()
 }
@@ -126,7 +126,7 @@ pub(super) fn judge(title: &str, cases: &[Case], answers: &[Answered]) -> Sectio
     let mut section = Section::new(
         title,
         "NegRecall@10: the share of what was excluded that is among the first ten all the same. Beside it, how much of it \
-         comes when it is asked for: a system that does not hear \"not\" has the same figure twice.",
+         comes when it is asked for: a system that does not hear \"not\" has the same score twice.",
         cases.iter().map(|case| case.cluster).collect(),
     );
     let over = |which: usize, value: &dyn Fn(&Case, &[usize]) -> f64| -> Vec<f64> {

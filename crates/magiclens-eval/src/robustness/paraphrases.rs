@@ -9,7 +9,7 @@ use magiclens_collection::{
 use magiclens_metrics::{Judged, average_precision_at_k, deviation, hit_at_k, mean, pairwise_overlap_at_k, spread};
 
 use super::report::{Better, Section, Unit};
-use super::{Answered, DEPTH, RobustQuery, System};
+use super::{Answered, AskedRanker, DEPTH, RobustQuery};
 use crate::EvalError;
 
 const RELATIONS: [&str; 8] = [
@@ -35,10 +35,10 @@ pub(super) struct Case {
     pub(super) cluster: usize,
 }
 
-pub(super) fn measure(collection: &Collection, system: &System<'_>) -> Result<Section, EvalError> {
+pub(super) fn measure(collection: &Collection, ranker: &mut AskedRanker<'_>) -> Result<Section, EvalError> {
     let cases = cases(collection);
     let queries: Vec<RobustQuery> = cases.iter().flat_map(|case| case.queries.clone()).collect();
-    Ok(judge(&cases, &system.ask(&queries)?))
+    Ok(judge(&cases, &ranker.ask(&queries)?))
 }
 
 pub(super) fn cases(collection: &Collection) -> Vec<Case> {

@@ -1,24 +1,23 @@
-//! What a system's robustness is: JSON by serde, Markdown, and a section of an HTML page.
+//! The results of all probes: JSON by serde, and a section of a document for people.
 
-use std::fmt::Write;
-
-use magiclens_metrics::{Confidence, Sample, bootstrap_interval, mean};
+use magiclens_metrics::{Confidence, MIN_CLUSTERS, Sample, bootstrap_interval, mean};
+use magiclens_report::numbers::points;
+use magiclens_report::{Block, Document, Line, LineChart, Section as Part, Table, Text, cells};
 use serde::{Deserialize, Serialize};
 
-use super::calibration::{ALLOWED_FALSE_ACCEPTS, Calibration, Point, Quantiles};
-use super::plot;
+use super::calibration::{ALLOWED_FALSE_ACCEPTS, Calibration, Point};
 
-/// What intervals draw from.
+/// The seed of intervals.
 const SEED: u64 = 20_260_304;
 
-/// The whole of what was measured.
+/// All that was measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RobustnessReport {
     /// The part of the collection.
     pub split: String,
     /// Images of the gallery.
     pub gallery: usize,
-    /// What was asked, one kind of request each; kinds that the collection cannot ask are left out.
+    /// One kind of request each, without kinds that the collection cannot ask.
     pub sections: Vec<Section>,
     /// Top scores with and without right answers in the gallery.
     pub calibration: Calibration,
@@ -29,12 +28,13 @@ pub struct RobustnessReport {
 pub struct Section {
     /// E.g. "Paraphrases".
     pub title: String,
-    /// How its figures are defined.
+    /// The definitions of its scores.
     pub about: String,
     /// Requests measured.
     pub queries: usize,
-    /// The figures.
-    pub figures: Vec<Measured>,
+    /// The scores.
+    #[serde(rename = "figures")]
+    pub scores: Vec<Measured>,
     /// The root concept of each request.
     #[serde(skip)]
     clusters: Vec<usize>,
@@ -45,9 +45,9 @@ pub struct Section {
 pub struct Measured {
     /// E.g. "NegRecall@10".
     pub label: String,
-    /// What its values are.
+    /// The unit of its values.
     pub unit: Unit,
-    /// Which values are good.
+    /// The direction of good values.
     pub better: Better,
     /// The mean; `null` where nothing could be measured.
     pub value: Option<f64>,
@@ -56,7 +56,7 @@ pub struct Measured {
     pub confidence: Confidence,
 }
 
-/// What the values of a figure are.
+/// The unit of a score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
@@ -66,7 +66,7 @@ pub enum Unit {
     Similarity,
 }
 
-/// Which values of a figure are good.
+/// The direction of good values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Better {
@@ -74,18 +74,18 @@ pub enum Better {
     Higher,
     /// Low ones.
     Lower,
-    /// It says how things are, or stands there to be compared with.
+    /// Neither: it describes, or stands there for comparison.
     Neither,
 }
 
 impl Section {
-    /// A section of requests of these root concepts, without figures.
+    /// A section of requests of these root concepts, without scores.
     pub(super) fn new(title: &str, about: &str, clusters: Vec<usize>) -> Self {
         Self {
             title: title.to_owned(),
             about: about.to_owned(),
             queries: clusters.len(),
-            figures: Vec::new(),
+            scores: Vec::new(),
             clusters,
         }
     }
@@ -97,7 +97,7 @@ impl Section {
             values: &values,
             clusters: &self.clusters,
         };
-        self.figures.push(Measured {
+        self.scores.push(Measured {
             label: label.to_owned(),
             unit,
             better,
@@ -106,9 +106,9 @@ impl Section {
         });
     }
 
-    /// The figure of this label.
-    pub fn figure(&self, label: &str) -> Option<&Measured> {
-        self.figures.iter().find(|figure| figure.label == label)
+    /// The score of this label.
+    pub fn score(&self, label: &str) -> Option<&Measured> {
+        self.scores.iter().find(|score| score.label == label)
     }
 }
 
@@ -116,146 +116,122 @@ impl Measured {
     /// The value as people read it, e.g. "12.3".
     fn shown(&self, value: f64) -> String {
         match self.unit {
-            Unit::Percent => format!("{:.1}", 100.0 * value),
+            Unit::Percent => points(value),
             Unit::Similarity => format!("{value:.3}"),
         }
     }
 
-    fn cells(&self) -> [String; 3] {
+    fn cells(&self) -> [Text; 4] {
         let arrow = match self.better {
             Better::Higher => " ↑",
             Better::Lower => " ↓",
             Better::Neither => "",
         };
-        let value = self.value.map_or("–".to_owned(), |value| self.shown(value));
         let interval = self.confidence.interval.map(|interval| {
             let [low, high] = [interval.low, interval.high].map(|end| self.shown(end));
             format!("{low} to {high}")
         });
-        [format!("{}{arrow}", self.label), value, interval.unwrap_or_default()]
+        cells![
+            format!("{}{arrow}", self.label),
+            self.value.map_or("-".to_owned(), |value| self.shown(value)),
+            interval.unwrap_or("-".to_owned()),
+            self.confidence.clusters,
+        ]
     }
 }
 
 impl RobustnessReport {
-    /// The report for people: a table for each kind of request, figures in % and similarities as they are; ↑ says that
-    /// high values are good, ↓ that low ones are.
-    pub fn to_markdown(&self) -> String {
-        let mut text = format!(
-            "Gallery: {} pictures of the {} part. Figures in %, similarities as they are; ↑ high is good, ↓ low is good.\n",
-            self.gallery, self.split
-        );
-        for section in &self.sections {
-            let head = format!(
-                "\n## {} ({} requests)\n\n{}\n\n",
-                section.title, section.queries, section.about
-            );
-            text += &(head + "| figure | mean | 95 % interval |\n|---|---|---|\n");
-            for figure in &section.figures {
-                text += &format!("| {} |\n", figure.cells().join(" | "));
-            }
+    /// The reports of several systems for people, by name.
+    pub fn document<'a>(reports: impl IntoIterator<Item = (&'a String, &'a Self)>) -> Document {
+        let mut document = Document::new("Robustness");
+        document.push(format!(
+            "Scores in %, similarities as they are; ↑ high is good, ↓ low is good. Intervals are 95 % bootstrap intervals over root \
+             concepts; there is none below {MIN_CLUSTERS} of them."
+        ));
+        for (name, report) in reports {
+            report.fill(document.section(format!("Robustness of {name}")));
         }
-        text += &format!("\n## Nothing fits ({} requests)\n\n", self.calibration.queries);
-        text += &format!("{}\n\n", self.calibration.about());
-        text += "| top similarity | 5 % | 25 % | 50 % | 75 % | 95 % |\n|---|---|---|---|---|---|\n";
-        for (name, quantiles) in self.calibration.distributions() {
-            text += &format!("| {name} | {} |\n", quantiles.cells().join(" | "));
-        }
-        text += "\n| asked for | AUC in % |\n|---|---|\n";
-        for (relation, area) in self.calibration.areas() {
-            text += &format!("| {relation} | {:.1} |\n", 100.0 * area);
-        }
-        text
+        document
     }
 
-    /// The report as a part of an HTML page, with the curve of accepts as inline SVG; no script, no other files.
-    pub fn to_html(&self) -> String {
-        let mut html = String::from("<section class=\"robustness\">\n");
+    fn fill(&self, part: &mut Part) {
+        part.push(format!("Gallery: {} images of the {} part.", self.gallery, self.split));
         for section in &self.sections {
-            let (title, about) = (escaped(&section.title), escaped(&section.about));
-            html += &format!("<h2>{title} ({} requests)</h2>\n<p>{about}</p>\n", section.queries);
-            html += "<table><tr><th>figure</th><th>mean</th><th>95 % interval</th></tr>\n";
-            for figure in &section.figures {
-                html += &row(&figure.cells());
+            let table = Table::new(format!("{} ({} requests)", section.title, section.queries));
+            let mut table = table.words(["metric"]).numbers(["mean", "95 % interval", "clusters"]);
+            for score in &section.scores {
+                table.row(score.cells());
             }
-            html += "</table>\n";
+            table.note(&section.about);
+            part.push(table);
         }
-        let calibration = &self.calibration;
-        html += &format!("<h2>Nothing fits ({} requests)</h2>\n", calibration.queries);
-        html += &format!(
-            "<p>{}</p>\n{}",
-            escaped(&calibration.about()),
-            plot::accepts(calibration)
-        );
-        html +=
-            "<table><tr><th>top similarity</th><th>5 %</th><th>25 %</th><th>50 %</th><th>75 %</th><th>95 %</th></tr>\n";
-        for (name, quantiles) in calibration.distributions() {
-            let mut cells = vec![name.to_owned()];
-            cells.extend(quantiles.cells());
-            html += &row(&cells);
-        }
-        html += "</table>\n<table><tr><th>asked for</th><th>AUC in %</th></tr>\n";
-        for (relation, area) in calibration.areas() {
-            html += &row(&[relation.to_owned(), format!("{:.1}", 100.0 * area)]);
-        }
-        html + "</table>\n</section>\n"
+        self.calibration.fill(part);
     }
 }
 
 impl Calibration {
+    fn fill(&self, part: &mut Part) {
+        part.push(Block::Heading(
+            format!("Nothing fits ({} requests)", self.queries).into(),
+        ));
+        part.push(self.about());
+        part.extend((!self.curve.is_empty()).then(|| self.chart()));
+        let mut table = Table::new("Top similarities").words(["gallery"]);
+        table = table.numbers(["5 %", "25 %", "50 %", "75 %", "95 %"]);
+        for (name, quantiles) in [("something fits", self.answerable), ("nothing fits", self.unanswerable)] {
+            let cells = quantiles.map(|found| [found.p5, found.p25, found.p50, found.p75, found.p95]);
+            let cells = cells.map(|cells| cells.map(|value| Text::from(format!("{value:.3}"))));
+            cells.map(|cells| table.row(std::iter::once(Text::from(name)).chain(cells)));
+        }
+        part.extend(table.unless_empty());
+        let mut table = Table::new("AUC by relation").words(["relation"]).numbers(["AUC in %"]);
+        let all = self.area_under_curve.map(|area| ("all", area));
+        let relations = self.relations.iter().map(|(relation, area)| (relation.as_str(), *area));
+        for (relation, area) in all.into_iter().chain(relations) {
+            table.row(cells![relation, points(area)]);
+        }
+        part.extend(table.unless_empty());
+    }
+
     fn about(&self) -> String {
         let mut text = String::from(
-            "Each request is asked with its right answers in the gallery, and with all of them taken out. AUC: how often the \
-             first answer is nearer where there is a right one; 50 is chance.",
+            "Each request is asked with its right answers in the gallery, and with all of them removed. AUC: the share of pairs in \
+             which the first answer is nearer where there is a right one; 50 is chance.",
         );
-        if let Some(Point {
-            threshold,
-            false_accepts,
-            true_accepts,
-            right_accepts,
-        }) = self.threshold
-        {
-            let [allowed, false_accepts, true_accepts, right_accepts] =
-                [ALLOWED_FALSE_ACCEPTS, false_accepts, true_accepts, right_accepts].map(|share| 100.0 * share);
-            // Writing to a text cannot fail.
-            let _ = write!(
-                text,
-                " With at most {allowed:.0} % false accepts the threshold is {threshold:.3}: it accepts {false_accepts:.1} % of \
-                 the requests that nothing fits and {true_accepts:.1} % of the others, {right_accepts:.1} % with a right \
-                 picture first."
+        if let Some(point) = self.threshold {
+            let rates = [
+                ALLOWED_FALSE_ACCEPTS,
+                point.false_accepts,
+                point.true_accepts,
+                point.right_accepts,
+            ];
+            let [allowed, false_accepts, true_accepts, right_accepts] = rates.map(points);
+            let threshold = point.threshold;
+            text += &format!(
+                " With at most {allowed} % false accepts the threshold is {threshold:.3}: it accepts {false_accepts} % of the \
+                 requests that nothing fits and {true_accepts} % of the others, {right_accepts} % with a right image first."
             );
         }
         text
     }
 
-    fn distributions(&self) -> impl Iterator<Item = (&'static str, Quantiles)> {
-        let both = [("something fits", self.answerable), ("nothing fits", self.unanswerable)];
-        both.into_iter()
-            .filter_map(|(name, quantiles)| Some((name, quantiles?)))
+    fn chart(&self) -> LineChart {
+        let line = |name: &str, share: fn(&Point) -> f64| Line {
+            name: name.to_owned(),
+            points: self
+                .curve
+                .iter()
+                .map(|point| (point.threshold.into(), share(point)))
+                .collect(),
+        };
+        LineChart {
+            title: "Accepted requests over the threshold".to_owned(),
+            lines: vec![
+                line("accepted, something fits", |point| point.true_accepts),
+                line("accepted and right first", |point| point.right_accepts),
+                line("accepted, nothing fits", |point| point.false_accepts),
+            ],
+            marker: self.threshold.map(|point| point.threshold.into()),
+        }
     }
-
-    /// All together first, then by relation.
-    fn areas(&self) -> impl Iterator<Item = (&str, f64)> {
-        let all = self.area_under_curve.map(|area| ("all", area));
-        let relations = self.relations.iter().map(|(relation, area)| (relation.as_str(), *area));
-        all.into_iter().chain(relations)
-    }
-}
-
-impl Quantiles {
-    fn cells(&self) -> Vec<String> {
-        let all = [self.p5, self.p25, self.p50, self.p75, self.p95];
-        all.map(|value| format!("{value:.3}")).into()
-    }
-}
-
-fn row(cells: &[String]) -> String {
-    let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", escaped(cell))).collect();
-    format!("<tr>{cells}</tr>\n")
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }

@@ -1,6 +1,5 @@
-//! The cases of each probe on a made-up collection, and its figures for made-up answers, worked out by hand.
+//! The cases of each probe on a made-up collection, and its scores for made-up answers, worked out by hand.
 
-use std::cell::RefCell;
 use std::collections::HashSet;
 
 use magiclens_collection::Look;
@@ -27,8 +26,8 @@ fn answer(items: &[usize], top: f32) -> Answered {
 #[track_caller]
 fn check(section: &Section, label: &str, expected: f64) {
     let value = section
-        .figure(label)
-        .unwrap_or_else(|| panic!("no figure `{label}`"))
+        .score(label)
+        .unwrap_or_else(|| panic!("no score `{label}`"))
         .value
         .unwrap();
     assert!(
@@ -37,7 +36,7 @@ fn check(section: &Section, label: &str, expected: f64) {
     );
 }
 
-/// Whether neither the query nor anything that is left out is among what is looked for.
+/// Whether neither the query nor any excluded image is among the wanted ones.
 fn fits(query: &RobustQuery, wanted: &[&HashSet<usize>]) -> bool {
     query.images.iter().all(|image| query.exclude.contains(image))
         && wanted
@@ -277,11 +276,11 @@ fn two_images_by_hand() {
     let section = images::judge("x", &[case(&[7]), case(&[])], &answers);
     check(&section, "R@10", 1.0);
     check(&section, "mAP@10", 0.5);
-    check(&section, "mAP@10, one picture", 1.0);
+    check(&section, "mAP@10, one image", 1.0);
     // The second has no swapped reading and is not counted.
     check(&section, "R@10 of the swapped reading", 1.0);
     let none = images::judge("x", &[case(&[])], &answers[..2]);
-    assert!(none.figure("R@10 of the swapped reading").is_none());
+    assert!(none.score("R@10 of the swapped reading").is_none());
 }
 
 #[test]
@@ -324,12 +323,12 @@ fn right_answers_are_taken_out_where_nothing_should_fit() {
 /// Ranks by how many labels an image shares with the first query image; notes what it was asked.
 struct ByLabels<'a> {
     collection: &'a Collection,
-    asked: RefCell<Vec<RobustQuery>>,
+    asked: Vec<RobustQuery>,
 }
 
 impl Ranker for ByLabels<'_> {
-    fn rank(&self, queries: &[RobustQuery], gallery: &[usize], depth: usize) -> Result<Vec<Answered>, EvalError> {
-        self.asked.borrow_mut().extend(queries.iter().cloned());
+    fn rank(&mut self, queries: &[RobustQuery], gallery: &[usize], depth: usize) -> Result<Vec<Answered>, EvalError> {
+        self.asked.extend(queries.iter().cloned());
         let images = &self.collection.images;
         let answer = |query: &RobustQuery| {
             let own = &images[query.images[0]];
@@ -356,14 +355,18 @@ impl Ranker for ByLabels<'_> {
     }
 }
 
+fn document(report: &RobustnessReport) -> magiclens_report::Document {
+    RobustnessReport::document([(&"small".to_owned(), report)])
+}
+
 #[test]
 fn a_system_that_never_reads_is_found_out() {
     let collection = collection();
-    let ranker = ByLabels {
+    let mut ranker = ByLabels {
         collection: &collection,
-        asked: RefCell::default(),
+        asked: Vec::new(),
     };
-    let report = measure(&collection, &ranker).unwrap();
+    let report = measure(&collection, &mut ranker).unwrap();
     assert_eq!((report.split.as_str(), report.gallery), ("test", 98));
     let section = |title: &str| {
         report
@@ -379,8 +382,8 @@ fn a_system_that_never_reads_is_found_out() {
         .iter()
         .filter(|section| section.title.starts_with("Negation"))
     {
-        let plain = section.figure("NegRecall@10 where it is asked for").unwrap().value;
-        assert_eq!(section.figure("NegRecall@10").unwrap().value, plain);
+        let plain = section.score("NegRecall@10 where it is asked for").unwrap().value;
+        assert_eq!(section.score("NegRecall@10").unwrap().value, plain);
     }
     check(
         section("Contradiction"),
@@ -389,26 +392,28 @@ fn a_system_that_never_reads_is_found_out() {
     );
     check(section("Empty"), "a full stop: overlap@10 with empty", 1.0);
     // No image of a query may come back as its answer.
-    assert!(ranker.asked.borrow().iter().all(|query| fits(query, &[])));
+    assert!(ranker.asked.iter().all(|query| fits(query, &[])));
 
     let again = measure(
         &collection,
-        &ByLabels {
+        &mut ByLabels {
             collection: &collection,
-            asked: RefCell::default(),
+            asked: Vec::new(),
         },
     )
     .unwrap();
     assert_eq!(again, report);
     let json = serde_json::to_string(&report).unwrap();
     let mut back: RobustnessReport = serde_json::from_str(&json).unwrap();
-    let markdown = report.to_markdown();
-    assert_eq!(back.to_markdown(), markdown);
-    assert!(markdown.contains("| NegRecall@10 ↓ |") && markdown.contains("## Nothing fits"));
-    let html = report.to_html();
-    assert_eq!(html.matches("<polyline").count(), 3);
-    assert_eq!(html.matches("<table>").count(), html.matches("</table>").count());
-    assert!(html.contains("&quot;not&quot;") && !html.contains("NaN"));
+    let markdown = document(&report).to_markdown();
+    assert_eq!(document(&back).to_markdown(), markdown);
+    for part in ["NegRecall@10 ↓ |", "Nothing fits (", "Robustness of small"] {
+        assert!(markdown.contains(part), "{part}\n-- is not in --\n{markdown}");
+    }
+    let page = document(&report).to_html();
+    assert_eq!(page.matches("<polyline").count(), 3);
+    assert!(page.contains("Nothing fits") && !page.contains("NaN"));
     back.calibration = calibration::Calibration::default();
-    assert!(!back.to_html().contains("<svg") && back.to_markdown().contains("Nothing fits (0 requests)"));
+    assert!(!document(&back).to_html().contains("<svg"));
+    assert!(document(&back).to_markdown().contains("Nothing fits (0 requests)"));
 }

@@ -6,10 +6,11 @@ use magiclens_eval::EvalError;
 use magiclens_eval::benchmark::{Benchmark, Task};
 use magiclens_eval::benchmarks::{Entry, LoadOptions};
 use magiclens_eval::evaluate::{Contestant, EvaluateOptions, evaluate};
-use magiclens_eval::outcome::VariantFigures;
+use magiclens_eval::method::Method;
+use magiclens_eval::outcome::QueryOutcome;
 use magiclens_eval::predictions::{self, Predictions};
-use magiclens_eval::server_files::{self, Answer};
-use magiclens_eval::system::Method;
+use magiclens_eval::scores::VariantScores;
+use magiclens_eval::server_files;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -17,8 +18,8 @@ use crate::loading::{load, task};
 use crate::running::{NAMES, run};
 use crate::stand_ins;
 
-fn score(name: &str, folder: &Path, file: &Path, partial: bool) -> Result<Vec<VariantFigures>, EvalError> {
-    let contestant = Contestant::Predictions {
+fn score(name: &str, folder: &Path, file: &Path, partial: bool) -> Result<Vec<VariantScores>, EvalError> {
+    let contestant = Contestant::Rankings {
         name: "file".to_owned(),
         paths: vec![file.to_owned()],
     };
@@ -58,8 +59,8 @@ fn the_forms_of_the_official_files() {
     let folder = stand_ins::circo(9, 3);
     let ranked = json!({"0": [107, 100, 114, 156], "1": [100, 135]});
     let figure = |file: &Path, label: &str| {
-        let figures = score("circo", folder.path(), file, false).unwrap();
-        figures[0].figure(Some("val"), label).unwrap().value.unwrap()
+        let scores = score("circo", folder.path(), file, false).unwrap();
+        scores[0].score(Some("val"), label).unwrap().value.unwrap()
     };
     let file = write(folder.path(), &ranked);
     // Query 0: precision 1 at rank 1 and 2/3 at rank 3 of 3 right ones; query 1: 1/2 at rank 2 of 1.
@@ -76,7 +77,7 @@ fn the_forms_of_the_official_files() {
     );
     // Without the query image the right answers move up.
     let removed = score("circo", folder.path(), &words, false).unwrap();
-    let map = removed[1].figure(Some("val"), "mAP@5").unwrap().value.unwrap();
+    let map = removed[1].score(Some("val"), "mAP@5").unwrap().value.unwrap();
     assert!((map - ((1.0 + 1.0) / 3.0 + 0.5) / 2.0).abs() < 1e-12, "{map}");
 
     let folder = stand_ins::cirr("val");
@@ -85,8 +86,8 @@ fn the_forms_of_the_official_files() {
         folder.path(),
         &json!({"version": "rc2", "metric": "recall_subset", "12": [name(1), name(2), name(3)], "34": [name(0), name(2), name(3)]}),
     );
-    let figures = &score("cirr", folder.path(), &file, false).unwrap()[0];
-    let value = |label: &str| figures.figure(Some("val"), label).unwrap().value;
+    let scores = &score("cirr", folder.path(), &file, false).unwrap()[0];
+    let value = |label: &str| scores.score(Some("val"), label).unwrap().value;
     assert_eq!(
         (value("Rs@1"), value("Rs@2"), value("R@1")),
         (Some(0.5), Some(1.0), None)
@@ -98,13 +99,13 @@ fn the_forms_of_the_official_files() {
         folder.path(),
         &json!({"dress": lists('D'), "shirt": lists('S'), "toptee": lists('T')}),
     );
-    let figures = score("fiq", folder.path(), &file, false).unwrap();
-    let mean = |label: &str| figures[0].figure(None, label).unwrap().value;
+    let scores = score("fiq", folder.path(), &file, false).unwrap();
+    let mean = |label: &str| scores[0].score(None, label).unwrap().value;
     assert_eq!((mean("R@1"), mean("R@5")), (Some(0.5), Some(1.0)));
     let slashed = json!({"dress/0": ["D1"], "dress/1": ["D3"], "shirt/0": ["S0"], "shirt/1": ["S1"], "toptee/0": ["T0"], "toptee/1": ["T0"]});
     let file = write(folder.path(), &slashed);
-    let figures = score("fiq", folder.path(), &file, false).unwrap();
-    assert!((figures[0].figure(None, "R@1").unwrap().value.unwrap() - 1.0 / 3.0).abs() < 1e-12);
+    let scores = score("fiq", folder.path(), &file, false).unwrap();
+    assert!((scores[0].score(None, "R@1").unwrap().value.unwrap() - 1.0 / 3.0).abs() < 1e-12);
 }
 
 #[test]
@@ -151,8 +152,8 @@ fn what_cannot_be_scored_is_refused_by_name() {
     assert!(error.contains("several tasks"), "{error}");
 }
 
-fn value(figures: &VariantFigures, task: &str, label: &str) -> Option<f64> {
-    figures.figure(Some(task), label).unwrap().value
+fn value(scores: &VariantScores, task: &str, label: &str) -> Option<f64> {
+    scores.score(Some(task), label).unwrap().value
 }
 
 #[test]
@@ -161,9 +162,9 @@ fn figures_that_the_head_of_a_ranking_cannot_give_stay_empty() {
     let folder = stand_ins::quickdraw();
     let list = ["ph/bat/a.png", "ph/bat/b.png"];
     let lists = json!({"sk/bat/1.png": list, "sk/hot air/2.png": list, "sk/bat/3.png": list});
-    let figures = &score("quickdraw", folder.path(), &write(folder.path(), &lists), false).unwrap()[0];
+    let scores = &score("quickdraw", folder.path(), &write(folder.path(), &lists), false).unwrap()[0];
     assert_eq!(
-        value(figures, "30 unseen classes", "mAP"),
+        value(scores, "30 unseen classes", "mAP"),
         None,
         "it needs whole rankings"
     );
@@ -171,7 +172,7 @@ fn figures_that_the_head_of_a_ranking_cannot_give_stay_empty() {
     let expected = (2.0 / 3.0 + 0.0 + 2.0 / 3.0) / 3.0;
     for label in ["mAP@200", "P@100"] {
         assert!(
-            (value(figures, "30 unseen classes", label).unwrap() - expected).abs() < 1e-12,
+            (value(scores, "30 unseen classes", label).unwrap() - expected).abs() < 1e-12,
             "{label}"
         );
     }
@@ -181,18 +182,18 @@ fn figures_that_the_head_of_a_ranking_cannot_give_stay_empty() {
     let name = |i: usize| format!("dev-{i}-img0");
     let all: Vec<String> = (0..8).map(name).collect();
     let lists = json!({"12": all, "34": [name(0), name(2), name(7)]});
-    let figures = &score("cirr", folder.path(), &write(folder.path(), &lists), false).unwrap()[0];
+    let scores = &score("cirr", folder.path(), &write(folder.path(), &lists), false).unwrap()[0];
     assert_eq!(
-        (value(figures, "val", "Rs@1"), value(figures, "val", "R@1")),
+        (value(scores, "val", "Rs@1"), value(scores, "val", "R@1")),
         (None, Some(0.5))
     );
 
     // Without the query image four ids are left of five, but a recall at five is asked for.
     let folder = stand_ins::circo(9, 3);
     let lists = json!({"0": [100, 107, 114, 121, 128], "1": [128, 107, 114, 121, 100]});
-    let figures = score("circo", folder.path(), &write(folder.path(), &lists), false).unwrap();
-    assert!(value(&figures[0], "val", "mAP@5").is_some());
-    assert_eq!(value(&figures[1], "val", "mAP@5"), None);
+    let scores = score("circo", folder.path(), &write(folder.path(), &lists), false).unwrap();
+    assert!(value(&scores[0], "val", "mAP@5").is_some());
+    assert_eq!(value(&scores[1], "val", "mAP@5"), None);
 }
 
 #[test]
@@ -202,8 +203,8 @@ fn candidates_are_held_to_their_lists() {
     let subset = |first: Vec<String>| json!({"metric": "recall_subset", "version": "rc2", "12": first, "34": [name(2), name(0), name(1)]});
     // The own image is passed over, a stranger is refused.
     let file = write(folder.path(), &subset(vec![name(0), name(1), name(2), name(3)]));
-    let figures = &score("cirr", folder.path(), &file, false).unwrap()[0];
-    assert_eq!(value(figures, "val", "Rs@1"), Some(1.0));
+    let scores = &score("cirr", folder.path(), &file, false).unwrap()[0];
+    assert_eq!(value(scores, "val", "Rs@1"), Some(1.0));
     let file = write(folder.path(), &subset(vec![name(7), name(1), name(2)]));
     let error = score("cirr", folder.path(), &file, false).unwrap_err().to_string();
     assert!(
@@ -216,16 +217,16 @@ fn candidates_are_held_to_their_lists() {
     let all = json!({"metric": "recall", "version": "rc2", "12": [name(1)], "34": [name(1)]});
     fs_err::write(&recall, all.to_string()).unwrap();
     let subset = write(folder.path(), &subset(vec![name(1), name(2), name(3)]));
-    let contestant = Contestant::Predictions {
+    let contestant = Contestant::Rankings {
         name: "both".to_owned(),
         paths: vec![recall, subset],
     };
     let options = EvaluateOptions::default();
     let benchmark = load("cirr", folder.path());
     let evaluated = evaluate(benchmark, NAMES, folder.path(), &[contestant], &options, &|_| ()).unwrap();
-    let figures = &evaluated.report.systems[0].variants[0];
+    let scores = &evaluated.report.systems[0].variants[0];
     assert_eq!(
-        (value(figures, "val", "R@1"), value(figures, "val", "Rs@1")),
+        (value(scores, "val", "R@1"), value(scores, "val", "Rs@1")),
         (Some(0.5), Some(1.0))
     );
 }
@@ -244,8 +245,8 @@ fn a_target_that_is_its_own_distractor_is_right_once() {
         (json!(["1#2", 1, 2]), 0.0),
     ] {
         let file = write(folder.path(), &json!({"focus_object": {"0": list}}));
-        let figures = &score("genecis", folder.path(), &file, true).unwrap()[0];
-        assert_eq!(value(figures, "focus_object", "R@1"), Some(first), "{list}");
+        let scores = &score("genecis", folder.path(), &file, true).unwrap()[0];
+        assert_eq!(value(scores, "focus_object", "R@1"), Some(first), "{list}");
     }
 }
 
@@ -259,7 +260,7 @@ fn circo_rankings_need_no_list_of_images() {
         ..LoadOptions::default()
     };
     let benchmark = Entry::named("circo").unwrap().load(folder.path(), &options).unwrap();
-    let contestant = Contestant::Predictions {
+    let contestant = Contestant::Rankings {
         name: "file".to_owned(),
         paths: vec![file],
     };
@@ -285,9 +286,8 @@ fn rankings_become_server_files() {
         .collect();
     let predictions = Predictions::read(&[write(folder.path(), &Value::Object(lists))], &benchmark).unwrap();
     let scored = predictions.score(&benchmark.variants[0], 50, false).unwrap();
-    let answers = server_files::answers_of(&scored.outcomes[0]);
     let task = &benchmark.variants[0].tasks[0];
-    let written = server_files::write(&folder.path().join("out"), &benchmark, task, &answers).unwrap();
+    let written = server_files::write(&folder.path().join("out"), &benchmark, task, &scored.outcomes[0]).unwrap();
     let file: Value = serde_json::from_str(&fs_err::read_to_string(&written[0]).unwrap()).unwrap();
     assert_eq!(file["3"].as_array().unwrap()[..2], [json!(121), json!(128)]);
 }
@@ -296,7 +296,7 @@ fn rankings_become_server_files() {
 fn partial_scores_leave_out_what_is_not_answered() {
     let folder = stand_ins::circo(9, 3);
     let file = write(folder.path(), &json!({"1": [135]}));
-    let contestant = Contestant::Predictions {
+    let contestant = Contestant::Rankings {
         name: "file".to_owned(),
         paths: vec![file],
     };
@@ -322,7 +322,7 @@ fn partial_scores_leave_out_what_is_not_answered() {
     );
 }
 
-/// SEARLE's validation of CIRR and ZSE-SBIR's metrics, from rankings to figures (`fixtures/metrics`).
+/// SEARLE's validation of CIRR and ZSE-SBIR's metrics, from rankings to scores (`fixtures/metrics`).
 #[test]
 fn recorded_figures_of_official_code() {
     #[derive(Deserialize)]
@@ -366,9 +366,9 @@ fn recorded_figures_of_official_code() {
             .map(|query| (query.pairid.to_string(), json!(query.ranked)))
             .collect();
         let file = write(folder.path(), &Value::Object(lists));
-        let figures = &score("cirr", folder.path(), &file, false).unwrap()[0];
+        let scores = &score("cirr", folder.path(), &file, false).unwrap()[0];
         for (label, expected) in &case.expected {
-            let found = 100.0 * figures.figure(Some("val"), label).unwrap().value.unwrap();
+            let found = 100.0 * scores.score(Some("val"), label).unwrap().value.unwrap();
             assert!(
                 (found - expected).abs() < 1e-6,
                 "{} {label}: {found} instead of {expected}",
@@ -447,10 +447,10 @@ fn the_circo_server_gets_what_it_wants_or_nothing() {
     let folder = stand_ins::circo(60, 800);
     let benchmark = hidden("circo", "test", folder.path());
     let test = task(&benchmark, "kept", "test");
-    let good: Vec<Answer> = (0..800)
-        .map(|i| Answer {
-            ranked: (0..60).map(|k| test.gallery[(i + k) % 60]).collect(),
-            subset: Vec::new(),
+    let good: Vec<QueryOutcome> = (0..800)
+        .map(|i| QueryOutcome {
+            head: (0..60).map(|k| test.gallery[(i + k) % 60]).collect(),
+            ..QueryOutcome::default()
         })
         .collect();
     let out = folder.path().join("out");
@@ -459,7 +459,7 @@ fn the_circo_server_gets_what_it_wants_or_nothing() {
     assert_eq!(file.as_object().unwrap().len(), 800);
     let ids: Vec<i64> = serde_json::from_value(file["799"].clone()).unwrap();
     assert_eq!((ids.len(), ids[0]), (50, 100 + 7 * (799 % 60)));
-    let refused = |test: &Task, answers: &[Answer], part: &str| {
+    let refused = |test: &Task, answers: &[QueryOutcome], part: &str| {
         let out = folder.path().join("refused");
         let error = server_files::write(&out, &benchmark, test, answers)
             .unwrap_err()
@@ -468,15 +468,15 @@ fn the_circo_server_gets_what_it_wants_or_nothing() {
         assert!(!out.exists(), "nothing is written");
     };
     let mut short = good.clone();
-    short[5].ranked.truncate(49);
-    refused(test, &short, "query 5 ranks 49 pictures, but 50 are wanted");
+    short[5].head.truncate(49);
+    refused(test, &short, "query 5 ranks 49 images, but 50 are wanted");
     let mut twice = good.clone();
-    twice[7].ranked[3] = twice[7].ranked[0];
+    twice[7].head[3] = twice[7].head[0];
     refused(test, &twice, "query 7 ranks `149` twice");
     let mut fewer = test.clone();
     fewer.queries.remove(17);
     refused(&fewer, &good[1..], "query 17 is not");
-    refused(test, &vec![Answer::default(); 800], "query 0 ranks 0 pictures");
+    refused(test, &vec![QueryOutcome::default(); 800], "query 0 ranks 0 images");
 }
 
 #[test]
@@ -494,12 +494,13 @@ fn the_cirr_server_refuses_own_images_and_strangers() {
             .take(50)
             .collect()
     };
-    let answers: Vec<Answer> = test
+    let answers: Vec<QueryOutcome> = test
         .queries
         .iter()
-        .map(|query| Answer {
-            ranked: gallery(query.images[0]),
+        .map(|query| QueryOutcome {
+            head: gallery(query.images[0]),
             subset: query.subset[..3].to_vec(),
+            ..QueryOutcome::default()
         })
         .collect();
     let error = server_files::write(folder.path(), &benchmark, test, &answers)
@@ -509,15 +510,7 @@ fn the_cirr_server_refuses_own_images_and_strangers() {
     let predictions = write(folder.path(), &json!({"12": ["test1-1-img0"], "34": ["test1-2-img0"]}));
     let read = Predictions::read(&[predictions], &benchmark).unwrap();
     let scored = read.score(benchmark.variant("removed").unwrap(), 50, false).unwrap();
-    let error = server_files::write(
-        folder.path(),
-        &benchmark,
-        test,
-        &server_files::answers_of(&scored.outcomes[0]),
-    );
+    let error = server_files::write(folder.path(), &benchmark, test, &scored.outcomes[0]);
     let error = error.unwrap_err().to_string();
-    assert!(
-        error.contains("query 12 ranks 1 pictures, but 50 are wanted"),
-        "{error}"
-    );
+    assert!(error.contains("query 12 ranks 1 images, but 50 are wanted"), "{error}");
 }

@@ -1,14 +1,15 @@
-//! Whole runs with the committed `small` model: figures against a plain recomputation, the cache, broken images.
+//! Whole runs with the committed `small` model: rankings against a plain recomputation, the cache, broken images.
 
 use std::path::Path;
 use std::sync::OnceLock;
 
 use magiclens_data::Embedding;
 use magiclens_eval::EvalError;
-use magiclens_eval::benchmarks::{Entry, LoadOptions};
+use magiclens_eval::benchmarks::{Entry, LoadOptions, Names};
 use magiclens_eval::cache::Cache;
-use magiclens_eval::evaluate::{Contestant, EvaluateOptions, Evaluated, Names, evaluate};
-use magiclens_eval::system::{Inversion, Method};
+use magiclens_eval::evaluate::{Contestant, EvaluateOptions, Evaluated, evaluate};
+use magiclens_eval::method::{Inversion, Method};
+use magiclens_eval::system::AskedModel;
 use magiclens_metrics::{Interval, MIN_CLUSTERS};
 use magiclens_model::checkpoint::{Precision, write_checkpoint};
 use magiclens_model::import::RawClip;
@@ -46,9 +47,11 @@ pub(crate) fn run(
         .iter()
         .map(|method| Contestant::Model {
             name: method.to_string(),
-            embedder: embedder(),
-            method,
-            cache: &cache,
+            model: AskedModel {
+                embedder: embedder(),
+                method,
+                cache: &cache,
+            },
         })
         .collect();
     let options = EvaluateOptions {
@@ -70,12 +73,7 @@ fn every_benchmark_runs_with_every_method_and_the_second_time_from_the_cache() {
         assert_eq!(first.systems.len(), methods.len());
         for system in &first.systems {
             for variant in &system.variants {
-                for figure in variant
-                    .tasks
-                    .iter()
-                    .flat_map(|task| &task.figures)
-                    .chain(&variant.means)
-                {
+                for figure in variant.tasks.iter().flat_map(|task| &task.scores).chain(&variant.means) {
                     let value = figure.value.unwrap();
                     let confidence = figure.confidence;
                     assert!((0.0..=1.0).contains(&value), "{name} {figure:?}");
@@ -93,14 +91,14 @@ fn every_benchmark_runs_with_every_method_and_the_second_time_from_the_cache() {
             0,
             "{name}: everything is in the cache"
         );
-        let figures = |report: &magiclens_eval::report::BenchmarkReport| {
+        let scores = |report: &magiclens_eval::report::BenchmarkReport| {
             report
                 .systems
                 .iter()
                 .map(|system| system.variants.clone())
                 .collect::<Vec<_>>()
         };
-        assert_eq!(figures(&first), figures(&second), "{name}: the cache changes no figure");
+        assert_eq!(scores(&first), scores(&second), "{name}: the cache changes no score");
         second.systems.clear();
     }
 }
@@ -118,7 +116,7 @@ fn rankings_are_those_of_the_embedder() {
     };
     for (at, variant) in benchmark.variants.iter().enumerate() {
         for (task, outcome) in variant.tasks.iter().zip(&evaluated.outcomes[0][at]) {
-            for (number, (query, head)) in task.queries.iter().zip(&outcome.heads).enumerate() {
+            for (number, (query, found)) in task.queries.iter().zip(outcome).enumerate() {
                 let vector = embedder().embed_query(&tower(query.images[0]), &query.text).unwrap();
                 let mut scores: Vec<(f32, usize)> = task
                     .gallery
@@ -128,19 +126,19 @@ fn rankings_are_those_of_the_embedder() {
                     .collect();
                 scores.sort_by(|a, b| b.0.total_cmp(&a.0));
                 let expected: Vec<usize> = scores.iter().map(|(_, row)| *row).collect();
-                assert_eq!(*head, expected, "{} {} {number}", variant.flag, task.name);
+                assert_eq!(found.head, expected, "{} {} {number}", variant.flag, task.name);
                 let magiclens_eval::benchmark::Truth::Items(right) = &query.truth else {
                     panic!()
                 };
                 let hit = f64::from(u8::from(right.contains(&expected[0])));
-                assert_eq!(outcome.values[task.measure("R@1").unwrap()][number], hit);
+                assert_eq!(found.values[task.measure("R@1").unwrap()], hit);
             }
         }
     }
 }
 
 #[test]
-fn broken_images_stop_a_run_unless_partial_figures_are_asked_for() {
+fn broken_images_stop_a_run_unless_partial_scores_are_asked_for() {
     let folder = stand_ins::fiq();
     fs_err::remove_file(folder.path().join("images/S1.png")).unwrap(); // the target of shirt 0
     fs_err::remove_file(folder.path().join("images/D2.png")).unwrap(); // the image of dress 1
@@ -151,7 +149,7 @@ fn broken_images_stop_a_run_unless_partial_figures_are_asked_for() {
         .unwrap();
     let text = error.to_string();
     assert!(
-        text.contains("3 of 15 pictures") && text.contains("--check") && text.contains("is missing"),
+        text.contains("3 of 15 images") && text.contains("--check") && text.contains("is missing"),
         "{text}"
     );
     let report = run("fiq", folder.path(), cache.path(), &[Method::MagicLens], true)
@@ -232,9 +230,11 @@ fn textual_inversion_asks_with_the_image_as_a_word() {
         let cache = Cache::open(work.path(), clip.model_id()).unwrap();
         let contestant = Contestant::Model {
             name: method.to_string(),
-            embedder: &clip,
-            method: &method,
-            cache: &cache,
+            model: AskedModel {
+                embedder: &clip,
+                method: &method,
+                cache: &cache,
+            },
         };
         let options = EvaluateOptions::default();
         let evaluated = evaluate(
@@ -253,7 +253,7 @@ fn textual_inversion_asks_with_the_image_as_a_word() {
             clip.encode_images(&[image]).unwrap().remove(0)
         };
         let network = TextualInversion::load(&path).unwrap();
-        for (query, head) in task.queries.iter().zip(&evaluated.outcomes[0][0][0].heads) {
+        for (query, found) in task.queries.iter().zip(&evaluated.outcomes[0][0][0]) {
             let words = clip
                 .encode_texts_with_pseudo(&network, &[tower(query.images[0])], &[prompt])
                 .unwrap()
@@ -262,7 +262,7 @@ fn textual_inversion_asks_with_the_image_as_a_word() {
             let score = |row: usize| vector.dot(&Embedding::normalize(tower(row)).unwrap());
             let mut expected = task.gallery.clone();
             expected.sort_by(|a, b| score(*b).total_cmp(&score(*a)));
-            assert_eq!(*head, expected, "{kind:?}");
+            assert_eq!(found.head, expected, "{kind:?}");
         }
     }
     // Weights whose text tower is not CLIP's cannot be asked like this.

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use image::{Rgb, RgbImage};
+use magiclens_data::Digest;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// An image of 24 x 16 pixels whose colors depend on its name.
 pub(crate) fn image(path: &Path) {
     fs_err::create_dir_all(path.parent().unwrap()).unwrap();
-    let hash = blake3::hash(path.file_name().unwrap().as_encoded_bytes());
-    let bytes = hash.as_bytes();
+    let bytes = Digest::of(path.file_name().unwrap().as_encoded_bytes()).to_bytes();
     let image = RgbImage::from_fn(24, 16, |x, y| {
         let at = ((x / 8) * 3 + (y / 8) * 9) as usize;
         Rgb([bytes[at % 32], bytes[(at + 1) % 32], bytes[(at + 2) % 32]])

@@ -7,7 +7,8 @@ use magiclens_model::preprocess::PreprocessConfig;
 use magiclens_model::towers::{EfficientNetLiteConfig, MiniLmConfig, TextConfig, VisionConfig};
 use magiclens_model::{MagicLens, ModelConfig};
 use magiclens_train::batches::{Row, TripletTable};
-use magiclens_train::gradients::{CaptionRows, FeatureTable, Frozen};
+use magiclens_train::feature_table::FeatureTable;
+use magiclens_train::gradients::{CaptionRow, Frozen};
 
 /// Images of the toy collection.
 pub(crate) const IMAGES: usize = 24;
@@ -55,7 +56,7 @@ pub(crate) struct Toy {
     pub(crate) images: FeatureTable,
     pub(crate) texts: FeatureTable,
     pub(crate) captions: FeatureTable,
-    pub(crate) captioned: CaptionRows,
+    pub(crate) captioned: Vec<CaptionRow>,
     pub(crate) triplets: TripletTable,
 }
 
@@ -76,16 +77,16 @@ impl Toy {
                 targets,
             }
         });
-        let captioned = CaptionRows {
-            images: (0..IMAGES).collect(),
-            captions: (0..IMAGES).map(|at| at % 6).collect(),
-        };
+        let captioned = (0..IMAGES).map(|image| CaptionRow {
+            image,
+            caption: image % 6,
+        });
         let texts_read = ["", "a", "b", "c"].map(String::from).to_vec();
         Self {
             images,
             texts,
             captions,
-            captioned,
+            captioned: captioned.collect(),
             triplets: TripletTable {
                 rows: rows.collect(),
                 texts: texts_read,

@@ -15,7 +15,7 @@ const WRONG: usize = 7;
 /// Images that are tried as the right answer of a query before it is given up.
 const TRIES: usize = 8;
 
-/// What is asked for.
+/// The condition that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Focus {
     /// Another thing in the style of the query.
@@ -119,7 +119,7 @@ impl<'a> Index<'a> {
         })
     }
 
-    /// What `like` shows, in styles of other families than the query's.
+    /// Images of the thing that `like` shows, in styles of other families than the query's.
     fn elsewhere(&self, query: usize, like: usize) -> Vec<usize> {
         let family = &self.image(query).family;
         let shown = self

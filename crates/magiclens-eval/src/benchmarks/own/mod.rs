@@ -4,10 +4,10 @@
 //! - Files: `images.parquet`, `triplets-{test,dev}.parquet`, `images/`; for foods, which only the test part has,
 //!   `food-images.parquet` and `triplets-food.parquet`.
 //! - Query text: the triplet's held-out wording; for focus "same style" and "same thing", as GeneCIS gives its conditions.
-//! - Gallery: all images of the part, the query image left out of its ranking; for foods all food photographs; for
+//! - Gallery: all images of the part, the query image removed from its ranking; for foods all food photographs; for
 //!   focus fifteen candidates (`focus.rs`).
 //! - Truth: all images that answer by their labels, often several.
-//! - Figures: R@k is 1 if any right image is among the first k; mAP@10. Focus: R@1, 2, 3.
+//! - Metrics: R@k is 1 if any right image is among the first k; mAP@10. Focus: R@1, 2, 3.
 //! - Counts: of the collection of all packages of `scripts/fetch-packages`, seed 0.
 
 mod focus;
@@ -24,9 +24,8 @@ use magiclens_data::read_triplets;
 use super::{Choice, Entry};
 use crate::EvalError;
 use crate::benchmark::{
-    Benchmark, Column, Count, ImageEntry, Measure, Metric, Query, Scope, Task, TaskKind, Truth, Variant,
+    Benchmark, Column, Count, ImageEntry, Measure, Metric, Query, Scope, Task, Truth, Variant, image_entries,
 };
-use crate::id::Id;
 use focus::Focus;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -64,12 +63,12 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
     let published = |test: usize, dev: usize| if split == Split::Dev { dev } else { test };
     let collection = Collection::read(data, split)?;
     let mut loading = Loading {
-        images: entries(&collection),
+        images: image_entries(&collection),
         tasks: Vec::new(),
         counts: Vec::new(),
         remarks: Vec::new(),
     };
-    loading.count("pictures", collection.images.len(), published(IMAGES.0, IMAGES.1));
+    loading.count("images", collection.images.len(), published(IMAGES.0, IMAGES.1));
     let gallery: Vec<usize> = (0..collection.images.len()).collect();
     for (relation, test, dev) in RELATIONS {
         let asked = (0..)
@@ -111,22 +110,20 @@ impl Loading {
             return;
         }
         let measures = if scope == Scope::Subset {
-            [1, 2, 3].map(|k| hit(k).within(Scope::Subset)).into()
+            Measure::at("R", [1, 2, 3], Metric::Hit)
+                .map(|measure| measure.within(Scope::Subset))
+                .into()
         } else {
-            vec![
-                hit(1),
-                hit(5),
-                hit(10),
-                Measure::new("mAP@10", Metric::AveragePrecision(10)),
-            ]
+            let mut measures = Measure::at("R", [1, 5, 10], Metric::Hit).to_vec();
+            measures.extend(Measure::at("mAP", [10], Metric::AveragePrecision));
+            measures
         };
         self.tasks.push(Task {
             name: name.to_owned(),
-            kind: TaskKind::Composed,
             gallery: gallery.to_vec(),
-            classes: Vec::new(),
             queries,
             measures,
+            ..Task::default()
         });
     }
 
@@ -140,7 +137,7 @@ impl Loading {
         };
         let foods = Collection::new(data, Split::Test, images, &triplets, &path)?;
         let first = self.images.len();
-        self.images.extend(entries(&foods));
+        self.images.extend(image_entries(&foods));
         self.count("food photographs", foods.images.len(), FOODS.0);
         let gallery: Vec<usize> = (first..self.images.len()).collect();
         let asked = foods.triplets.iter().enumerate();
@@ -159,45 +156,18 @@ impl Loading {
                 _ if task.gallery.is_empty() => &["R@1"],
                 _ => &["R@1", "R@10"],
             };
-            for measure in measures {
-                columns.push(Column::of_task(
-                    &format!("{} {measure}", task.name),
-                    FLAG,
-                    &task.name,
-                    measure,
-                ));
-            }
+            columns.extend(Column::of_tasks(FLAG, [task.name.as_str()], measures));
         }
         Benchmark {
             name: ENTRY.name.to_owned(),
             images: self.images,
-            texts: Vec::new(),
-            variants: vec![Variant {
-                name: "truth by labels, query picture left out".to_owned(),
-                flag: FLAG.to_owned(),
-                tasks: self.tasks,
-            }],
+            variants: vec![Variant::new(FLAG, "truth by labels, query image removed", self.tasks)],
             counts: self.counts,
-            image_folders: Vec::new(),
-            open_gallery: false,
             columns,
             remarks: self.remarks,
+            ..Benchmark::default()
         }
     }
-}
-
-/// The images as a benchmark has them, in the same rows.
-fn entries(collection: &Collection) -> Vec<ImageEntry> {
-    let entry = |image: &LabeledImage| ImageEntry {
-        id: Id::text(image.id.to_string()),
-        path: collection.folder.join(&image.path),
-        crop: None,
-    };
-    collection.images.iter().map(entry).collect()
-}
-
-fn hit(k: usize) -> Measure {
-    Measure::new(format!("R@{k}"), Metric::Hit(k))
 }
 
 /// The query of a triplet; its images begin at row `first` of the benchmark.
@@ -216,7 +186,7 @@ fn query(collection: &Collection, number: usize, asked: &RowTriplet, first: usiz
     }
 }
 
-/// What breakdowns go by: the style that is asked for, the skin tone, and so on.
+/// The group of a query in breakdowns: the style that is asked for, the skin tone, and so on.
 fn group(collection: &Collection, asked: &RowTriplet) -> String {
     let query = &collection.images[asked.query];
     let mut answers = asked.targets.iter().map(|row| &collection.images[*row]);
@@ -230,7 +200,7 @@ fn group(collection: &Collection, asked: &RowTriplet) -> String {
         COLOR => or_empty(&answer.color),
         GROUP | FOOD => query.subgroup.clone(),
         DRAWING_TO_PHOTO => query.style.clone(),
-        _ if answers.all(|other: &Image| other.style == answer.style) => answer.style.clone(),
+        _ if answers.all(|other: &LabeledImage| other.style == answer.style) => answer.style.clone(),
         _ => "any style".to_owned(),
     }
 }

@@ -1,0 +1,244 @@
+//! From a collection folder to trained weights: frozen features, the run, the checkpoint.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use magiclens_collection::{Collection, Split, images_path, read_training_images, triplets_path};
+use magiclens_data::{Digest, Image, Triplet, read_triplets};
+use magiclens_model::Embedder;
+use magiclens_model::checkpoint::{Checkpoint, Precision, TowerFile, tensors_of, write_checkpoint};
+
+use crate::batches::TripletTable;
+use crate::dev::{Dev, DevScores};
+use crate::feature_table::FeatureTable;
+use crate::features::{image_features, text_features};
+use crate::gradients::{CaptionRow, Frozen};
+use crate::head::Head;
+use crate::run::{Observer, StepMetrics, TrainingData, train};
+use crate::{TrainConfig, TrainError};
+
+/// Files and folders of a training.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    /// The settings of the run.
+    pub config: TrainConfig,
+    /// The collection.
+    pub data: PathBuf,
+    /// More folders to train on, e.g. of mined triplets.
+    pub added: Vec<PathBuf>,
+    /// The number of times that each triplet of the added folders counts.
+    pub repeat_added: usize,
+    /// The checkpoint to start from.
+    pub start: PathBuf,
+    /// The folder of the run.
+    pub out: PathBuf,
+    /// The trained checkpoint.
+    pub weights: PathBuf,
+    /// The folder for frozen features; `None` is `features` in the collection.
+    pub cache: Option<PathBuf>,
+}
+
+/// Is told the progress of a training.
+pub trait Listener {
+    /// Work on so many things begins.
+    fn begin(&mut self, what: &str, count: usize);
+    /// So many more things are done.
+    fn advance(&mut self, count: usize);
+    /// A step is done.
+    fn step(&mut self, metrics: &StepMetrics);
+    /// The scores on the dev part after a step, by relation.
+    fn measured(&mut self, step: usize, scores: &BTreeMap<&str, DevScores>);
+}
+
+impl Pipeline {
+    /// Computes frozen features, trains or goes on training, and writes the weights.
+    ///
+    /// # Errors
+    /// Inputs that do not go together, files that cannot be read or written, a run that diverges.
+    pub fn run(&self, listener: &mut dyn Listener) -> Result<(), TrainError> {
+        let checkpoint = Checkpoint::read(&self.start)?;
+        let towers = checkpoint.towers.clone();
+        self.check_folder(&towers)?;
+        let folder = self.start.parent().unwrap_or(Path::new(""));
+        let embedder = Embedder::new(checkpoint, folder, Default::default())?;
+        let no_trunk = || TrainError::NoTrunk {
+            model: embedder.config().name.clone(),
+        };
+        let head = Head::of(embedder.model()).ok_or_else(no_trunk)?;
+        let dev = Collection::read(&self.data, Split::Dev)?;
+        let sources = self.sources()?;
+        let (images, triplets) = joined(&sources);
+        let table = TripletTable::new(&triplets, &images, &triplets_path(&self.data, Split::Train))?;
+        let (captioned, captions) = captions(&images);
+        let mut features = FeatureMaker {
+            embedder: &embedder,
+            cache: self.cache.clone().unwrap_or_else(|| self.data.join("features")),
+            listener,
+        };
+        let (images, dev_images) = features.of_images(&sources, &dev)?;
+        let texts: Vec<&str> = table.texts.iter().map(String::as_str).collect();
+        let dev_texts = Dev::texts(&dev.triplets);
+        let [texts, captions, dev_texts] = features.of_texts([&texts, &captions, &dev_texts])?;
+        let data = TrainingData {
+            triplets: &table,
+            frozen: Frozen {
+                images: &images,
+                texts: &texts,
+                captions: &captions,
+            },
+            captioned: &captioned,
+            digest: self.digest(&sources)?,
+        };
+        listener.begin("steps", self.config.steps);
+        let dev = Dev::new(dev.triplets, dev_images, dev_texts);
+        let head = train(&self.config, head, &data, &self.out, &mut Measured { dev, listener })?;
+        write_weights(&self.weights, &embedder, head, &towers)
+    }
+
+    fn check_folder(&self, towers: &[TowerFile]) -> Result<(), TrainError> {
+        let folder = self.weights.parent().unwrap_or(Path::new(""));
+        match towers.iter().all(|tower| folder.join(&tower.file).is_file()) {
+            true => Ok(()),
+            false => Err(TrainError::NotBeside {
+                weights: self.weights.clone(),
+                start: self.start.clone(),
+            }),
+        }
+    }
+
+    /// The collection, then the folders added to it.
+    fn sources(&self) -> Result<Vec<Source<'_>>, TrainError> {
+        let added = self.added.iter().map(|folder| (folder.as_path(), self.repeat_added));
+        let all = std::iter::once((self.data.as_path(), 1)).chain(added);
+        let source = |(folder, repeat)| {
+            let triplets = read_triplets(triplets_path(folder, Split::Train))?;
+            Ok(Source {
+                folder,
+                images: read_training_images(images_path(folder))?,
+                triplets: std::iter::repeat_n(triplets, repeat).flatten().collect(),
+            })
+        };
+        all.map(source).collect()
+    }
+
+    /// Names the start weights and the triplets, so that a run is not continued with others.
+    fn digest(&self, sources: &[Source<'_>]) -> Result<String, TrainError> {
+        // Runs of earlier versions have 32 digits, too.
+        let name = |path: &Path| Digest::of_file(path).map(|digest| digest.to_string()[..32].to_owned());
+        let mut digest = format!("start {} triplets", name(&self.start)?);
+        for (at, source) in sources.iter().enumerate() {
+            digest += &format!(" {}", name(&triplets_path(source.folder, Split::Train))?);
+            if at > 0 && self.repeat_added > 1 {
+                digest += &format!(" x {}", self.repeat_added);
+            }
+        }
+        Ok(digest)
+    }
+}
+
+/// A folder that is trained on.
+struct Source<'a> {
+    folder: &'a Path,
+    images: Vec<Image>,
+    triplets: Vec<Triplet>,
+}
+
+fn joined(sources: &[Source<'_>]) -> (Vec<Image>, Vec<Triplet>) {
+    let images = sources.iter().flat_map(|source| source.images.iter().cloned());
+    let triplets = sources.iter().flat_map(|source| source.triplets.iter().cloned());
+    (images.collect(), triplets.collect())
+}
+
+/// Each image with its caption's row; each different caption once.
+fn captions(images: &[Image]) -> (Vec<CaptionRow>, Vec<&str>) {
+    let captions = images.iter().map(|image| image.caption.as_str());
+    let mut texts: Vec<&str> = captions.filter(|caption| !caption.is_empty()).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    let row = |(image, found): (usize, &Image)| {
+        let caption = texts.binary_search(&found.caption.as_str()).ok()?;
+        Some(CaptionRow { image, caption })
+    };
+    let rows = images.iter().enumerate().filter_map(row).collect();
+    (rows, texts)
+}
+
+/// Computes frozen features or finds them in the cache.
+struct FeatureMaker<'a> {
+    embedder: &'a Embedder,
+    cache: PathBuf,
+    listener: &'a mut dyn Listener,
+}
+
+impl FeatureMaker<'_> {
+    /// Of all training images, and of the dev part.
+    fn of_images(
+        &mut self,
+        sources: &[Source<'_>],
+        dev: &Collection,
+    ) -> Result<(FeatureTable, FeatureTable), TrainError> {
+        let count: usize = sources.iter().map(|source| source.images.len()).sum();
+        self.listener
+            .begin("images through the frozen tower", count + dev.images.len());
+        let mut training = FeatureTable::default();
+        for source in sources {
+            let images: Vec<&Image> = source.images.iter().collect();
+            let table = self.of_folder(source.folder, &images)?;
+            training.extend(table.width.max(training.width), table.values);
+        }
+        let images: Vec<&Image> = dev.images.iter().map(|labeled| &labeled.image).collect();
+        let dev = self.of_folder(&dev.folder, &images)?;
+        Ok((training, dev))
+    }
+
+    fn of_folder(&mut self, folder: &Path, images: &[&Image]) -> Result<FeatureTable, TrainError> {
+        let listener = &mut *self.listener;
+        image_features(self.embedder, folder, images, &self.cache, &mut |count| {
+            listener.advance(count)
+        })
+    }
+
+    fn of_texts<const N: usize>(&mut self, texts: [&[&str]; N]) -> Result<[FeatureTable; N], TrainError> {
+        let count = texts.iter().map(|texts| texts.len()).sum();
+        self.listener.begin("texts through the frozen tower", count);
+        let mut tables = std::array::from_fn(|_| FeatureTable::default());
+        for (table, texts) in tables.iter_mut().zip(texts) {
+            let listener = &mut *self.listener;
+            *table = text_features(self.embedder, texts, &self.cache, &mut |count| listener.advance(count))?;
+        }
+        Ok(tables)
+    }
+}
+
+/// Measures a run on the dev part.
+struct Measured<'a> {
+    dev: Dev,
+    listener: &'a mut dyn Listener,
+}
+
+impl Observer for Measured<'_> {
+    fn step(&mut self, metrics: &StepMetrics, _steps: usize) {
+        self.listener.step(metrics);
+    }
+
+    fn measure(&mut self, step: usize, head: &Head) -> Result<serde_json::Value, TrainError> {
+        let scores = self.dev.scores(head);
+        self.listener.measured(step, &scores);
+        Ok(serde_json::json!(scores))
+    }
+}
+
+fn write_weights(path: &Path, embedder: &Embedder, head: Head, towers: &[TowerFile]) -> Result<(), TrainError> {
+    let model = head.into_model(embedder.model().clone());
+    let mut tensors = tensors_of(&model);
+    if !towers.is_empty() {
+        tensors.retain(|name, _| !name.contains(".trunk."));
+    }
+    Ok(write_checkpoint(
+        path,
+        embedder.config(),
+        &tensors,
+        Precision::F16,
+        towers,
+    )?)
+}
