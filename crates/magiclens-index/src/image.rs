@@ -81,36 +81,30 @@ pub struct NewImage {
 pub struct IndexedImage {
     /// Id of the content.
     pub id: ImageId,
-    /// Absolute paths of all files with this content, sorted.
+    /// Absolute paths of all files with this content, at least one, sorted.
     pub paths: Vec<String>,
     /// Width as shown, in pixels.
     pub width: u32,
     /// Height as shown, in pixels.
     pub height: u32,
-    /// What is known about it.
+    /// Everything else that is known about it.
+    #[serde(flatten)]
     pub payload: Payload,
+}
+
+impl IndexedImage {
+    /// The first of its paths.
+    pub fn path(&self) -> &str {
+        self.paths.first().map_or("", String::as_str)
+    }
 }
 
 /// One answer to a query.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Hit {
-    /// Id of the content.
-    pub id: ImageId,
     /// Cosine similarity to the query, from -1 to 1.
     pub score: f32,
-    /// Absolute path; the first one where several files have this content.
-    pub path: String,
-    /// Width as shown, in pixels.
-    pub width: u32,
-    /// Height as shown, in pixels.
-    pub height: u32,
-    /// What the image shows.
-    pub caption: Option<String>,
-    /// Keywords.
-    pub tags: Vec<String>,
-    /// License of the image.
-    #[serde(rename = "licence")]
-    pub license: Option<String>,
-    /// Where it came from.
-    pub source: Option<String>,
+    /// The image.
+    #[serde(flatten)]
+    pub image: IndexedImage,
 }

@@ -248,10 +248,24 @@ impl Index {
         let mut hits = Vec::with_capacity(found.len());
         for (id, score) in found {
             let image = self.get(id)?.ok_or_else(|| self.damaged("a vector has no picture"))?;
-            hits.push(hit(image, score).ok_or_else(|| self.damaged("a picture has no file"))?);
+            if image.paths.is_empty() {
+                return Err(self.damaged("an image has no file"));
+            }
+            hits.push(Hit { score, image });
         }
         self.sql(snapshot.finish())?;
         Ok(hits)
+    }
+
+    /// The folder that all indexed files lie in, without a slash at its end; empty if they share none but the root.
+    pub fn common_folder(&self) -> Result<String, IndexError> {
+        let Some((first, last)) = self.sql(store::first_and_last_path(&self.connection))? else {
+            return Ok(String::new());
+        };
+        // All paths lie between these two, so they share what these two share.
+        let shared = first.bytes().zip(last.bytes()).take_while(|(a, b)| a == b).count();
+        let folder_end = first.as_bytes()[..shared].iter().rposition(|byte| *byte == b'/');
+        Ok(first[..folder_end.unwrap_or(0)].to_owned())
     }
 
     /// The image with this content, if it is in the index.
@@ -456,34 +470,6 @@ impl Cached {
             removals: None,
         }
     }
-}
-
-fn hit(image: IndexedImage, score: f32) -> Option<Hit> {
-    let IndexedImage {
-        id,
-        paths,
-        width,
-        height,
-        payload,
-    } = image;
-    let path = paths.into_iter().next()?;
-    let crate::Payload {
-        caption,
-        tags,
-        license,
-        source,
-    } = payload;
-    Some(Hit {
-        id,
-        score,
-        path,
-        width,
-        height,
-        caption,
-        tags,
-        license,
-        source,
-    })
 }
 
 /// A file with a broken content loses its image; one that could not be read keeps it until it can be.
