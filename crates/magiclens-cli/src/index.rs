@@ -112,18 +112,19 @@ fn check_finished(summary: &IndexSummary) -> anyhow::Result<()> {
 }
 
 /// The progress of a run on standard error.
-struct Bars {
+#[derive(Default)]
+pub(crate) struct Bars {
     hashing: OnceLock<ProgressBar>,
     indexing: OnceLock<ProgressBar>,
     interrupt: Arc<AtomicBool>,
 }
 
 impl Bars {
+    /// Bars of a run that Ctrl-C ends well.
     fn start() -> anyhow::Result<Self> {
         Ok(Self {
-            hashing: OnceLock::new(),
-            indexing: OnceLock::new(),
             interrupt: interrupt_flag()?,
+            ..Self::default()
         })
     }
 }

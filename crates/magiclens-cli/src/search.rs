@@ -7,6 +7,7 @@ use anyhow::bail;
 use magiclens_data::decode::Limits;
 use magiclens_index::{Hit, Index, make_thumbnail};
 use magiclens_search::{Encoder, ImageInput, QueryImage, SearchQuery, embed_query};
+use serde_json::{Value, json};
 
 use crate::index::one_line;
 use crate::model_choice;
@@ -72,10 +73,20 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     }
     let mut out = std::io::stdout().lock();
     match args.json {
-        true => writeln!(out, "{}", serde_json::json!({ "hits": hits }))?,
+        true => writeln!(out, "{}", to_json(&hits))?,
         false => write_table(&mut out, &hits)?,
     }
     Ok(())
+}
+
+fn to_json(hits: &[Hit]) -> Value {
+    let with_path = |hit: &Hit| {
+        let mut json = json!(hit);
+        json["path"] = json!(hit.image.path().to_string_lossy());
+        json["license"] = json!(hit.image.payload.license);
+        json
+    };
+    json!({ "hits": hits.iter().map(with_path).collect::<Vec<_>>() })
 }
 
 fn write_table(out: &mut impl Write, hits: &[Hit]) -> std::io::Result<()> {
@@ -85,6 +96,8 @@ fn write_table(out: &mut impl Write, hits: &[Hit]) -> std::io::Result<()> {
     let rank_width = hits.len().to_string().len();
     for (rank, hit) in (1..).zip(hits) {
         let caption = hit
+            .image
+            .payload
             .caption
             .as_deref()
             .map(|caption| format!("  ({})", one_line(caption)))
@@ -93,7 +106,7 @@ fn write_table(out: &mut impl Write, hits: &[Hit]) -> std::io::Result<()> {
             out,
             "{rank:>rank_width$}  {:6.3}  {}{caption}",
             hit.score,
-            one_line(&hit.path.to_string_lossy())
+            one_line(&hit.image.path().to_string_lossy())
         )?;
     }
     Ok(())
@@ -102,7 +115,7 @@ fn write_table(out: &mut impl Write, hits: &[Hit]) -> std::io::Result<()> {
 fn write_sheet(path: &Path, index: &Index, image: Option<&QueryImage>, text: &str, hits: &[Hit]) -> anyhow::Result<()> {
     let mut cards = Vec::with_capacity(hits.len());
     for hit in hits {
-        let jpeg = index.thumbnail_path(hit.id)?.map(fs_err::read).transpose()?;
+        let jpeg = index.thumbnail_path(hit.image.id)?.map(fs_err::read).transpose()?;
         cards.push(Card { hit, jpeg });
     }
     let query_jpeg = image.map(|image| make_thumbnail(&image.bytes, &Limits::default()));

@@ -7,12 +7,16 @@ use std::process::{Command, Stdio};
 use anyhow::Context;
 use magiclens_serve::{Limits, ServeConfig};
 
+use crate::index::Bars;
 use crate::model_choice;
 
 /// Show the search page for an index in the browser
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Folder of the index, made by `magiclens index`
+    /// Folders and files to index while the page is open, as `magiclens index` does; searches find what is done
+    paths: Vec<PathBuf>,
+
+    /// Folder of the index, made by `magiclens index`, or here if there are paths to index
     #[arg(long, value_name = "DIR")]
     index: PathBuf,
 
@@ -48,7 +52,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let config = args.into_config();
     let runtime = tokio::runtime::Runtime::new().context("no threads for the server")?;
     let load = move || model_choice::load(model.as_deref());
-    runtime.block_on(magiclens_serve::run(config, load, |url| {
+    runtime.block_on(magiclens_serve::run(config, load, Bars::default(), |url| {
         announce(url);
         if open {
             open_browser(url);
@@ -63,6 +67,7 @@ impl Args {
             ..Limits::default()
         };
         ServeConfig {
+            paths: self.paths,
             host: self.host,
             port: self.port,
             allowed_hosts: self.allow_host,

@@ -89,13 +89,13 @@ li { background: var(--card); border: 1px solid var(--line); border-radius: 12px
 
 fn card_html(rank: usize, card: &Card<'_>) -> String {
     let hit = card.hit;
-    let name = hit.path.file_name().unwrap_or_default().to_string_lossy();
-    let caption = hit.caption.as_deref().unwrap_or(&name);
+    let name = hit.image.path().file_name().unwrap_or_default().to_string_lossy();
+    let caption = hit.image.payload.caption.as_deref().unwrap_or(&name);
     let image = match &card.jpeg {
         Some(jpeg) => img(jpeg, caption),
         None => "the file is gone".to_owned(),
     };
-    let source: Vec<String> = [&hit.license, &hit.source]
+    let source: Vec<String> = [&hit.image.payload.license, &hit.image.payload.source]
         .into_iter()
         .flatten()
         .map(|text| escape(text))
@@ -110,7 +110,7 @@ fn card_html(rank: usize, card: &Card<'_>) -> String {
          <div class=\"path\">{}</div>{source}</div></li>\n",
         hit.score,
         escape(caption),
-        escape(&hit.path.to_string_lossy()),
+        escape(&hit.image.path().to_string_lossy()),
     )
 }
 
@@ -141,22 +141,24 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use magiclens_data::ImageId;
+    use magiclens_index::{IndexedImage, Payload};
 
     use super::*;
 
     #[test]
     fn everything_is_escaped_and_inside() {
-        let hit = Hit {
+        let image = IndexedImage {
             id: ImageId::of_bytes(b""),
-            score: 0.5,
-            path: "/p/<b>\n&.png".to_owned(),
+            paths: vec!["/p/<b>\n&.png".to_owned()],
             width: 1,
             height: 1,
-            caption: Some("\"><script>alert('x')</script>".to_owned()),
-            tags: Vec::new(),
-            license: Some("CC <BY>".to_owned()),
-            source: None,
+            payload: Payload {
+                caption: Some("\"><script>alert('x')</script>".to_owned()),
+                license: Some("CC <BY>".to_owned()),
+                ..Payload::default()
+            },
         };
+        let hit = Hit { score: 0.5, image };
         let cards = vec![
             Card {
                 hit: &hit,

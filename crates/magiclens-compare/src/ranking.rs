@@ -136,7 +136,7 @@ impl Draft {
         for batch in self.pending(side, queries).chunks(BATCH) {
             for (query, vector) in batch.iter().zip(embed(model, method, batch)?) {
                 let hits = vector.search(index, self.settings.k, &[query.image.id], None)?;
-                let ranking: Vec<ImageId> = hits.into_iter().map(|hit| hit.id).collect();
+                let ranking: Vec<ImageId> = hits.into_iter().map(|hit| hit.image.id).collect();
                 let query = query.id.clone();
                 let ranked = Ranked { side, query, ranking };
                 write_line(&mut self.file, &ranked)?;

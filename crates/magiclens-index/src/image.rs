@@ -99,7 +99,7 @@ pub struct NewImage {
 pub struct IndexedImage {
     /// Id of the content.
     pub id: ImageId,
-    /// Absolute paths of all files with this content, sorted.
+    /// Absolute paths of all files with this content, at least one, sorted.
     #[serde(serialize_with = "paths_as_text")]
     pub paths: Vec<PathBuf>,
     /// Width as shown, in pixels.
@@ -107,49 +107,25 @@ pub struct IndexedImage {
     /// Height as shown, in pixels.
     pub height: u32,
     /// Its description.
+    #[serde(flatten)]
     pub payload: Payload,
+}
+
+impl IndexedImage {
+    /// The first of its paths.
+    pub fn path(&self) -> &Path {
+        self.paths.first().map_or(Path::new(""), PathBuf::as_path)
+    }
 }
 
 /// One answer to a query.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Hit {
-    /// Id of the content.
-    pub id: ImageId,
     /// Cosine similarity to the query, from -1 to 1.
     pub score: f32,
-    /// Absolute path; the first one where several files have this content.
-    #[serde(serialize_with = "path_as_text")]
-    pub path: PathBuf,
-    /// Width as shown, in pixels.
-    pub width: u32,
-    /// Height as shown, in pixels.
-    pub height: u32,
-    /// The content of the image in a few words.
-    pub caption: Option<String>,
-    /// Keywords.
-    pub tags: Vec<String>,
-    /// License of the image.
-    #[serde(rename = "licence")]
-    pub license: Option<String>,
-    /// The source, for example a package and its version.
-    pub source: Option<String>,
-}
-
-impl Hit {
-    /// The answer that an image of the index is; `None` if it has no file.
-    pub(crate) fn new(image: IndexedImage, score: f32) -> Option<Self> {
-        Some(Self {
-            id: image.id,
-            score,
-            path: image.paths.into_iter().next()?,
-            width: image.width,
-            height: image.height,
-            caption: image.payload.caption,
-            tags: image.payload.tags,
-            license: image.payload.license,
-            source: image.payload.source,
-        })
-    }
+    /// The image.
+    #[serde(flatten)]
+    pub image: IndexedImage,
 }
 
 /// JSON holds Unicode only: other bytes of a path are replaced.

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::error::IndexError;
 use crate::exact::Matrix;
 use crate::image::{Hit, IndexedImage, ModelStamp, Space};
+use crate::path_text::from_text;
 use crate::plan::Plan;
 use crate::schema::{self, DATABASE_FILE, Kind};
 use crate::skipped::Skipped;
@@ -174,6 +175,17 @@ impl Index {
         Ok(hits)
     }
 
+    /// The folder that all indexed files lie in, without a slash at its end; empty if they share none but the root.
+    pub fn common_folder(&self) -> Result<PathBuf, IndexError> {
+        let Some((first, last)) = self.sql(store::first_and_last_path(&self.connection))? else {
+            return Ok(PathBuf::new());
+        };
+        // All paths lie between these two, so they share what these two share.
+        let shared = first.bytes().zip(last.bytes()).take_while(|(a, b)| a == b).count();
+        let folder_end = first.as_bytes()[..shared].iter().rposition(|byte| *byte == b'/');
+        Ok(from_text(&first[..folder_end.unwrap_or(0)]))
+    }
+
     /// The image with this content, if it is in the index.
     pub fn get(&self, id: ImageId) -> Result<Option<IndexedImage>, IndexError> {
         self.sql(store::image(&self.connection, id))
@@ -231,14 +243,13 @@ impl Index {
         let ids: Vec<ImageId> = found.iter().map(|(id, _)| *id).collect();
         let images = self.sql(store::images_of(&self.connection, &ids))?;
         if images.len() != found.len() {
-            return Err(self.damaged("a vector has no picture"));
+            return Err(self.damaged("a vector has no image"));
         }
-        let hits = images
-            .into_iter()
-            .zip(found)
-            .map(|(image, (_, score))| Hit::new(image, *score));
-        hits.map(|hit| hit.ok_or_else(|| self.damaged("a picture has no file")))
-            .collect()
+        if images.iter().any(|image| image.paths.is_empty()) {
+            return Err(self.damaged("an image has no file"));
+        }
+        let hits = images.into_iter().zip(found);
+        Ok(hits.map(|(image, &(_, score))| Hit { score, image }).collect())
     }
 
     fn write_locked(dir: &Path, model: &ModelStamp, lock: fs_err::File) -> Result<Self, IndexError> {

@@ -30,6 +30,14 @@ pub(crate) fn count(connection: &Connection) -> Result<usize> {
     Ok(usize::try_from(count).expect("a count is not negative"))
 }
 
+/// The least and the greatest path, in the order of their bytes, as they are stored.
+pub(crate) fn first_and_last_path(connection: &Connection) -> Result<Option<(String, String)>> {
+    let ends = "SELECT (SELECT min(path) FROM files), (SELECT max(path) FROM files)";
+    let (first, last): (Option<String>, Option<String>) =
+        connection.query_row(ends, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(first.zip(last))
+}
+
 /// The files that a scan compares with.
 pub(crate) fn before(connection: &Connection) -> Result<Before> {
     let mut statement = connection.prepare(

@@ -16,7 +16,7 @@ export const fileAddress = (id) => `/api/images/${id}/file`;
 
 export const info = () => get("/api/info");
 export const sample = (n, page, signal) => get(`/api/sample?n=${n}&page=${page}`, signal);
-export const picture = (id, signal) => get(`/api/images/${id}`, signal);
+export const image = (id, signal) => get(`/api/images/${id}`, signal);
 
 /** Searches from a picture that the server knows, from words, or from both. */
 export function search({ id, text, k, includeQuery }, signal) {

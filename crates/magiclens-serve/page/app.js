@@ -2,8 +2,9 @@
 
 import * as api from "./api.js";
 import * as details from "./details.js";
+import * as images from "./images.js";
+import * as indexing from "./indexing.js";
 import * as notice from "./notice.js";
-import * as pictures from "./pictures.js";
 import * as results from "./results.js";
 import * as steps from "./steps.js";
 
@@ -13,7 +14,7 @@ const MORE_HITS = 48;
 const ANSWERS_KEPT = 60;
 const SAMPLE_PAGES = 40;
 
-const CHANGES = ["as a line drawing", "another animal in this style", "as a photo", "in another colour", "smiling"];
+const CHANGES = ["as a line drawing", "another animal in this style", "as a photo", "in another color", "smiling"];
 const SUBJECTS = ["a red car", "a bird on a branch", "musical instruments", "something sweet", "a stormy night"];
 
 const $ = (id) => document.getElementById(id);
@@ -34,7 +35,7 @@ function start() {
   results.start(searchFrom, details.show);
   details.start((id) => searchFrom(id, true));
   listenToForm();
-  listenToPictures();
+  listenToImages();
   listenToKeys();
   window.addEventListener("popstate", () => {
     hitsWanted = FIRST_HITS;
@@ -49,11 +50,24 @@ async function greet() {
     const info = await api.info();
     limits = info.limits;
     text.maxLength = limits.max_text_chars;
-    $("stats").textContent = `${info.count.toLocaleString()} ${info.count === 1 ? "picture" : "pictures"}`;
-    $("stats").title = `Model ${info.model}, ${info.dim} numbers a picture`;
+    $("stats").title = `Model ${info.model}, ${info.dim} numbers an image`;
+    showCount(info.count);
+    indexing.follow(info, { onImages: moreImages, onEnd: (words) => ($("live").textContent = words) });
   } catch {
     // The search itself will say that the server is not there.
   }
+}
+
+function showCount(count) {
+  $("stats").textContent = `${count.toLocaleString()} ${count === 1 ? "picture" : "pictures"}`;
+}
+
+/** The index has grown: answers of before are out of date, and a page that is not full yet takes the new pictures. */
+function moreImages(count) {
+  showCount(count);
+  answers.clear();
+  const isShort = grid.querySelectorAll(".card").length < FIRST_HITS;
+  if (isShort && steps.isStart(steps.current()) && !notice.isShown()) show();
 }
 
 // ---- Steps
@@ -98,7 +112,7 @@ async function run(ask, retry) {
     if (!(error instanceof api.Failure)) throw error;
     const final = [400, 403, 404, 410, 413, 415, 422].includes(error.status);
     notice.show(error, final ? undefined : retry);
-    showPicture(steps.current().id);
+    showImage(steps.current().id);
   } finally {
     clearTimeout(patience);
   }
@@ -129,7 +143,7 @@ async function search(step, signal) {
   } catch (error) {
     // The server forgets pictures that it was sent; if we still have this one, we send it again.
     if (error.status !== 404) throw error;
-    const file = pictures.fileOf(step.id);
+    const file = images.fileOf(step.id);
     if (!file) {
       throw new api.Failure("The server does not have this picture any more.", {
         hint: "Choose or drop it again, or start from another one.",
@@ -154,7 +168,7 @@ function keyOf(step) {
 // ---- What is shown
 
 function showQuery(step) {
-  showPicture(step.id);
+  showImage(step.id);
   if (text.value.trim() !== step.text) text.value = step.text;
   $("text-label").textContent = step.id ? "What should be different?" : "What are you looking for?";
   text.placeholder = step.id ? "as a line drawing, in blue, at night …" : "Describe it, or choose a picture first";
@@ -165,8 +179,8 @@ function showQuery(step) {
   showTrail(step);
 }
 
-function showPicture(id) {
-  showChosen(id && pictures.smallAddress(id));
+function showImage(id) {
+  showChosen(id && images.smallAddress(id));
 }
 
 function showChosen(address) {
@@ -224,7 +238,7 @@ function stepWords(step) {
   const parts = [];
   if (step.id) {
     const image = document.createElement("img");
-    image.src = pictures.smallAddress(step.id);
+    image.src = images.smallAddress(step.id);
     image.alt = step.text ? "picture and" : "picture";
     parts.push(image);
   }
@@ -245,7 +259,9 @@ function showResults(step, found) {
   $("shuffle").hidden = !start || (count < FIRST_HITS && !samplePage);
   $("nothing").hidden = count > 0;
   $("nothing").textContent = start
-    ? "The index is empty. Fill it with “magiclens index FOLDER”, then reload this page."
+    ? indexing.isRunning()
+      ? "The first pictures will be here in a moment."
+      : "The index is empty. Fill it with “magiclens serve FOLDER --index DIR”."
     : "Nothing found. Try other words or another picture.";
   $("more").hidden = start || count < hitsWanted || hitsWanted >= limits.max_hits;
   announce(start, found);
@@ -340,7 +356,7 @@ function listenToKeys() {
   });
 }
 
-function listenToPictures() {
+function listenToImages() {
   const pick = () => $("file").click();
   $("choose").addEventListener("click", pick);
   $("again").addEventListener("click", pick);
@@ -405,7 +421,7 @@ async function bring(file) {
   await run(async (signal) => {
     const found = await api.searchFile(file, options, signal);
     const step = { id: found.query_id, text: words };
-    pictures.remember(step.id, file);
+    images.remember(step.id, file);
     keep(keyOf(step), found);
     signal.throwIfAborted();
     steps.push(step);

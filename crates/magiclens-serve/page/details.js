@@ -1,4 +1,4 @@
-// Everything that is known about one picture, in a dialog.
+// Everything that is known about one image, in a dialog.
 
 import * as api from "./api.js";
 
@@ -40,14 +40,14 @@ export async function show(hit) {
   loading?.abort();
   loading = new AbortController();
   try {
-    const picture = await api.picture(hit.id, loading.signal);
-    if (shown === hit) describe({ ...hit, ...picture }, picture.paths);
+    const known = await api.image(hit.id, loading.signal);
+    if (shown === hit) describe({ ...hit, ...known }, known.paths);
   } catch {
     // What the result said is on show already; a failure here takes nothing away.
   }
 }
 
-/** What a picture is called: its caption, else its file name. */
+/** The name of an image: its caption, else its file name. */
 export function nameOf(hit) {
   return hit.caption || (hit.path ?? "").split("/").pop() || "picture without a name";
 }
@@ -61,7 +61,7 @@ function describe(hit, paths) {
     ["Score", hit.score === undefined ? "" : hit.score.toFixed(4)],
     ["Size", `${hit.width} × ${hit.height} pixels`],
     ["Tags", (hit.tags ?? []).join(", ")],
-    ["Licence", hit.licence],
+    ["License", hit.license],
     ["Source", hit.source],
     [paths.length > 1 ? "Files" : "File", paths.join("\n")],
     ["Id", hit.id],

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::error::ApiError;
+use crate::indexing::Indexing;
 use crate::model::ModelQueue;
 use crate::store::Store;
 use crate::{images, page, search};
@@ -68,6 +69,7 @@ pub struct AppState {
     pub(crate) hosts: Hosts,
     /// A permit for each decoded query image in memory.
     pub(crate) decoded: Arc<Semaphore>,
+    pub(crate) indexing: Option<Indexing>,
 }
 
 impl AppState {
@@ -79,6 +81,15 @@ impl AppState {
             limits,
             hosts,
             decoded: Arc::new(Semaphore::new(DECODED_AT_ONCE)),
+            indexing: None,
+        }
+    }
+
+    /// The same service, which also tells how far the indexing in the background is.
+    pub fn with_indexing(self, indexing: Indexing) -> Self {
+        Self {
+            indexing: Some(indexing),
+            ..self
         }
     }
 }

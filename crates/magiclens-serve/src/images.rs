@@ -1,6 +1,8 @@
 //! Images of the index: description, file, thumbnail, and a sample to start from. An image is reached by its id alone;
 //! no path of a client ever names a file.
 
+use std::path::{Path as FilePath, PathBuf};
+
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -8,11 +10,12 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use magiclens_data::ImageId;
 use magiclens_http::{FOREVER, HttpError, cached};
-use magiclens_index::{IndexedImage, Payload};
+use magiclens_index::IndexedImage;
 use serde::{Deserialize, Serialize};
 
 use crate::app::AppState;
 use crate::error::ApiError;
+use crate::indexing::{Indexing, IndexingStatus};
 use crate::request::parse_id;
 
 /// Cache rule for thumbnails: another version of the program may draw them in another way.
@@ -29,6 +32,8 @@ pub(crate) struct Info {
     dim: usize,
     /// Images in the index.
     count: usize,
+    /// The indexing in the background, if there is any.
+    indexing: Option<IndexingStatus>,
     version: &'static str,
     limits: InfoLimits,
 }
@@ -41,53 +46,40 @@ struct InfoLimits {
     max_hits: usize,
 }
 
-/// An image as the page shows it, in the form of a hit.
+/// An image as clients see it. Its paths are relative to the folder of all indexed images.
 #[derive(Serialize)]
 pub(crate) struct ImageView {
-    id: ImageId,
-    /// The first of `paths`.
+    /// Similarity to the query, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<f32>,
+    /// The first of the paths.
     path: String,
-    /// All files with this content.
-    paths: Vec<String>,
-    width: u32,
-    height: u32,
-    caption: Option<String>,
-    tags: Vec<String>,
-    #[serde(rename = "licence")]
+    /// The same in American spelling; the payload has the field of version 0.1.
     license: Option<String>,
-    source: Option<String>,
+    #[serde(flatten)]
+    image: IndexedImage,
 }
 
-impl From<IndexedImage> for ImageView {
-    fn from(
-        IndexedImage {
-            id,
-            paths,
-            width,
-            height,
-            payload,
-        }: IndexedImage,
-    ) -> Self {
-        let Payload {
-            caption,
-            tags,
-            license,
-            source,
-        } = payload;
-        let paths: Vec<String> = paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
-        let path = paths.first().cloned().unwrap_or_default();
+impl ImageView {
+    /// The view of an image, with its score, in an index whose images share `folder`.
+    pub(crate) fn new(mut image: IndexedImage, score: Option<f32>, folder: &FilePath) -> Self {
+        for path in &mut image.paths {
+            *path = relative(path, folder);
+        }
         Self {
-            id,
-            path,
-            paths,
-            width,
-            height,
-            caption,
-            tags,
-            license,
-            source,
+            score,
+            path: image.path().to_string_lossy().into_owned(),
+            license: image.payload.license.clone(),
+            image,
         }
     }
+}
+
+/// The path within `folder`; outside of it, or if that is the root of the disk, the file name alone.
+fn relative(path: &FilePath, folder: &FilePath) -> PathBuf {
+    let within = path.strip_prefix(folder).ok();
+    let within = within.filter(|_| folder.file_name().is_some()).map(FilePath::as_os_str);
+    within.or(path.file_name()).map(PathBuf::from).unwrap_or_default()
 }
 
 /// The parameters of `GET /api/sample`.
@@ -113,6 +105,7 @@ pub(crate) async fn info(State(state): State<AppState>) -> Result<Json<Info>, Ap
         model,
         dim: state.model.dim(),
         count,
+        indexing: state.indexing.as_ref().map(Indexing::status),
         version: env!("CARGO_PKG_VERSION"),
         limits,
     }))
@@ -131,13 +124,22 @@ pub(crate) async fn sample(
             return Err(ApiError::bad_field(field, problem));
         }
     }
-    let images = state.store.ask(move |index| index.page(n * page, n)).await?;
-    Ok(Json(images.into_iter().map(ImageView::from).collect()))
+    let views = state.store.ask(move |index| {
+        let (images, folder) = (index.page(n * page, n)?, index.common_folder()?);
+        let views = images.into_iter();
+        Ok(views.map(|image| ImageView::new(image, None, &folder)).collect())
+    });
+    Ok(Json(views.await?))
 }
 
 /// `GET /api/images/{id}`.
 pub(crate) async fn image(State(state): State<AppState>, Path(id): Path<String>) -> Result<Json<ImageView>, ApiError> {
-    Ok(Json(state.store.image(parse_id("id", &id)?).await?.into()))
+    let id = parse_id("id", &id)?;
+    let view = state.store.ask(move |index| {
+        let folder = index.common_folder()?;
+        Ok(index.get(id)?.map(|image| ImageView::new(image, None, &folder)))
+    });
+    Ok(Json(view.await?.ok_or(ApiError::UnknownImage(id))?))
 }
 
 /// `GET /api/images/{id}/file`: the image as it was indexed.

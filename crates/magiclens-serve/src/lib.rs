@@ -12,6 +12,7 @@
 //! | `search.rs` | one search: image and instruction in, hits out |
 //! | `request.rs` | a search request, parsed and checked once |
 //! | `images.rs` | images of the index: description, file, thumbnail, sample |
+//! | `indexing.rs` | indexing in the background |
 //! | `model.rs` | the model's thread and its queue |
 //! | `turns.rs` | queries before background work |
 //! | `towers.rs` | image tower outputs, kept by content |
@@ -24,6 +25,7 @@
 mod app;
 mod error;
 mod images;
+mod indexing;
 mod model;
 mod page;
 mod request;
@@ -35,6 +37,7 @@ mod turns;
 
 pub use app::{AppState, Limits, router};
 pub use error::ApiError;
+pub use indexing::{Indexing, IndexingState, IndexingStatus};
 pub use model::ModelQueue;
 pub use server::{ServeConfig, run};
 pub use store::Store;

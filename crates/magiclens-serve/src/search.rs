@@ -15,12 +15,12 @@ use axum::http::header;
 use bytes::Bytes;
 use magiclens_data::{ImageId, decode};
 use magiclens_http::{HttpError, blocking};
-use magiclens_index::Hit;
 use magiclens_search::QueryVector;
 use serde::Serialize;
 
 use crate::app::AppState;
 use crate::error::ApiError;
+use crate::images::ImageView;
 use crate::model::{Place, QueryImage, Question};
 use crate::request::{ImageSource, SearchRequest};
 use crate::store::read_indexed;
@@ -32,7 +32,7 @@ const DRAINED_LIMITS: usize = 4;
 #[derive(Serialize)]
 pub(crate) struct SearchResponse {
     /// Best first.
-    hits: Vec<Hit>,
+    hits: Vec<ImageView>,
     took_ms: f64,
     /// Content id of the query image: later searches from it send this instead of the file.
     query_id: Option<ImageId>,

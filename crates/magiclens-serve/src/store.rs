@@ -7,11 +7,12 @@ use bytes::Bytes;
 use magiclens_data::files::read_capped;
 use magiclens_data::{ImageId, decode};
 use magiclens_http::blocking;
-use magiclens_index::{Hit, Index, IndexError, IndexedImage, ModelStamp, Space};
+use magiclens_index::{Index, IndexError, IndexedImage, ModelStamp, Space};
 use magiclens_search::QueryVector;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::ApiError;
+use crate::images::ImageView;
 use crate::model::Place;
 
 /// Look-ups that run or wait for the connection at once; more wait outside the blocking pool.
@@ -60,9 +61,13 @@ impl Store {
         limit: usize,
         exclude: Option<ImageId>,
         place: Place,
-    ) -> Result<Vec<Hit>, ApiError> {
+    ) -> Result<Vec<ImageView>, ApiError> {
         ask(&self.search, place, move |index| {
-            query.search(index, limit, exclude.as_slice(), None)
+            let folder = index.common_folder()?;
+            let hits = query.search(index, limit, exclude.as_slice(), None)?.into_iter();
+            Ok(hits
+                .map(|hit| ImageView::new(hit.image, Some(hit.score), &folder))
+                .collect())
         })
         .await
     }
@@ -154,5 +159,5 @@ pub(crate) fn read_indexed(image: &IndexedImage) -> Result<Vec<u8>, ApiError> {
 
 fn read_if(path: &Path, id: ImageId) -> Option<Vec<u8>> {
     let bytes = read_capped(path, decode::Limits::default().max_bytes).ok()?;
-    Some(bytes).filter(|bytes| ImageId::of_bytes(bytes) == id)
+    (ImageId::of_bytes(&bytes) == id).then_some(bytes)
 }

@@ -98,3 +98,64 @@ impl<E: Encoder> Encoder for BackgroundEncoder<E> {
         self.encoder.fuse(images, texts)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A model that takes its time, and counts the times that it encoded images.
+    #[derive(Default)]
+    struct Slow(AtomicUsize);
+
+    impl Encoder for Slow {
+        fn model_id(&self) -> &str {
+            "slow"
+        }
+
+        fn dim(&self) -> usize {
+            1
+        }
+
+        fn encode_images(&self, images: &[&RgbImage]) -> Result<Vec<Vec<f32>>, EncodeError> {
+            std::thread::sleep(Duration::from_millis(20));
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(vec![vec![1.0]; images.len()])
+        }
+
+        fn encode_texts(&self, _: &[&str]) -> Result<Vec<Vec<f32>>, EncodeError> {
+            Err("there are no texts".into())
+        }
+
+        fn fuse(&self, _: &[Vec<f32>], _: &[Vec<f32>]) -> Result<Vec<Embedding>, EncodeError> {
+            Err("nothing is fused".into())
+        }
+    }
+
+    #[test]
+    fn a_query_waits_for_one_piece_of_background_work_only() {
+        const PIECES: usize = 50;
+        let background = BackgroundEncoder {
+            encoder: Arc::new(Slow::default()),
+            turns: Arc::default(),
+        };
+        let pieces = || background.encoder.0.load(Ordering::SeqCst);
+        std::thread::scope(|scope| {
+            let image = RgbImage::new(1, 1);
+            let images = vec![&image; PIECES * IMAGES_PER_TURN];
+            let background = &background;
+            let indexing = scope.spawn(move || background.encode_images(&images).unwrap().len());
+            while pieces() == 0 {
+                std::thread::yield_now();
+            }
+            let before = pieces();
+            let turn = background.turns.for_query();
+            assert!(pieces() <= before + 2, "{before} pieces before, {} after", pieces());
+            drop(turn);
+            assert_eq!(indexing.join().unwrap(), PIECES * IMAGES_PER_TURN);
+        });
+        assert_eq!(pieces(), PIECES);
+    }
+}

@@ -229,7 +229,9 @@ impl Observer for Measured<'_> {
 }
 
 fn write_weights(path: &Path, embedder: &Embedder, head: Head, towers: &[TowerFile]) -> Result<(), TrainError> {
-    let model = head.into_model(embedder.model().clone());
+    let model = head
+        .into_model(embedder.model().clone())
+        .ok_or_else(|| no_trunk(embedder))?;
     let mut tensors = tensors_of(&model);
     if !towers.is_empty() {
         tensors.retain(|name, _| !name.contains(".trunk."));

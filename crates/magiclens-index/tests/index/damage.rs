@@ -25,7 +25,7 @@ fn read_all(dir: &Path) -> Result<Vec<ImageId>, IndexError> {
             exclude: &[],
             min_score: None,
         };
-        ids.extend(index.search(&query)?.into_iter().map(|hit| hit.id));
+        ids.extend(index.search(&query)?.into_iter().map(|hit| hit.image.id));
     }
     Ok(ids)
 }

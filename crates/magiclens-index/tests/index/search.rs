@@ -42,10 +42,10 @@ fn finds_what_a_plain_loop_finds() {
             // Stored numbers have 11 bits: scores may differ by 1e-3, and near ties may swap.
             for (hit, (_, score)) in hits.iter().zip(expected(&ids, &vector, salt)) {
                 assert!((hit.score - score).abs() < 1e-3, "{} against {score}", hit.score);
-                assert!((embedding(hit.id, salt).dot(&vector) - hit.score).abs() < 1e-3);
+                assert!((embedding(hit.image.id, salt).dot(&vector) - hit.score).abs() < 1e-3);
             }
             assert_eq!(hits.len(), 10);
-            assert!(hits.is_sorted_by(|a, b| (b.score, a.id) <= (a.score, b.id)));
+            assert!(hits.is_sorted_by(|a, b| (b.score, a.image.id) <= (a.score, b.image.id)));
         }
     }
     let me = embedding(ids[3], 0);
@@ -56,7 +56,7 @@ fn finds_what_a_plain_loop_finds() {
         })
         .unwrap();
     assert_eq!(hits.len(), 499);
-    assert!(hits.iter().all(|hit| hit.id != ids[3]));
+    assert!(hits.iter().all(|hit| hit.image.id != ids[3]));
     let hits = index
         .search(&Query {
             min_score: Some(0.99),
@@ -64,8 +64,8 @@ fn finds_what_a_plain_loop_finds() {
         })
         .unwrap();
     assert_eq!(
-        (hits[0].id, &hits[0].path),
-        (ids[3], &format!("/p/{}.png", ids[3]).into())
+        (hits[0].image.id, hits[0].image.path()),
+        (ids[3], std::path::Path::new(&format!("/p/{}.png", ids[3])))
     );
     assert!(hits.iter().all(|hit| 0.99 <= hit.score));
 }
@@ -82,7 +82,7 @@ fn a_reader_sees_what_another_connection_commits() {
             .search(&query(&vector, Space::Target, 99))
             .unwrap()
             .into_iter()
-            .map(|hit| hit.id)
+            .map(|hit| hit.image.id)
             .collect();
         ids.sort();
         ids

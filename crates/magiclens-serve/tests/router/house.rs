@@ -11,8 +11,8 @@ use image::{ImageFormat, Rgb, RgbImage};
 use magiclens_data::{Embedding, ImageId};
 use magiclens_http::Hosts;
 use magiclens_index::{FileStamp, Index, ModelStamp, NewImage, Payload, make_thumbnail};
-use magiclens_search::{EncodeError, Encoder};
-use magiclens_serve::{AppState, Limits, ModelQueue, Store, router};
+use magiclens_search::{EncodeError, Encoder, IndexProgress};
+use magiclens_serve::{AppState, Indexing, Limits, ModelQueue, Store, router};
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -20,6 +20,8 @@ use tower::ServiceExt;
 pub const RED: [u8; 3] = [230, 20, 20];
 pub const GREEN: [u8; 3] = [20, 230, 20];
 pub const BLUE: [u8; 3] = [20, 20, 230];
+pub const PINK: [u8; 3] = [230, 130, 130];
+pub const GRAY: [u8; 3] = [128, 128, 128];
 
 const DIM: usize = 4;
 
@@ -109,6 +111,14 @@ fn mean_color(image: &RgbImage) -> Vec<f32> {
     sums.iter().map(|sum| sum / count).chain([0.01]).collect()
 }
 
+/// Progress that nobody hears of.
+struct Unheard;
+
+impl IndexProgress for Unheard {
+    fn hashed(&self, _: usize, _: usize) {}
+    fn indexed(&self, _: usize, _: usize) {}
+}
+
 /// A PNG of one color; other sizes are other images.
 pub fn png(color: [u8; 3], width: u32, height: u32) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
@@ -144,13 +154,32 @@ impl House {
     }
 
     pub fn with(limits: Limits, hosts: Hosts) -> Self {
+        Self::build(limits, hosts, &[])
+    }
+
+    /// A service that indexes the files of these names in the background.
+    pub fn indexing(names: &[&str]) -> Self {
+        Self::build(limits(), Hosts::loopback(), names)
+    }
+
+    fn build(limits: Limits, hosts: Hosts, names: &[&str]) -> Self {
         let dir = TempDir::new().unwrap();
+        for (name, color) in [("pink.png", PINK), ("gray.png", GRAY)] {
+            fs_err::write(dir.path().join(name), png(color, 8, 6)).unwrap();
+        }
         let gate = Arc::new(Gate::default());
         let model = FakeModel(gate.clone());
         let [red, green, blue] = build_index(dir.path(), &model);
         let store = Store::open(&dir.path().join("index")).unwrap();
-        let (queue, _) = ModelQueue::start(model, limits.max_searches).unwrap();
-        let app = router(AppState::new(queue, store, limits, hosts));
+        let stamp = model.stamp();
+        let (queue, background) = ModelQueue::start(model, limits.max_searches).unwrap();
+        let mut state = AppState::new(queue, store, limits, hosts);
+        if !names.is_empty() {
+            let index = Index::create_or_open(&dir.path().join("index"), &stamp).unwrap();
+            let paths = names.iter().map(|name| dir.path().join(name)).collect();
+            state = state.with_indexing(Indexing::start(index, background, paths, Unheard).unwrap());
+        }
+        let app = router(state);
         Self {
             dir,
             app,

@@ -3,6 +3,7 @@
 
 mod house;
 mod images;
+mod indexing;
 mod page;
 mod refusals;
 mod searches;

@@ -1,6 +1,6 @@
 //! Every request that is refused: its status, and words that name what is wrong.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
@@ -391,4 +391,38 @@ async fn a_search_that_takes_too_long_is_given_up() {
     house.gate.open();
     let answer = house.search(json!({ "text": "red" })).await;
     assert_eq!(answer.ids()[0], house.red);
+}
+
+#[tokio::test]
+async fn work_keeps_its_place_when_its_request_is_given_up() {
+    let tight = Limits {
+        timeout: Duration::from_millis(100),
+        max_searches: 1,
+        ..limits()
+    };
+    let house = House::with(tight, Hosts::loopback());
+    let given_up = house.search(json!({ "text": "wait" })).await;
+    assert!(given_up.text().contains("took longer"), "{}", given_up.text());
+    // The model is still at it, so there is no place for another search.
+    let refused = house.search(json!({ "text": "red" })).await;
+    assert!(refused.text().contains("busy"), "{}", refused.text());
+    house.gate.open();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while house.search(json!({ "text": "red" })).await.status != StatusCode::OK {
+        assert!(Instant::now() < deadline, "the place was not given back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn indexed_images_are_decoded_within_the_limits_of_the_service() {
+    let small = Limits {
+        max_pixels: 8 * 6 - 1,
+        ..limits()
+    };
+    let house = House::with(small, Hosts::loopback());
+    let by_instruction = search(json!({ "id": house.red, "text": "blue" }));
+    check(&house, by_instruction, StatusCode::PAYLOAD_TOO_LARGE, "8 x 6 pixels").await;
+    // By itself it is found by its stored vector.
+    assert_eq!(house.search(json!({ "id": house.red })).await.status, StatusCode::OK);
 }

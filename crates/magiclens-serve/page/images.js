@@ -1,4 +1,4 @@
-// Pictures that the user brought: the server knows them by id, but only this page has their pixels. The files live as long
+// Images that the user brought: the server knows them by id, but only this page has their pixels. The files live as long
 // as the page, small copies as long as the tab, so that a reload still shows them.
 
 import { thumbnailAddress } from "./api.js";
@@ -20,14 +20,14 @@ export function fileOf(id) {
   return files.get(id);
 }
 
-/** What an `img` shows for this id: the user's own picture, else the thumbnail of the index. */
+/** The address to show for this id: the user's own image, else the thumbnail of the index. */
 export function smallAddress(id) {
   return addresses.get(id) ?? stored(id) ?? thumbnailAddress(id);
 }
 
 function stored(id) {
   try {
-    return sessionStorage.getItem(`picture:${id}`);
+    return sessionStorage.getItem(`image:${id}`);
   } catch {
     return null; // storage is switched off
   }
@@ -42,7 +42,7 @@ async function keepSmall(id, file) {
     canvas.height = Math.max(1, Math.round(bitmap.height * scale));
     canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
     bitmap.close();
-    sessionStorage.setItem(`picture:${id}`, canvas.toDataURL("image/webp", 0.85));
+    sessionStorage.setItem(`image:${id}`, canvas.toDataURL("image/webp", 0.85));
   } catch {
     // A format that only the server reads, or a full storage: the picture is then missing after a reload, nothing else.
   }
