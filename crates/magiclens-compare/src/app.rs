@@ -1,32 +1,31 @@
-//! The service as a value: what the handlers share, the table of routes, and every way a request can fail.
+//! The service as a value: the state that handlers share, the table of routes, the handlers.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::anyhow;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path as UrlPath, Query, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use magiclens_data::ImageId;
-use magiclens_http::{FOREVER, Hosts, HttpError, blocking, cached, guarded, no_store, page_routes, refusal};
+use magiclens_http::{FOREVER, Hosts, HttpError, blocking, cached, guarded, no_store, page_routes};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::error::CompareError;
+use crate::error::{CompareError, Refusal};
 use crate::judgment::{Choice, RaterName};
 use crate::page;
 use crate::ratings::{Judgments, Ratings};
 use crate::session::{Session, View};
-use crate::study::{Study, image_path};
+use crate::study::{Study, image_path, read_if_present};
 
 const MAX_BODY_BYTES: usize = 16 << 10;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What all handlers share. Cheap to clone.
+/// The state that all handlers share. Cheap to clone.
 #[derive(Clone)]
 pub struct AppState {
     dir: Arc<Path>,
@@ -49,7 +48,7 @@ impl AppState {
         })
     }
 
-    /// What everybody said so far.
+    /// All judgments so far.
     pub fn judgments(&self) -> Judgments {
         self.ratings().judgments().clone()
     }
@@ -73,51 +72,6 @@ pub fn router(state: AppState) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(state);
     guarded(routes, Hosts::loopback(), TIMEOUT)
-}
-
-/// Why a request was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum Refusal {
-    /// As in every service of ours.
-    #[error(transparent)]
-    Common(#[from] HttpError),
-    /// No image of the study has this id.
-    #[error("image `{0}` is not known here")]
-    UnknownImage(ImageId),
-    /// The rater has no such item.
-    #[error("there is no such question for this name")]
-    UnknownItem,
-    /// The item was judged already, and not like this.
-    #[error("this question was answered already, with `{}`", .0.word())]
-    JudgedOtherwise(Choice),
-    /// Another item comes first.
-    #[error("this question is not the next one")]
-    NotAtHand,
-    /// Only the last judgment can be taken back.
-    #[error("only the last answer can be taken back")]
-    NotTheLast,
-}
-
-impl From<CompareError> for Refusal {
-    fn from(error: CompareError) -> Self {
-        Self::Common(HttpError::Internal(anyhow!(error)))
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let error = self.to_string();
-        let (status, hint) = match self {
-            Self::Common(error) => return error.into_response(),
-            Self::UnknownImage(_) => (StatusCode::NOT_FOUND, "reload the page"),
-            Self::UnknownItem => (StatusCode::NOT_FOUND, "reload the page"),
-            Self::JudgedOtherwise(_) => (StatusCode::CONFLICT, "take it back with “Undo” to answer anew"),
-            Self::NotAtHand | Self::NotTheLast => {
-                (StatusCode::CONFLICT, "the page was open twice; here is where you are")
-            }
-        };
-        refusal(status, &error, Some(hint))
-    }
 }
 
 #[derive(Deserialize)]
@@ -199,12 +153,14 @@ async fn image(
         field: "id",
         problem: "is not an id of an image".to_owned(),
     })?;
-    let path: PathBuf = image_path(&state.dir, id);
-    match blocking((), move || fs_err::read(path)).await? {
-        Ok(jpeg) => Ok(cached(&headers, "image/jpeg", FOREVER, jpeg)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Refusal::UnknownImage(id)),
-        Err(error) => Err(HttpError::Internal(anyhow!(error)).into()),
-    }
+    let path = image_path(&state.dir, id);
+    let jpeg = blocking((), move || read_if_present(&path)).await??;
+    Ok(cached(
+        &headers,
+        "image/jpeg",
+        FOREVER,
+        jpeg.ok_or(Refusal::UnknownImage(id))?,
+    ))
 }
 
 fn bad_body(rejection: JsonRejection) -> Refusal {

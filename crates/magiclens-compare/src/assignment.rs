@@ -1,9 +1,8 @@
-//! In which order a rater sees the items, and which ranking stands on the left: a function of the seed and the rater's name.
+//! Order of the items for a rater, and the side of each ranking: a function of the seed and the rater's name.
 
 use crate::judgment::{RaterName, Side};
-use crate::queries::Intent;
 use crate::random::Random;
-use crate::study::{Item, Kind};
+use crate::study::{Intent, Item, Kind};
 
 /// One item as a rater meets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +68,7 @@ mod tests {
         kinds.enumerate().map(item).collect()
     }
 
-    /// How often `A` is on the left, less how often it is not.
+    /// Times that `A` is on the left, less those that it is not.
     fn lead<'a>(turns: impl IntoIterator<Item = &'a Turn>) -> i32 {
         let sides = turns.into_iter().map(|turn| if turn.left == Side::A { 1 } else { -1 });
         sides.sum()
@@ -103,6 +102,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn order_and_sides_are_those_of_studies_under_way() {
+        let check = |name: &str, expected: [(usize, Side); 5]| {
+            let turns = turns(&items([2, 1, 1, 1]), 7, &RaterName::parse(name).unwrap());
+            let found: Vec<(usize, Side)> = turns.iter().map(|turn| (turn.item, turn.left)).collect();
+            assert_eq!(found, expected, "{name}");
+        };
+        use Side::{A, B};
+        check("anna", [(4, B), (3, A), (0, A), (1, B), (2, B)]);
+        check("bert", [(1, B), (4, B), (0, A), (2, B), (3, A)]);
     }
 
     #[test]

@@ -1,15 +1,31 @@
-//! What can go wrong with a study, and the way out.
+//! Everything that can go wrong with a study or a request to its page, and the way out.
 
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use anyhow::anyhow;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use magiclens_data::ImageId;
+use magiclens_data::decode::DecodeError;
+use magiclens_data::files::ReadCappedError;
+use magiclens_http::{HttpError, refusal};
 use magiclens_index::IndexError;
+use magiclens_search::SearchError;
 
-use crate::judgment::Side;
-use crate::queries::LineProblem;
+use crate::judgment::{Choice, Side};
 
 /// Bad lines of a query file that a message names; the rest is counted.
 const LINES_NAMED: usize = 20;
+
+/// A line of the query file that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineProblem {
+    /// From 1.
+    pub line: usize,
+    /// The problem.
+    pub problem: String,
+}
 
 /// Why a study could not be made, opened or written.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +46,8 @@ pub enum CompareError {
     },
     /// The two systems search among different images.
     #[error(
-        "the systems search among different pictures: A has {a}, B has {b}, {only_a} only in A and {only_b} only in B\n\
-         hint: index the same pictures for both, or compare all the same with `--allow-different-galleries`"
+        "the systems search among different images: A has {a}, B has {b}, {only_a} only in A and {only_b} only in B\n\
+         hint: index the same images for both, or compare all the same with `--allow-different-galleries`"
     )]
     DifferentGalleries {
         /// Images of A.
@@ -49,7 +65,7 @@ pub enum CompareError {
     )]
     SameSystem,
     /// A gallery has no image to show.
-    #[error("the gallery of {side:?} is empty\nhint: index some pictures first")]
+    #[error("the gallery of {side:?} is empty\nhint: index some images first")]
     EmptyGallery {
         /// Whose gallery.
         side: Side,
@@ -69,7 +85,7 @@ pub enum CompareError {
         dir: PathBuf,
     },
     /// The judgments lie there, but not the study that they belong to.
-    #[error("`{}` holds judgements, but no study\nhint: bring its `study.json` back, or choose another folder with `--out`", dir.display())]
+    #[error("`{}` holds judgments, but no study\nhint: bring its `study.json` back, or choose another folder with `--out`", dir.display())]
     StudyGone {
         /// The study folder.
         dir: PathBuf,
@@ -90,11 +106,11 @@ pub enum CompareError {
     },
     /// An image of a ranking has no file any more.
     #[error(
-        "the file of picture `{id}` is gone\nhint: run `magiclens index` again, and begin the study in another folder"
+        "the file of image `{id}` is gone\nhint: run `magiclens index` again, and begin the study in another folder"
     )]
     ImageGone {
         /// Its id.
-        id: magiclens_data::ImageId,
+        id: ImageId,
     },
     /// An image could be read before, but not now.
     #[error("`{}` cannot be used: {cause}", path.display())]
@@ -102,7 +118,7 @@ pub enum CompareError {
         /// The file.
         path: PathBuf,
         /// What the decoder said.
-        cause: magiclens_data::decode::DecodeError,
+        cause: DecodeError,
     },
     /// An earlier write failed and could not be undone, so nothing more is written.
     #[error("`{}` could not be written\nhint: make room on the disk, then start again; what was acknowledged is there", path.display())]
@@ -116,8 +132,36 @@ pub enum CompareError {
         /// Ids of the queries that it was given together.
         queries: String,
         /// The model's reason.
-        cause: magiclens_search::SearchError,
+        cause: SearchError,
     },
+    /// Neither an index nor weights.
+    #[error("`{}` does not exist\nhint: name a folder made by `magiclens index`, or weights", path.display())]
+    NoSystem {
+        /// The path as it was named.
+        path: PathBuf,
+    },
+    /// Weights without images to search among.
+    #[error("`{}` is no index but weights, and there are no images to search among\nhint: name their folder with `--images DIR`, or give an index instead", path.display())]
+    NoImages {
+        /// The weights.
+        path: PathBuf,
+    },
+    /// No known weights made the index.
+    #[error("the index `{}` was made with the model {stamp}, which is none of {tried}\nhint: name its weights with `--weights FILE`", path.display())]
+    UnknownModel {
+        /// The index.
+        path: PathBuf,
+        /// Its model.
+        stamp: magiclens_index::ModelStamp,
+        /// The weights that were tried.
+        tried: String,
+    },
+    /// The program around failed, e.g. to load a model.
+    #[error(transparent)]
+    Host(#[from] anyhow::Error),
+    /// A file could not be read, or is too large.
+    #[error(transparent)]
+    Read(#[from] ReadCappedError),
     /// An index cannot be read.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -135,4 +179,49 @@ fn listed(problems: &[LineProblem]) -> String {
         _ = write!(text, "\n  and {} more", problems.len() - LINES_NAMED);
     }
     text
+}
+
+/// Why a request was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// As in every service of ours.
+    #[error(transparent)]
+    Common(#[from] HttpError),
+    /// No image of the study has this id.
+    #[error("image `{0}` is not known here")]
+    UnknownImage(ImageId),
+    /// The rater has no such item.
+    #[error("there is no such question for this name")]
+    UnknownItem,
+    /// The item was judged already, and not like this.
+    #[error("this question was answered already, with `{}`", .0.word())]
+    JudgedOtherwise(Choice),
+    /// Another item comes first.
+    #[error("this question is not the next one")]
+    NotAtHand,
+    /// Only the last judgment can be taken back.
+    #[error("only the last answer can be taken back")]
+    NotTheLast,
+}
+
+impl From<CompareError> for Refusal {
+    fn from(error: CompareError) -> Self {
+        Self::Common(HttpError::Internal(anyhow!(error)))
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let error = self.to_string();
+        let (status, hint) = match self {
+            Self::Common(error) => return error.into_response(),
+            Self::UnknownImage(_) => (StatusCode::NOT_FOUND, "reload the page"),
+            Self::UnknownItem => (StatusCode::NOT_FOUND, "reload the page"),
+            Self::JudgedOtherwise(_) => (StatusCode::CONFLICT, "take it back with “Undo” to answer anew"),
+            Self::NotAtHand | Self::NotTheLast => {
+                (StatusCode::CONFLICT, "the page was open twice; here is where you are")
+            }
+        };
+        refusal(status, &error, Some(hint))
+    }
 }

@@ -1,4 +1,4 @@
-//! What a rater says of an item.
+//! The judgment of an item by a rater.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ impl Side {
     }
 }
 
-/// What a rater chose, as the page showed it.
+/// The choice of a rater, as the page showed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Choice {
@@ -50,10 +50,10 @@ impl Choice {
     }
 }
 
-/// What a choice says about the two systems.
+/// The meaning of a choice for the two systems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum Preference {
     /// `A` is better.
     A,
     /// `B` is better.
@@ -62,7 +62,7 @@ pub enum Verdict {
     Tie,
 }
 
-impl Verdict {
+impl Preference {
     /// The word that the export uses.
     pub fn word(self) -> &'static str {
         match self {
@@ -80,21 +80,21 @@ pub struct Judgment {
     pub item: String,
     /// The ranking that was shown on the left.
     pub left: Side,
-    /// What the rater chose.
+    /// The choice.
     pub choice: Choice,
 }
 
 impl Judgment {
-    /// What the choice says about the systems.
-    pub fn verdict(&self) -> Verdict {
+    /// The meaning of the choice for the systems.
+    pub fn preference(&self) -> Preference {
         let better = match self.choice {
-            Choice::Tie => return Verdict::Tie,
+            Choice::Tie => return Preference::Tie,
             Choice::Left => self.left,
             Choice::Right => self.left.other(),
         };
         match better {
-            Side::A => Verdict::A,
-            Side::B => Verdict::B,
+            Side::A => Preference::A,
+            Side::B => Preference::B,
         }
     }
 }
@@ -108,7 +108,7 @@ impl RaterName {
     /// Reads a name as typed: spaces around it are dropped, those inside counted once, letters made small.
     ///
     /// # Errors
-    /// What is wrong with it, as the rest of a sentence that begins with what it is called.
+    /// The problem, as the rest of a sentence that begins with the name of the field.
     pub fn parse(text: &str) -> Result<Self, String> {
         let name = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
         let is_allowed = |c: char| c.is_alphanumeric() || " -_.'".contains(c);
@@ -157,17 +157,17 @@ mod tests {
 
     #[test]
     fn a_choice_is_about_what_stood_there() {
-        for (left, choice, verdict) in [
-            (Side::A, Choice::Left, Verdict::A),
-            (Side::A, Choice::Right, Verdict::B),
-            (Side::B, Choice::Left, Verdict::B),
-            (Side::B, Choice::Right, Verdict::A),
-            (Side::B, Choice::Tie, Verdict::Tie),
+        for (left, choice, preference) in [
+            (Side::A, Choice::Left, Preference::A),
+            (Side::A, Choice::Right, Preference::B),
+            (Side::B, Choice::Left, Preference::B),
+            (Side::B, Choice::Right, Preference::A),
+            (Side::B, Choice::Tie, Preference::Tie),
         ] {
             let item = "q1".to_owned();
             assert_eq!(
-                Judgment { item, left, choice }.verdict(),
-                verdict,
+                Judgment { item, left, choice }.preference(),
+                preference,
                 "{left:?} {choice:?}"
             );
         }

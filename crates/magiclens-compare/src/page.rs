@@ -7,6 +7,7 @@ pub(crate) const INDEX: &str = include_str!("../page/index.html");
 
 /// The files that it loads: name and content.
 pub(crate) const FILES: &[(&str, &str)] = &[
+    ("base.css", magiclens_report::STYLE),
     ("style.css", include_str!("../page/style.css")),
     ("app.js", include_str!("../page/app.js")),
     ("api.js", include_str!("../page/api.js")),

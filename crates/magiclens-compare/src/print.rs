@@ -1,215 +1,194 @@
-//! The printed forms of a report: Markdown for people, with the paper's table first; CSV for other programs.
+//! The printed forms of a report: a document for people, with the paper's table first; CSV for other programs.
 
-use std::fmt::Write;
+use std::collections::BTreeMap;
 
-use magiclens_metrics::Interval;
+use magiclens_metrics::{Interval, MIN_CLUSTERS};
+use magiclens_report::numbers::{count, p_value};
+use magiclens_report::{Document, Section, Table, Text, cells};
 
 use crate::judgment::Side;
 use crate::ratings::Judgments;
-use crate::report::{ClassFigures, Figures, Report, Share, SignTest};
+use crate::report::{ClassResults, Results, Share, StudyReport};
 use crate::study::{Kind, Study};
 
-/// The report as Markdown. The first table has the form of the paper's: shares of the judgments in %.
-pub fn to_markdown(report: &Report) -> String {
-    let mut text = String::new();
-    write_markdown(&mut text, report).expect("writing to a string does not fail");
-    text
+impl StudyReport {
+    /// The report for people. Its first table has the form of the paper's: shares of the judgments in %.
+    pub fn document(&self) -> Document {
+        let [a, b] = &self.systems;
+        let mut document = Document::new(format!("{a} and {b} compared by people"));
+        let section = document.section("Preferences");
+        section.push(self.paper_table(&self.all));
+        section.push(format!(
+            "% of {} judgments of {} queries by {}; the study has {} queries, rankings of {}, {} of them the same for both \
+             systems.",
+            self.all.overall.judgments,
+            self.all.overall.queries,
+            count(self.all.raters, "rater", "raters"),
+            self.queries,
+            self.k,
+            self.identical_rankings,
+        ));
+        self.details(section, &self.all);
+        document.section("Raters").push(self.rater_table());
+        self.trusted_section(&mut document);
+        document
+    }
+
+    fn trusted_section(&self, document: &mut Document) {
+        let share = 100.0 * self.max_failed_checks;
+        let title = format!("Without raters who failed more than {share:.0} % of the checks");
+        let section = document.section(title);
+        match &self.trusted {
+            None => _ = section.push(format!("Nobody failed more than {share:.0} % of the checks.")),
+            Some(trusted) if trusted.overall.judgments == 0 => _ = section.push("No rater is left."),
+            Some(trusted) => {
+                let raters = count(trusted.raters, "rater", "raters");
+                section.push(self.paper_table(trusted));
+                section.push(format!("{} judgments by {raters}.", trusted.overall.judgments));
+                self.details(section, trusted);
+            }
+        }
+    }
+
+    fn paper_table(&self, results: &Results) -> Table {
+        let [a, b] = &self.systems;
+        let mut table = Table::new("").words(["intent"]).numbers(cells![a, b, "tie"]);
+        for class in &results.classes {
+            let [a, b, tie] = [class.a, class.b, class.tie].map(percent);
+            table.row(cells![class.intent, a, b, tie]);
+        }
+        table
+    }
+
+    fn details(&self, section: &mut Section, results: &Results) {
+        section.push(self.share_table(results)).push(self.test_table(results));
+        let position = results.position;
+        section.push(format!(
+            "Position: the left list was preferred {} times, the right one {} times (exact two-sided p = {}).",
+            position.left,
+            position.right,
+            p_value(position.p),
+        ));
+    }
+
+    fn share_table(&self, results: &Results) -> Table {
+        let [a, b] = &self.systems;
+        let several = results.has_several_raters();
+        let title = "Shares in %, with 95 % confidence intervals";
+        let mut table = Table::new(title)
+            .words(["intent"])
+            .numbers(cells!["queries", "judgments", a, b, "tie"]);
+        for class in rows(results) {
+            let [a, b, tie] = [class.a, class.b, class.tie].map(|share| with_interval(share, several));
+            table.row(cells![class.intent, class.queries, class.judgments, a, b, tie]);
+        }
+        table.note(match several {
+            true => format!(
+                "Intervals: bootstrap over queries, since several raters judged the same query. The queries of a row are its \
+                 clusters; below {MIN_CLUSTERS} of them there is no interval."
+            ),
+            false => "Intervals: Wilson, since no query was judged twice.".to_owned(),
+        });
+        table
+    }
+
+    fn test_table(&self, results: &Results) -> Table {
+        let [a, b] = &self.systems;
+        let heads = [
+            format!("by query: {a} / {b}"),
+            "p".to_owned(),
+            format!("by judgment: {a} / {b}"),
+        ];
+        let table = Table::new("Sign tests and agreement").words(["intent"]);
+        let mut table = table.numbers(heads).numbers(["p", "alpha"]);
+        for class in rows(results) {
+            let [queries, judgments] = [class.sign_test_by_query, class.sign_test];
+            table.row(cells![
+                class.intent,
+                format!("{} / {}", queries.a, queries.b),
+                p_value(queries.p),
+                format!("{} / {}", judgments.a, judgments.b),
+                p_value(judgments.p),
+                agreement(class),
+            ]);
+        }
+        table.note(
+            "Exact two-sided sign tests without ties; by query: a query counts once, for the side that more of its raters \
+             preferred. Agreement: Krippendorff's alpha, nominal, with its bootstrap interval over queries.",
+        );
+        if results.has_several_raters() {
+            table.note("Several raters judged the same query, and their judgments are not independent: trust the test by query.");
+        }
+        table
+    }
+
+    fn rater_table(&self) -> Table {
+        let [a, b] = &self.systems;
+        let judged = format!("judged of {}", self.queries);
+        let table = Table::new("").words(["rater"]);
+        let mut table = table.numbers(cells![judged, a, b, "tie", "checks passed", "checks failed"]);
+        for row in &self.raters {
+            let mark = if row.dropped { " (dropped below)" } else { "" };
+            let rater = format!("{}{mark}", row.rater);
+            table.row(cells![
+                rater,
+                row.judged,
+                row.a,
+                row.b,
+                row.ties,
+                row.checks_passed,
+                row.checks_failed
+            ]);
+        }
+        table
+    }
 }
 
-/// One line a judgment, checks included, in the order in which each rater gave them. `left` is the system that stood on
-/// the left; in a check, `a` is the ranking that is right.
+/// One line a judgment, checks included, in the order in which each rater gave them. `left` is the system that was on the
+/// left; in a check, `a` is the ranking that is right.
 pub fn to_csv(study: &Study, judgments: &Judgments) -> String {
+    let kinds: BTreeMap<&str, Kind> = study.items.iter().map(|item| (&*item.id, item.kind)).collect();
     let mut text = "rater,item,kind,left,choice,verdict\n".to_owned();
     for (rater, judged) in judgments {
         for judgment in judged {
-            let kind = match study
-                .items
-                .iter()
-                .find(|item| item.id == judgment.item)
-                .map(|item| item.kind)
-            {
+            let kind = match kinds.get(&*judgment.item) {
                 Some(Kind::Query { intent }) => intent.name(),
                 Some(Kind::Check { .. }) | None => "check",
             };
             let left = if judgment.left == Side::A { "a" } else { "b" };
-            let (choice, verdict) = (judgment.choice.word(), judgment.verdict().word());
-            let fields = [
-                &quoted(rater.as_str()),
-                &*quoted(&judgment.item),
-                kind,
-                left,
-                choice,
-                verdict,
-            ];
-            text.push_str(&fields.join(","));
-            text.push('\n');
+            let (choice, preference) = (judgment.choice.word(), judgment.preference().word());
+            let (rater, item) = (quoted(rater.as_str()), quoted(&judgment.item));
+            text += &format!("{rater},{item},{kind},{left},{choice},{preference}\n");
         }
     }
     text
 }
 
-fn write_markdown(out: &mut String, report: &Report) -> std::fmt::Result {
-    let Report { k, queries, .. } = report;
-    write_paper_table(out, report, &report.all)?;
-    writeln!(
-        out,
-        "\n% of {} judgements of {} queries by {}; the study has {queries} queries, rankings of {k}, {} of them the same \
-         for both systems.",
-        report.all.overall.judgments,
-        report.all.overall.queries,
-        raters(report.all.raters),
-        report.identical_rankings,
-    )?;
-    write_details(out, report, &report.all)?;
-    write_raters(out, report)?;
-    let share = 100.0 * report.max_failed_checks;
-    match &report.trusted {
-        None => writeln!(out, "\nNobody failed more than {share:.0} % of the checks."),
-        Some(trusted) => {
-            writeln!(
-                out,
-                "\n## Without raters who failed more than {share:.0} % of the checks\n"
-            )?;
-            if trusted.overall.judgments == 0 {
-                return writeln!(out, "No rater is left.");
-            }
-            write_paper_table(out, report, trusted)?;
-            writeln!(
-                out,
-                "\n{} judgements by {}.",
-                trusted.overall.judgments,
-                raters(trusted.raters)
-            )?;
-            write_details(out, report, trusted)
-        }
+fn rows(results: &Results) -> impl Iterator<Item = &ClassResults> {
+    results.classes.iter().chain([&results.overall])
+}
+
+fn percent(share: Share) -> String {
+    share.percent.map_or("–".to_owned(), |percent| format!("{percent:.1}"))
+}
+
+fn with_interval(share: Share, several: bool) -> Text {
+    let interval = if several { share.by_query } else { share.wilson };
+    let text = Text::from(percent(share));
+    match interval {
+        Some(Interval { low, high }) => text.then(Text::small(format!(" [{low:.1}, {high:.1}]"))),
+        None => text,
     }
 }
 
-fn write_paper_table(out: &mut String, report: &Report, figures: &Figures) -> std::fmt::Result {
-    let [a, b] = report.systems.each_ref().map(|name| cell(name));
-    writeln!(out, "| intent | {a} | {b} | tie |\n|---|---|---|---|")?;
-    for class in &figures.classes {
-        let [a, b, tie] = [class.a, class.b, class.tie].map(|share| percent(share.percent));
-        writeln!(out, "| {} | {a} | {b} | {tie} |", class.intent)?;
+fn agreement(class: &ClassResults) -> Text {
+    let text = class
+        .alpha
+        .map_or("not defined".to_owned(), |alpha| format!("{alpha:.3}"));
+    match class.alpha_interval {
+        Some(Interval { low, high }) => Text::from(text).then(Text::small(format!(" [{low:.3}, {high:.3}]"))),
+        None => text.into(),
     }
-    Ok(())
-}
-
-fn write_details(out: &mut String, report: &Report, figures: &Figures) -> std::fmt::Result {
-    let [a, b] = report.systems.each_ref().map(|name| cell(name));
-    let several = has_several_raters(&figures.overall);
-    let kind = match several {
-        true => "bootstrap over queries, since several raters judged the same query",
-        false => "Wilson, since no query was judged twice",
-    };
-    writeln!(out, "\n95 % intervals: {kind}.\n")?;
-    writeln!(
-        out,
-        "| intent | queries | judgements | {a} | {b} | tie |\n|---|---|---|---|---|---|"
-    )?;
-    for class in rows(figures) {
-        let [a, b, tie] = [class.a, class.b, class.tie].map(|share| with_interval(share, several));
-        writeln!(
-            out,
-            "| {} | {} | {} | {a} | {b} | {tie} |",
-            class.intent, class.queries, class.judgments
-        )?;
-    }
-    writeln!(
-        out,
-        "\nExact two-sided sign tests, ties left out; by query: a query counts once, for the side that more of its raters \
-         preferred. Agreement: Krippendorff's alpha, nominal, bootstrap interval over queries.\n"
-    )?;
-    writeln!(
-        out,
-        "| intent | by query: {a} / {b} | p | by judgement: {a} / {b} | p | alpha |\n|---|---|---|---|---|---|"
-    )?;
-    for class in rows(figures) {
-        let [by_query, by_judgment] = [class.sign_test_by_query, class.sign_test].map(sign);
-        let alpha = match (class.alpha, class.alpha_interval) {
-            (None, _) => "not defined".to_owned(),
-            (Some(alpha), None) => format!("{alpha:.3}"),
-            (Some(alpha), Some(Interval { low, high })) => format!("{alpha:.3} ({low:.3} to {high:.3})"),
-        };
-        writeln!(out, "| {} | {by_query} | {by_judgment} | {alpha} |", class.intent)?;
-    }
-    if several {
-        writeln!(
-            out,
-            "\nSeveral raters judged the same query, and their judgements are not independent: trust the test by query."
-        )?;
-    }
-    let position = figures.position;
-    writeln!(
-        out,
-        "\nPosition: the left list was preferred {} times, the right one {} times (exact two-sided p = {}).",
-        position.left,
-        position.right,
-        p_value(position.p),
-    )
-}
-
-fn write_raters(out: &mut String, report: &Report) -> std::fmt::Result {
-    let [a, b] = report.systems.each_ref().map(|name| cell(name));
-    writeln!(
-        out,
-        "\n| rater | judged of {} | {a} | {b} | tie | checks passed | checks failed |\n|---|---|---|---|---|---|---|",
-        report.queries
-    )?;
-    for row in &report.raters {
-        let mark = if row.left_out { " (left out below)" } else { "" };
-        writeln!(
-            out,
-            "| {}{mark} | {} | {} | {} | {} | {} | {} |",
-            row.rater, row.judged, row.a, row.b, row.ties, row.checks_passed, row.checks_failed
-        )?;
-    }
-    Ok(())
-}
-
-fn rows(figures: &Figures) -> impl Iterator<Item = &ClassFigures> {
-    figures.classes.iter().chain([&figures.overall])
-}
-
-/// Whether some query was judged by more than one rater, so that judgments are not independent.
-fn has_several_raters(overall: &ClassFigures) -> bool {
-    overall.queries < overall.judgments
-}
-
-fn raters(count: usize) -> String {
-    format!("{count} {}", if count == 1 { "rater" } else { "raters" })
-}
-
-fn percent(value: Option<f64>) -> String {
-    value.map_or("–".to_owned(), |value| format!("{value:.1}"))
-}
-
-fn with_interval(share: Share, several: bool) -> String {
-    match if several { share.by_query } else { share.wilson } {
-        Some(Interval { low, high }) => format!("{} ({low:.1} to {high:.1})", percent(share.percent)),
-        None => percent(share.percent),
-    }
-}
-
-/// Two cells: the counts, and the p value.
-fn sign(SignTest { a, b, p, .. }: SignTest) -> String {
-    format!("{a} / {b} | {}", p_value(p))
-}
-
-fn p_value(p: f64) -> String {
-    if p < 1e-4 {
-        format!("{p:.1e}")
-    } else {
-        format!("{p:.4}")
-    }
-}
-
-/// A name that cannot break the table or the terminal.
-fn cell(name: &str) -> String {
-    name.chars()
-        .filter(|c| !c.is_control())
-        .collect::<String>()
-        .replace('|', "\\|")
 }
 
 fn quoted(field: &str) -> String {

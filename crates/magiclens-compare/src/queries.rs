@@ -5,45 +5,21 @@ use std::path::{Path, PathBuf};
 
 use magiclens_data::ImageId;
 use magiclens_data::decode::Limits;
-use serde::{Deserialize, Serialize};
+use magiclens_data::files::read_capped;
+use magiclens_search::QueryImage;
+use serde::Deserialize;
 
-use crate::error::CompareError;
-use crate::ranking::Draft;
+use crate::error::{CompareError, LineProblem};
+use crate::study::{AUTOMATIC_CHECK, Intent, short_digest};
 
+/// Largest query file.
+const MAX_FILE_BYTES: u64 = 64 << 20;
 const MAX_INSTRUCTION_CHARS: usize = 2000;
 const MAX_ID_CHARS: usize = 100;
 
-/// The intent classes of the human evaluation in the MagicLens paper.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Intent {
-    /// The same thing again, or with one visible change.
-    #[serde(rename = "simple visual")]
-    SimpleVisual,
-    /// Several visible changes, or relations between things.
-    #[serde(rename = "complex visual")]
-    ComplexVisual,
-    /// What cannot be seen in the query image itself: use, origin, history.
-    #[serde(rename = "beyond visual")]
-    BeyondVisual,
-}
-
-impl Intent {
-    /// In the order of the paper's table.
-    pub const ALL: [Self; 3] = [Self::SimpleVisual, Self::ComplexVisual, Self::BeyondVisual];
-
-    /// As written in the query file.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::SimpleVisual => "simple visual",
-            Self::ComplexVisual => "complex visual",
-            Self::BeyondVisual => "beyond visual",
-        }
-    }
-}
-
 /// An image that the query file names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueryImage {
+pub struct NamedImage {
     /// Id of its content.
     pub id: ImageId,
     /// Its file.
@@ -52,12 +28,12 @@ pub struct QueryImage {
 
 /// A query to compare the systems on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Query {
+pub struct StudyQuery {
     /// As given, else `line N`.
     pub id: String,
     /// The query image.
-    pub image: QueryImage,
-    /// What is asked for.
+    pub image: NamedImage,
+    /// The change that is wanted.
     pub instruction: String,
     /// Its class.
     pub intent: Intent,
@@ -69,31 +45,22 @@ pub struct Check {
     /// As given, else `line N`.
     pub id: String,
     /// The query image.
-    pub image: QueryImage,
-    /// What is asked for.
+    pub image: NamedImage,
+    /// The change that is wanted.
     pub instruction: String,
     /// The ranking that is right, best first.
-    pub good: Vec<QueryImage>,
+    pub good: Vec<NamedImage>,
     /// The ranking that is wrong.
-    pub bad: Vec<QueryImage>,
-}
-
-/// A line that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LineProblem {
-    /// From 1.
-    pub line: usize,
-    /// What is wrong.
-    pub problem: String,
+    pub bad: Vec<NamedImage>,
 }
 
 /// A query file without bad lines. All images that it names can be decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryFile {
-    /// Hash of the text and of all images that it names.
-    pub digest: ImageId,
+    /// Digest of the text and of all images that it names.
+    pub digest: String,
     /// In the order of the file.
-    pub queries: Vec<Query>,
+    pub queries: Vec<StudyQuery>,
     /// In the order of the file.
     pub checks: Vec<Check>,
 }
@@ -112,17 +79,17 @@ struct Line {
 }
 
 enum Parsed {
-    Query(Query),
+    Query(StudyQuery),
     Check(Check),
 }
 
 impl QueryFile {
-    /// Reads and checks the whole file; images are named relative to it. Blank lines count, but say nothing.
+    /// Reads and checks the whole file; images are named relative to it. Blank lines count, but hold nothing.
     ///
     /// # Errors
-    /// All bad lines at once, each with what is wrong; a file without queries; a file that cannot be read.
+    /// All bad lines at once, each with its problem; a file without queries; a file that cannot be read.
     pub fn read(path: &Path) -> Result<Self, CompareError> {
-        let bytes = fs_err::read(path)?;
+        let bytes = read_capped(path, MAX_FILE_BYTES)?;
         let mut images = Images {
             folder: path.parent().unwrap_or(Path::new("")),
             seen: BTreeMap::new(),
@@ -134,7 +101,7 @@ impl QueryFile {
                 continue;
             }
             let parsed = parse(line, number, &mut images).and_then(|parsed| {
-                let (Parsed::Query(Query { id, .. }) | Parsed::Check(Check { id, .. })) = &parsed;
+                let (Parsed::Query(StudyQuery { id, .. }) | Parsed::Check(Check { id, .. })) = &parsed;
                 match ids.insert(id.clone(), number) {
                     Some(before) => Err(format!("the id `{id}` stands in line {before} already")),
                     None => Ok(parsed),
@@ -160,6 +127,13 @@ impl QueryFile {
             checks,
         })
     }
+
+    /// All images that the file names.
+    pub(crate) fn images(&self) -> impl Iterator<Item = &NamedImage> {
+        let of_queries = self.queries.iter().map(|query| &query.image);
+        let of_checks = self.checks.iter();
+        of_queries.chain(of_checks.flat_map(|check| [&check.image].into_iter().chain(&check.good).chain(&check.bad)))
+    }
 }
 
 fn parse(line: &[u8], number: usize, images: &mut Images<'_>) -> Result<Parsed, String> {
@@ -168,35 +142,15 @@ fn parse(line: &[u8], number: usize, images: &mut Images<'_>) -> Result<Parsed, 
         // serde_json counts lines of its own, always 1 here.
         error.to_string().replace(" at line 1 column ", " at column ")
     })?;
-    let id = line.id.unwrap_or_else(|| format!("line {number}"));
-    if id.trim().is_empty() || MAX_ID_CHARS < id.chars().count() || id.chars().any(char::is_control) {
-        return Err(format!(
-            "`id` must be 1 to {MAX_ID_CHARS} characters without control characters"
-        ));
-    }
-    if id.starts_with(Draft::AUTOMATIC) {
-        return Err(format!(
-            "`id` begins with `{}`, which is for checks made by the program",
-            Draft::AUTOMATIC
-        ));
-    }
-    let instruction = line.instruction.trim().to_owned();
-    match instruction.chars().count() {
-        0 => return Err("`instruction` is empty".to_owned()),
-        chars if MAX_INSTRUCTION_CHARS < chars => {
-            return Err(format!(
-                "`instruction` has {chars} characters, more than {MAX_INSTRUCTION_CHARS}"
-            ));
-        }
-        _ => {}
-    }
+    let id = check_id(line.id.unwrap_or_else(|| format!("line {number}")))?;
+    let instruction = check_instruction(&line.instruction)?;
     let image = images.read("image", &line.image)?;
     if !line.check {
         if line.good.is_some() || line.bad.is_some() {
             return Err("`good` and `bad` belong to a check: add `\"check\": true`".to_owned());
         }
         let intent = intent(line.intent.as_deref())?;
-        return Ok(Parsed::Query(Query {
+        return Ok(Parsed::Query(StudyQuery {
             id,
             image,
             instruction,
@@ -220,6 +174,31 @@ fn parse(line: &[u8], number: usize, images: &mut Images<'_>) -> Result<Parsed, 
     }))
 }
 
+fn check_id(id: String) -> Result<String, String> {
+    if id.trim().is_empty() || MAX_ID_CHARS < id.chars().count() || id.chars().any(char::is_control) {
+        return Err(format!(
+            "`id` must be 1 to {MAX_ID_CHARS} characters without control characters"
+        ));
+    }
+    if id.starts_with(AUTOMATIC_CHECK) {
+        return Err(format!(
+            "`id` begins with `{AUTOMATIC_CHECK}`, which is for checks made by the program"
+        ));
+    }
+    Ok(id)
+}
+
+fn check_instruction(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    match text.chars().count() {
+        0 => Err("`instruction` is empty".to_owned()),
+        chars if MAX_INSTRUCTION_CHARS < chars => Err(format!(
+            "`instruction` has {chars} characters, more than {MAX_INSTRUCTION_CHARS}"
+        )),
+        _ => Ok(text.to_owned()),
+    }
+}
+
 fn intent(name: Option<&str>) -> Result<Intent, String> {
     let names = Intent::ALL.map(|intent| format!("`{}`", intent.name())).join(", ");
     let name = name.ok_or_else(|| format!("`intent` is missing; it is one of {names}"))?;
@@ -234,37 +213,37 @@ struct Images<'a> {
 }
 
 impl Images<'_> {
-    fn read(&mut self, field: &str, name: &str) -> Result<QueryImage, String> {
+    fn read(&mut self, field: &str, name: &str) -> Result<NamedImage, String> {
         let path = self.folder.join(name);
         let read = || -> Result<ImageId, String> {
             if name.is_empty() {
                 return Err("no file is named".to_owned());
             }
-            magiclens_search::QueryImage::read(&path, &Limits::default())
+            QueryImage::read(&path, &Limits::default())
                 .map(|image| image.id)
                 .map_err(|error| error.to_string())
         };
         let id = self.seen.entry(name.to_owned()).or_insert_with(read).clone();
-        id.map(|id| QueryImage { id, path }).map_err(|problem| {
+        id.map(|id| NamedImage { id, path }).map_err(|problem| {
             let first_line = problem.lines().next().unwrap_or_default();
             format!("`{field}`: `{}`: {first_line}", name.escape_debug())
         })
     }
 
-    fn read_all(&mut self, field: &str, names: Option<Vec<String>>) -> Result<Vec<QueryImage>, String> {
+    fn read_all(&mut self, field: &str, names: Option<Vec<String>>) -> Result<Vec<NamedImage>, String> {
         let names = names.unwrap_or_default();
         if names.is_empty() {
-            return Err(format!("a check needs at least one picture in `{field}`"));
+            return Err(format!("a check needs at least one image in `{field}`"));
         }
         names.iter().map(|name| self.read(field, name)).collect()
     }
 
-    fn digest(&self, text: &[u8]) -> ImageId {
+    fn digest(&self, text: &[u8]) -> String {
         let mut bytes = text.to_vec();
-        for id in self.seen.values() {
-            bytes.extend(id.iter().flat_map(|id| id.to_bytes()));
+        for id in self.seen.values().flatten() {
+            bytes.extend(id.to_bytes());
         }
-        ImageId::of_bytes(&bytes)
+        short_digest(bytes)
     }
 }
 
@@ -359,8 +338,8 @@ mod tests {
                 "the id `good` stands in line 16 already",
             ),
             (check(json!({ "intent": "simple visual" })), "a check has no `intent`"),
-            (check(json!({ "good": [] })), "at least one picture in `good`"),
-            (check(json!({ "bad": null })), "at least one picture in `bad`"),
+            (check(json!({ "good": [] })), "at least one image in `good`"),
+            (check(json!({ "bad": null })), "at least one image in `bad`"),
             (check(json!({ "bad": ["a.png"] })), "both `good` and `bad`"),
         ];
         let lines: Vec<String> = rows.iter().map(|(line, _)| line.clone()).collect();

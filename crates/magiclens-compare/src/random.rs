@@ -1,6 +1,8 @@
-//! Numbers that a seed alone decides, the same on every machine and in every later version: a study outlives both.
+//! Random numbers that a seed alone decides, the same on every machine and in every later version: a study outlives both.
+//!
+//! Order and sides of running studies come from this stream, so it is its own and not that of `magiclens_metrics`.
 
-use magiclens_data::ImageId;
+use magiclens_data::Digest;
 
 /// The generator SplitMix64 (Steele, Lea and Flood 2014).
 pub(crate) struct Random(u64);
@@ -8,8 +10,7 @@ pub(crate) struct Random(u64);
 impl Random {
     /// A stream of its own for each purpose: `parts` name it.
     pub(crate) fn new(parts: &[&str]) -> Self {
-        let name = ImageId::of_bytes(parts.join("\n").as_bytes()).to_bytes();
-        Self(name.iter().take(8).fold(0, |seed, &byte| (seed << 8) | u64::from(byte)))
+        Self(Digest::of(parts.join("\n")).seed().swap_bytes())
     }
 
     fn next(&mut self) -> u64 {

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use magiclens_data::files::sync_folder;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CompareError;
 use crate::judgment::{Judgment, RaterName};
-use crate::study::{RATINGS_FILE, Study, lock};
+use crate::study::{RATINGS_FILE, Study, lock, read_if_present};
 
-/// What each rater says, in the order in which it was said.
+/// The judgments of each rater, in the order in which they were made.
 pub type Judgments = BTreeMap<RaterName, Vec<Judgment>>;
 
 #[derive(Serialize, Deserialize)]
@@ -19,7 +20,6 @@ enum Event {
     Judged {
         rater: RaterName,
         #[serde(flatten)]
-        #[serde(rename = "judgement")]
         judgment: Judgment,
     },
     Undone {
@@ -58,7 +58,7 @@ impl Ratings {
         file.set_len(length)?;
         file.sync_all()?;
         // The file's name, too, must survive.
-        fs_err::File::open(dir)?.sync_all()?;
+        sync_folder(dir)?;
         Ok(Self {
             judgments,
             path,
@@ -69,12 +69,12 @@ impl Ratings {
         })
     }
 
-    /// What everybody says.
+    /// The judgments of all raters.
     pub fn judgments(&self) -> &Judgments {
         &self.judgments
     }
 
-    /// What one rater says, in the order in which it was said.
+    /// The judgments of one rater, in the order in which they were made.
     pub fn of(&self, rater: &RaterName) -> &[Judgment] {
         self.judgments.get(rater).map_or(&[], Vec::as_slice)
     }
@@ -111,9 +111,10 @@ impl Ratings {
     }
 
     fn append(&mut self, event: &Event) -> Result<(), CompareError> {
-        let path = || self.path.clone();
         if self.is_broken {
-            return Err(CompareError::Broken { path: path() });
+            return Err(CompareError::Broken {
+                path: self.path.clone(),
+            });
         }
         let mut line = serde_json::to_vec(event).map_err(std::io::Error::from)?;
         line.push(b'\n');
@@ -128,7 +129,7 @@ impl Ratings {
     }
 }
 
-/// What everybody says in the study in `dir`, also while a server has it open.
+/// All judgments of the study in `dir`, also while a server has it open.
 ///
 /// # Errors
 /// [`CompareError::Damaged`], or a file that cannot be read.
@@ -138,11 +139,7 @@ pub fn read_judgments(dir: &Path, study: &Study) -> Result<Judgments, CompareErr
 
 /// The judgments, and the bytes of all whole lines.
 fn read(path: &Path, study: &Study) -> Result<(Judgments, u64), CompareError> {
-    let bytes = match fs_err::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(error.into()),
-    };
+    let bytes = read_if_present(path)?.unwrap_or_default();
     let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
     let mut judgments = Judgments::new();
     for (number, line) in (1..).zip(bytes[..whole].split_inclusive(|&byte| byte == b'\n')) {

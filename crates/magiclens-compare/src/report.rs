@@ -1,35 +1,22 @@
-//! What the judgments say about the systems: a pure function of the study and its log.
+//! The results of a study: a pure function of the study and its judgments.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use magiclens_metrics::{Interval, alpha, bootstrap, sign_test, wilson};
 use serde::Serialize;
 
-use crate::judgment::{Choice, Judgment, RaterName, Side, Verdict};
-use crate::queries::Intent;
+use crate::judgment::{Choice, Judgment, Preference, RaterName};
 use crate::random::Random;
 use crate::ratings::Judgments;
-use crate::study::{Kind, Study};
+use crate::study::{Intent, Kind, Study};
 
-/// How the figures are made.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ReportOptions {
-    /// Raters who fail a larger share of their checks are left out of [`Report::trusted`].
-    pub max_failed_checks: f64,
-}
+/// The share of failed checks above which a rater does not count in [`StudyReport::trusted`], unless another one is given: a
+/// third, rounded up.
+pub const MAX_FAILED_CHECKS: f64 = 0.34;
 
-impl Default for ReportOptions {
-    /// A third, rounded up.
-    fn default() -> Self {
-        Self {
-            max_failed_checks: 0.34,
-        }
-    }
-}
-
-/// All figures of a study.
+/// All results of a study.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Report {
+pub struct StudyReport {
     /// Names of A and B.
     pub systems: [String; 2],
     /// Length of the rankings.
@@ -38,19 +25,19 @@ pub struct Report {
     pub queries: usize,
     /// Queries for which both systems give the same ranking.
     pub identical_rankings: usize,
-    /// See [`ReportOptions::max_failed_checks`].
+    /// See [`MAX_FAILED_CHECKS`].
     pub max_failed_checks: f64,
     /// One row a rater, in the order of their names.
-    pub raters: Vec<RaterFigures>,
+    pub raters: Vec<RaterCounts>,
     /// With every rater.
-    pub all: Figures,
-    /// Without the raters that failed too many checks; none if that leaves out nobody.
-    pub trusted: Option<Figures>,
+    pub all: Results,
+    /// Without the raters that failed too many checks; `None` if there are none.
+    pub trusted: Option<Results>,
 }
 
-/// What one rater did.
+/// The judgments of one rater.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct RaterFigures {
+pub struct RaterCounts {
     /// Name.
     pub rater: RaterName,
     /// Queries judged.
@@ -65,29 +52,30 @@ pub struct RaterFigures {
     pub checks_passed: u64,
     /// Checks answered otherwise, ties included.
     pub checks_failed: u64,
-    /// Whether the rater failed too many checks.
-    pub left_out: bool,
+    /// True after too many failed checks.
+    #[serde(rename = "left_out")]
+    pub dropped: bool,
 }
 
-/// The figures over some of the raters. Checks never enter them.
+/// The results over some of the raters. Checks never enter them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Figures {
-    /// How many raters judged at least one query.
+pub struct Results {
+    /// Raters who judged at least one query.
     pub raters: usize,
     /// The three classes in the paper's order.
-    pub classes: Vec<ClassFigures>,
+    pub classes: Vec<ClassResults>,
     /// All classes together.
-    pub overall: ClassFigures,
-    /// Whether the side of the page mattered.
+    pub overall: ClassResults,
+    /// The effect of the side of the page.
     pub position: Position,
 }
 
-/// The figures of one class.
+/// The results of one class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ClassFigures {
+pub struct ClassResults {
     /// Name of the class, or `overall`.
     pub intent: &'static str,
-    /// Queries judged by at least one rater.
+    /// Queries judged by at least one rater: the clusters of the bootstrap.
     pub queries: u64,
     /// Judgments, of all raters.
     #[serde(rename = "judgements")]
@@ -104,7 +92,7 @@ pub struct ClassFigures {
     pub sign_test_by_query: SignTest,
     /// Krippendorff's alpha, nominal over A, B and tie; `None` where it is not defined.
     pub alpha: Option<f64>,
-    /// Its bootstrap interval over queries.
+    /// Its bootstrap interval over queries; `None` with too few queries.
     pub alpha_interval: Option<Interval>,
 }
 
@@ -117,24 +105,25 @@ pub struct Share {
     pub percent: Option<f64>,
     /// Wilson's interval, in %: right where no query was judged twice.
     pub wilson: Option<Interval>,
-    /// The bootstrap interval over queries, in %: right where several raters judged the same queries.
+    /// The bootstrap interval over queries, in %: right where several raters judged the same queries; `None` with too few
+    /// queries.
     pub by_query: Option<Interval>,
 }
 
-/// An exact two-sided sign test, ties left out.
+/// An exact two-sided sign test, without ties.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct SignTest {
     /// Trials won by A.
     pub a: u64,
     /// Trials won by B.
     pub b: u64,
-    /// Trials left out.
+    /// Trials that do not count.
     pub ties: u64,
-    /// How likely counts at least as uneven are if both systems are equally good.
+    /// The probability of counts at least as uneven if both systems are equally good.
     pub p: f64,
 }
 
-/// How often each side of the page was preferred, whoever stood there.
+/// Preferences by side of the page, whatever system was there.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Position {
     /// Times that the left ranking was preferred.
@@ -145,176 +134,155 @@ pub struct Position {
     pub p: f64,
 }
 
-/// What the raters of one query say: how often A, B and tie.
+/// The judgments of one query: for A, for B, ties.
 type Votes = [u32; 3];
 
-impl Report {
-    /// The figures of a study. `names` are those of the study unless others are wanted.
-    pub fn new(study: &Study, names: [String; 2], judgments: &Judgments, options: ReportOptions) -> Self {
+impl StudyReport {
+    /// The results of a study, in which the systems have these names.
+    pub fn new(study: &Study, names: [String; 2], judgments: &Judgments, max_failed_checks: f64) -> Self {
         let kinds: BTreeMap<&str, Kind> = study.items.iter().map(|item| (&*item.id, item.kind)).collect();
-        let raters: Vec<RaterFigures> = judgments
-            .iter()
-            .filter(|(_, judged)| !judged.is_empty())
-            .map(|(rater, judged)| rater_figures(rater, judged, &kinds, options))
+        let judged = judgments.iter().filter(|(_, judged)| !judged.is_empty());
+        let raters: Vec<RaterCounts> = judged
+            .map(|(rater, judged)| RaterCounts::new(rater, judged, &kinds, max_failed_checks))
             .collect();
-        let left_out: BTreeSet<&RaterName> = raters.iter().filter(|row| row.left_out).map(|row| &row.rater).collect();
-        let figures_of = |keep: &dyn Fn(&RaterName) -> bool| {
+        let dropped: BTreeSet<&RaterName> = raters.iter().filter(|row| row.dropped).map(|row| &row.rater).collect();
+        let results_of = |keep: &dyn Fn(&RaterName) -> bool| {
             let kept = judgments.iter().filter(|(rater, _)| keep(rater));
-            figures(&kept.map(|(_, judged)| &**judged).collect::<Vec<_>>(), study, &kinds)
+            Results::new(&kept.map(|(_, judged)| &**judged).collect::<Vec<_>>(), study, &kinds)
         };
         Self {
             systems: names,
             k: study.settings.k,
             queries: study.queries().count(),
             identical_rankings: study.queries().filter(|(item, _)| item.a == item.b).count(),
-            max_failed_checks: options.max_failed_checks,
-            all: figures_of(&|_| true),
-            trusted: (!left_out.is_empty()).then(|| figures_of(&|rater| !left_out.contains(rater))),
+            max_failed_checks,
+            all: results_of(&|_| true),
+            trusted: (!dropped.is_empty()).then(|| results_of(&|rater| !dropped.contains(rater))),
             raters,
         }
     }
 }
 
-fn rater_figures(
-    rater: &RaterName,
-    judged: &[Judgment],
-    kinds: &BTreeMap<&str, Kind>,
-    options: ReportOptions,
-) -> RaterFigures {
-    let mut figures = RaterFigures {
-        rater: rater.clone(),
-        judged: 0,
-        a: 0,
-        b: 0,
-        ties: 0,
-        checks_passed: 0,
-        checks_failed: 0,
-        left_out: false,
-    };
-    for judgment in judged {
-        let verdict = judgment.verdict();
-        let count = match (kinds.get(&*judgment.item), verdict) {
-            (Some(Kind::Check { .. }), Verdict::A) => &mut figures.checks_passed,
-            (Some(Kind::Check { .. }), _) => &mut figures.checks_failed,
-            (_, Verdict::A) => &mut figures.a,
-            (_, Verdict::B) => &mut figures.b,
-            (_, Verdict::Tie) => &mut figures.ties,
+impl RaterCounts {
+    fn new(rater: &RaterName, judged: &[Judgment], kinds: &BTreeMap<&str, Kind>, max_failed_checks: f64) -> Self {
+        let is_check = |judgment: &&Judgment| matches!(kinds.get(&*judgment.item), Some(Kind::Check { .. }));
+        let (checks, queries): (Vec<_>, Vec<_>) = judged.iter().partition(is_check);
+        let count = |judgments: &[&Judgment], preference| {
+            judgments
+                .iter()
+                .filter(|judgment| judgment.preference() == preference)
+                .count() as u64
         };
-        *count += 1;
+        let checks_passed = count(&checks, Preference::A);
+        let checks_failed = checks.len() as u64 - checks_passed;
+        Self {
+            rater: rater.clone(),
+            judged: queries.len() as u64,
+            a: count(&queries, Preference::A),
+            b: count(&queries, Preference::B),
+            ties: count(&queries, Preference::Tie),
+            checks_passed,
+            checks_failed,
+            dropped: max_failed_checks * (checks.len() as f64) < checks_failed as f64,
+        }
     }
-    figures.judged = figures.a + figures.b + figures.ties;
-    let checks = figures.checks_passed + figures.checks_failed;
-    figures.left_out = options.max_failed_checks * (checks as f64) < figures.checks_failed as f64;
-    figures
 }
 
-fn figures(raters: &[&[Judgment]], study: &Study, kinds: &BTreeMap<&str, Kind>) -> Figures {
-    let mut votes: BTreeMap<&str, Votes> = BTreeMap::new();
-    let (mut left, mut right, mut active) = (0, 0, 0);
-    for judged in raters {
+impl Results {
+    fn new(raters: &[&[Judgment]], study: &Study, kinds: &BTreeMap<&str, Kind>) -> Self {
         let is_query = |judgment: &&Judgment| matches!(kinds.get(&*judgment.item), Some(Kind::Query { .. }));
-        let mut of_queries = judged.iter().filter(is_query).peekable();
-        active += usize::from(of_queries.peek().is_some());
-        for judgment in of_queries {
-            votes.entry(&judgment.item).or_default()[judgment.verdict() as usize] += 1;
-            match judgment.choice {
-                Choice::Left => left += 1,
-                Choice::Right => right += 1,
-                Choice::Tie => {}
-            }
-        }
-    }
-    let seed = study.settings.seed;
-    let of_class = |class: Option<Intent>| {
-        let members = study
-            .queries()
-            .filter(|(_, intent)| class.is_none_or(|class| class == *intent));
-        let votes: Vec<Votes> = members.filter_map(|(item, _)| votes.get(&*item.id).copied()).collect();
-        class_figures(class.map_or("overall", Intent::name), &votes, seed)
-    };
-    Figures {
-        raters: active,
-        classes: Intent::ALL.map(|intent| of_class(Some(intent))).to_vec(),
-        overall: of_class(None),
-        position: Position {
-            left,
-            right,
-            p: sign_test(left, right),
-        },
-    }
-}
-
-fn class_figures(intent: &'static str, queries: &[Votes], seed: u64) -> ClassFigures {
-    let total = |verdict: Verdict| {
-        queries
+        let active = raters
             .iter()
-            .map(|votes| u64::from(votes[verdict as usize]))
-            .sum::<u64>()
-    };
-    let [a, b, ties] = [Verdict::A, Verdict::B, Verdict::Tie].map(total);
-    let judgments = a + b + ties;
-    let seed = seed.to_string();
-    let interval = |name: &str, statistic: &dyn Fn(&[Votes]) -> Option<f64>| {
-        let mut random = Random::new(&[name, intent, &seed]);
-        bootstrap(queries, |bound| random.below(bound), statistic).interval
-    };
-    let share = |verdict: Verdict, count: u64| Share {
-        count,
-        percent: (0 < judgments).then(|| 100.0 * count as f64 / judgments as f64),
-        wilson: wilson(count, judgments).map(in_percent),
-        by_query: interval("shares", &|drawn| share_of(drawn, verdict)).map(in_percent),
-    };
-    let mut by_query = SignTest {
-        a: 0,
-        b: 0,
-        ties: 0,
-        p: 1.0,
-    };
-    for [a, b, _] in queries {
-        match majority(*a, *b) {
-            Some(Side::A) => by_query.a += 1,
-            Some(Side::B) => by_query.b += 1,
-            None => by_query.ties += 1,
+            .filter(|judged| judged.iter().any(|judgment| is_query(&judgment)))
+            .count();
+        let mut votes: BTreeMap<&str, Votes> = BTreeMap::new();
+        let (mut left, mut right) = (0, 0);
+        for judgment in raters.iter().copied().flatten().filter(is_query) {
+            votes.entry(&judgment.item).or_default()[judgment.preference() as usize] += 1;
+            left += u64::from(judgment.choice == Choice::Left);
+            right += u64::from(judgment.choice == Choice::Right);
+        }
+        let of_class = |class: Option<Intent>| {
+            let members = study
+                .queries()
+                .filter(|(_, intent)| class.is_none_or(|class| class == *intent));
+            let votes: Vec<Votes> = members.filter_map(|(item, _)| votes.get(&*item.id).copied()).collect();
+            ClassResults::new(class.map_or("overall", Intent::name), &votes, study.settings.seed)
+        };
+        let p = sign_test(left, right);
+        Self {
+            raters: active,
+            classes: Intent::ALL.map(|intent| of_class(Some(intent))).to_vec(),
+            overall: of_class(None),
+            position: Position { left, right, p },
         }
     }
-    by_query.p = sign_test(by_query.a, by_query.b);
-    ClassFigures {
-        intent,
-        queries: queries.len() as u64,
-        judgments,
-        a: share(Verdict::A, a),
-        b: share(Verdict::B, b),
-        tie: share(Verdict::Tie, ties),
-        sign_test: SignTest {
-            a,
-            b,
-            ties,
-            p: sign_test(a, b),
-        },
-        sign_test_by_query: by_query,
-        alpha: alpha(queries),
-        alpha_interval: alpha(queries).and_then(|_| interval("alpha", &|drawn| alpha(drawn))),
+
+    /// True if some query was judged by more than one rater, so that judgments are not independent.
+    pub(crate) fn has_several_raters(&self) -> bool {
+        self.overall.queries < self.overall.judgments
     }
 }
 
-/// Who more raters of a query preferred; ties do not count.
-fn majority(a: u32, b: u32) -> Option<Side> {
-    match a.cmp(&b) {
-        std::cmp::Ordering::Greater => Some(Side::A),
-        std::cmp::Ordering::Less => Some(Side::B),
-        std::cmp::Ordering::Equal => None,
+impl ClassResults {
+    fn new(intent: &'static str, queries: &[Votes], seed: u64) -> Self {
+        let total = |preference: Preference| {
+            queries
+                .iter()
+                .map(|votes| u64::from(votes[preference as usize]))
+                .sum::<u64>()
+        };
+        let counts = [Preference::A, Preference::B, Preference::Tie].map(total);
+        let judgments = counts.iter().sum();
+        let seed = seed.to_string();
+        let interval = |purpose: &str, statistic: &dyn Fn(&[Votes]) -> Option<f64>| {
+            let mut random = Random::new(&[purpose, intent, &seed]);
+            bootstrap(queries, |bound| random.below(bound), statistic).interval
+        };
+        let share = |preference: Preference| {
+            let count = counts[preference as usize];
+            Share {
+                count,
+                percent: (0 < judgments).then(|| 100.0 * count as f64 / judgments as f64),
+                wilson: wilson(count, judgments).map(in_percent),
+                by_query: interval("shares", &|drawn| share_of(drawn, preference)).map(in_percent),
+            }
+        };
+        let alpha_of_all = alpha(queries);
+        let won = |is_won: fn(&Votes) -> bool| queries.iter().filter(|votes| is_won(votes)).count() as u64;
+        Self {
+            intent,
+            queries: queries.len() as u64,
+            judgments,
+            a: share(Preference::A),
+            b: share(Preference::B),
+            tie: share(Preference::Tie),
+            sign_test: SignTest::new(counts),
+            sign_test_by_query: SignTest::new([
+                won(|[a, b, _]| a > b),
+                won(|[a, b, _]| a < b),
+                won(|[a, b, _]| a == b),
+            ]),
+            alpha: alpha_of_all,
+            alpha_interval: alpha_of_all.and_then(|_| interval("alpha", &|drawn| alpha(drawn))),
+        }
     }
 }
 
-fn share_of(queries: &[Votes], verdict: Verdict) -> Option<f64> {
-    let count: u32 = queries.iter().map(|votes| votes[verdict as usize]).sum();
+impl SignTest {
+    fn new([a, b, ties]: [u64; 3]) -> Self {
+        let p = sign_test(a, b);
+        Self { a, b, ties, p }
+    }
+}
+
+fn share_of(queries: &[Votes], preference: Preference) -> Option<f64> {
+    let count: u32 = queries.iter().map(|votes| votes[preference as usize]).sum();
     let judgments: u32 = queries.as_flattened().iter().sum();
     (0 < judgments).then(|| f64::from(count) / f64::from(judgments))
 }
 
-fn in_percent(interval: Interval) -> Interval {
-    Interval {
-        low: 100.0 * interval.low,
-        high: 100.0 * interval.high,
-    }
+fn in_percent(Interval { low, high }: Interval) -> Interval {
+    let [low, high] = [low, high].map(|end| 100.0 * end);
+    Interval { low, high }
 }

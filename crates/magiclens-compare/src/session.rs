@@ -1,20 +1,20 @@
-//! What a rater sees and may do next. Nothing in a [`View`] says which system a ranking is of, or what an item is for.
+//! The way of a rater through a study. Nothing in a [`View`] says which system a ranking is of, or what an item is for.
 
 use magiclens_data::ImageId;
 use serde::Serialize;
 
-use crate::app::Refusal;
 use crate::assignment::{Turn, turns};
+use crate::error::Refusal;
 use crate::judgment::{Choice, Judgment, RaterName};
 use crate::ratings::Ratings;
-use crate::study::{Item, Study};
+use crate::study::{Item, Study, short_digest};
 
-/// What the page shows.
+/// The content of the page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct View {
     /// The rater's name, as it is kept.
     pub rater: String,
-    /// What is asked.
+    /// The question.
     pub question: String,
     /// Items judged.
     pub done: usize,
@@ -22,7 +22,7 @@ pub struct View {
     pub total: usize,
     /// Key of the item judged last, which can be taken back.
     pub last: Option<String>,
-    /// The item at hand; none when all are judged.
+    /// The item at hand; `None` when all are judged.
     pub item: Option<ItemView>,
 }
 
@@ -33,7 +33,7 @@ pub struct ItemView {
     pub key: String,
     /// The query image.
     pub query: ImageId,
-    /// What is asked for.
+    /// The change that is wanted.
     pub instruction: String,
     /// The ranking on the left, best first.
     pub left: Vec<ImageId>,
@@ -71,7 +71,7 @@ impl<'a> Session<'a> {
     pub(crate) fn view(&self, ratings: &Ratings) -> View {
         let judged = ratings.of(&self.rater);
         let item = self.at_hand(judged).map(|turn| {
-            let item = &self.study.items[turn.item];
+            let item = self.item(turn);
             ItemView::new(item, turn, self.key(item))
         });
         View {
@@ -86,9 +86,9 @@ impl<'a> Session<'a> {
 
     /// Records a choice, once: the same again changes nothing, another one is refused.
     pub(crate) fn judge(&self, ratings: &mut Ratings, key: &str, choice: Choice) -> Result<(), Refusal> {
-        let is_meant = |turn: &&Turn| self.key(&self.study.items[turn.item]) == key;
+        let is_meant = |turn: &&Turn| self.key(self.item(turn)) == key;
         let turn = self.turns.iter().find(is_meant).ok_or(Refusal::UnknownItem)?;
-        let item = &self.study.items[turn.item].id;
+        let item = &self.item(turn).id;
         let judged = ratings.of(&self.rater);
         if let Some(before) = judged.iter().find(|judgment| judgment.item == *item) {
             return match before.choice == choice {
@@ -109,16 +109,12 @@ impl<'a> Session<'a> {
 
     /// Takes back the judgment of an item if it is the last one; an item that is not judged stays so.
     pub(crate) fn undo(&self, ratings: &mut Ratings, key: &str) -> Result<(), Refusal> {
+        if !self.turns.iter().any(|turn| self.key(self.item(turn)) == key) {
+            return Err(Refusal::UnknownItem);
+        }
         let judged = ratings.of(&self.rater);
-        match judged.iter().position(|judgment| self.key_of(&judgment.item) == key) {
-            None if self
-                .turns
-                .iter()
-                .any(|turn| self.key(&self.study.items[turn.item]) == key) =>
-            {
-                Ok(())
-            }
-            None => Err(Refusal::UnknownItem),
+        match judged.iter().rposition(|judgment| self.key_of(&judgment.item) == key) {
+            None => Ok(()),
             Some(place) if place + 1 == judged.len() => Ok(ratings.undo(&self.rater)?),
             Some(_) => Err(Refusal::NotTheLast),
         }
@@ -127,10 +123,14 @@ impl<'a> Session<'a> {
     /// The first item in the rater's order that is not judged.
     fn at_hand(&self, judged: &[Judgment]) -> Option<&Turn> {
         let is_open = |turn: &&Turn| {
-            let id = &self.study.items[turn.item].id;
+            let id = &self.item(turn).id;
             judged.iter().all(|judgment| judgment.item != *id)
         };
         self.turns.iter().find(is_open)
+    }
+
+    fn item(&self, turn: &Turn) -> &'a Item {
+        &self.study.items[turn.item]
     }
 
     fn key(&self, item: &Item) -> String {
@@ -140,7 +140,6 @@ impl<'a> Session<'a> {
     /// A hash, so that an id such as `check 1` does not reach the page, and another one for each rater.
     fn key_of(&self, id: &str) -> String {
         let seed = self.study.settings.seed.to_string();
-        let name = ["item", &seed, self.rater.as_str(), id].join("\n");
-        ImageId::of_bytes(name.as_bytes()).to_string()
+        short_digest(["item", &seed, self.rater.as_str(), id].join("\n"))
     }
 }

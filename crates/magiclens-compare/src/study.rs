@@ -2,41 +2,101 @@
 
 use std::collections::BTreeSet;
 use std::fs::TryLockError;
-use std::io::Write;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use magiclens_data::ImageId;
+use magiclens_data::files::{ReadCappedError, read_capped, write_atomic_bytes};
+use magiclens_data::{Digest, ImageId};
 use magiclens_index::Index;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CompareError;
 use crate::judgment::Side;
-use crate::queries::Intent;
-use crate::ranking::Method;
 
 /// Version of `study.json`.
 const FORMAT: u32 = 1;
+/// No file of a study comes near this size.
+const MAX_FILE_BYTES: u64 = 1 << 30;
 
 const STUDY_FILE: &str = "study.json";
 const IMAGES_FOLDER: &str = "pictures";
 const LOCK_FILE: &str = "study.lock";
 pub(crate) const RATINGS_FILE: &str = "ratings.jsonl";
+/// Beginning of the ids of checks made by the program.
+pub(crate) const AUTOMATIC_CHECK: &str = "automatic check";
+
+/// The intent classes of the human evaluation in the MagicLens paper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Intent {
+    /// The same thing again, or with one visible change.
+    #[serde(rename = "simple visual")]
+    SimpleVisual,
+    /// Several visible changes, or relations between things.
+    #[serde(rename = "complex visual")]
+    ComplexVisual,
+    /// Properties that cannot be seen in the query image itself: use, origin, history.
+    #[serde(rename = "beyond visual")]
+    BeyondVisual,
+}
+
+impl Intent {
+    /// In the order of the paper's table.
+    pub const ALL: [Self; 3] = [Self::SimpleVisual, Self::ComplexVisual, Self::BeyondVisual];
+
+    /// As written in the query file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SimpleVisual => "simple visual",
+            Self::ComplexVisual => "complex visual",
+            Self::BeyondVisual => "beyond visual",
+        }
+    }
+}
+
+/// The parts of a query that make its vector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Method {
+    /// The query image fused with the instruction.
+    #[default]
+    #[serde(rename = "image+text")]
+    ImageText,
+    /// The query image alone.
+    #[serde(rename = "image")]
+    Image,
+    /// The instruction alone, among the image tower's vectors.
+    #[serde(rename = "text")]
+    Text,
+}
+
+impl Method {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::ImageText, Self::Image, Self::Text];
+
+    /// As written on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ImageText => "image+text",
+            Self::Image => "image",
+            Self::Text => "text",
+        }
+    }
+}
 
 /// One of the two systems.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct System {
+pub struct ComparedSystem {
     /// Digest of weights and configuration.
     pub model: String,
-    /// What a query is made of.
+    /// The parts of a query that it uses.
     pub method: Method,
     /// Digest of the ids of all images that it searches among.
-    pub gallery: ImageId,
-    /// How many there are.
+    pub gallery: String,
+    /// The number of these images.
     #[serde(rename = "pictures")]
     pub images: usize,
 }
 
-impl System {
+impl ComparedSystem {
     /// The system that searches this index in this way.
     ///
     /// # Errors
@@ -47,60 +107,69 @@ impl System {
         Ok(Self {
             model: index.stamp().model_id.clone(),
             method,
-            gallery: ImageId::of_bytes(&bytes),
+            gallery: short_digest(bytes),
             images: ids.len(),
         })
     }
 }
 
-/// What a study folder belongs to: with other settings it is refused.
+/// The identity of a study: a folder refuses other settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// Digest of the query file and its images.
-    pub queries: ImageId,
+    pub queries: String,
     /// The first system.
-    pub a: System,
+    pub a: ComparedSystem,
     /// The second system.
-    pub b: System,
+    pub b: ComparedSystem,
     /// Length of the rankings.
     pub k: usize,
     /// Decides order, sides and automatic checks.
     pub seed: u64,
     /// Checks that are made of rankings and random images.
     pub automatic_checks: usize,
-    /// What raters are asked.
+    /// The question to raters.
     pub question: String,
 }
 
 impl Settings {
-    /// What raters are asked unless something else is said.
+    /// The question to raters unless another one is given.
     pub const QUESTION: &'static str = "Which result list fits the query picture and the instruction better?";
 
-    /// What `other` has otherwise, in words.
-    fn differences(&self, other: &Self) -> Vec<String> {
-        let mut found = Vec::new();
-        let mut compare = |what: &str, here: &dyn ToString, there: &dyn ToString| {
-            let (here, there) = (here.to_string(), there.to_string());
-            if here != there {
-                found.push(format!("{what} is `{here}` there and `{there}` now"));
-            }
-        };
-        for (side, here, there) in [("A", &self.a, &other.a), ("B", &self.b, &other.b)] {
-            compare(&format!("the model of {side}"), &here.model, &there.model);
-            compare(
-                &format!("the method of {side}"),
-                &here.method.name(),
-                &there.method.name(),
-            );
-            let gallery = |system: &System| format!("{} pictures, {}", system.images, system.gallery);
-            compare(&format!("the gallery of {side}"), &gallery(here), &gallery(there));
+    /// The system of one side.
+    pub fn system(&self, side: Side) -> &ComparedSystem {
+        match side {
+            Side::A => &self.a,
+            Side::B => &self.b,
         }
-        compare("the digest of the query file", &self.queries, &other.queries);
-        compare("`-k`", &self.k, &other.k);
-        compare("`--seed`", &self.seed, &other.seed);
-        compare("`--checks`", &self.automatic_checks, &other.automatic_checks);
-        compare("the question", &self.question, &other.question);
-        found
+    }
+
+    /// The settings that differ in `other`, in words.
+    fn differences(&self, other: &Self) -> Vec<String> {
+        let mut rows = Vec::new();
+        for side in [Side::A, Side::B] {
+            let of =
+                |describe: fn(&ComparedSystem) -> String| [self, other].map(|settings| describe(settings.system(side)));
+            rows.push((format!("the model of {side:?}"), of(|system| system.model.clone())));
+            rows.push((
+                format!("the method of {side:?}"),
+                of(|system| system.method.name().to_owned()),
+            ));
+            let gallery = of(|system| format!("{} images, {}", system.images, system.gallery));
+            rows.push((format!("the gallery of {side:?}"), gallery));
+        }
+        let both = |describe: fn(&Self) -> String| [self, other].map(describe);
+        rows.extend([
+            ("the digest of the query file".to_owned(), both(|it| it.queries.clone())),
+            ("`-k`".to_owned(), both(|it| it.k.to_string())),
+            ("`--seed`".to_owned(), both(|it| it.seed.to_string())),
+            ("`--checks`".to_owned(), both(|it| it.automatic_checks.to_string())),
+            ("the question".to_owned(), both(|it| it.question.clone())),
+        ]);
+        let differ = rows.into_iter().filter(|(_, [here, there])| here != there);
+        differ
+            .map(|(what, [here, there])| format!("{what} is `{here}` there and `{there}` now"))
+            .collect()
     }
 
     pub(crate) fn check(&self, other: &Self, dir: &Path) -> Result<(), CompareError> {
@@ -113,15 +182,16 @@ impl Settings {
         }
     }
 
-    /// Refuses two systems that are one, or that cannot find the same images.
+    /// Refuses two systems that are one, or that cannot find any image.
     ///
     /// # Errors
-    /// [`CompareError::SameSystem`], [`CompareError::EmptyGallery`], or an index that cannot be read.
+    /// [`CompareError::SameSystem`], [`CompareError::EmptyGallery`].
     pub fn check_systems(&self) -> Result<(), CompareError> {
-        for (side, system) in [(Side::A, &self.a), (Side::B, &self.b)] {
-            if system.images == 0 {
-                return Err(CompareError::EmptyGallery { side });
-            }
+        if let Some(side) = [Side::A, Side::B]
+            .into_iter()
+            .find(|side| self.system(*side).images == 0)
+        {
+            return Err(CompareError::EmptyGallery { side });
         }
         if self.a == self.b {
             return Err(CompareError::SameSystem);
@@ -144,7 +214,7 @@ pub fn check_galleries(a: &Index, b: &Index) -> Result<(), CompareError> {
     Err(CompareError::DifferentGalleries { a, b, only_a, only_b })
 }
 
-/// What an item is for.
+/// The purpose of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -165,12 +235,12 @@ pub enum Kind {
 pub struct Item {
     /// Unique in the study. Never shown to raters.
     pub id: String,
-    /// What it is for. Never shown to raters.
+    /// Its purpose. Never shown to raters.
     pub kind: Kind,
     /// The query image.
     #[serde(rename = "picture")]
     pub image: ImageId,
-    /// What is asked for.
+    /// The change that is wanted.
     pub instruction: String,
     /// The ranking of system A, best first; in a check, the right one.
     pub a: Vec<ImageId>,
@@ -192,9 +262,9 @@ impl Item {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Study {
     format: u32,
-    /// What the folder belongs to.
+    /// The identity of the folder.
     pub settings: Settings,
-    /// How the report calls the systems.
+    /// Names of the systems in the report.
     pub names: [String; 2],
     /// Queries first, then checks.
     pub items: Vec<Item>,
@@ -203,8 +273,9 @@ pub struct Study {
 impl Study {
     /// A study in memory.
     pub fn new(settings: Settings, names: [String; 2], items: Vec<Item>) -> Self {
+        let format = FORMAT;
         Self {
-            format: FORMAT,
+            format,
             settings,
             names,
             items,
@@ -217,18 +288,18 @@ impl Study {
     /// [`CompareError::NoStudy`], [`CompareError::StudyGone`], [`CompareError::Damaged`], or a file that cannot be read.
     pub fn open(dir: &Path) -> Result<Self, CompareError> {
         let path = dir.join(STUDY_FILE);
-        if !path.is_file() {
+        let Some(bytes) = read_if_present(&path)? else {
             let dir = dir.to_owned();
             return Err(match dir.join(RATINGS_FILE).exists() {
                 true => CompareError::StudyGone { dir },
                 false => CompareError::NoStudy { dir },
             });
-        }
+        };
         let damaged = |problem| CompareError::Damaged {
             path: path.clone(),
             problem,
         };
-        let study: Self = serde_json::from_slice(&fs_err::read(&path)?).map_err(|error| damaged(error.to_string()))?;
+        let study: Self = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
         match study.format {
             FORMAT => Ok(study),
             found => Err(damaged(format!(
@@ -252,18 +323,14 @@ impl Study {
         }
     }
 
-    /// Writes `study.json`: aside, synced, renamed.
+    /// Writes `study.json`, whole or not at all.
     ///
     /// # Errors
     /// If the folder cannot be written.
     pub fn write(&self, dir: &Path) -> Result<(), CompareError> {
         fs_err::create_dir_all(dir)?;
-        let aside = dir.join("study.json.tmp");
-        let mut file = fs_err::File::create(&aside)?;
-        file.write_all(&serde_json::to_vec_pretty(self).map_err(std::io::Error::from)?)?;
-        file.sync_all()?;
-        fs_err::rename(&aside, dir.join(STUDY_FILE))?;
-        Ok(fs_err::File::open(dir)?.sync_all()?)
+        let json = serde_json::to_vec_pretty(self).map_err(std::io::Error::from)?;
+        Ok(write_atomic_bytes(dir.join(STUDY_FILE), json)?)
     }
 
     /// Items that compare the systems, with their class.
@@ -275,24 +342,47 @@ impl Study {
     }
 }
 
-/// Where the study keeps the small copy of an image, a JPEG. Both systems' images come from here, so that nothing about
-/// an image says who found it.
+/// The study's small copy of an image, a JPEG. Both systems' images come from here, so that nothing about an image says
+/// who found it.
 pub fn image_path(dir: &Path, id: ImageId) -> PathBuf {
     dir.join(IMAGES_FOLDER).join(format!("{id}.jpg"))
+}
+
+/// The bytes of a file of the study; `None` if there is none.
+pub(crate) fn read_if_present(path: &Path) -> Result<Option<Vec<u8>>, CompareError> {
+    match read_capped(path, MAX_FILE_BYTES) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(ReadCappedError::Io(error)) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A digest in the form that studies have had from the start: half the length of a [`Digest`].
+pub(crate) fn short_digest(bytes: impl AsRef<[u8]>) -> String {
+    let mut digest = Digest::of(bytes).to_string();
+    digest.truncate(32);
+    digest
 }
 
 /// Makes sure that nobody else writes to the study; the system lets go when the process dies.
 pub(crate) fn lock(dir: &Path) -> Result<fs_err::File, CompareError> {
     fs_err::create_dir_all(dir)?;
     let mut options = fs_err::OpenOptions::new();
-    let file = options
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(dir.join(LOCK_FILE))?;
+    let options = options.create(true).truncate(false).write(true);
+    let file = options.open(dir.join(LOCK_FILE))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(CompareError::Busy { dir: dir.to_owned() }),
         Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_have_the_form_of_existing_studies() {
+        assert_eq!(short_digest("queries"), "54d7b2080bba06007f777d6a861acf60");
     }
 }

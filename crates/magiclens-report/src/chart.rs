@@ -153,7 +153,7 @@ impl Bar {
             about => about.to_owned(),
         };
         html! {
-            g .strong[self.strong] {
+            g class=[self.strong.then_some("strong")] {
                 title { (clean(&about)) }
                 text x="0" y=(y + 12.0) { (clean(&self.label)) }
                 text.value x="100%" y=(y + 12.0) { (clean(&self.text)) }

@@ -108,7 +108,7 @@ impl Table {
         let label = clean(&self.title);
         let table = html! {
             div.wide role="region" aria-label=(label) tabindex="0" { table {
-                thead { tr { @for head in &self.heads { th scope="col" .number[head.is_number] { (head.label) } } } }
+                thead { tr { @for head in &self.heads { th scope="col" class=[head.class()] { (head.label) } } } }
                 tbody { @for row in &self.rows { (self.html_row(row)) } }
             } }
             @for note in &self.notes { p.note { (note) } }
@@ -121,10 +121,10 @@ impl Table {
 
     fn html_row(&self, row: &Row) -> Markup {
         html! {
-            tr .strong[row.strong] {
+            tr class=[row.strong.then_some("strong")] {
                 @for (at, (cell, head)) in row.cells.iter().zip(&self.heads).enumerate() {
-                    @if at == 0 { th scope="row" .number[head.is_number] { (cell) } }
-                    @else { td .number[head.is_number] { (cell) } }
+                    @if at == 0 { th scope="row" class=[head.class()] { (cell) } }
+                    @else { td class=[head.class()] { (cell) } }
                 }
             }
         }
@@ -163,6 +163,12 @@ impl Table {
             markdown += &format!("\n{}\n", notes.join(" "));
         }
         markdown
+    }
+}
+
+impl Head {
+    fn class(&self) -> Option<&'static str> {
+        self.is_number.then_some("number")
     }
 }
 

@@ -26,7 +26,7 @@ const USES: &[(&str, &[&str])] = &[
     ("eval", &["data", "metrics", "report", "model", "collection"]),
     ("train", &["data", "metrics", "model", "collection"]),
     ("compare", &["data", "metrics", "report", "index", "search", "http"]),
-    ("serve", &["data", "index", "search", "http"]),
+    ("serve", &["data", "index", "report", "search", "http"]),
     (
         "cli",
         &[

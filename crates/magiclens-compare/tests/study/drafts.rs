@@ -3,31 +3,13 @@
 use std::collections::BTreeSet;
 
 use magiclens_compare::{
-    CompareError, Draft, Kind, Method, QueryFile, Settings, Side, Study, System, check_galleries, image_path,
+    CompareError, ComparedSystem, Draft, Kind, Method, Settings, Side, Study, check_galleries, image_path,
 };
-use magiclens_data::ImageId;
-use magiclens_index::Index;
 use serde_json::json;
 
-use crate::house::{FakeModel, Gallery, query};
-
-fn settings(queries: &QueryFile, a: (&Index, Method), b: (&Index, Method), k: usize, checks: usize) -> Settings {
-    Settings {
-        queries: queries.digest,
-        a: System::of(a.0, a.1).unwrap(),
-        b: System::of(b.0, b.1).unwrap(),
-        k,
-        seed: 1,
-        automatic_checks: checks,
-        question: Settings::QUESTION.to_owned(),
-    }
-}
+use crate::house::{FakeModel, Gallery, names, query, settings_of as settings};
 
 type Ranker<'a> = dyn Fn(&mut Draft, Side) -> Result<(), CompareError> + 'a;
-
-fn names() -> [String; 2] {
-    ["one", "two"].map(str::to_owned)
-}
 
 #[test]
 fn each_method_asks_in_its_way() {
@@ -53,7 +35,7 @@ fn each_method_asks_in_its_way() {
         assert_eq!(
             study.items[0].b,
             [1, 2].map(|number| gallery.id(number)),
-            "the query picture is left out"
+            "the query image is not in its own ranking"
         );
         assert_eq!(Study::open(&dir).unwrap(), study);
     }
@@ -141,7 +123,7 @@ fn checks_look_like_queries_and_their_answer_is_known() {
     for item in &study.items {
         assert_eq!((item.a.len(), item.b.len()), (5, 5), "{}", item.id);
         for ranking in [&item.a, &item.b] {
-            assert_eq!(BTreeSet::from_iter(ranking).len(), 5, "{}: no picture twice", item.id);
+            assert_eq!(BTreeSet::from_iter(ranking).len(), 5, "{}: no image twice", item.id);
             assert!(!ranking.contains(&item.image), "{}: not the query itself", item.id);
         }
         for id in item.a.iter().chain(&item.b).chain([&item.image]) {
@@ -213,9 +195,9 @@ fn a_folder_belongs_to_one_configuration() {
         Err(CompareError::Busy { .. })
     ));
 
-    let gallery_of = |images, gallery| System {
+    let gallery_of = |images, gallery: &str| ComparedSystem {
         images,
-        gallery,
+        gallery: gallery.to_owned(),
         ..original.a.clone()
     };
     let rows = [
@@ -249,7 +231,7 @@ fn a_folder_belongs_to_one_configuration() {
         ),
         (
             Settings {
-                queries: ImageId::of_bytes(b""),
+                queries: "other".to_owned(),
                 ..original.clone()
             },
             "the digest of the query file",
@@ -264,7 +246,7 @@ fn a_folder_belongs_to_one_configuration() {
         ),
         (
             Settings {
-                b: System {
+                b: ComparedSystem {
                     method: Method::Text,
                     ..original.b.clone()
                 },
@@ -274,14 +256,14 @@ fn a_folder_belongs_to_one_configuration() {
         ),
         (
             Settings {
-                a: gallery_of(6, original.a.gallery),
+                a: gallery_of(6, &original.a.gallery),
                 ..original.clone()
             },
-            "the gallery of A is `5 pictures",
+            "the gallery of A is `5 images",
         ),
         (
             Settings {
-                a: gallery_of(5, ImageId::of_bytes(b"")),
+                a: gallery_of(5, "other"),
                 ..original.clone()
             },
             "the gallery of A",

@@ -1,6 +1,7 @@
 //! The log of judgments through every kind of end.
 
 use magiclens_compare::{Choice, CompareError, Judgment, Ratings, Side, Study, read_judgments};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::house::{rater, study};
@@ -124,4 +125,35 @@ fn a_log_without_its_study_is_not_taken_over() {
         Study::open_for(folder.path(), &study.settings),
         Err(CompareError::StudyGone { .. })
     ));
+}
+
+#[test]
+fn a_study_folder_of_version_0_1_is_read_and_written_as_it_was() {
+    let folder = TempDir::new().unwrap();
+    let id = |digit: &str| digit.repeat(32);
+    let system = json!({ "model": "m", "method": "image+text", "gallery": id("2"), "pictures": 3 });
+    let item = |name: &str, kind: Value| json!({ "id": name, "kind": kind, "picture": id("3"), "instruction": "red", "a": [id("4")], "b": [id("5")] });
+    let study = json!({
+        "format": 1,
+        "settings": {
+            "queries": id("1"), "a": system, "b": system, "k": 1, "seed": 7, "automatic_checks": 1, "question": "Which?",
+        },
+        "names": ["one", "two"],
+        "items": [
+            item("q", json!({ "query": { "intent": "simple visual" } })),
+            item("automatic check 1", json!({ "check": { "real": "a" } })),
+        ],
+    });
+    let path = folder.path().join("study.json");
+    fs_err::write(&path, study.to_string()).unwrap();
+    let read = Study::open(folder.path()).unwrap();
+    assert_eq!(read.settings.a.images, 3);
+    read.write(folder.path()).unwrap();
+    assert_eq!(
+        serde_json::from_slice::<Value>(&fs_err::read(&path).unwrap()).unwrap(),
+        study
+    );
+    let log = "{\"event\":\"judged\",\"rater\":\"anna\",\"item\":\"q\",\"left\":\"b\",\"choice\":\"tie\"}\n";
+    fs_err::write(folder.path().join("ratings.jsonl"), log).unwrap();
+    assert_eq!(read_judgments(folder.path(), &read).unwrap()[&rater("anna")].len(), 1);
 }

@@ -4,7 +4,9 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use image::{Rgb, RgbImage};
-use magiclens_compare::{Intent, Item, Kind, Method, QueryFile, RaterName, Settings, Study, System, image_path, turns};
+use magiclens_compare::{
+    ComparedSystem, Intent, Item, Kind, Method, QueryFile, RaterName, Settings, Study, image_path, turns,
+};
 use magiclens_data::decode::Limits;
 use magiclens_data::{Embedding, ImageId};
 use magiclens_index::{FileStamp, Index, ModelStamp, NewImage, Payload, make_thumbnail};
@@ -150,6 +152,30 @@ impl Gallery {
     }
 }
 
+/// Settings of a study of these queries and systems.
+pub fn settings_of(
+    queries: &QueryFile,
+    a: (&Index, Method),
+    b: (&Index, Method),
+    k: usize,
+    automatic_checks: usize,
+) -> Settings {
+    Settings {
+        queries: queries.digest.clone(),
+        a: ComparedSystem::of(a.0, a.1).unwrap(),
+        b: ComparedSystem::of(b.0, b.1).unwrap(),
+        k,
+        seed: 1,
+        automatic_checks,
+        question: Settings::QUESTION.to_owned(),
+    }
+}
+
+/// Names of the systems.
+pub fn names() -> [String; 2] {
+    ["one", "two"].map(str::to_owned)
+}
+
 pub fn query(id: &str, image: &str, instruction: &str) -> Value {
     json!({ "id": id, "image": image, "instruction": instruction, "intent": "simple visual" })
 }
@@ -160,14 +186,14 @@ pub fn rater(name: &str) -> RaterName {
 
 /// The settings of a study made by hand; its models exist nowhere.
 pub fn settings() -> Settings {
-    let system = |model: &str| System {
+    let system = |model: &str| ComparedSystem {
         model: model.to_owned(),
         method: Method::ImageText,
-        gallery: ImageId::of_bytes(b"gallery"),
+        gallery: "a digest".to_owned(),
         images: 100,
     };
     Settings {
-        queries: ImageId::of_bytes(b"queries"),
+        queries: "a digest".to_owned(),
         a: system("secret-model-one"),
         b: system("secret-model-two"),
         k: 3,

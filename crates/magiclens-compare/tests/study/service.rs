@@ -343,7 +343,7 @@ async fn only_this_machine_and_this_page_are_answered() {
         assert!(policy.starts_with("default-src 'none'; script-src 'self'"), "{policy}");
     }
     let index = house.get("/").await.body;
-    for name in ["style.css", "app.js", "icon.svg"] {
+    for name in ["base.css", "style.css", "app.js", "icon.svg"] {
         assert!(index.contains(&format!("/page/{name}")), "{name}");
         assert_eq!(house.get(&format!("/page/{name}")).await.status, StatusCode::OK);
     }
