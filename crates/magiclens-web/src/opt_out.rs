@@ -58,7 +58,7 @@ pub(crate) fn wishes(value: &str) -> impl Iterator<Item = &'static str> {
 }
 
 /// Quality of a match between a name in robots.txt or a header and the crawler: its length if the product token is the name, or begins
-/// with it and goes on with `-` or `_`. Anything after the name's own letters, such as a version, is passed over.
+/// with it and goes on with `-` or `_`. Anything after the name's own letters, such as a version, is skipped.
 pub(crate) fn match_len(name: &[u8], product_token: &str) -> Option<usize> {
     let len = name.iter().take_while(|&&byte| is_token_char(char::from(byte))).count();
     let (start, rest) = product_token.as_bytes().split_at_checked(len)?;

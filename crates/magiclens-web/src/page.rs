@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// An HTML page as an archive or a folder gives it, not yet parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RawPage {
-    /// Where it was fetched from. A file of a folder has a `file:` address relative to the folder: `file:///a/b.html`.
+    /// The address it was fetched from. A file of a folder has a `file:` address relative to the folder: `file:///a/b.html`.
     pub url: String,
     /// The `Content-Type` header; empty if there was none.
     pub content_type: String,
@@ -18,7 +18,7 @@ pub struct RawPage {
 /// An image as an archive, a folder or a server gives it, not yet decoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RawImage {
-    /// Where it was fetched from.
+    /// The address it was fetched from.
     pub url: String,
     /// The `Content-Type` header; empty if there was none.
     pub content_type: String,
@@ -32,7 +32,7 @@ pub struct RawImage {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Page {
-    /// Where it was fetched from.
+    /// The address it was fetched from.
     pub url: String,
     /// `<title>`, else `og:title`.
     pub title: String,
@@ -72,7 +72,7 @@ pub struct PageImage {
     pub before: String,
     /// Running text just after it.
     pub after: String,
-    /// Where it links to, absolute; empty if it does not.
+    /// Its link, absolute; empty if it does not.
     pub link: String,
     /// The stated width in CSS pixels.
     pub width: Option<u32>,
@@ -80,7 +80,7 @@ pub struct PageImage {
     pub height: Option<u32>,
     /// The part of the page it stands in.
     pub region: Region,
-    /// Which figure of the page it stands in, counted from 0.
+    /// The figure of the page it stands in, counted from 0.
     pub figure: Option<u32>,
     /// Words of the classes and ids of the image and the elements around it, in lower case: what betrays logos and ads.
     pub marks: Vec<String>,

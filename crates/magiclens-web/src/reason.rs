@@ -1,5 +1,5 @@
 //! Reasons to drop a record, a page or an image.
 
-/// Why an item was dropped, in a few words that never change from item to item: they are what is counted.
+/// The reason to drop an item, in a few words that never change from item to item: they are what is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DropReason(pub &'static str);

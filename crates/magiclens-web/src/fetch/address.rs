@@ -1,4 +1,4 @@
-//! Which addresses may be asked: public hosts over http and https, checked where the connection is made.
+//! Addresses that may be asked: public hosts over http and https, checked where the connection is made.
 //!
 //! A host that is written as a number is checked before each request; a name is checked by its addresses in
 //! [`PublicOnly`], whose answer is the one that is connected to. So a name that changes its address between a check and
@@ -20,7 +20,7 @@ pub(super) fn parse(text: &str, config: &FetchConfig) -> Result<Url, FetchFailur
     check(url, config)
 }
 
-/// Where a redirect leads: `location` relative to `base`, checked as [`parse`] does.
+/// The target of a redirect: `location` relative to `base`, checked as [`parse`] does.
 pub(super) fn join(base: &Url, location: &str, config: &FetchConfig) -> Result<Url, FetchFailure> {
     check_length(location, config)?;
     let url = base
@@ -89,7 +89,7 @@ const BAD_PORTS: [u16; 83] = [
     5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080,
 ];
 
-/// Whether an address belongs to the public internet: globally reachable in the special-purpose registries of IANA
+/// True if an address belongs to the public internet: globally reachable in the special-purpose registries of IANA
 /// (RFC 6890), by what it embeds where it embeds an IPv4 address.
 pub(super) fn is_public(ip: IpAddr) -> bool {
     match ip {

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::opt_out::{is_token_char, opt_outs};
 
-/// Who fetches, how fast, and how much.
+/// The settings of fetching: in whose name, how fast, how much.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FetchConfig {
-    /// Whether anything is fetched at all. Off, because asking other people's servers is the operator's decision.
+    /// Allows fetching at all. Off, because asking other people's servers is the operator's decision.
     pub allowed: bool,
     /// The `User-Agent`: `NAME/VERSION (+CONTACT)`. NAME is what robots.txt files call us; CONTACT is an address of the
     /// operator (web or mail). No default: only the operator knows it. RFC 9309 section 2.2.1 and RFC 9110 section 10.1.5.
@@ -45,19 +45,19 @@ pub struct FetchConfig {
     /// After this many images of one host in a row failed to connect, timed out or were cut off, the rest of the call's
     /// addresses there fail at once: a dead host would cost `attempts` timeouts for each.
     pub max_host_failures: u32,
-    /// Whether an image is left when its `X-Robots-Tag` (noindex, noimageindex, noai, noimageai, none) or
+    /// Leaves an image when its `X-Robots-Tag` (noindex, noimageindex, noai, noimageai, none) or
     /// `TDM-Reservation` header says so. Off only for servers of one's own.
     pub respect_opt_outs: bool,
-    /// Whether loopback, private, link-local and other special addresses may be asked: for tests and intranets. Off,
+    /// Allows loopback, private, link-local and other special addresses: for tests and intranets. Off,
     /// because a page of a stranger could otherwise make us ask machines that only we can reach.
     pub allow_private_addresses: bool,
     /// The ports that may be asked; empty for all but those of other protocols (the bad ports of the Fetch standard).
     pub ports: Vec<u16>,
-    /// How much of a robots.txt is read. RFC 9309 section 2.5 asks for at least 500 KiB.
+    /// Bytes of a robots.txt that are read. RFC 9309 section 2.5 asks for at least 500 KiB.
     pub robots_max_bytes: usize,
-    /// How long a robots.txt counts. RFC 9309 section 2.4: no more than 24 hours.
+    /// Seconds that a robots.txt counts. RFC 9309 section 2.4: no more than 24 hours.
     pub robots_max_age_s: u64,
-    /// How long a host whose robots.txt could not be read is left alone, as RFC 9309 section 2.3.1.4 demands, before it is tried again.
+    /// Seconds that a host whose robots.txt could not be read is left alone, as RFC 9309 section 2.3.1.4 demands, before it is tried again.
     pub robots_failure_max_age_s: u64,
     /// Memory for rules of robots.txt files; beyond it the oldest are forgotten and read again when needed.
     pub robots_cache_bytes: usize,

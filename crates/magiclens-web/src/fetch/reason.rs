@@ -7,7 +7,7 @@ use crate::DropReason;
 pub struct FetchFailure {
     /// In constant words, for the counts.
     pub reason: DropReason,
-    /// Whether asking again later, with the same configuration, may go better.
+    /// True if asking again later, with the same configuration, may go better.
     pub retryable: bool,
     /// The particulars, for people.
     pub detail: String,
@@ -83,7 +83,7 @@ use reasons::{
     TOO_MANY_REQUESTS,
 };
 
-/// What may pass by itself. A look-up that fails may be the resolver's fault as well as the name's.
+/// Failures that may pass by themselves. A look-up that fails may be the resolver's fault as well as the name's.
 const RETRYABLE: [DropReason; 8] = [
     ROBOTS_UNREACHABLE,
     TOO_MANY_REQUESTS,

@@ -31,7 +31,7 @@ impl Robots {
         Self::default()
     }
 
-    /// Reads the text for a crawler of this product token. Any bytes will do: what is not a rule is passed over.
+    /// Reads the text for a crawler of this product token. Any bytes will do: what is not a rule is skipped.
     pub fn parse(text: &[u8], product_token: &str) -> Self {
         let mut groups = Groups::new(product_token);
         for line in without_byte_order_mark(text).split(|byte| matches!(byte, b'\n' | b'\r')) {

@@ -75,7 +75,7 @@ struct Host {
     queue: VecDeque<Job>,
     under_way: usize,
     next_at: Instant,
-    /// What its robots.txt files ask for.
+    /// The pause that its robots.txt files ask for.
     crawl_delay: Duration,
     /// Its key in `ready`.
     key: Option<(Instant, u64, usize)>,
@@ -96,7 +96,7 @@ const HOST_FAILURES: [DropReason; 4] = [
     reasons::CUT_OFF,
 ];
 
-/// Where no request for the robots.txt came about, the reason is not the robots.txt.
+/// Failures before any request for the robots.txt: the reason is not the robots.txt.
 const NO_REQUEST: [DropReason; 5] = [
     reasons::BAD_ADDRESS,
     reasons::PRIVATE_ADDRESS,
@@ -152,29 +152,23 @@ impl<'a> Schedule<'a> {
         let mut index_by_url: HashMap<Url, usize> = HashMap::new();
         let mut jobs = Vec::new();
         for (place, url) in urls.into_iter().enumerate() {
-            match address::parse(&url, self.config) {
-                Ok(parsed) => {
-                    let index = *index_by_url.entry(parsed.clone()).or_insert_with(|| {
-                        self.asked.push(Asked {
-                            url,
-                            places: Vec::new(),
-                        });
-                        jobs.push(Job::new(Goal::Image(self.asked.len() - 1), parsed));
-                        self.asked.len() - 1
-                    });
-                    self.asked[index].places.push(place);
-                }
+            let parsed = match address::parse(&url, self.config) {
+                Ok(parsed) => parsed,
                 Err(failure) => {
-                    self.deliver(
-                        Asked {
-                            places: vec![place],
-                            url: url.clone(),
-                        },
-                        url,
-                        Err(failure),
-                    );
+                    let places = vec![place];
+                    let final_url = url.clone();
+                    self.deliver(Asked { url, places }, final_url, Err(failure));
+                    continue;
                 }
+            };
+            let next = self.asked.len();
+            let index = *index_by_url.entry(parsed.clone()).or_insert(next);
+            if index == next {
+                let places = Vec::new();
+                self.asked.push(Asked { url, places });
+                jobs.push(Job::new(Goal::Image(index), parsed));
             }
+            self.asked[index].places.push(place);
         }
         jobs.into_iter().for_each(|job| self.enqueue_image(job));
     }
@@ -285,7 +279,7 @@ impl<'a> Schedule<'a> {
         self.under_way.len() < self.config.concurrency
     }
 
-    /// When something can be started, if that depends on time alone.
+    /// The time at which something can be started, if that depends on time alone.
     fn next_time(&self) -> Option<Instant> {
         let ready = self.ready.first().filter(|_| self.has_room()).map(|(at, ..)| *at);
         let later = self.later.first_key_value().map(|((at, _), _)| *at);
@@ -360,13 +354,8 @@ impl<'a> Schedule<'a> {
         }
         if failure.retryable && job.attempt < self.config.attempts && wait <= longest {
             let key = (Instant::now() + wait, self.number());
-            self.later.insert(
-                key,
-                Job {
-                    attempt: job.attempt + 1,
-                    ..job
-                },
-            );
+            let attempt = job.attempt + 1;
+            self.later.insert(key, Job { attempt, ..job });
         } else {
             self.give_up(job, failure);
         }

@@ -48,38 +48,44 @@ fn from_markup(head: &[u8]) -> Option<&'static Encoding> {
     if head.starts_with(b"\0<") {
         return Some(UTF_16BE);
     }
-    let mut rest = head;
+    from_meta(head).or_else(|| from_declaration(head)).map(readable_so_far)
+}
+
+/// The label in the first `<meta>` that has one, outside comments.
+fn from_meta(mut rest: &[u8]) -> Option<&'static Encoding> {
     while let Some(at) = rest.iter().position(|&byte| byte == b'<') {
         rest = &rest[at..];
-        if rest.starts_with(b"<!--") {
-            // `<!-->` ends itself, as in the standard.
-            rest = rest[2..]
-                .windows(3)
-                .position(|window| window == b"-->")
-                .map_or(&[], |end| &rest[end + 5..]);
-        } else if starts_with(rest, b"<meta")
+        let is_meta = starts_with(rest, b"<meta")
             && rest
                 .get(5)
-                .is_some_and(|&byte| byte.is_ascii_whitespace() || byte == b'/')
-        {
+                .is_some_and(|&byte| byte.is_ascii_whitespace() || byte == b'/');
+        if rest.starts_with(b"<!--") {
+            // `<!-->` ends itself, as in the standard.
+            let end = rest[2..].windows(3).position(|window| window == b"-->");
+            rest = end.map_or(&[], |end| &rest[end + 5..]);
+        } else if is_meta {
             let end = rest.iter().position(|&byte| byte == b'>').unwrap_or(rest.len());
-            let (meta, is_free_text) = (&rest[5..end], |meta| {
-                find(meta, b"content=").is_some() && find(meta, b"http-equiv").is_none()
-            });
-            if let Some(encoding) = from_content_type(meta).filter(|_| !is_free_text(meta)) {
-                return Some(readable_so_far(encoding));
+            let meta = &rest[5..end];
+            let is_free_text = find(meta, b"content=").is_some() && find(meta, b"http-equiv").is_none();
+            if let Some(encoding) = from_content_type(meta).filter(|_| !is_free_text) {
+                return Some(encoding);
             }
             rest = &rest[end..];
         } else {
             rest = &rest[1..];
         }
     }
+    None
+}
+
+/// The label in an XML declaration.
+fn from_declaration(head: &[u8]) -> Option<&'static Encoding> {
     let declaration = head.strip_prefix(b"<?xml")?;
     let declaration = &declaration[..declaration.windows(2).position(|window| window == b"?>")?];
     let value = declaration[find(declaration, b"encoding")? + b"encoding".len()..].trim_ascii_start();
     let value = value.strip_prefix(b"=")?.trim_ascii_start();
     let quote = *value.first()?;
-    Encoding::for_label_no_replacement(value[1..].split(|&byte| byte == quote).next()?).map(readable_so_far)
+    Encoding::for_label_no_replacement(value[1..].split(|&byte| byte == quote).next()?)
 }
 
 /// A label that was read as ASCII cannot truthfully be UTF-16.

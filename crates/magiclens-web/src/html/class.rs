@@ -123,7 +123,7 @@ pub(super) fn each_word(name: &[u8], mut visit: impl FnMut(&[u8])) {
     }
 }
 
-/// Whole names, with their hyphens and underscores left out.
+/// Whole names, without their hyphens and underscores.
 fn read_name(name: &[u8], hints: &mut Hints) {
     let mut plain = [0; MAX_NAME];
     let mut length = 0;

@@ -9,7 +9,7 @@ pub struct HtmlConfig {
     /// Longest page in bytes; a longer one is dropped, not cut: it is a dump or never ends. Common Crawl cuts at 1 MiB (5 MiB
     /// since 2025), and the longest page of the Debian documentation has 3 MiB.
     pub max_html_bytes: usize,
-    /// How far a label of the charset is looked for. The HTML standard says 1,024 bytes, but pages put long comments first.
+    /// Bytes in which a label of the charset is looked for. The HTML standard says 1,024 bytes, but pages put long comments first.
     pub charset_scan_bytes: usize,
     /// Deepest nesting of elements that is followed; deeper ones count as beside each other. Browsers take 512.
     pub max_depth: usize,

@@ -30,10 +30,10 @@ static RECORD_LINE: LazyLock<Regex> = LazyLock::new(|| {
 /// More bytes than a record line can have: so much is kept of what has been searched in vain.
 const RECORD_LINE_BYTES: usize = 80;
 const VERSION_START: &[u8] = b"WARC/";
-/// What is looked at behind a record: an empty line twice, and the start of the next record.
+/// The bytes that are looked at behind a record: an empty line twice, and the start of the next record.
 const BEHIND_BYTES: usize = 4 + VERSION_START.len();
 
-/// What a record of an archive gives: a page or image, nothing of interest, or the reason to reject it.
+/// Makes of a record of an archive a page or image, nothing of interest, or the reason to reject it.
 pub(super) type Convert = fn(&Head, &[u8], &InputConfig) -> Result<Option<Record>, DropReason>;
 
 /// The pages and images in a WARC file.
@@ -105,7 +105,7 @@ fn unreadable(name: &str, source: io::Error) -> InputError {
 /// The parts of a record's header that are needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Head {
-    /// Where the record lies in its file: its own offset, or that of its gzip member.
+    /// The place of the record in its file: its own offset, or that of its gzip member.
     pub(super) offset: u64,
     /// `WARC-Type`: "response", ...
     pub(super) kind: String,
@@ -138,7 +138,7 @@ struct Records<R> {
 
 /// The end of a record's content.
 enum End {
-    /// Where its header says.
+    /// As its header says.
     Good,
     /// It is lost; the search goes on so far behind the record's start.
     At(usize, DropReason),
@@ -206,12 +206,7 @@ impl<R: Read + Seek> Records<R> {
     fn find_record(&mut self) -> io::Result<Found> {
         let mut is_garbage = false;
         loop {
-            let bytes = self.feed.available();
-            let blank = bytes
-                .iter()
-                .position(|byte| !matches!(byte, b'\r' | b'\n' | b' ' | 0))
-                .unwrap_or(bytes.len());
-            self.feed.consume(blank);
+            self.skip_blank();
             let bytes = self.feed.available();
             if let Some(line) = RECORD_LINE.find(bytes) {
                 let skipped = line.start();
@@ -242,6 +237,13 @@ impl<R: Read + Seek> Records<R> {
                 }
             }
         }
+    }
+
+    fn skip_blank(&mut self) {
+        let bytes = self.feed.available();
+        let is_blank = |byte: &u8| matches!(byte, b'\r' | b'\n' | b' ' | 0);
+        let blank = bytes.iter().position(|byte| !is_blank(byte));
+        self.feed.consume(blank.unwrap_or(bytes.len()));
     }
 
     /// Reads the record at the front of the feed. If it is lost, the feed stands where the search is to go on.
@@ -372,17 +374,22 @@ impl<R: Read + Seek> Records<R> {
                 }
             }
         }
+        Ok(self.check_behind(start, end, is_cut_off))
+    }
+
+    /// Believes in the stated end of a content that starts at `start` if there is nothing, a record or an empty line behind it.
+    fn check_behind(&mut self, start: usize, end: usize, is_cut_off: bool) -> End {
         let behind = &self.feed.available()[end..];
         let next = behind.trim_ascii_start();
         if next.is_empty() || next.starts_with(VERSION_START) || behind.starts_with(b"\r\n\r\n") {
             self.is_broken = is_cut_off;
-            return Ok(End::Good);
+            return End::Good;
         }
-        Ok(if is_cut_off {
+        if is_cut_off {
             End::Broken(WRONG_LENGTH)
         } else {
             End::At(self.find_line(start).unwrap_or(end), WRONG_LENGTH)
-        })
+        }
     }
 
     /// The first record line behind `start`.

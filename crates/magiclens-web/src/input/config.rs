@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InputConfig {
-    /// Largest WARC record that is held in memory; larger ones are passed over. 64 MiB, as for the largest image.
+    /// Largest WARC record that is held in memory; larger ones are skipped. 64 MiB, as for the largest image.
     pub max_record_bytes: usize,
     /// Largest header of a WARC record or an HTTP response. 64 KiB: servers allow 8 to 16 KiB, few browsers more than 256 KiB.
     pub max_header_bytes: usize,
@@ -18,13 +18,13 @@ pub struct InputConfig {
     /// A gzip member that is larger than a record and expands by more than this factor is a bomb. Deflate can reach 1032, pages
     /// reach 5 to 20.
     pub max_expansion: u64,
-    /// What is read from a file at once. 256 KiB fits into the second-level cache.
+    /// Bytes that are read from a file at once. 256 KiB fits into the second-level cache.
     pub buffer_bytes: usize,
     /// Saved pages in one entry.
     pub pages_per_shard: usize,
     /// Rows of a table in one entry. The pages of an entry are held in memory.
     pub rows_per_shard: u64,
-    /// Images of one page of a WAT file or a table; further ones are left out. No page in Common Crawl that people read has more.
+    /// Images of one page of a WAT file or a table; further ones are skipped. No page in Common Crawl that people read has more.
     #[serde(rename = "max_pictures_per_page")]
     pub max_images_per_page: usize,
     /// Longest address of a page or image in a WAT file or a table. 8 KiB, as servers allow.

@@ -25,7 +25,7 @@ pub enum InputKind {
 pub struct Entry {
     /// Its number, from 0.
     pub shard: usize,
-    /// What its files are.
+    /// The kind of its files.
     pub kind: InputKind,
     /// Paths or object store addresses as they were given; for a folder relative to `root`, with `/` between names.
     pub files: Vec<String>,
@@ -38,7 +38,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Where its files lie, if they are local.
+    /// The paths of its files, if they are local.
     pub fn paths(&self) -> Vec<PathBuf> {
         let root = Path::new(self.root.as_deref().unwrap_or_default());
         self.files.iter().map(|file| root.join(file)).collect()

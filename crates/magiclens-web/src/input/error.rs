@@ -37,7 +37,7 @@ pub enum InputError {
     BadTable {
         /// The file.
         name: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
         /// The way out.
         hint: &'static str,

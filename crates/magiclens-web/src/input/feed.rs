@@ -30,7 +30,7 @@ static GZIP_MAGIC: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"(?s-u)\x1f\x8b\x08[\x00-\x1f]").expect("a valid pattern"));
 const GZIP_MAGIC_BYTES: usize = 4;
 
-/// Why a feed stopped before it had the wanted bytes. Asked again, it goes on behind the stop.
+/// The reason for which a feed stopped before it had the wanted bytes. Asked again, it goes on behind the stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
     /// A gzip member ended as it should.
@@ -87,7 +87,7 @@ impl<R: Read + Seek> Feed<R> {
         })
     }
 
-    /// What is there and not yet consumed.
+    /// The bytes that are there and not yet consumed.
     pub(super) fn available(&self) -> &[u8] {
         &self.window[self.start..self.end]
     }
@@ -114,7 +114,7 @@ impl<R: Read + Seek> Feed<R> {
         Ok(None)
     }
 
-    /// Where the file is being read: the first available byte of a plain file, the current member of a gzip file.
+    /// The place where the file is being read: the first available byte of a plain file, the current member of a gzip file.
     pub(super) fn offset(&self) -> u64 {
         match &self.source {
             Source::Plain { offset, .. } => offset - (self.end - self.start) as u64,
@@ -182,7 +182,7 @@ struct Gunzip<R> {
     due: Option<Stop>,
     /// True while the next member is looked for behind a damage, which has been reported already.
     is_searching: bool,
-    /// How many bytes may still be read a second time: as many as the file has, so that hostile files cost twice, not n times.
+    /// Bytes that may still be read a second time: as many as the file has, so that hostile files cost twice, not n times.
     reread_bytes: u64,
     /// A member up to this size is no bomb: a record in it may not yet have been found.
     harmless_bytes: u64,
@@ -303,7 +303,7 @@ impl<R: Read + Seek> Gunzip<R> {
         !self.has_record && self.harmless_bytes < made && read.saturating_mul(self.max_expansion) < made
     }
 
-    /// Where in the file the next unused byte lies.
+    /// The place of the next unused byte in the file.
     fn position(&self) -> u64 {
         self.offset - (self.filled - self.at) as u64
     }

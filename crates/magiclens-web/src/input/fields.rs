@@ -42,7 +42,7 @@ pub(super) fn header_length(bytes: &[u8], from: usize) -> Option<usize> {
     None
 }
 
-/// Splits a block into its first line and its fields. Lines without a colon are passed over.
+/// Splits a block into its first line and its fields. Lines without a colon are skipped.
 pub(super) fn parse(block: &[u8]) -> (&[u8], impl Iterator<Item = Field<'_>>) {
     let (first, mut rest) = split_line(block);
     (first.trim_ascii(), std::iter::from_fn(move || next_field(&mut rest)))

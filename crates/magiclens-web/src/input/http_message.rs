@@ -15,7 +15,7 @@ pub(super) struct Message<'a> {
     pub(super) content_type: String,
     /// The values of `X-Robots-Tag`.
     pub(super) robots_tags: Vec<String>,
-    /// How the body is encoded, the last applied last.
+    /// The encodings of the body, the last applied last.
     pub(super) encodings: Vec<Encoding>,
     /// The body.
     pub(super) body: &'a [u8],
@@ -59,7 +59,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// The reason for which a response with this status is left out; none for 200.
+/// The reason for which a response with this status is rejected; none for 200.
 pub(super) fn status_reason(status: u16) -> Option<DropReason> {
     match status {
         200 => None,

@@ -1,13 +1,13 @@
-//! What some bytes are, by their first few, as browsers tell (WHATWG, MIME Sniffing, sections 6 and 7).
+//! The kind of a body by its first bytes, as browsers tell (WHATWG, MIME Sniffing, sections 6 and 7).
 
 use std::sync::LazyLock;
 
 use regex::bytes::Regex;
 
-/// So many bytes are enough to tell.
+/// Bytes that are enough to tell.
 pub(super) const SNIFF_BYTES: usize = 1024;
 
-/// What a body is.
+/// The kind of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// HTML or XHTML.
@@ -18,7 +18,7 @@ pub(super) enum Kind {
     Other,
 }
 
-/// What a body is, by its first bytes and the type that is stated for it.
+/// The kind of a body, by its first bytes and the type that is stated for it.
 pub(super) fn kind(content_type: &str, head: &[u8]) -> Kind {
     let stated = stated_kind(content_type);
     if is_image(head) {
@@ -43,7 +43,7 @@ pub(super) fn is_stated_image(content_type: &str) -> bool {
     stated_kind(content_type) == Stated::Image
 }
 
-/// What a server said.
+/// The kind that a server states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stated {
     Html,
