@@ -15,7 +15,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
 
 use crate::clean::Candidate;
-use crate::stage::{Outcome, Stage};
+use crate::stage::{Outcome, Stage, StageInfo};
 use magiclens_web::DropReason;
 use magiclens_web::page::Page;
 
@@ -118,12 +118,9 @@ impl Filters {
 }
 
 impl Stage for Filters {
+    const INFO: StageInfo = StageInfo::new("filter", "pages");
     type Item = Page;
     type Output = Page;
-
-    fn name(&self) -> &'static str {
-        "filter"
-    }
 
     fn process(&self, page: Page) -> anyhow::Result<Outcome<Page>> {
         let reason = self.0.iter().find_map(|filter| filter.reason(&page));
@@ -136,12 +133,9 @@ impl Stage for Filters {
 pub struct ImageFilters<'a>(pub &'a Filters);
 
 impl Stage for ImageFilters<'_> {
+    const INFO: StageInfo = StageInfo::new("filter pictures", "images on pages");
     type Item = Candidate;
     type Output = Candidate;
-
-    fn name(&self) -> &'static str {
-        "filter pictures"
-    }
 
     fn process(&self, (page, image): Candidate) -> anyhow::Result<Outcome<Candidate>> {
         let reason = self

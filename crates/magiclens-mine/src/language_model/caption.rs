@@ -9,6 +9,7 @@ use image::{ExtendedColorType, RgbImage};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::borrow::Borrow;
 
 use super::config::{check_counts, check_language};
 use super::wire::{Content, ImageUrl, Part, Role};
@@ -74,11 +75,11 @@ pub struct Description {
 /// What stops the whole run, see [`LanguageModel::complete`].
 pub fn describe(
     model: &dyn LanguageModel,
-    images: &[RgbImage],
+    images: &[impl Borrow<RgbImage> + Sync],
     config: &DescriberConfig,
 ) -> Result<Vec<Result<Description, DropReason>>, ModelError> {
     config.check()?;
-    let prompts = images.par_iter().map(|image| prompt(image, config)).collect();
+    let prompts = images.par_iter().map(|image| prompt(image.borrow(), config)).collect();
     ask(model, prompts, config.max_asks, &|_, completion| {
         read(completion, config)
     })

@@ -8,9 +8,12 @@ use magiclens_data::{ImageId, read_image_shard};
 use super::{Gathering, MiningReport, ReportConfig, RunFacts, StageUnit, StepReport, Thumbnails};
 use crate::collect::describe_each;
 use crate::config::MineConfig;
-use crate::filter::FilterConfig;
-use crate::run::{Run, Step, TaskCost, TaskCounts, table_name};
-use crate::steps::folder;
+use crate::run::Run;
+use crate::stage::StageInfo;
+use crate::steps::Step;
+use crate::steps::tables::{IMAGES, TRIPLETS};
+use crate::table::file_name;
+use crate::tasks::{TaskCost, TaskCounts};
 
 /// The report and the small images that its page shows.
 ///
@@ -34,7 +37,7 @@ pub fn of_run(run: &Run, config: ReportConfig) -> anyhow::Result<(MiningReport, 
     }
     let mut gathering = Gathering::new(config);
     for shard in 0..run.entries().len() {
-        let name = table_name(folder::TRIPLETS, shard);
+        let name = file_name(TRIPLETS, shard);
         if run.store().exists(&name)? {
             let local = run.store().local(&name)?;
             magiclens_data::read_triplets(local.path())?
@@ -52,7 +55,7 @@ pub fn of_run(run: &Run, config: ReportConfig) -> anyhow::Result<(MiningReport, 
     describe_each(run, &wanted, &mut |described| report.describe(described))?;
     let mut files: BTreeMap<ImageId, Vec<u8>> = BTreeMap::new();
     for shard in 0..run.entries().len() {
-        let name = table_name(folder::IMAGES, shard);
+        let name = file_name(IMAGES, shard);
         if run.store().exists(&name)? {
             let local = run.store().local(&name)?;
             for file in read_image_shard(local.path())? {
@@ -124,67 +127,15 @@ fn settings(run: &Run) -> BTreeMap<String, String> {
     ])
 }
 
-/// The stages of each step, and what they decide about.
-fn pipeline(step: Step) -> &'static [(&'static str, &'static str)] {
-    match step {
-        Step::Fetch => &[("fetch", "pictures")],
-        Step::Pages => &[
-            ("read", "pages"),
-            ("parse", "pages"),
-            ("opt-out", "pages"),
-            ("filter", "pages"),
-            ("filter pictures", "pictures on pages"),
-            ("clean markup", "pictures on pages"),
-            ("page limit", "pictures on pages"),
-            ("find", "pictures on pages"),
-            ("clean pixels", "pictures on pages"),
-            ("copies on the page", "pictures on pages"),
-            ("group", "pages"),
-            ("caption", "pictures on pages"),
-        ],
-        Step::Duplicates => &[("sightings", "sightings")],
-        Step::Centers => &[("centers", "pictures")],
-        Step::Pairs => &[
-            ("overlap", "pages"),
-            ("copies in the corpus", "pictures on pages"),
-            ("group again", "pages"),
-            ("pair", "pairs"),
-            ("choose", "pairs"),
-        ],
-        Step::Neighbors => &[("cluster", "pictures in clusters"), ("neighbours", "directed pairs")],
-        Step::Triplets => &[
-            ("neighbour pairs", "directed pairs"),
-            ("instruct by model", "directed pairs"),
-            ("instruct by template", "directed pairs"),
-            ("gate", "instructions"),
-        ],
-    }
-}
-
-/// Stages that a run without a model does not have.
-fn has_stage(stage: &str, config: &MineConfig) -> bool {
-    match stage {
-        "caption" => config.caption.is_some(),
-        "instruct by model" => config.instruct.asks_model(),
-        "neighbour pairs" => config.neighbor.enabled,
-        "filter pictures" => config.filter.iter().any(FilterConfig::is_of_images),
-        _ => true,
-    }
-}
-
 fn sum(step: Step, config: &MineConfig, results: &[(TaskCounts, TaskCost)]) -> StepReport {
-    let unit = |(stage, unit): &(&str, &str)| StageUnit {
-        stage: (*stage).to_owned(),
-        unit: (*unit).to_owned(),
+    let unit = |stage: StageInfo| StageUnit {
+        stage: stage.name.to_owned(),
+        unit: stage.unit.to_owned(),
     };
     let mut report = StepReport {
         step: step.name().to_owned(),
         tasks: results.len() as u64,
-        pipeline: pipeline(step)
-            .iter()
-            .filter(|(stage, _)| has_stage(stage, config))
-            .map(unit)
-            .collect(),
+        pipeline: step.stages(config).into_iter().map(unit).collect(),
         ..StepReport::default()
     };
     for (counts, cost) in results {

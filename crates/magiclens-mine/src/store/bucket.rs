@@ -1,6 +1,5 @@
 //! A place in an object store, reached by its provider's protocol from ordinary, blocking code.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::{Arc, LazyLock, mpsc};
@@ -55,7 +54,10 @@ type Connect = fn(&url::Url, &[(&str, &str)], RetryConfig) -> object_store::Resu
 macro_rules! client {
     ($builder:ty) => {{
         let connect: Connect = |url, settings, retry| {
-            let mut builder = <$builder>::from_env().with_url(url.as_str()).with_retry(retry).with_http_connector(Noting::default());
+            let mut builder = <$builder>::from_env()
+                .with_url(url.as_str())
+                .with_retry(retry)
+                .with_http_connector(Noting::default());
             for (variable, value) in settings {
                 builder = builder.with_config(variable.to_ascii_lowercase().parse()?, *value);
             }
@@ -82,7 +84,9 @@ enum Problem {
 /// Connects, and asks once whether the bucket is there, so that a wrong address or key shows at once.
 pub(super) fn open(url: &url::Url, settings: &[(&str, &str)]) -> Result<Arc<dyn Place>> {
     let first = Bucket::connect(url, settings, first_contact())?;
-    match first.transfer("tmp", async |store, path| Ok(store.list_with_delimiter(Some(&path)).await?))? {
+    match first.transfer("tmp", async |store, path| {
+        Ok(store.list_with_delimiter(Some(&path)).await?)
+    })? {
         Ok(_) => Ok(Arc::new(Bucket::connect(url, settings, RetryConfig::default())?)),
         // A listing may be empty; it is not found only if its bucket is not.
         Err(Failure { problem, last }) if last.status == Some(404) => Err(StoreError::NoBucket {
@@ -167,7 +171,8 @@ impl Bucket {
         T: Send + 'static,
         F: Future<Output = std::result::Result<T, Problem>> + Send + 'static,
     {
-        self.transfer(name, transfer)?.map_err(|failure| self.failed(name, failure))
+        self.transfer(name, transfer)?
+            .map_err(|failure| self.failed(name, failure))
     }
 
     fn failed(&self, name: &str, failure: Failure) -> StoreError {
@@ -234,7 +239,9 @@ impl Place for Bucket {
     }
 
     fn read(&self, name: &str) -> Result<Vec<u8>> {
-        self.succeed(name, async |store, path| Ok(store.get(&path).await?.bytes().await?.to_vec()))
+        self.succeed(name, async |store, path| {
+            Ok(store.get(&path).await?.bytes().await?.to_vec())
+        })
     }
 
     /// Copies an object into a file, piece by piece: each is a request with retries of its own.

@@ -21,7 +21,7 @@ pub enum StoreError {
     Address {
         /// As it was given.
         address: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A name that would leave the place, or that some places cannot hold.
@@ -43,7 +43,7 @@ pub enum StoreError {
     Settings {
         /// As it was given.
         address: String,
-        /// Who keeps it.
+        /// Its provider.
         provider: Provider,
         /// As the client said it.
         error: ClientError,
@@ -53,7 +53,7 @@ pub enum StoreError {
     NoBucket {
         /// As it was given.
         address: String,
-        /// Who keeps it.
+        /// Its provider.
         provider: Provider,
         /// As the provider said it.
         error: ClientError,
@@ -63,7 +63,7 @@ pub enum StoreError {
     Denied {
         /// Its address.
         object: String,
-        /// Who keeps it.
+        /// Its provider.
         provider: Provider,
         /// As the provider said it.
         error: ClientError,
@@ -84,7 +84,7 @@ pub enum StoreError {
     Unreachable {
         /// Its address.
         object: String,
-        /// Who keeps it.
+        /// Its provider.
         provider: Provider,
         /// As the provider said it.
         error: ClientError,
@@ -102,7 +102,7 @@ pub enum StoreError {
     Io(#[from] io::Error),
 }
 
-/// Who keeps a remote place; it decides what hints name.
+/// The provider of a remote place; hints name its variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provider {
     /// Amazon S3, and all that speaks its protocol.

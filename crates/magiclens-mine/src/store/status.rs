@@ -5,7 +5,9 @@ use std::future::Future;
 use std::pin::Pin;
 
 use object_store::ClientOptions;
-use object_store::client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector};
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
+};
 
 /// The last exchange of a transfer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,7 +27,7 @@ const CREDENTIAL_HOSTS: [&str; 3] = ["169.254.169.254", "metadata", "metadata.go
 
 /// Runs a transfer; its last exchange comes with its result.
 pub(super) async fn noted<T>(transfer: impl Future<Output = T>) -> (T, LastAnswer) {
-    let noted = async { (transfer.await, LAST.get()) };
+    let noted = async { (transfer.await, LAST.with(Cell::get)) };
     LAST.scope(Cell::default(), noted).await
 }
 
@@ -53,7 +55,10 @@ impl HttpService for NotingClient {
         Self: 'b,
     {
         Box::pin(async move {
-            let wanted_credentials = request.uri().host().is_some_and(|host| CREDENTIAL_HOSTS.contains(&host));
+            let wanted_credentials = request
+                .uri()
+                .host()
+                .is_some_and(|host| CREDENTIAL_HOSTS.contains(&host));
             let answer = self.0.execute(request).await;
             let status = answer.as_ref().ok().map(|answer| answer.status().as_u16());
             // Parts of uploads are sent by tasks of their own, whose errors say enough.

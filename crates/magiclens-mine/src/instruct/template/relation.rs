@@ -440,7 +440,7 @@ fn loose(pair: &ImagePair, place: &Place, config: &TemplateConfig) -> Option<Rel
 
 /// Whether the encoders that look at images say that the two are alike; one without a score has no say.
 fn is_alike(pair: &ImagePair, config: &TemplateConfig) -> bool {
-    let scored = |(encoder, least): (&String, &f64)| pair.scores.get(encoder).map(|score| least <= score);
+    let scored = |(encoder, least): (&String, &f64)| pair.score(encoder).map(|score| *least <= score);
     let says: Vec<bool> = config.min_likeness.iter().filter_map(scored).collect();
     !says.is_empty() && says.iter().all(|&alike| alike)
 }
