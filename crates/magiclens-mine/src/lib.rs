@@ -9,6 +9,7 @@ pub mod collect;
 pub mod config;
 pub mod duplicate;
 pub mod encoder;
+mod english;
 pub mod filter;
 pub mod gate;
 pub mod instruct;

@@ -1,4 +1,4 @@
-//! Gates that need only the text: its length, that it is words, and whom it talks to.
+//! Gates that need only the text: length, prose, language, and talk about the task.
 
 use std::sync::LazyLock;
 

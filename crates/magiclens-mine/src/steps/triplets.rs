@@ -9,7 +9,7 @@ use magiclens_web::DropReason;
 use super::centers::cluster_tasks;
 use super::tables::{NEIGHBORS, PAIRS, TRIPLETS, each_shard};
 use crate::config::MineConfig;
-use crate::gate::{Gate, Said as PageInstructions};
+use crate::gate::{Gate, PageInstructions};
 use crate::instruct::{Writer, template};
 use crate::language_model::write_instructions;
 use crate::page::{Described, ImagePair, Instruction, Origin};
