@@ -261,14 +261,14 @@ fn write_report(args: &ReportArgs) -> anyhow::Result<()> {
     let config = ReportConfig {
         samples: args.samples,
         seed: args.seed,
-        ..ReportConfig::default()
     };
     let (report, thumbnails) = report::of_run(&run, config)?;
     fs_err::create_dir_all(&out)?;
     let write = |name: &str, text: String| write_atomic_bytes(out.join(name), text);
     write("report.json", report.to_json())?;
-    write("report.md", report.to_markdown())?;
-    write("report.html", report.to_html(&thumbnails))?;
+    let document = report.document(&thumbnails);
+    write("report.md", document.to_markdown())?;
+    write("report.html", document.to_html())?;
     tell(&format!("wrote `{}`", out.join("report.html").display()));
     Ok(())
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::english::ENGLISH;
 use crate::page::{ImagePair, Instruction, Metadata};
 use crate::words::{content_words, is_stop_word, overlap, share_in, words};
+pub(crate) use form::names_image;
 use magiclens_web::DropReason;
 
 /// Hardly any words.

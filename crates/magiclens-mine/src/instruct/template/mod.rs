@@ -13,6 +13,7 @@ mod token;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use magiclens_data::DigestBuilder;
 use serde::{Deserialize, Serialize};
 
 use crate::page::{ImagePair, Instruction};
@@ -103,15 +104,12 @@ fn relate(pair: &ImagePair, config: &TemplateConfig) -> Option<Relation> {
 
 /// The place of a wording in the order of this pair.
 fn order_key(pair: &ImagePair, seed: u64, wording: &str) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&seed.to_le_bytes());
+    let mut digest = DigestBuilder::new();
+    digest.update(seed.to_le_bytes());
     for side in [&pair.query, &pair.target] {
-        hasher.update(side.image.to_string().as_bytes());
-        hasher.update(side.page_url.as_bytes());
-        hasher.update(&[0]);
+        digest.update(side.image.to_string()).update(&side.page_url).update([0]);
     }
-    hasher.update(wording.as_bytes());
-    *hasher.finalize().as_bytes()
+    digest.update(wording).finish().to_bytes()
 }
 
 /// The wording with its slots filled; none if one of them is not known.
