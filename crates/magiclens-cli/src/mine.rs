@@ -1,10 +1,11 @@
 //! `magiclens mine`: web pages to triplets.
 
 use std::io::{BufRead, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
 use clap::Subcommand;
+use magiclens_data::files::write_atomic_bytes;
 use magiclens_mine::collect::collect;
 use magiclens_mine::report::{self, ReportConfig};
 use magiclens_mine::{MineConfig, Run, Step, Task, Tools};
@@ -42,7 +43,7 @@ struct RunArgs {
 /// Begin a run: cut the input into shards and fix the configuration
 #[derive(clap::Args, Debug)]
 struct PlanArgs {
-    /// Where the run lives: a folder, or s3://bucket/prefix, gs://bucket/prefix, az://container/prefix
+    /// Place of the run: a folder, or s3://bucket/prefix, gs://bucket/prefix, az://container/prefix
     #[arg(value_name = "RUN")]
     run: String,
     /// WARC, WAT and Parquet files, or folders of them or of saved pages
@@ -56,7 +57,7 @@ struct PlanArgs {
 /// Print the steps of a run and their tasks, one JSON line each
 #[derive(clap::Args, Debug)]
 struct StepsArgs {
-    /// Where the run lives
+    /// Place of the run
     #[arg(value_name = "RUN")]
     run: String,
 }
@@ -64,7 +65,7 @@ struct StepsArgs {
 /// Do single tasks of a step and publish their results: what a cluster's engine calls
 #[derive(clap::Args, Debug)]
 struct ShardArgs {
-    /// Where the run lives
+    /// Place of the run
     #[arg(value_name = "RUN")]
     run: String,
     /// Read tasks from standard input, one JSON line each: {"step":"pages","task":3}
@@ -83,7 +84,7 @@ struct ShardArgs {
 /// Fetch again what failed and may come now, and do again what depends on it at the next `run`
 #[derive(clap::Args, Debug)]
 struct PlaceArgs {
-    /// Where the run lives
+    /// Place of the run
     #[arg(value_name = "RUN")]
     run: String,
 }
@@ -91,7 +92,7 @@ struct PlaceArgs {
 /// Write what a run did as a page, as JSON and as Markdown: funnel, reasons, words, samples with images
 #[derive(clap::Args, Debug)]
 struct ReportArgs {
-    /// Where the run lives
+    /// Place of the run
     #[arg(value_name = "RUN")]
     run: String,
     /// Folder for `report.html`, `report.json` and `report.md` [default: `report` in the run, if it is a folder]
@@ -100,7 +101,7 @@ struct ReportArgs {
     /// Triplets shown with their images
     #[arg(long, value_name = "N", default_value_t = 100)]
     samples: usize,
-    /// What the choice of samples depends on
+    /// Seed of the choice of samples
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 }
@@ -108,7 +109,7 @@ struct ReportArgs {
 /// Write triplets and images of a finished run as a collection, which `train` and `index` read
 #[derive(clap::Args, Debug)]
 struct CollectArgs {
-    /// Where the run lives
+    /// Place of the run
     #[arg(value_name = "RUN")]
     run: String,
     /// Folder of the collection; made if it does not exist
@@ -163,26 +164,26 @@ fn plan(args: &PlanArgs) -> anyhow::Result<Run> {
 
 fn run_all(args: &RunArgs) -> anyhow::Result<()> {
     let run = plan(&args.plan)?;
-    let mut tools = tools(&run, &args.tools)?;
+    let tools = tools(&run, &args.tools)?;
     run.clean_leftovers()?;
     let mut done = Vec::new();
     // Later steps may only know their number of tasks when the earlier ones are done.
     while let Some(plan) = run.steps()?.into_iter().find(|plan| !done.contains(&plan.step)) {
         let bar = bar(plan.tasks, plan.step.name());
         for task in 0..plan.tasks {
-            run.run_task(Task { step: plan.step, task }, &mut tools)?;
+            run.run_task(Task { step: plan.step, task }, &tools)?;
             bar.inc(1);
         }
         bar.finish();
         done.push(plan.step);
     }
     let triplets: u64 = run
-        .results(Step::Triplets)?
+        .results(Step::TRIPLETS)?
         .iter()
         .filter_map(|(counts, _)| counts.numbers.get("triplets"))
         .sum();
     tell(&format!(
-        "{triplets} triplets in `{0}/triplets`\nhint: `magiclens mine report {0}` shows what became of what",
+        "{triplets} triplets in `{0}/triplets`\nhint: `magiclens mine report {0}` shows what was kept and what was dropped, and why",
         args.plan.run
     ));
     Ok(())
@@ -214,10 +215,10 @@ fn print_steps(run: &Run) -> anyhow::Result<()> {
 
 fn shard(args: &ShardArgs) -> anyhow::Result<()> {
     let run = Run::open(&args.run)?;
-    let mut tools = tools(&run, &args.tools)?;
+    let tools = tools(&run, &args.tools)?;
     let mut out = std::io::stdout().lock();
     let mut one = |task: Task| -> anyhow::Result<()> {
-        run.run_task(task, &mut tools)?;
+        run.run_task(task, &tools)?;
         writeln!(out, "{}", serde_json::to_string(&task)?)?;
         Ok(out.flush()?)
     };
@@ -260,28 +261,22 @@ fn write_report(args: &ReportArgs) -> anyhow::Result<()> {
     let config = ReportConfig {
         samples: args.samples,
         seed: args.seed,
-        ..ReportConfig::default()
     };
     let (report, thumbnails) = report::of_run(&run, config)?;
     fs_err::create_dir_all(&out)?;
-    let write = |name: &str, text: String| write_whole(&out.join(name), &text);
+    let write = |name: &str, text: String| write_atomic_bytes(out.join(name), text);
     write("report.json", report.to_json())?;
-    write("report.md", report.to_markdown())?;
-    write("report.html", report.to_html(&thumbnails))?;
+    let document = report.document(&thumbnails);
+    write("report.md", document.to_markdown())?;
+    write("report.html", document.to_html())?;
     tell(&format!("wrote `{}`", out.join("report.html").display()));
     Ok(())
-}
-
-fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
-    let aside = path.with_extension("part");
-    fs_err::write(&aside, text)?;
-    Ok(fs_err::rename(&aside, path)?)
 }
 
 fn write_collection(args: &CollectArgs) -> anyhow::Result<()> {
     let collected = collect(&Run::open(&args.run)?, &args.out)?;
     tell(&format!(
-        "{} triplets and {} pictures in `{}`",
+        "{} triplets and {} images in `{}`",
         collected.triplets,
         collected.images,
         args.out.display()

@@ -174,7 +174,12 @@ fn keep_images(dir: &Path, items: &[Item], queries: &QueryFile, indexes: [&Index
         let jpeg = match files.get(&id) {
             Some(file) => {
                 let image = read(file)?;
-                make_thumbnail(&image.bytes, &image.rgb).jpeg
+                let thumbnail = make_thumbnail(&image.bytes, &Limits::default());
+                let bad = |cause| CompareError::BadImage {
+                    path: file.to_path_buf(),
+                    cause,
+                };
+                thumbnail.map_err(bad)?.jpeg
             }
             None => thumbnail(id, indexes)?,
         };

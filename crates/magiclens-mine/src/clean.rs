@@ -10,11 +10,11 @@ use magiclens_data::fingerprint::Fingerprint;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::stage::{Outcome, Stage};
+use crate::stage::{Outcome, Stage, StageInfo};
 use magiclens_web::DropReason;
 use magiclens_web::page::{PageImage, RawImage, Region};
 
-/// What is content.
+/// Limits of what counts as content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CleanConfig {
@@ -43,6 +43,27 @@ pub struct CleanConfig {
     pub advertisement_sizes_px: Vec<(u32, u32)>,
 }
 
+/// Sizes of advertisements: the fixed ones of IAB's display guidelines.
+const ADVERTISEMENT_SIZES_PX: [(u32, u32); 17] = [
+    (728, 90),
+    (970, 90),
+    (970, 250),
+    (468, 60),
+    (300, 250),
+    (336, 280),
+    (160, 600),
+    (120, 600),
+    (300, 600),
+    (320, 50),
+    (320, 100),
+    (250, 250),
+    (200, 200),
+    (234, 60),
+    (88, 31),
+    (120, 60),
+    (120, 240),
+];
+
 impl Default for CleanConfig {
     fn default() -> Self {
         let words = |list: &str| list.split_whitespace().map(str::to_owned).collect();
@@ -64,25 +85,7 @@ impl Default for CleanConfig {
                 "doubleclick.net googlesyndication.com googleadservices.com google-analytics.com adnxs.com amazon-adsystem.com taboola.com \
                  outbrain.com criteo.com scorecardresearch.com quantserve.com adsrvr.org rubiconproject.com pubmatic.com",
             ),
-            advertisement_sizes_px: vec![
-                (728, 90),
-                (970, 90),
-                (970, 250),
-                (468, 60),
-                (300, 250),
-                (336, 280),
-                (160, 600),
-                (120, 600),
-                (300, 600),
-                (320, 50),
-                (320, 100),
-                (250, 250),
-                (200, 200),
-                (234, 60),
-                (88, 31),
-                (120, 60),
-                (120, 240),
-            ],
+            advertisement_sizes_px: ADVERTISEMENT_SIZES_PX.to_vec(),
         }
     }
 }
@@ -95,12 +98,9 @@ pub type Candidate = (String, PageImage);
 pub struct Markup<'a>(pub &'a CleanConfig);
 
 impl Stage for Markup<'_> {
+    const INFO: StageInfo = StageInfo::new("clean markup", "images on pages");
     type Item = Candidate;
     type Output = Candidate;
-
-    fn name(&self) -> &'static str {
-        "clean markup"
-    }
 
     fn process(&self, (page, image): Candidate) -> anyhow::Result<Outcome<Candidate>> {
         Ok(match self.reason(&page, &image) {
@@ -119,30 +119,12 @@ impl Markup<'_> {
         if config.regions.contains(&image.region) {
             return Some("outside the content");
         }
-        let host = url.host_str().unwrap_or_default();
-        let serves = |suffix: &String| {
-            host == suffix
-                || host
-                    .strip_suffix(suffix.as_str())
-                    .is_some_and(|rest| rest.ends_with('.'))
-        };
-        if config.advertisement_hosts.iter().any(serves) {
-            return Some("advertisement");
-        }
         let marked = |words: &[String]| image.marks.iter().any(|mark| words.contains(mark));
-        if marked(&config.advertisement_words) {
+        if self.is_advertiser(&url) || marked(&config.advertisement_words) {
             return Some("advertisement");
         }
         // A page's own words for an image outweigh the habits of class names: a figure with a caption is content.
-        let named = url
-            .path_segments()
-            .and_then(|mut path| path.next_back().map(str::to_lowercase))
-            .unwrap_or_default();
-        let mut name_words = named.split(|letter: char| !letter.is_alphanumeric());
-        if image.caption.is_empty()
-            && (marked(&config.decoration_words)
-                || name_words.any(|word| config.decoration_words.iter().any(|known| known == word)))
-        {
+        if image.caption.is_empty() && (marked(&config.decoration_words) || self.is_named_decoration(&url)) {
             return Some("decoration");
         }
         let (Some(width), Some(height)) = (image.width, image.height) else {
@@ -157,12 +139,30 @@ impl Markup<'_> {
             .is_ok_and(|link| link.host_str() != Url::parse(page).ok().as_ref().and_then(Url::host_str));
         (links_away && config.advertisement_sizes_px.contains(&(width, height))).then_some("advertisement")
     }
+
+    fn is_advertiser(&self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        let serves = |suffix: &String| {
+            let rest = host.strip_suffix(suffix.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        self.0.advertisement_hosts.iter().any(serves)
+    }
+
+    fn is_named_decoration(&self, url: &Url) -> bool {
+        let name = url
+            .path_segments()
+            .and_then(|mut path| path.next_back().map(str::to_lowercase));
+        let name = name.unwrap_or_default();
+        let mut words = name.split(|letter: char| !letter.is_alphanumeric());
+        words.any(|word| self.0.decoration_words.iter().any(|known| known == word))
+    }
 }
 
 /// A decoded image.
 #[derive(Clone, Debug)]
 pub struct Decoded {
-    /// Where it was found; the page's address of it, not the one after redirects.
+    /// The page's address of it, not the one after redirects.
     pub url: String,
     /// Its file.
     pub bytes: Vec<u8>,
@@ -181,12 +181,9 @@ pub struct Decoded {
 pub struct Pixels<'a>(pub &'a CleanConfig);
 
 impl Stage for Pixels<'_> {
+    const INFO: StageInfo = StageInfo::new("clean pixels", "images on pages");
     type Item = RawImage;
     type Output = Decoded;
-
-    fn name(&self) -> &'static str {
-        "clean pixels"
-    }
 
     fn process(&self, image: RawImage) -> anyhow::Result<Outcome<Decoded>> {
         let config = self.0;
@@ -230,7 +227,7 @@ fn decode_reason(error: &DecodeError) -> &'static str {
         DecodeError::Empty => "empty file",
         DecodeError::TooManyBytes { .. } => "too many bytes",
         DecodeError::TooManyPixels { .. } => "too many pixels",
-        DecodeError::UnknownFormat => "not a picture we read",
+        DecodeError::UnknownFormat => "not an image we read",
         DecodeError::Unsupported(_) => "unsupported format",
         DecodeError::Truncated => "cut off",
         DecodeError::Corrupt(_) => "damaged",
@@ -351,7 +348,7 @@ mod tests {
             "blank"
         );
         assert_eq!(decode(vec![0; 10]).unwrap_err(), "tiny file");
-        assert_eq!(decode(vec![0; 1000]).unwrap_err(), "not a picture we read");
+        assert_eq!(decode(vec![0; 1000]).unwrap_err(), "not an image we read");
         let mut cut = std::io::Cursor::new(Vec::new());
         checks(100, 80).write_to(&mut cut, ImageFormat::Jpeg).unwrap();
         let cut = cut.into_inner();

@@ -11,11 +11,13 @@ use magiclens_data::{
 };
 
 use crate::page::Described;
-use crate::rows;
-use crate::run::{Run, Step, Task, table_name};
-use crate::steps::{Group, folder};
+use crate::run::Run;
+use crate::steps::Step;
+use crate::steps::tables::{GROUPS, IMAGES, TRIPLETS};
+use crate::table::file_name;
+use crate::tasks::Task;
 
-/// What was written.
+/// The numbers of what was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
     /// Triplets.
@@ -36,7 +38,7 @@ pub fn collect(run: &Run, out: &Path) -> anyhow::Result<Collected> {
     let described = describe(run, &wanted)?;
     let mut images = BTreeMap::new();
     for shard in 0..run.entries().len() {
-        let local = run.store().local(&table_name(folder::IMAGES, shard))?;
+        let local = run.store().local(&file_name(IMAGES, shard))?;
         for file in read_image_shard(local.path())? {
             let file = file?;
             if let (Some(described), Entry::Vacant(place)) = (described.get(&file.id), images.entry(file.id)) {
@@ -45,7 +47,7 @@ pub fn collect(run: &Run, out: &Path) -> anyhow::Result<Collected> {
         }
     }
     if let Some(id) = wanted.iter().find(|id| !images.contains_key(*id)) {
-        anyhow::bail!("picture `{id}` of a triplet is in no picture shard\nhint: the run is damaged; mine it again");
+        anyhow::bail!("image `{id}` of a triplet is in no image shard\nhint: the run is damaged; mine it again");
     }
     let images: Vec<Image> = images.into_values().collect();
     write_images(out.join("pictures.parquet"), &images)?;
@@ -63,10 +65,10 @@ pub fn collect(run: &Run, out: &Path) -> anyhow::Result<Collected> {
 pub fn all_triplets(run: &Run) -> anyhow::Result<Vec<Triplet>> {
     let mut triplets = Vec::new();
     for shard in 0..run.entries().len() {
-        let name = table_name(folder::TRIPLETS, shard);
+        let name = file_name(TRIPLETS, shard);
         // The file of a run that is to be done again may still be there, but no longer fits its images.
         let task = Task {
-            step: Step::Triplets,
+            step: Step::TRIPLETS,
             task: shard,
         };
         ensure!(
@@ -76,7 +78,7 @@ pub fn all_triplets(run: &Run) -> anyhow::Result<Vec<Triplet>> {
         );
         let local = run.store().local(&name)?;
         triplets.extend(
-            read_triplets(local.path()).with_context(|| format!("step `{}`, task {shard}", Step::Triplets.name()))?,
+            read_triplets(local.path()).with_context(|| format!("step `{}`, task {shard}", Step::TRIPLETS.name()))?,
         );
     }
     Ok(triplets)
@@ -88,7 +90,7 @@ pub(crate) fn images_of(triplet: &Triplet) -> impl Iterator<Item = ImageId> + '_
     std::iter::once(triplet.query).chain(answers)
 }
 
-/// What is known about images, by the first page that shows them.
+/// The descriptions of images, by the first page that shows them.
 fn describe(run: &Run, wanted: &BTreeSet<ImageId>) -> anyhow::Result<BTreeMap<ImageId, Described>> {
     let mut found = BTreeMap::new();
     describe_each(run, wanted, &mut |described| {
@@ -97,25 +99,20 @@ fn describe(run: &Run, wanted: &BTreeSet<ImageId>) -> anyhow::Result<BTreeMap<Im
     Ok(found)
 }
 
-/// Gives what every page says about the images that are wanted, in the order of the shards.
+/// Gives the descriptions that every page has of the images that are wanted, in the order of the shards.
 pub(crate) fn describe_each(
     run: &Run,
     wanted: &BTreeSet<ImageId>,
     give: &mut dyn FnMut(&Described),
 ) -> anyhow::Result<()> {
     for shard in 0..run.entries().len() {
-        let name = table_name(folder::PAGES, shard);
-        if !run.store().exists(&name)? {
+        if !GROUPS.exists(run.store(), shard)? {
             continue;
         }
-        let local = run.store().local(&name)?;
-        for row in rows::read(local.path())? {
-            let group: Group = row?.parse()?;
-            let described = group
-                .images
-                .iter()
-                .filter(|described| wanted.contains(&described.image));
-            described.for_each(&mut *give);
+        for row in GROUPS.read(run.store(), shard)? {
+            let images = row?.value.images;
+            let images = images.iter().filter(|described| wanted.contains(&described.image));
+            images.for_each(&mut *give);
         }
     }
     Ok(())

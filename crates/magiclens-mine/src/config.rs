@@ -24,7 +24,7 @@ use magiclens_web::input::InputConfig;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MineConfig {
-    /// What every choice depends on that is not forced: wordings, demonstrations, centers.
+    /// Seed of every choice that is not forced: wordings, demonstrations, centers.
     pub seed: u64,
     /// Reading archives, folders and tables.
     pub input: InputConfig,
@@ -32,15 +32,15 @@ pub struct MineConfig {
     pub html: HtmlConfig,
     /// Fetching images that the input lacks.
     pub fetch: FetchConfig,
-    /// Which pages, and how many of their images.
+    /// Pages with enough images, and limits of their numbers.
     pub group: GroupConfig,
     /// Filters of pages, in order.
     pub filter: Vec<FilterConfig>,
-    /// Which images are content.
+    /// Images that are content.
     pub clean: CleanConfig,
     /// Words about images.
     pub metadata: MetadataConfig,
-    /// What turns images and words into vectors.
+    /// Encoders of images and words.
     pub encoder: Vec<EncoderConfig>,
     /// Copies across the corpus.
     pub duplicate: DuplicateConfig,
@@ -49,7 +49,7 @@ pub struct MineConfig {
     /// Pairs across the corpus.
     #[serde(rename = "neighbour")]
     pub neighbor: NeighborConfig,
-    /// Who writes instructions.
+    /// Writers of instructions.
     pub instruct: InstructConfig,
     /// The template generator.
     pub template: TemplateConfig,
@@ -67,7 +67,7 @@ pub struct MineConfig {
 pub struct ModelUse<T> {
     /// The endpoint.
     pub model: ModelConfig,
-    /// What is asked of it.
+    /// Settings of its prompts and answers.
     #[serde(default)]
     pub ask: T,
 }
@@ -82,7 +82,7 @@ pub struct GroupConfig {
     /// Images of a page that are looked at, in their order: bounds the pairs, which grow with the square.
     #[serde(rename = "max_pictures")]
     pub max_images: usize,
-    /// Wishes of publishers that are honored by dropping the page or image. What is not listed here is kept and recorded
+    /// Wishes of publishers that are honored by dropping the page or image. Others are kept and recorded
     /// with each triplet.
     pub opt_outs: Vec<String>,
     /// Images of a shard: bounds the index of what its archive holds.
@@ -137,7 +137,7 @@ impl Default for MineConfig {
 }
 
 impl MineConfig {
-    /// Reads and checks a TOML file. What it leaves out has its default.
+    /// Reads and checks a TOML file. Fields that it lacks have their defaults.
     ///
     /// # Errors
     /// A missing file, an unknown field, or settings that contradict each other.
@@ -154,24 +154,7 @@ impl MineConfig {
     /// # Errors
     /// The first contradiction, with the way out.
     pub fn check(&self) -> anyhow::Result<()> {
-        let width_of = |name: &str| self.encoder.iter().find(|encoder| encoder.name == name);
-        for (field, name) in [
-            ("pair.image_encoder", &self.pair.image_encoder),
-            ("pair.text_encoder", &self.pair.text_encoder),
-        ] {
-            ensure!(
-                width_of(name).is_some(),
-                "`{field}` is `{name}`, which is no `[[encoder]]`\nhint: name one of {:?}",
-                self.encoder.iter().map(|encoder| &encoder.name).collect::<Vec<_>>()
-            );
-        }
-        for band in &self.neighbor.encoders {
-            ensure!(
-                !self.neighbor.enabled || width_of(&band.encoder).is_some(),
-                "`neighbour.encoders` names `{}`, which is no `[[encoder]]`",
-                band.encoder
-            );
-        }
+        self.check_encoders()?;
         for (field, value) in [
             ("duplicate.buckets", self.duplicate.buckets),
             ("group.chunk_pictures", self.group.chunk_images),
@@ -192,6 +175,24 @@ impl MineConfig {
         if self.instruct.asks_model() && self.writer.is_none() {
             bail!(
                 "`instruct.writers` asks a model, but there is no `[writer.model]`\nhint: see docs/language-models.md for recipes"
+            );
+        }
+        Ok(())
+    }
+
+    fn check_encoders(&self) -> anyhow::Result<()> {
+        let is_known = |name: &String| self.encoder.iter().any(|encoder| encoder.name == *name);
+        let pair = [
+            ("pair.image_encoder", &self.pair.image_encoder),
+            ("pair.text_encoder", &self.pair.text_encoder),
+        ];
+        let bands = self.neighbor.encoders.iter().filter(|_| self.neighbor.enabled);
+        let bands = bands.map(|band| ("neighbour.encoders", &band.encoder));
+        for (field, name) in pair.into_iter().chain(bands) {
+            ensure!(
+                is_known(name),
+                "`{field}` is `{name}`, which is no `[[encoder]]`\nhint: name one of {:?}",
+                self.encoder.iter().map(|encoder| &encoder.name).collect::<Vec<_>>()
             );
         }
         Ok(())

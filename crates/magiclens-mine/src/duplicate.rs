@@ -1,23 +1,26 @@
 //! Copies across the corpus: images on too many pages, near-copies on other pages, pages that show nearly the same images.
 //!
-//! A join over what the shards saw. Each shard sends *sightings* to buckets by what could match: an image's id, the bands of its
-//! fingerprint (equal bits at one of sixteen places; copies share at least one), the min-hashes of a page's set of images. A bucket compares
-//! what fell into it and sends *verdicts* back to the shards concerned.
+//! A join of the shards. Each sends *candidates* to buckets by what could match: an image's id, the bands of its fingerprint (equal
+//! bits at one of sixteen places; copies share at least one), the min-hashes of a page's set of images. A bucket compares its
+//! candidates and sends *decisions* back: to the shards of an image that stands on too many pages, and to all shards each *link*
+//! of a copy to an earlier image or page that it matches. A shard resolves the links of all buckets by one rule ([`drops`]): in
+//! their order, an item stays unless it matches one that stays. So nothing goes as a copy of what went itself.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::ensure;
-use magiclens_data::ImageId;
 use magiclens_data::fingerprint::Fingerprint;
+use magiclens_data::{Digest, ImageId};
 use serde::{Deserialize, Serialize};
 
-use crate::rows::{Row, Shuffle};
+use crate::table::{Row, ShuffleWriter};
 
-/// When images and pages are the same.
+/// Limits of what counts as the same image or page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DuplicateConfig {
-    /// Tasks that the join is cut into; memory of one is that of the sightings in it.
+    /// Tasks that the join is cut into; memory of one is that of the candidates in it.
     pub buckets: usize,
     /// Pages that an image with its near-copies may stand on. What stands on more belongs to the site, not to a page: icons, buttons, headers.
     pub max_pages: usize,
@@ -26,12 +29,12 @@ pub struct DuplicateConfig {
     /// Mean difference of the 4 x 4 color miniatures of near-copies, of 255.
     #[serde(rename = "max_colour")]
     pub max_color: f32,
-    /// Bits that must be set for a fingerprint to tell anything: drawings with less structure are compared by content only.
+    /// Bits that must be set for a fingerprint to be compared: drawings with less structure are compared by content only.
     pub min_structure: u32,
     /// Share of images that two pages may have in common (intersection over union). Above it the smaller page goes: translations, print
     /// views, pages of one gallery.
     pub max_overlap: f64,
-    /// Sightings compared with one another under one band; the rest is only counted. Bounds the work on a band that everything has.
+    /// Candidates compared with one another under one band; the rest is only counted. Bounds the work on a band that everything has.
     pub max_band_members: usize,
 }
 
@@ -54,7 +57,7 @@ const BANDS: usize = 16;
 /// Min-hashes of a page: two pages that share 70 % of their images share one with a probability of 1 - 0.3^6 > 99.9 %.
 const MIN_HASHES: u64 = 6;
 
-/// What an image's copies are found by.
+/// The part of a fingerprint by which an image's copies are found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Print {
     bits: [u64; 4],
@@ -99,13 +102,19 @@ impl Print {
         })
     }
 
-    fn bands(&self) -> impl Iterator<Item = (usize, u16)> {
+    /// The bands by which copies are found; none of a drawing with little structure.
+    fn telling_bands(&self, config: &DuplicateConfig) -> impl Iterator<Item = (usize, u16)> {
+        let structure: u32 = self.bits.iter().map(|word| word.count_ones()).sum();
+        let bands = match structure < config.min_structure {
+            true => 0,
+            false => BANDS,
+        };
         let bits = self.bits;
-        (0..BANDS).map(move |band| (band, (bits[band / 4] >> (band % 4 * 16)) as u16))
-    }
-
-    fn structure(&self) -> u32 {
-        self.bits.iter().map(|word| word.count_ones()).sum()
+        let value = move |band| (band, (bits[band / 4] >> (band % 4 * 16)) as u16);
+        // A band of one tone is everywhere and says nothing.
+        (0..bands)
+            .map(value)
+            .filter(|(_, value)| !matches!(*value, 0 | u16::MAX))
     }
 
     fn is_copy(&self, other: &Self, config: &DuplicateConfig) -> bool {
@@ -125,9 +134,9 @@ impl Print {
     }
 }
 
-/// Where something was seen.
+/// One place of something that could match.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Sighting {
+pub struct Candidate {
     shard: usize,
     page: String,
     /// The image, or all images of the page.
@@ -135,176 +144,218 @@ struct Sighting {
     images: Vec<ImageId>,
 }
 
-/// What a bucket tells a shard.
+/// A page of a shard, larger ones first: the order in which pages stay.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PageOfShard {
+    images: Reverse<usize>,
+    pub(crate) page: String,
+    pub(crate) shard: usize,
+}
+
+/// A decision of a bucket.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// The image, with its near-copies, stands on too many pages.
+pub enum Decision {
+    /// To its shards: the image, with its near-copies, stands on too many pages.
     TooManyPages(ImageId),
-    /// The image is a near-copy of another one that stays.
-    CopyOf(ImageId, ImageId),
-    /// The image stands on these pages, in order.
+    /// To its shards: the image stands on these pages, in order.
     Pages(ImageId, Vec<String>),
-    /// Another shard has the page, too, and keeps it.
+    /// To all: the first image is a near-copy of the second, which has the smaller id.
+    CopyOf(ImageId, ImageId),
+    /// To all: the first page shows nearly the same images as the second, which comes before it.
+    PageLike(PageOfShard, PageOfShard),
+    /// To a shard, from buckets of earlier versions: another shard has the page, too, and keeps it.
     CrawledAgain(String),
-    /// The first page shows nearly the same images as the second, which stays.
+    /// To a shard, from buckets of earlier versions: the first page shows nearly the same images as the second, which stays.
     Overlaps(String, String),
 }
 
-/// Sends the sightings of a page: `images` with their prints.
+/// The destination of decisions that all shards read.
+pub const ALL_SHARDS: usize = usize::MAX;
+
+/// Sends the candidates of a page: `images` with their prints.
 ///
 /// # Errors
-/// None in practice: every value fits JSON.
-pub fn send_sightings(
-    shuffle: &mut Shuffle,
+/// A temporary file that cannot be written.
+pub fn send_candidates(
+    sent: &mut ShuffleWriter<Candidate>,
     config: &DuplicateConfig,
     shard: usize,
     page: &str,
     images: &[(ImageId, Print)],
 ) -> anyhow::Result<()> {
     let mut send = |key: String, images: Vec<ImageId>, bytes: Vec<u8>| {
-        let bucket = (hash(&key) % config.buckets as u64) as usize;
-        let sighting = Sighting {
+        let bucket = (Digest::of(&key).seed() % config.buckets as u64) as usize;
+        let candidate = Candidate {
             shard,
             page: page.to_owned(),
             images,
         };
-        shuffle.send(bucket, Row::new(key, &sighting, bytes)?);
-        anyhow::Ok(())
+        sent.send(bucket, key, &candidate, bytes)
     };
     for (id, print) in images {
         send(format!("picture:{id}"), vec![*id], Vec::new())?;
-        if print.structure() < config.min_structure {
-            continue;
-        }
-        for (band, value) in print.bands() {
-            // A band of one tone is everywhere and says nothing.
-            if value != 0 && value != u16::MAX {
-                send(format!("band:{band}:{value:04x}"), vec![*id], print.to_bytes())?;
-            }
+        for (band, value) in print.telling_bands(config) {
+            send(format!("band:{band}:{value:04x}"), vec![*id], print.to_bytes())?;
         }
     }
     let mut all: Vec<ImageId> = images.iter().map(|(id, _)| *id).collect();
     all.sort_unstable();
     for seed in 0..MIN_HASHES {
-        if let Some(least) = all.iter().map(|id| hash(&format!("{seed}:{id}"))).min() {
+        if let Some(least) = all.iter().map(|id| Digest::of(format!("{seed}:{id}")).seed()).min() {
             send(format!("group:{seed}:{least:016x}"), all.clone(), Vec::new())?;
         }
     }
     Ok(())
 }
 
-/// Compares the sightings of one bucket, given in the order of their keys, and sends verdicts to the shards.
+/// Compares the candidates of one bucket, given in the order of their keys, and sends its decisions.
 ///
 /// # Errors
-/// A row that is no sighting.
-pub fn judge(rows: Vec<Row>, config: &DuplicateConfig) -> anyhow::Result<Shuffle> {
-    let mut verdicts: BTreeSet<(usize, Verdict)> = BTreeSet::new();
-    for rows in rows.chunk_by(|a, b| a.key == b.key) {
-        let key = rows[0].key.as_str();
-        let sightings: Vec<Sighting> = rows.iter().map(Row::parse).collect::<anyhow::Result<_>>()?;
-        if key.starts_with("picture:") {
-            judge_image(&sightings, config, &mut verdicts);
-        } else if key.starts_with("band:") {
-            judge_band(rows, &sightings, config, &mut verdicts)?;
-        } else {
-            judge_groups(&sightings, config, &mut verdicts);
-        }
-    }
-    let mut shuffle = Shuffle::default();
-    for (shard, verdict) in verdicts {
-        shuffle.send(shard, Row::new(String::new(), &verdict, Vec::new())?);
-    }
-    Ok(shuffle)
-}
-
-fn judge_image(sightings: &[Sighting], config: &DuplicateConfig, verdicts: &mut BTreeSet<(usize, Verdict)>) {
-    let pages: BTreeSet<&String> = sightings.iter().map(|sighting| &sighting.page).collect();
-    if pages.len() < 2 {
-        return;
-    }
-    for sighting in sightings {
-        let id = sighting.images[0];
-        let verdict = if config.max_pages < pages.len() {
-            Verdict::TooManyPages(id)
-        } else {
-            Verdict::Pages(id, pages.iter().map(|page| (*page).clone()).collect())
-        };
-        verdicts.insert((sighting.shard, verdict));
-    }
-}
-
-fn judge_band(
-    rows: &[Row],
-    sightings: &[Sighting],
+/// A row that is no candidate.
+pub fn decide(
+    candidates: &[Row<Candidate>],
     config: &DuplicateConfig,
-    verdicts: &mut BTreeSet<(usize, Verdict)>,
+    sent: &mut ShuffleWriter<Decision>,
 ) -> anyhow::Result<()> {
-    // Each different image once, in the order of ids, with all its places.
-    let mut images: BTreeMap<ImageId, (Print, Vec<&Sighting>)> = BTreeMap::new();
-    for (row, sighting) in rows.iter().zip(sightings) {
-        let id = sighting.images[0];
-        match images.get_mut(&id) {
-            Some((_, places)) => places.push(sighting),
-            None => {
-                images.insert(id, (Print::from_bytes(&row.bytes)?, vec![sighting]));
-            }
+    let mut decisions: BTreeSet<(usize, Decision)> = BTreeSet::new();
+    for rows in candidates.chunk_by(|a, b| a.key == b.key) {
+        if rows[0].key.starts_with("picture:") {
+            decide_image(rows, config, &mut decisions);
+        } else if rows[0].key.starts_with("band:") {
+            decide_band(rows, config, &mut decisions)?;
+        } else {
+            decide_pages(rows, config, &mut decisions);
         }
     }
-    // The smallest id of a family leads it. Copies of copies are no copies: chains would join what is not alike.
-    let mut families: Vec<Vec<ImageId>> = Vec::new();
-    for (id, (print, _)) in images.iter().take(config.max_band_members) {
-        let found = families
-            .iter_mut()
-            .find(|family| images[&family[0]].0.is_copy(print, config));
-        match found {
-            Some(family) => family.push(*id),
-            None => families.push(vec![*id]),
-        }
-    }
-    for family in families.iter().filter(|family| family.len() > 1) {
-        let places = || {
-            family
-                .iter()
-                .flat_map(|id| images[id].1.iter().map(move |place| (*id, *place)))
-        };
-        let pages: BTreeSet<&String> = places().map(|(_, place)| &place.page).collect();
-        for (id, place) in places() {
-            if config.max_pages < pages.len() {
-                verdicts.insert((place.shard, Verdict::TooManyPages(id)));
-            } else if id != family[0] {
-                verdicts.insert((place.shard, Verdict::CopyOf(id, family[0])));
-            }
-        }
+    for (destination, decision) in decisions {
+        sent.send(destination, "", &decision, Vec::new())?;
     }
     Ok(())
 }
 
-fn judge_groups(sightings: &[Sighting], config: &DuplicateConfig, verdicts: &mut BTreeSet<(usize, Verdict)>) {
-    let mut pages: Vec<&Sighting> = sightings.iter().collect();
-    pages.sort_by_key(|page| (std::cmp::Reverse(page.images.len()), &page.page, page.shard));
-    pages.dedup_by(|a, b| a.page == b.page && a.shard == b.shard);
-    let mut kept: Vec<&Sighting> = Vec::new();
-    for page in pages {
-        match kept
-            .iter()
-            .find(|other| config.max_overlap < overlap(&other.images, &page.images))
-        {
-            // Within a shard the step `pages` has seen to it.
-            Some(other) if other.page == page.page && other.shard == page.shard => {}
-            Some(other) if other.page == page.page => {
-                verdicts.insert((page.shard, Verdict::CrawledAgain(page.page.clone())));
+fn decide_image(rows: &[Row<Candidate>], config: &DuplicateConfig, decisions: &mut BTreeSet<(usize, Decision)>) {
+    let pages: BTreeSet<&String> = rows.iter().map(|row| &row.value.page).collect();
+    if pages.len() < 2 {
+        return;
+    }
+    for candidate in rows.iter().map(|row| &row.value) {
+        let id = candidate.images[0];
+        let decision = if config.max_pages < pages.len() {
+            Decision::TooManyPages(id)
+        } else {
+            Decision::Pages(id, pages.iter().map(|page| (*page).clone()).collect())
+        };
+        decisions.insert((candidate.shard, decision));
+    }
+}
+
+fn decide_band(
+    rows: &[Row<Candidate>],
+    config: &DuplicateConfig,
+    decisions: &mut BTreeSet<(usize, Decision)>,
+) -> anyhow::Result<()> {
+    // Each different image once, in the order of ids, with all its places.
+    let mut images: BTreeMap<ImageId, (Print, Vec<&Candidate>)> = BTreeMap::new();
+    for row in rows {
+        let id = row.value.images[0];
+        match images.get_mut(&id) {
+            Some((_, places)) => places.push(&row.value),
+            None => {
+                images.insert(id, (Print::from_bytes(&row.bytes)?, vec![&row.value]));
             }
-            Some(other) => {
-                // Both shards are told: the one that stays must not leave its pairs to the one that goes.
-                for shard in [page.shard, other.shard] {
-                    verdicts.insert((shard, Verdict::Overlaps(page.page.clone(), other.page.clone())));
-                }
-            }
-            None if kept.len() < config.max_band_members => kept.push(page),
-            None => {}
         }
     }
+    let images: Vec<_> = images.into_iter().take(config.max_band_members).collect();
+    let links = links(images.len(), images.len(), |a, b| {
+        images[a].1.0.is_copy(&images[b].1.0, config)
+    });
+    let mut everywhere: BTreeSet<usize> = BTreeSet::new();
+    for family in families(&links) {
+        let places = || {
+            family
+                .iter()
+                .flat_map(|at| images[*at].1.1.iter().map(move |place| (*at, *place)))
+        };
+        let pages: BTreeSet<&String> = places().map(|(_, place)| &place.page).collect();
+        if config.max_pages < pages.len() {
+            everywhere.extend(family.iter().copied());
+            decisions.extend(places().map(|(at, place)| (place.shard, Decision::TooManyPages(images[at].0))));
+        }
+    }
+    for (at, matched) in links.iter().enumerate().filter(|(at, _)| !everywhere.contains(at)) {
+        let links = matched
+            .iter()
+            .map(|earlier| Decision::CopyOf(images[at].0, images[*earlier].0));
+        decisions.extend(links.map(|link| (ALL_SHARDS, link)));
+    }
+    Ok(())
+}
+
+/// The families of two and more: images that match no earlier one lead; each other image belongs to the first leader that it matches.
+fn families(links: &[Vec<usize>]) -> impl Iterator<Item = Vec<usize>> + use<> {
+    let mut families: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (at, matched) in links.iter().enumerate() {
+        let leader = matched.iter().find(|earlier| families.contains_key(*earlier));
+        families.entry(*leader.unwrap_or(&at)).or_default().push(at);
+    }
+    families.into_values().filter(|family| family.len() > 1)
+}
+
+fn decide_pages(rows: &[Row<Candidate>], config: &DuplicateConfig, decisions: &mut BTreeSet<(usize, Decision)>) {
+    let order = |page: &Candidate| PageOfShard {
+        images: Reverse(page.images.len()),
+        page: page.page.clone(),
+        shard: page.shard,
+    };
+    let pages: BTreeMap<PageOfShard, &Candidate> = rows.iter().map(|row| (order(&row.value), &row.value)).collect();
+    let pages: Vec<(PageOfShard, &Candidate)> = pages.into_iter().collect();
+    let is_like = |a: usize, b: usize| config.max_overlap < overlap(&pages[a].1.images, &pages[b].1.images);
+    for (at, matched) in links(pages.len(), config.max_band_members, is_like)
+        .into_iter()
+        .enumerate()
+    {
+        let link = |earlier: usize| Decision::PageLike(pages[at].0.clone(), pages[earlier].0.clone());
+        decisions.extend(matched.into_iter().map(|earlier| (ALL_SHARDS, link(earlier))));
+    }
+}
+
+/// Items that match a leader and are compared all the same: should the leader go, they may still match one another.
+const MAX_FOLLOWERS: usize = 8;
+
+/// For each of `items`, in order, the earlier ones that it matches, among those that lead (match no earlier leader), of which there
+/// are at most `max_leaders`, and the first few of the others. So the work is bounded where everything matches everything.
+fn links(items: usize, max_leaders: usize, matches: impl Fn(usize, usize) -> bool) -> Vec<Vec<usize>> {
+    let (mut leaders, mut followers) = (Vec::new(), Vec::new());
+    let link = |item| {
+        let matched = |others: &[usize]| -> Vec<usize> {
+            let others = others.iter().copied();
+            others.filter(|other| matches(item, *other)).collect()
+        };
+        let (mut found, followed) = (matched(&leaders), matched(&followers));
+        if found.is_empty() {
+            if leaders.len() < max_leaders {
+                leaders.push(item);
+            }
+        } else if followers.len() < MAX_FOLLOWERS {
+            followers.push(item);
+        }
+        found.extend(followed);
+        found.sort_unstable();
+        found
+    };
+    (0..items).map(link).collect()
+}
+
+/// The items that go, of linked ones: in their order, each that matches an earlier one that stays.
+pub fn drops<T: Ord + Clone>(links: &BTreeMap<T, BTreeSet<T>>) -> BTreeSet<T> {
+    let mut dropped: BTreeSet<T> = BTreeSet::new();
+    for (item, matched) in links {
+        if matched.iter().any(|earlier| !dropped.contains(earlier)) {
+            dropped.insert(item.clone());
+        }
+    }
+    dropped
 }
 
 /// Intersection over union of two sorted lists.
@@ -313,20 +364,13 @@ fn overlap(a: &[ImageId], b: &[ImageId]) -> f64 {
     common as f64 / (a.len() + b.len() - common).max(1) as f64
 }
 
-/// The same number on every machine.
-pub(crate) fn hash(text: &str) -> u64 {
-    u64::from_le_bytes(
-        blake3::hash(text.as_bytes()).as_bytes()[..8]
-            .try_into()
-            .expect("eight bytes"),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use image::{Rgb, RgbImage, imageops};
 
     use super::*;
+    use crate::store::Store;
+    use crate::table::Shuffle;
 
     fn scene(seed: u32, side: u32) -> RgbImage {
         RgbImage::from_fn(side, side, |x, y| {
@@ -347,36 +391,33 @@ mod tests {
     /// Shard, page and images.
     type SeenPage<'a> = (usize, &'a str, Vec<(ImageId, Print)>);
 
-    fn verdicts(pages: &[SeenPage<'_>], config: &DuplicateConfig) -> BTreeSet<(usize, Verdict)> {
+    fn decisions(pages: &[SeenPage<'_>], config: &DuplicateConfig) -> BTreeSet<(usize, Decision)> {
+        const CANDIDATES: Shuffle<Candidate> = Shuffle::new("candidates");
+        const DECISIONS: Shuffle<Decision> = Shuffle::new("decisions");
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("sightings");
-        let mut shuffle = Shuffle::default();
+        let store = Store::open(folder.path().to_str().unwrap()).unwrap();
+        let mut sent = CANDIDATES.create(&store, 0).unwrap();
         for (shard, page, images) in pages {
-            send_sightings(&mut shuffle, config, *shard, page, images).unwrap();
+            send_candidates(&mut sent, config, *shard, page, images).unwrap();
         }
-        shuffle.write(std::fs::File::create(&path).unwrap()).unwrap();
-        let mut found = BTreeSet::new();
+        sent.publish().unwrap();
         for bucket in 0..config.buckets {
-            let rows = crate::rows::received(&path, bucket)
-                .unwrap()
-                .collect::<anyhow::Result<Vec<_>>>()
-                .unwrap();
-            let out = folder.path().join("verdicts");
-            judge(rows, config)
-                .unwrap()
-                .write(std::fs::File::create(&out).unwrap())
-                .unwrap();
-            for shard in 0..4 {
-                for row in crate::rows::received(&out, shard).unwrap() {
-                    found.insert((shard, row.unwrap().parse().unwrap()));
-                }
-            }
+            let rows = CANDIDATES.received(&store, 1, bucket);
+            let rows: Vec<_> = rows.collect::<anyhow::Result<_>>().unwrap();
+            let mut sent = DECISIONS.create(&store, bucket).unwrap();
+            decide(&rows, config, &mut sent).unwrap();
+            sent.publish().unwrap();
         }
-        found
+        let to = |shard| {
+            DECISIONS
+                .received(&store, config.buckets, shard)
+                .map(move |row| (shard, row.unwrap().value))
+        };
+        (0..4).chain([ALL_SHARDS]).flat_map(to).collect()
     }
 
     #[test]
-    fn a_image_on_too_many_pages_is_told_to_every_shard() {
+    fn all_shards_learn_of_an_image_on_too_many_pages() {
         let config = DuplicateConfig {
             max_pages: 2,
             ..DuplicateConfig::default()
@@ -384,8 +425,8 @@ mod tests {
         let logo = image(1, 64);
         let page =
             |shard, name: &'static str, own| (shard, name, vec![logo.clone(), image(own, 64), image(own + 1, 64)]);
-        let found = verdicts(&[page(0, "a", 10), page(1, "b", 20), page(1, "c", 30)], &config);
-        let expected = [(0, Verdict::TooManyPages(logo.0)), (1, Verdict::TooManyPages(logo.0))];
+        let found = decisions(&[page(0, "a", 10), page(1, "b", 20), page(1, "c", 30)], &config);
+        let expected = [(0, Decision::TooManyPages(logo.0)), (1, Decision::TooManyPages(logo.0))];
         assert_eq!(found, BTreeSet::from(expected));
     }
 
@@ -397,7 +438,7 @@ mod tests {
             let id = ImageId::of_bytes(pixels.as_raw());
             (id, Print::of(&Fingerprint::of(id, &pixels)))
         });
-        let found = verdicts(
+        let found = decisions(
             &[
                 (0, "a", vec![large.clone(), image(6, 64)]),
                 (2, "b", vec![small.clone(), image(7, 64)]),
@@ -405,8 +446,7 @@ mod tests {
             &config,
         );
         let (leader, copy) = (large.0.min(small.0), large.0.max(small.0));
-        let shard = if copy == large.0 { 0 } else { 2 };
-        assert_eq!(found, BTreeSet::from([(shard, Verdict::CopyOf(copy, leader))]));
+        assert_eq!(found, BTreeSet::from([(ALL_SHARDS, Decision::CopyOf(copy, leader))]));
     }
 
     #[test]
@@ -414,18 +454,92 @@ mod tests {
         let config = DuplicateConfig::default();
         let common: Vec<_> = (0..8).map(|n| image(n + 40, 64)).collect();
         let more: Vec<_> = common.iter().cloned().chain([image(60, 64)]).collect();
-        let found = verdicts(&[(0, "a", common.clone()), (3, "b", more)], &config);
-        assert!(
-            found.contains(&(0, Verdict::Overlaps("a".into(), "b".into()))),
-            "{found:?}"
-        );
-        let overlaps = found
-            .iter()
-            .filter(|(_, verdict)| matches!(verdict, Verdict::Overlaps(..)))
-            .count();
-        assert_eq!(overlaps, 2);
+        let found = decisions(&[(0, "a", common.clone()), (3, "b", more)], &config);
+        let likes: Vec<_> = found.iter().filter(|(shard, _)| *shard == ALL_SHARDS).collect();
+        let [(_, Decision::PageLike(gone, stays))] = likes[..] else {
+            panic!("{likes:?}")
+        };
+        assert_eq!((gone.page.as_str(), gone.shard), ("a", 0));
+        assert_eq!((stays.page.as_str(), stays.shard), ("b", 3));
         // Each of the eight is on two pages, which both shards are told.
-        assert_eq!(found.len(), 2 + 2 * 8);
+        assert_eq!(found.len(), 1 + 2 * 8);
+    }
+
+    #[test]
+    fn a_copy_of_a_copy_that_goes_stays() {
+        let check = |links: &[(u32, u32)], dropped: &[u32]| {
+            let mut by_item: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+            for (item, earlier) in links {
+                by_item.entry(*item).or_default().insert(*earlier);
+            }
+            assert_eq!(drops(&by_item), dropped.iter().copied().collect(), "{links:?}");
+        };
+        check(&[(2, 1)], &[2]);
+        check(&[(2, 1), (3, 2)], &[2]);
+        check(&[(3, 2), (2, 1), (4, 3)], &[2, 4]);
+        check(&[(2, 1), (3, 1), (3, 2)], &[2, 3]);
+        check(&[(2, 1), (3, 2), (3, 1), (4, 2)], &[2, 3]);
+    }
+
+    /// Three images of which neighbors are near-copies, but not the first and the last: they share bands with their neighbor only.
+    fn chain() -> [(ImageId, Print); 3] {
+        let print = |n: u8, flipped: &[usize]| {
+            let mut bits = [0x5a5a_5a5a_5a5a_5a5a_u64; 4];
+            for bit in flipped {
+                bits[bit / 64] ^= 1 << (bit % 64);
+            }
+            (
+                ImageId::from_bytes([n; 16]),
+                Print {
+                    bits,
+                    colors: vec![0; 48],
+                },
+            )
+        };
+        let firsts: Vec<usize> = (0..8).map(|band| band * 16).collect();
+        let lasts: Vec<usize> = (8..16).map(|band| band * 16).collect();
+        [print(1, &firsts), print(2, &[]), print(3, &lasts)]
+    }
+
+    #[test]
+    fn chains_give_one_decision_in_any_order_and_distribution() {
+        let [first, middle, last] = chain();
+        let config = DuplicateConfig {
+            buckets: 3,
+            ..DuplicateConfig::default()
+        };
+        assert!(first.1.is_copy(&middle.1, &config) && middle.1.is_copy(&last.1, &config));
+        assert!(!first.1.is_copy(&last.1, &config));
+        let page = |shard, name: &'static str, image: &(ImageId, Print)| (shard, name, vec![image.clone()]);
+        let pages = [page(0, "a", &first), page(1, "b", &middle), page(2, "c", &last)];
+        let mut reversed = pages.clone();
+        reversed.reverse();
+        let found = decisions(&pages, &config);
+        assert_eq!(found, decisions(&reversed, &config));
+        let mut links: BTreeMap<ImageId, BTreeSet<ImageId>> = BTreeMap::new();
+        for (_, decision) in found {
+            let Decision::CopyOf(copy, of) = decision else {
+                panic!("{decision:?}")
+            };
+            links.entry(copy).or_default().insert(of);
+        }
+        assert_eq!(links.len(), 2, "both links are known");
+        assert_eq!(
+            drops(&links),
+            BTreeSet::from([middle.0]),
+            "the last is a copy of nothing that stays"
+        );
+    }
+
+    #[test]
+    fn followers_of_a_leader_that_goes_are_compared() {
+        // 1 to 3 match 0 and one another; 0 may go by another bucket.
+        assert_eq!(links(4, 10, |_, _| true), [vec![], vec![0], vec![0, 1], vec![0, 1, 2]]);
+        assert_eq!(
+            links(100, 10, |_, _| true).iter().map(Vec::len).max(),
+            Some(1 + MAX_FOLLOWERS)
+        );
+        assert_eq!(links(3, 1, |_, _| false), [[0; 0]; 3]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The encoders of a run: what turns images and their words into vectors whose likeness is one dot product.
+//! The encoders of a run: images and their words to vectors whose similarity is one dot product.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -20,11 +20,11 @@ pub struct EncoderConfig {
     /// The checkpoint, as `magiclens import` or `magiclens train` writes it; without one, the program's default weights.
     #[serde(default)]
     pub checkpoint: Option<PathBuf>,
-    /// What of it.
+    /// The output that is used.
     pub output: Output,
 }
 
-/// What of a checkpoint becomes the vector.
+/// The output of a checkpoint that becomes the vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Output {
@@ -50,6 +50,18 @@ pub fn default_encoders() -> Vec<EncoderConfig> {
         encoder("look", Output::ImageTrunk),
         encoder("text", Output::TextTrunk),
     ]
+}
+
+/// The name of an encoder's scores: the encoder and the space of its vectors, so that different scores have different names.
+pub fn score_name(encoders: &[EncoderConfig], name: &str) -> String {
+    let encoder = encoders.iter().find(|encoder| encoder.name == name);
+    let space = encoder.map_or("", |encoder| match encoder.output {
+        Output::Image => "image",
+        Output::ImageTrunk => "image_trunk",
+        Output::Text => "text",
+        Output::TextTrunk => "text_trunk",
+    });
+    format!("{name}:{space}")
 }
 
 /// Loaded encoders. Each vector is a unit vector; an image without words has a text vector of zeros, which is like nothing.
@@ -107,8 +119,8 @@ impl Encoders {
     ///
     /// # Errors
     /// A model without the output asked for, or a text that its tokenizer refuses.
-    pub fn encode(&self, images: &[RgbImage], texts: &[String]) -> anyhow::Result<Vec<Vec<Vec<f16>>>> {
-        assert_eq!(images.len(), texts.len(), "each picture has its words");
+    pub fn encode(&self, images: &[&RgbImage], texts: &[String]) -> anyhow::Result<Vec<Vec<Vec<f16>>>> {
+        assert_eq!(images.len(), texts.len(), "each image has its words");
         let mut encoded = Vec::with_capacity(images.len());
         for (images, texts) in images.chunks(BATCH).zip(texts.chunks(BATCH)) {
             let by_encoder = self.encode_batch(images, texts)?;
@@ -118,7 +130,7 @@ impl Encoders {
         Ok(encoded)
     }
 
-    fn encode_batch(&self, images: &[RgbImage], texts: &[String]) -> anyhow::Result<Vec<Vec<Vec<f16>>>> {
+    fn encode_batch(&self, images: &[&RgbImage], texts: &[String]) -> anyhow::Result<Vec<Vec<Vec<f16>>>> {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         // Two encoders of one model share the trunk, which is nearly all of the work.
         let mut trunks: BTreeMap<&Path, Vec<Vec<f32>>> = BTreeMap::new();
@@ -126,13 +138,6 @@ impl Encoders {
         for encoder in &self.encoders {
             let path = encoder.checkpoint.as_ref().unwrap_or(&self.default);
             let model = &self.models[path];
-            let no_trunk = || {
-                anyhow!(
-                    "encoder `{}`: `{}` has no features below its tower's output\nhint: set `output` to \"image\" or \"text\"",
-                    encoder.name,
-                    path.display()
-                )
-            };
             let is_image = matches!(encoder.output, Output::Image | Output::ImageTrunk);
             if is_image
                 && !trunks.contains_key(path.as_path())
@@ -143,12 +148,14 @@ impl Encoders {
             let trunk = trunks.get(path.as_path());
             let rows = match encoder.output {
                 Output::Image => match trunk {
-                    Some(features) => model.project_image_features(features).ok_or_else(no_trunk)?,
+                    Some(features) => model
+                        .project_image_features(features)
+                        .ok_or_else(|| no_trunk(encoder, path))?,
                     None => model.encode_images(images)?,
                 },
-                Output::ImageTrunk => trunk.cloned().ok_or_else(no_trunk)?,
+                Output::ImageTrunk => trunk.cloned().ok_or_else(|| no_trunk(encoder, path))?,
                 Output::Text => model.encode_texts(&texts)?,
-                Output::TextTrunk => model.text_features(&texts)?.ok_or_else(no_trunk)?,
+                Output::TextTrunk => model.text_features(&texts)?.ok_or_else(|| no_trunk(encoder, path))?,
             };
             let wordless = |at: usize| !is_image && texts[at].trim().is_empty();
             let unit = |(at, row): (usize, Vec<f32>)| unit_vector(row, wordless(at));
@@ -156,6 +163,14 @@ impl Encoders {
         }
         Ok(by_encoder)
     }
+}
+
+fn no_trunk(encoder: &EncoderConfig, path: &Path) -> anyhow::Error {
+    anyhow!(
+        "encoder `{}`: `{}` has no features below its tower's output\nhint: set `output` to \"image\" or \"text\"",
+        encoder.name,
+        path.display()
+    )
 }
 
 /// The unit vector, in half precision; zeros for what has no direction.
@@ -169,16 +184,7 @@ fn unit_vector(row: Vec<f32>, nothing: bool) -> Vec<f16> {
 
 /// Cosine of two unit vectors.
 pub fn similarity(a: &[f32], b: &[f32]) -> f32 {
-    // Sixteen partial sums, so that the compiler may use wide registers; always in the same order.
-    let mut sums = [0_f32; 16];
-    let (a, b) = (a.chunks_exact(16), b.chunks_exact(16));
-    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in a.zip(b) {
-        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
-            *sum += a * b;
-        }
-    }
-    sums.iter().sum::<f32>() + rest
+    magiclens_data::dot(a, b)
 }
 
 /// Vectors as bytes, one after another.
@@ -215,13 +221,6 @@ mod tests {
         assert_eq!(vectors, [vec![0.5, -1.0], vec![0.25]]);
         assert!(rest.is_empty());
         assert!(unpack(&bytes, &[2, 2]).is_err());
-    }
-
-    #[test]
-    fn similarity_is_the_dot_product() {
-        let a: Vec<f32> = (0..37).map(|n| n as f32).collect();
-        assert_eq!(similarity(&a, &a), (0..37).map(|n| (n * n) as f32).sum::<f32>());
-        assert_eq!(similarity(&[], &[]), 0.0);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Built in are the language of the page's words and a list of words; a score that another program computed (a safety
 //! classifier, a quality model) comes as a Parquet table of addresses and numbers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
@@ -15,7 +15,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
 
 use crate::clean::Candidate;
-use crate::stage::{Outcome, Stage};
+use crate::stage::{Outcome, Stage, StageInfo};
 use magiclens_web::DropReason;
 use magiclens_web::page::Page;
 
@@ -85,49 +85,45 @@ pub enum Scored {
 #[derive(Debug)]
 pub struct Filters(Vec<Filter>);
 
+/// A filter with the lists and scores that it looks up.
 #[derive(Debug)]
-enum Filter {
-    Language {
-        keep: Vec<String>,
-        min_confidence: f64,
-        min_chars: usize,
-    },
-    Words {
-        words: std::collections::HashSet<String>,
-        max_percent: f64,
-        allow: usize,
-    },
-    Table {
-        of: Scored,
-        scores: HashMap<String, f64>,
-        min: f64,
-        max: f64,
-        keep_unknown: bool,
-        reason: DropReason,
-    },
+struct Filter {
+    config: FilterConfig,
+    reason: DropReason,
+    words: HashSet<String>,
+    scores: HashMap<String, f64>,
 }
 
 impl Filters {
-    /// Reads what the filters need.
+    /// Reads the files that the filters need.
     ///
     /// # Errors
     /// A missing or unreadable file.
     pub fn new(configs: &[FilterConfig]) -> anyhow::Result<Self> {
         configs.iter().map(Filter::new).collect::<anyhow::Result<_>>().map(Self)
     }
+
+    /// Whether any of them decides about single images.
+    pub fn look_at_images(&self) -> bool {
+        self.0.iter().any(|filter| filter.config.is_of_images())
+    }
+
+    /// The reason of the first filter that drops an item.
+    fn decide<T>(&self, item: T, drops: impl Fn(&Filter, &T) -> bool) -> Outcome<T> {
+        match self.0.iter().find(|filter| drops(filter, &item)) {
+            Some(filter) => Outcome::Drop(filter.reason),
+            None => Outcome::Keep(item),
+        }
+    }
 }
 
 impl Stage for Filters {
+    const INFO: StageInfo = StageInfo::new("filter", "pages");
     type Item = Page;
     type Output = Page;
 
-    fn name(&self) -> &'static str {
-        "filter"
-    }
-
     fn process(&self, page: Page) -> anyhow::Result<Outcome<Page>> {
-        let reason = self.0.iter().find_map(|filter| filter.reason(&page));
-        Ok(reason.map_or(Outcome::Keep(page), Outcome::Drop))
+        Ok(self.decide(page, Filter::drops_page))
     }
 }
 
@@ -136,115 +132,75 @@ impl Stage for Filters {
 pub struct ImageFilters<'a>(pub &'a Filters);
 
 impl Stage for ImageFilters<'_> {
+    const INFO: StageInfo = StageInfo::new("filter pictures", "images on pages");
     type Item = Candidate;
     type Output = Candidate;
 
-    fn name(&self) -> &'static str {
-        "filter pictures"
-    }
-
-    fn process(&self, (page, image): Candidate) -> anyhow::Result<Outcome<Candidate>> {
-        let reason = self
-            .0
-            .0
-            .iter()
-            .find_map(|filter| filter.reason_of_score(Scored::Images, &image.url));
-        Ok(reason.map_or(Outcome::Keep((page, image)), Outcome::Drop))
-    }
-}
-
-impl Filters {
-    /// Whether any of them decides about single images.
-    pub fn look_at_images(&self) -> bool {
-        let looks = |filter: &Filter| matches!(filter, Filter::Table { of: Scored::Images, .. });
-        self.0.iter().any(looks)
+    fn process(&self, candidate: Candidate) -> anyhow::Result<Outcome<Candidate>> {
+        let drops = |filter: &Filter, (_, image): &Candidate| filter.drops_address(Scored::Images, &image.url);
+        Ok(self.0.decide(candidate, drops))
     }
 }
 
 impl Filter {
     fn new(config: &FilterConfig) -> anyhow::Result<Self> {
-        Ok(match config.clone() {
+        let mut filter = Self {
+            config: config.clone(),
+            reason: DropReason("other language"),
+            words: HashSet::new(),
+            scores: HashMap::new(),
+        };
+        match config {
+            FilterConfig::Language { .. } => {}
+            FilterConfig::Words { words, file, .. } => {
+                filter.reason = DropReason("listed words");
+                filter.words = words.iter().map(|word| word.to_lowercase()).collect();
+                if let Some(file) = file {
+                    let lines = fs_err::read_to_string(file)?;
+                    filter
+                        .words
+                        .extend(lines.lines().map(|line| line.trim().to_lowercase()));
+                }
+            }
+            FilterConfig::Table { name, file, .. } => {
+                filter.reason = DropReason(intern(name));
+                filter.scores = read_scores(file)?;
+            }
+        }
+        Ok(filter)
+    }
+
+    fn drops_page(&self, page: &Page) -> bool {
+        match &self.config {
             FilterConfig::Language {
                 keep,
                 min_confidence,
                 min_chars,
-            } => Self::Language {
-                keep,
-                min_confidence,
-                min_chars,
-            },
-            FilterConfig::Words {
-                words,
-                file,
-                max_percent,
-                allow,
-            } => {
-                let more = file.map(fs_err::read_to_string).transpose()?.unwrap_or_default();
-                let more = more
-                    .lines()
-                    .map(|line| line.trim().to_lowercase())
-                    .filter(|line| !line.is_empty());
-                Self::Words {
-                    words: words.into_iter().map(|word| word.to_lowercase()).chain(more).collect(),
-                    max_percent,
-                    allow,
-                }
-            }
-            FilterConfig::Table {
-                name,
-                of,
-                file,
-                min,
-                max,
-                keep_unknown,
-            } => Self::Table {
-                of,
-                scores: read_scores(&file)?,
-                min: min.unwrap_or(f64::NEG_INFINITY),
-                max: max.unwrap_or(f64::INFINITY),
-                keep_unknown,
-                reason: DropReason(intern(&name)),
-            },
-        })
-    }
-
-    fn reason(&self, page: &Page) -> Option<DropReason> {
-        match self {
-            Self::Language {
-                keep,
-                min_confidence,
-                min_chars,
-            } => other_language(page, keep, *min_confidence, *min_chars).then_some(DropReason("other language")),
-            Self::Words {
-                words,
-                max_percent,
-                allow,
-            } => has_listed_words(page, words, *max_percent, *allow).then_some(DropReason("listed words")),
-            Self::Table { .. } => self.reason_of_score(Scored::Pages, &page.url),
+            } => is_other_language(page, keep, *min_confidence, *min_chars),
+            FilterConfig::Words { max_percent, allow, .. } => has_listed_words(page, &self.words, *max_percent, *allow),
+            FilterConfig::Table { .. } => self.drops_address(Scored::Pages, &page.url),
         }
     }
 
-    fn reason_of_score(&self, about: Scored, url: &str) -> Option<DropReason> {
-        let Self::Table {
+    fn drops_address(&self, kind: Scored, url: &str) -> bool {
+        let FilterConfig::Table {
             of,
-            scores,
             min,
             max,
             keep_unknown,
-            reason,
-        } = self
+            ..
+        } = &self.config
         else {
-            return None;
+            return false;
         };
-        let is_kept = scores
-            .get(url)
-            .map_or(*keep_unknown, |score| (*min..=*max).contains(score));
-        (*of == about && !is_kept).then_some(*reason)
+        let kept = min.unwrap_or(f64::NEG_INFINITY)..=max.unwrap_or(f64::INFINITY);
+        let is_kept = self.scores.get(url).map_or(*keep_unknown, |score| kept.contains(score));
+        *of == kind && !is_kept
     }
 }
 
-/// The page's statement counts unless its words clearly say otherwise: many pages state a language they are not in.
-fn other_language(page: &Page, keep: &[String], min_confidence: f64, min_chars: usize) -> bool {
+/// The page's statement counts unless its words clearly contradict: many pages state a language they are not in.
+fn is_other_language(page: &Page, keep: &[String], min_confidence: f64, min_chars: usize) -> bool {
     let stated = page
         .language
         .split(['-', '_'])
@@ -261,87 +217,17 @@ fn other_language(page: &Page, keep: &[String], min_confidence: f64, min_chars: 
     }
 }
 
-/// The detector's code of a language. ISO 639-1 to 639-3 for the languages it knows; others stay as they are.
+/// The detector's code of a language. It tells some languages from the group that ISO 639-1 has one code for.
 fn three_letters(code: &str) -> &str {
-    const CODES: &[(&str, &str)] = &[
-        ("af", "afr"),
-        ("ar", "ara"),
-        ("az", "aze"),
-        ("be", "bel"),
-        ("bg", "bul"),
-        ("bn", "ben"),
-        ("ca", "cat"),
-        ("cs", "ces"),
-        ("da", "dan"),
-        ("de", "deu"),
-        ("el", "ell"),
-        ("en", "eng"),
-        ("eo", "epo"),
-        ("es", "spa"),
-        ("et", "est"),
-        ("fa", "pes"),
-        ("fi", "fin"),
-        ("fr", "fra"),
-        ("gu", "guj"),
-        ("he", "heb"),
-        ("hi", "hin"),
-        ("hr", "hrv"),
-        ("hu", "hun"),
-        ("hy", "hye"),
-        ("id", "ind"),
-        ("it", "ita"),
-        ("ja", "jpn"),
-        ("jv", "jav"),
-        ("ka", "kat"),
-        ("km", "khm"),
-        ("kn", "kan"),
-        ("ko", "kor"),
-        ("la", "lat"),
-        ("lt", "lit"),
-        ("lv", "lav"),
-        ("mk", "mkd"),
-        ("ml", "mal"),
-        ("mr", "mar"),
-        ("my", "mya"),
-        ("nb", "nob"),
-        ("ne", "nep"),
-        ("nl", "nld"),
-        ("no", "nob"),
-        ("or", "ori"),
-        ("pa", "pan"),
-        ("pl", "pol"),
-        ("pt", "por"),
-        ("ro", "ron"),
-        ("ru", "rus"),
-        ("si", "sin"),
-        ("sk", "slk"),
-        ("sl", "slv"),
-        ("sn", "sna"),
-        ("sr", "srp"),
-        ("sv", "swe"),
-        ("ta", "tam"),
-        ("te", "tel"),
-        ("th", "tha"),
-        ("tk", "tuk"),
-        ("tl", "tgl"),
-        ("tr", "tur"),
-        ("uk", "ukr"),
-        ("ur", "urd"),
-        ("uz", "uzb"),
-        ("vi", "vie"),
-        ("yi", "yid"),
-        ("zh", "cmn"),
-        ("zu", "zul"),
-        ("ak", "aka"),
-        ("am", "amh"),
-    ];
-    CODES
-        .iter()
-        .find(|(two, _)| *two == code)
-        .map_or(code, |(_, three)| three)
+    match code {
+        "fa" => "pes",
+        "no" => "nob",
+        "zh" => "cmn",
+        _ => isolang::Language::from_639_1(code).map_or(code, |language| language.to_639_3()),
+    }
 }
 
-fn has_listed_words(page: &Page, listed: &std::collections::HashSet<String>, max_percent: f64, allow: usize) -> bool {
+fn has_listed_words(page: &Page, listed: &HashSet<String>, max_percent: f64, allow: usize) -> bool {
     let of_images = page
         .images
         .iter()
@@ -373,14 +259,14 @@ fn read_scores(path: &Path) -> anyhow::Result<HashMap<String, f64>> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)
         .and_then(ParquetRecordBatchReaderBuilder::build)
         .with_context(of_file)?;
-    let mut scores = BTreeMap::new();
+    let mut scores = HashMap::new();
     for batch in reader {
         add_scores(&batch.with_context(of_file)?, &mut scores).with_context(of_file)?;
     }
-    Ok(scores.into_iter().collect())
+    Ok(scores)
 }
 
-fn add_scores(batch: &RecordBatch, scores: &mut BTreeMap<String, f64>) -> anyhow::Result<()> {
+fn add_scores(batch: &RecordBatch, scores: &mut HashMap<String, f64>) -> anyhow::Result<()> {
     let column = |name: &str| {
         batch.column_by_name(name).ok_or_else(|| {
             anyhow!("column `{name}` is missing\nhint: the columns `url` (text) and `score` (float) are read")
@@ -448,6 +334,22 @@ mod tests {
         assert_eq!(reason(english(), page("en-GB", "Hallo")), None);
         assert_eq!(reason(english(), page("de", "Hallo")), Some("other language"));
         assert_eq!(reason(english(), page("", "Hallo")), None);
+    }
+
+    #[test]
+    fn languages_have_the_codes_of_the_detector() {
+        for (code, expected) in [
+            ("en", "eng"),
+            ("de", "deu"),
+            ("fa", "pes"),
+            ("zh", "cmn"),
+            ("nb", "nob"),
+            ("xx", "xx"),
+        ] {
+            assert_eq!(three_letters(code), expected);
+        }
+        let lacks = |lang: &whatlang::Lang| isolang::Language::from_639_3(lang.code()).is_none();
+        assert_eq!(whatlang::Lang::all().iter().filter(|lang| lacks(lang)).count(), 0);
     }
 
     #[test]

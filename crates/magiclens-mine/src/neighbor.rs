@@ -4,17 +4,17 @@
 //! Exact within a cluster: images go to the nearest of a few centers, which are images of the corpus chosen by hash.
 //! A small corpus has one cluster and every neighbor is found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use magiclens_data::ImageId;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::encoder::similarity;
+use crate::encoder::{EncoderConfig, score_name, similarity};
 use crate::page::{Described, ImagePair, Origin};
 use crate::pair::rounded;
 
-/// Which neighbors become pairs.
+/// The neighbors that become pairs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NeighborConfig {
@@ -29,7 +29,7 @@ pub struct NeighborConfig {
     pub hard_negatives: usize,
     /// Images a cluster should have; the work of a cluster grows with its square.
     pub cluster_size: usize,
-    /// Images that a cluster may hold in memory, some kilobytes each; further ones are left out of it and counted.
+    /// Images that a cluster may hold in memory, some kilobytes each; further ones are dropped and counted.
     pub max_cluster_size: usize,
     /// Clusters that an image joins, nearest first, so that neighbors across a border meet.
     #[serde(rename = "clusters_per_picture")]
@@ -46,7 +46,7 @@ pub struct NeighborBand {
     pub min: f32,
     /// Neighbors above it are copies. MegaPairs: 0.96.
     pub max: f32,
-    /// What pairs that other encoders found need by this one. Encoders err in different ways: a dialog looks like every other
+    /// Similarity by this encoder that pairs of other encoders need. Encoders err in different ways: a dialog looks like every other
     /// dialog, and two captions may share their words by chance.
     pub floor: f32,
 }
@@ -99,7 +99,12 @@ pub fn clusters_of(vector: &[f32], centers: &[Vec<f32>], count: usize) -> Vec<us
 
 /// The pairs of a cluster by the encoder of band `band`, in the order of query and rank. Members of one page are no pairs: the
 /// page makes those.
-pub fn neighbor_pairs(members: &[Member], band: usize, config: &NeighborConfig) -> Vec<ImagePair> {
+pub fn neighbor_pairs(
+    members: &[Member],
+    band: usize,
+    config: &NeighborConfig,
+    encoders: &[EncoderConfig],
+) -> Vec<ImagePair> {
     // An image on pages of several shards asks once, from the first page: each shard would write its triplets again.
     let mut queries: BTreeMap<ImageId, &Member> = BTreeMap::new();
     for member in members.iter().filter(|member| member.is_home) {
@@ -111,13 +116,32 @@ pub fn neighbor_pairs(members: &[Member], band: usize, config: &NeighborConfig) 
     let queries: Vec<&Member> = queries.into_values().collect();
     let pairs: Vec<Vec<ImagePair>> = queries
         .par_iter()
-        .map(|query| pairs_of(query, members, band, config))
+        .map(|query| pairs_of(query, members, band, config, encoders))
         .collect();
     pairs.into_iter().flatten().collect()
 }
 
-fn pairs_of(query: &Member, members: &[Member], by: usize, config: &NeighborConfig) -> Vec<ImagePair> {
-    let wanted = config.targets_per_image + config.hard_negatives;
+fn pairs_of(
+    query: &Member,
+    members: &[Member],
+    by: usize,
+    config: &NeighborConfig,
+    encoders: &[EncoderConfig],
+) -> Vec<ImagePair> {
+    let near = nearest(query, members, by, config);
+    let (targets, rest) = near.split_at(config.targets_per_image.min(near.len()));
+    let pair = |target: &&Member| ImagePair {
+        query: query.described.clone(),
+        target: target.described.clone(),
+        origin: Origin::Neighbor(config.encoders[by].encoder.clone()),
+        scores: scores(query, target, config, encoders),
+        hard_negatives: rest.iter().map(|member| member.described.clone()).collect(),
+    };
+    targets.iter().map(pair).collect()
+}
+
+/// The images of other pages in the band, best first: targets and hard negatives.
+fn nearest<'a>(query: &Member, members: &'a [Member], by: usize, config: &NeighborConfig) -> Vec<&'a Member> {
     let band = &config.encoders[by];
     let is_other = |member: &&Member| {
         member.described.image != query.described.image && member.described.page_url != query.described.page_url
@@ -134,37 +158,24 @@ fn pairs_of(query: &Member, members: &[Member], by: usize, config: &NeighborConf
     let mut near: Vec<(&Member, f32)> = in_band.collect();
     near.sort_by(|a, b| b.1.total_cmp(&a.1).then(key(a.0).cmp(&key(b.0))));
     // An image that stands on several pages is one neighbor.
-    let mut seen = Vec::new();
-    near.retain(|(member, _)| {
-        let is_new = seen.len() < wanted && !seen.contains(&member.described.image);
-        if is_new {
-            seen.push(member.described.image);
-        }
-        is_new
-    });
-    let (targets, rest) = near.split_at(config.targets_per_image.min(near.len()));
-    let scores = |target: &Member| {
-        let score = |(at, band): (usize, &NeighborBand)| {
-            (
-                band.encoder.clone(),
-                rounded(similarity(&query.vectors[at], &target.vectors[at])),
-            )
-        };
-        config
-            .encoders
-            .iter()
-            .enumerate()
-            .map(score)
-            .collect::<BTreeMap<_, _>>()
+    let mut seen = HashSet::new();
+    let near = near.into_iter().map(|(member, _)| member);
+    near.filter(|member| seen.insert(member.described.image))
+        .take(config.targets_per_image + config.hard_negatives)
+        .collect()
+}
+
+fn scores(
+    query: &Member,
+    target: &Member,
+    config: &NeighborConfig,
+    encoders: &[EncoderConfig],
+) -> BTreeMap<String, f64> {
+    let score = |(at, band): (usize, &NeighborBand)| {
+        let similarity = similarity(&query.vectors[at], &target.vectors[at]);
+        (score_name(encoders, &band.encoder), rounded(similarity))
     };
-    let pair = |(target, _): &(&Member, f32)| ImagePair {
-        query: query.described.clone(),
-        target: target.described.clone(),
-        origin: Origin::Neighbor(band.encoder.clone()),
-        scores: scores(target),
-        hard_negatives: rest.iter().map(|(member, _)| member.described.clone()).collect(),
-    };
-    targets.iter().map(pair).collect()
+    config.encoders.iter().enumerate().map(score).collect()
 }
 
 fn key(member: &Member) -> (ImageId, &str) {
@@ -174,6 +185,7 @@ fn key(member: &Member) -> (ImageId, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encoder::default_encoders;
     use crate::page::Metadata;
 
     fn member(n: u8, page: &str, angle: f32) -> Member {
@@ -221,7 +233,8 @@ mod tests {
             hard_negatives: 1,
             ..NeighborConfig::default()
         };
-        let found = neighbor_pairs(&members, 0, &config);
+        let names = default_encoders();
+        let found = neighbor_pairs(&members, 0, &config, &names);
         let of_first: Vec<_> = found
             .iter()
             .filter(|pair| pair.query.image == members[0].described.image)
@@ -229,18 +242,18 @@ mod tests {
         let targets: Vec<u8> = of_first.iter().map(|pair| pair.target.image.to_bytes()[0]).collect();
         assert_eq!(targets, [4, 5]);
         assert_eq!(of_first[0].hard_negatives[0].image.to_bytes()[0], 6);
-        assert_eq!(of_first[0].scores["look"], rounded(0.3_f32.cos()));
-        assert_eq!(of_first[0].scores["text"], 1.0);
+        assert_eq!(of_first[0].scores["look:image_trunk"], rounded(0.3_f32.cos()));
+        assert_eq!(of_first[0].scores["text:text_trunk"], 1.0);
         assert_eq!(of_first[0].origin, Origin::Neighbor("look".into()));
         // Where it is no member at home it is found, but does not look.
         let mut guests = members.to_vec();
         guests.iter_mut().for_each(|member| member.is_home = false);
-        assert_eq!(neighbor_pairs(&guests, 0, &config), []);
+        assert_eq!(neighbor_pairs(&guests, 0, &config, &names), []);
         let strict = NeighborConfig {
             encoders: vec![band("look", 0.0), band("text", 1.1)],
             ..config
         };
-        assert_eq!(neighbor_pairs(&members, 0, &strict), []);
+        assert_eq!(neighbor_pairs(&members, 0, &strict, &names), []);
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub struct Described {
     pub image: ImageId,
     /// The shard that holds its file.
     pub shard: usize,
-    /// Where it was fetched from.
+    /// The address that it was fetched from.
     pub url: String,
     /// The page it stands on.
     pub page_url: String,
@@ -47,7 +47,7 @@ pub struct Described {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// Which figure of its page it stands in.
+    /// The number of the figure of its page that it stands in.
     pub figure: Option<u32>,
     /// Its place among the page's images.
     pub position: u32,
@@ -57,11 +57,11 @@ pub struct Described {
     /// The wishes of its page's publisher that the run does not act on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub opt_outs: Vec<String>,
-    /// What is known in words.
+    /// All words about it.
     pub metadata: Metadata,
 }
 
-/// How the two images of a pair were found.
+/// The way in which the two images of a pair were found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
@@ -79,12 +79,23 @@ pub struct ImagePair {
     pub query: Described,
     /// The image that is wanted.
     pub target: Described,
-    /// How they were found.
+    /// The way in which they were found.
     pub origin: Origin,
-    /// Similarities by name: "image", "text", ...
+    /// Similarities by encoder and space: "image:image", "text:text_trunk", ...
     pub scores: BTreeMap<String, f64>,
     /// Near to the query as well, but not the target.
     pub hard_negatives: Vec<Described>,
+}
+
+impl ImagePair {
+    /// The similarity by an encoder, whatever its space; runs of earlier versions name scores by the encoder alone.
+    pub fn score(&self, encoder: &str) -> Option<f64> {
+        let is_of = |name: &str| name.rsplit_once(':').map_or(name, |(encoder, _space)| encoder) == encoder;
+        self.scores
+            .iter()
+            .find(|(name, _)| is_of(name))
+            .map(|(_, score)| *score)
+    }
 }
 
 /// One wording of what leads from the query image to the target image.
@@ -92,9 +103,9 @@ pub struct ImagePair {
 pub struct Instruction {
     /// As a person would ask.
     pub text: String,
-    /// How the two belong together, in one word: "variant", "same_subject", ...
+    /// The relation of the two, in one word: "variant", "same_subject", ...
     pub relation: String,
-    /// What wrote it: `template:effect/2`, or `model:NAME`.
+    /// Its writer: `template:effect/2`, or `model:NAME`.
     pub generator: String,
     /// The prompt and its version, e.g. `instruct/1`; empty for templates.
     pub prompt: String,

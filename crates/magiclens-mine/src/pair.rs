@@ -5,20 +5,20 @@
 
 use std::collections::BTreeMap;
 
+use magiclens_web::DropReason;
 use serde::{Deserialize, Serialize};
 
-use crate::encoder::similarity;
+use crate::encoder::{EncoderConfig, score_name, similarity};
 use crate::page::{Described, ImagePair, Origin};
-use crate::stage::{Outcome, Stage};
-use magiclens_web::DropReason;
+use crate::stage::{Outcome, Stage, StageInfo};
 
-/// Which pairs are kept.
+/// The band of pairs that are kept, and their numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PairConfig {
-    /// The encoder that says how alike two images are.
+    /// The encoder that scores the similarity of two images.
     pub image_encoder: String,
-    /// The encoder that says how alike their words are.
+    /// The encoder that scores the similarity of their words.
     pub text_encoder: String,
     /// Below it two images have nothing to do with one another. MegaPairs (arXiv 2412.14475, section 3.1) keeps (0.8, 0.96) of EVA-CLIP's
     /// similarity; the scale is another one for every encoder. For `small` see docs/mining.md.
@@ -65,25 +65,33 @@ pub struct Scored {
     pub text: Vec<f32>,
 }
 
+/// A pair of a page and its two similarities.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoredPair {
+    /// The pair.
+    pub pair: ImagePair,
+    /// The similarity of the images.
+    pub image: f64,
+    /// The similarity of their words.
+    pub text: f64,
+}
+
 /// Keeps pairs in the band.
 #[derive(Debug)]
 pub struct Band<'a>(pub &'a PairConfig);
 
 impl Stage for Band<'_> {
-    type Item = ImagePair;
-    type Output = ImagePair;
+    const INFO: StageInfo = StageInfo::new("pair", "pairs");
+    type Item = ScoredPair;
+    type Output = ScoredPair;
 
-    fn name(&self) -> &'static str {
-        "pair"
-    }
-
-    fn process(&self, pair: ImagePair) -> anyhow::Result<Outcome<ImagePair>> {
+    fn process(&self, pair: ScoredPair) -> anyhow::Result<Outcome<ScoredPair>> {
         let config = self.0;
-        let (image, text) = (pair.scores["image"] as f32, pair.scores["text"] as f32);
+        let (image, text) = (pair.image as f32, pair.text as f32);
         let reason = if image < config.min_image_similarity {
-            "pictures unrelated"
+            "images unrelated"
         } else if config.max_image_similarity < image {
-            "pictures the same"
+            "images the same"
         } else if text < config.min_text_similarity {
             "words unrelated"
         } else if config.max_text_similarity < text {
@@ -96,16 +104,21 @@ impl Stage for Band<'_> {
 }
 
 /// All pairs of a page's images, each once, with their scores.
-pub fn pairs(images: &[Scored]) -> Vec<ImagePair> {
-    let pair = |a: &Scored, b: &Scored| ImagePair {
-        query: a.described.clone(),
-        target: b.described.clone(),
-        origin: Origin::Page,
-        scores: BTreeMap::from([
-            ("image".to_owned(), rounded(similarity(&a.image, &b.image))),
-            ("text".to_owned(), rounded(similarity(&a.text, &b.text))),
-        ]),
-        hard_negatives: Vec::new(),
+pub fn pairs(images: &[Scored], config: &PairConfig, encoders: &[EncoderConfig]) -> Vec<ScoredPair> {
+    let pair = |a: &Scored, b: &Scored| {
+        let image = rounded(similarity(&a.image, &b.image));
+        let text = rounded(similarity(&a.text, &b.text));
+        let scores = [(&config.image_encoder, image), (&config.text_encoder, text)];
+        let pair = ImagePair {
+            query: a.described.clone(),
+            target: b.described.clone(),
+            origin: Origin::Page,
+            scores: scores
+                .map(|(encoder, score)| (score_name(encoders, encoder), score))
+                .into(),
+            hard_negatives: Vec::new(),
+        };
+        ScoredPair { pair, image, text }
     };
     let of = |at: usize| images[at + 1..].iter().map(move |other| pair(&images[at], other));
     (0..images.len()).flat_map(of).collect()
@@ -116,30 +129,31 @@ pub(crate) fn rounded(value: f32) -> f64 {
     (f64::from(value) * 1e4).round() / 1e4
 }
 
-/// The best pairs of a page within the limits: images of one figure first, then by the sum of similarities.
-pub fn choose(mut pairs: Vec<ImagePair>, config: &PairConfig) -> Vec<ImagePair> {
+/// The best pairs of a page within the limits, best first: images of one figure first, then by the sum of similarities; the others
+/// are dropped.
+pub fn choose(mut pairs: Vec<ScoredPair>, config: &PairConfig) -> Vec<Result<ImagePair, DropReason>> {
     let one_figure = |pair: &ImagePair| pair.query.figure.is_some() && pair.query.figure == pair.target.figure;
-    let sum = |pair: &ImagePair| pair.scores["image"] + pair.scores["text"];
     pairs.sort_by(|a, b| {
-        let by_figure = one_figure(b).cmp(&one_figure(a));
-        let by_score = || sum(b).total_cmp(&sum(a));
-        let by_id = || (a.query.image, a.target.image).cmp(&(b.query.image, b.target.image));
-        by_figure.then_with(by_score).then_with(by_id)
+        let by_figure = one_figure(&b.pair).cmp(&one_figure(&a.pair));
+        let by_score = || (b.image + b.text).total_cmp(&(a.image + a.text));
+        let ids = |pair: &ImagePair| (pair.query.image, pair.target.image);
+        by_figure
+            .then_with(by_score)
+            .then_with(|| ids(&a.pair).cmp(&ids(&b.pair)))
     });
     let mut uses: BTreeMap<_, usize> = BTreeMap::new();
-    let mut chosen = Vec::new();
-    for pair in pairs {
+    let mut chosen = 0;
+    let choose = |ScoredPair { pair, .. }: ScoredPair| {
         let ids = [pair.query.image, pair.target.image];
-        if chosen.len() < config.max_pairs_per_page
-            && ids
-                .iter()
-                .all(|id| uses.get(id).copied().unwrap_or(0) < config.max_pairs_per_image)
-        {
-            ids.into_iter().for_each(|id| *uses.entry(id).or_default() += 1);
-            chosen.push(pair);
+        let has_room = |id| uses.get(id).copied().unwrap_or(0) < config.max_pairs_per_image;
+        if chosen >= config.max_pairs_per_page || !ids.iter().all(has_room) {
+            return Err(DropReason("page or image has better pairs"));
         }
-    }
-    chosen
+        ids.into_iter().for_each(|id| *uses.entry(id).or_default() += 1);
+        chosen += 1;
+        Ok(pair)
+    };
+    pairs.into_iter().map(choose).collect()
 }
 
 /// The same pair the other way round.
@@ -156,6 +170,7 @@ mod tests {
     use magiclens_data::ImageId;
 
     use super::*;
+    use crate::encoder::default_encoders;
     use crate::page::Metadata;
 
     fn scored(n: u8, image: [f32; 2], figure: Option<u32>) -> Scored {
@@ -179,16 +194,51 @@ mod tests {
         }
     }
 
+    fn all_pairs(images: &[Scored], config: &PairConfig) -> Vec<ScoredPair> {
+        pairs(images, config, &default_encoders())
+    }
+
     #[test]
     fn every_two_images_are_a_pair_with_their_similarities() {
-        let found = pairs(&[
+        let images = [
             scored(1, [1.0, 0.0], None),
             scored(2, [0.6, 0.8], None),
             scored(3, [0.0, 1.0], None),
-        ]);
-        let scores: Vec<f64> = found.iter().map(|pair| pair.scores["image"]).collect();
+        ];
+        let found = all_pairs(&images, &PairConfig::default());
+        let scores: Vec<f64> = found.iter().map(|pair| pair.image).collect();
         assert_eq!(scores, [0.6, 0.0, 0.8]);
-        assert!(found.iter().all(|pair| pair.scores["text"] == 1.0));
+        assert!(found.iter().all(|pair| pair.text == 1.0));
+        let expected = [("image:image", 0.6), ("text:text_trunk", 1.0)];
+        assert_eq!(
+            found[0].pair.scores,
+            expected.map(|(name, score)| (name.to_owned(), score)).into()
+        );
+    }
+
+    #[test]
+    fn scores_are_named_by_their_encoder() {
+        // Of images by looks: a pair across the corpus has a score of the encoder "image", which must not be mistaken for it.
+        let config = PairConfig {
+            image_encoder: "look".into(),
+            ..PairConfig::default()
+        };
+        let images = [scored(1, [1.0, 0.0], None), scored(2, [0.6, 0.8], None)];
+        let pair = all_pairs(&images, &config).remove(0).pair;
+        assert_eq!(
+            pair.scores.keys().collect::<Vec<_>>(),
+            ["look:image_trunk", "text:text_trunk"]
+        );
+        assert_eq!((pair.score("look"), pair.score("image")), (Some(0.6), None));
+        // Runs and collections of earlier versions name scores by the encoder alone.
+        let old = ImagePair {
+            scores: BTreeMap::from([("image".to_owned(), 0.5), ("look".to_owned(), 0.7)]),
+            ..pair
+        };
+        assert_eq!(
+            (old.score("look"), old.score("image"), old.score("text")),
+            (Some(0.7), Some(0.5), None)
+        );
     }
 
     #[test]
@@ -198,16 +248,17 @@ mod tests {
             ..PairConfig::default()
         };
         let decide = |image: f64, text: f64| {
-            let mut pair = pairs(&[scored(1, [1.0, 0.0], None), scored(2, [0.6, 0.8], None)]).remove(0);
-            pair.scores = BTreeMap::from([("image".into(), image), ("text".into(), text)]);
+            let images = [scored(1, [1.0, 0.0], None), scored(2, [0.6, 0.8], None)];
+            let mut pair = all_pairs(&images, &config).remove(0);
+            (pair.image, pair.text) = (image, text);
             match Band(&config).process(pair).unwrap() {
                 Outcome::Keep(_) => "kept",
                 Outcome::Drop(reason) => reason.0,
             }
         };
         assert_eq!(decide(0.5, 0.5), "kept");
-        assert_eq!(decide(0.1, 0.5), "pictures unrelated");
-        assert_eq!(decide(0.98, 0.5), "pictures the same");
+        assert_eq!(decide(0.1, 0.5), "images unrelated");
+        assert_eq!(decide(0.98, 0.5), "images the same");
         assert_eq!(decide(0.5, 0.1), "words unrelated");
         assert_eq!(decide(0.5, 1.01), "words the same");
     }
@@ -226,9 +277,8 @@ mod tests {
                 max_pairs_per_image,
                 ..PairConfig::default()
             };
-            let pairs = choose(pairs(&images), &config);
+            let pairs = choose(all_pairs(&images, &config), &config).into_iter().flatten();
             pairs
-                .iter()
                 .map(|pair| (pair.query.position, pair.target.position))
                 .collect::<Vec<_>>()
         };

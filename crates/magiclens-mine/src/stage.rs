@@ -8,7 +8,36 @@ use magiclens_web::DropReason;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// What a stage decided.
+/// The versions of the stages; one is raised when its decisions change, and stands with every triplet.
+pub(crate) const VERSIONS: [(&str, u32); 9] = [
+    ("html", 1),
+    ("filter", 1),
+    ("clean", 1),
+    ("metadata", 1),
+    ("duplicate", 1),
+    ("pair", 1),
+    ("neighbour", 1),
+    ("template", 2),
+    ("gate", 1),
+];
+
+/// The name of a stage in counts and reports, and its items in the plural.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StageInfo {
+    /// The name.
+    pub name: &'static str,
+    /// One item is one of these: "pages", "pairs", ...
+    pub unit: &'static str,
+}
+
+impl StageInfo {
+    /// A stage of this name and unit.
+    pub const fn new(name: &'static str, unit: &'static str) -> Self {
+        Self { name, unit }
+    }
+}
+
+/// The decision of a stage.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome<T> {
     /// Goes on, perhaps changed.
@@ -19,22 +48,21 @@ pub enum Outcome<T> {
 
 /// Decides about one item at a time, from the item and the stage's settings alone.
 pub trait Stage: Sync {
-    /// What comes in.
+    /// Its name and unit.
+    const INFO: StageInfo;
+    /// The items that come in.
     type Item: Send;
-    /// What goes on.
+    /// The items that go on.
     type Output: Send;
-
-    /// The name in counts and reports.
-    fn name(&self) -> &'static str;
 
     /// Keeps, changes or drops one item. An error is the item's own: it is dropped, counted and logged.
     ///
     /// # Errors
-    /// What the stage could not cope with.
+    /// An item that the stage could not cope with.
     fn process(&self, item: Self::Item) -> anyhow::Result<Outcome<Self::Output>>;
 }
 
-/// What became of the items of one stage.
+/// Items of one stage, and the reasons of those that ended there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageCounts {
     /// Items that came in.
@@ -45,11 +73,12 @@ pub struct StageCounts {
     pub dropped: BTreeMap<String, u64>,
 }
 
-/// Counts and seconds of a task, by stage.
+/// Counts and seconds of a task.
 #[derive(Clone, Debug, Default)]
-pub struct Tally {
-    stages: Vec<(String, StageCounts)>,
-    seconds: BTreeMap<String, f64>,
+pub(crate) struct Tally {
+    pub(crate) stages: Vec<(String, StageCounts)>,
+    pub(crate) numbers: BTreeMap<String, u64>,
+    pub(crate) seconds: BTreeMap<String, f64>,
 }
 
 /// An item that a stage could not cope with.
@@ -58,78 +87,123 @@ const FAILED: DropReason = DropReason("failed");
 const PANICKED: DropReason = DropReason("panicked");
 
 impl Tally {
-    /// Runs a stage over items, on all threads of the current pool; what is kept stays in order.
-    pub fn run<S: Stage>(&mut self, stage: &S, items: Vec<S::Item>) -> Vec<S::Output> {
-        let start = Instant::now();
+    /// Nothing counted yet of these stages.
+    pub(crate) fn of(stages: &[StageInfo]) -> Self {
+        let none = |stage: &StageInfo| (stage.name.to_owned(), StageCounts::default());
+        Self {
+            stages: stages.iter().map(none).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Runs a stage over items, on all threads of the current pool; kept items stay in order.
+    pub(crate) fn run<S: Stage>(&mut self, stage: &S, items: Vec<S::Item>) -> Vec<S::Output> {
+        let name = S::INFO.name;
         let decide = |item| {
             // Other people's pages go through other people's parsers: a panic costs the item only.
             match catch_unwind(AssertUnwindSafe(|| stage.process(item))) {
-                Ok(Ok(outcome)) => outcome,
+                Ok(Ok(Outcome::Keep(item))) => Ok(item),
+                Ok(Ok(Outcome::Drop(reason))) => Err(reason),
                 Ok(Err(error)) => {
-                    tracing::warn!(stage = stage.name(), "{error:#}");
-                    Outcome::Drop(FAILED)
+                    tracing::warn!(stage = name, "{error:#}");
+                    Err(FAILED)
                 }
-                Err(_) => Outcome::Drop(PANICKED),
+                Err(_) => Err(PANICKED),
             }
         };
-        let outcomes: Vec<Outcome<S::Output>> = items.into_par_iter().map(decide).collect();
-        let mut kept = Vec::new();
-        for outcome in outcomes {
-            match outcome {
-                Outcome::Keep(item) => {
-                    self.keep(stage.name(), 1);
-                    kept.push(item);
-                }
-                Outcome::Drop(reason) => self.drop(stage.name(), reason),
-            }
-        }
-        self.spend(stage.name(), start.elapsed().as_secs_f64());
-        kept
+        let decisions: Vec<_> = self.time(name, || items.into_par_iter().map(decide).collect());
+        self.sift(S::INFO, decisions)
     }
 
-    /// Counts items that went on.
-    pub fn keep(&mut self, stage: &str, items: u64) {
-        let counts = self.stage(stage);
-        counts.items += items;
-        counts.kept += items;
+    /// The items that go on, in order; counts all decisions.
+    pub(crate) fn sift<T>(
+        &mut self,
+        stage: StageInfo,
+        decisions: impl IntoIterator<Item = Result<T, DropReason>>,
+    ) -> Vec<T> {
+        let decide = |decision| self.decide(stage, decision);
+        decisions.into_iter().filter_map(decide).collect()
     }
 
-    /// Counts an item that ended here.
-    pub fn drop(&mut self, stage: &str, reason: DropReason) {
-        self.drop_named(stage, reason.0);
+    /// The item if it goes on; counts the decision.
+    pub(crate) fn decide<T>(&mut self, stage: StageInfo, decision: Result<T, DropReason>) -> Option<T> {
+        self.note(stage, decision.as_ref().map(drop).map_err(|reason| reason.0));
+        decision.ok()
     }
 
-    /// Counts an item that ended here, for a reason that was written down before.
-    pub fn drop_named(&mut self, stage: &str, reason: &str) {
-        let counts = self.stage(stage);
+    /// Counts a decision that was made before.
+    pub(crate) fn note(&mut self, stage: StageInfo, decision: Result<(), &str>) {
+        let counts = self.stage(stage.name);
         counts.items += 1;
-        *counts.dropped.entry(reason.to_owned()).or_default() += 1;
+        match decision {
+            Ok(()) => counts.kept += 1,
+            Err(reason) => *counts.dropped.entry(reason.to_owned()).or_default() += 1,
+        }
     }
 
-    /// Adds to the seconds of a stage.
-    pub fn spend(&mut self, stage: &str, seconds: f64) {
-        *self.seconds.entry(stage.to_owned()).or_default() += seconds;
+    /// Adds to a number.
+    pub(crate) fn count(&mut self, name: &str, more: usize) {
+        *self.numbers.entry(name.to_owned()).or_default() += more as u64;
     }
 
-    /// The counts, stage by stage in the order of their first use.
-    pub fn stages(&self) -> &[(String, StageCounts)] {
-        &self.stages
+    /// Does some work and adds its seconds to those of `name`.
+    pub(crate) fn time<T>(&mut self, name: &str, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let done = work();
+        self.spend(name, start);
+        done
     }
 
-    /// Wall seconds by stage.
-    pub fn seconds(&self) -> &BTreeMap<String, f64> {
-        &self.seconds
+    /// Adds the seconds since `start` to those of `name`.
+    pub(crate) fn spend(&mut self, name: &str, start: Instant) {
+        *self.seconds.entry(name.to_owned()).or_default() += start.elapsed().as_secs_f64();
     }
 
     fn stage(&mut self, name: &str) -> &mut StageCounts {
-        let at = self
-            .stages
-            .iter()
-            .position(|(known, _)| known == name)
-            .unwrap_or_else(|| {
-                self.stages.push((name.to_owned(), StageCounts::default()));
-                self.stages.len() - 1
-            });
+        let known = self.stages.iter().position(|(known, _)| known == name);
+        let at = known.unwrap_or_else(|| {
+            self.stages.push((name.to_owned(), StageCounts::default()));
+            self.stages.len() - 1
+        });
         &mut self.stages[at].1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAGE: StageInfo = StageInfo::new("halve", "numbers");
+
+    struct Halve;
+
+    impl Stage for Halve {
+        const INFO: StageInfo = STAGE;
+        type Item = u32;
+        type Output = u32;
+
+        fn process(&self, item: u32) -> anyhow::Result<Outcome<u32>> {
+            anyhow::ensure!(item < 100, "too large");
+            assert!(item != 50, "this one panics");
+            Ok(match item % 2 {
+                0 => Outcome::Keep(item / 2),
+                _ => Outcome::Drop(DropReason("odd")),
+            })
+        }
+    }
+
+    #[test]
+    fn the_runner_counts_every_item_once() {
+        let mut tally = Tally::of(&[STAGE]);
+        assert_eq!(tally.run(&Halve, vec![2, 3, 4, 50, 100]), [1, 2]);
+        assert_eq!(tally.decide(STAGE, Ok("kept")), Some("kept"));
+        assert_eq!(tally.sift(STAGE, [Err::<(), _>(DropReason("odd"))]), []);
+        let dropped = [("odd", 2), ("failed", 1), ("panicked", 1)].map(|(reason, items)| (reason.to_owned(), items));
+        let counts = StageCounts {
+            items: 7,
+            kept: 3,
+            dropped: dropped.into(),
+        };
+        assert_eq!(tally.stages, [("halve".to_owned(), counts)]);
     }
 }

@@ -1,21 +1,8 @@
-//! What a text says, as comparable words: for gates, templates and metadata.
+//! Comparable words of a text, for gates, templates and metadata.
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
 
-/// Words that say nothing about what an image shows: grammar, and names for images.
-const STOP_WORDS: &str = "a about above after again against all also although am an and another any are around as at be \
-because been before behind being below beneath beside between both but by can can't cannot could did do does doing done \
-down during each either else etc even ever every few find for from further get give given go had has have having he her \
-here hers him his how i if in inside instead into is isn't it its itself just let like look looks lot make many may me \
-might mine more most much must my near neither no none nor not now of off on once one only onto or other others our ours \
-out outside over own per please rather s same see shall she should show showing shown shows side similar since so some \
-such than that the their theirs them then there these they thing this those though through to too toward towards under \
-unlike until up upon us use used using very via want was we were what when where which while who whom whose why will with \
-within without would yes yet you your \
-figure fig graphic illustration image images img photo photograph photos pic picture pictures screenshot screenshots thumbnail";
-
-static STOP: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| STOP_WORDS.split_whitespace().collect());
+use crate::english::ENGLISH;
 
 /// The words of a text in their order, in lower case: runs of letters and digits; an apostrophe may stand inside. In scripts
 /// without spaces each character is a word.
@@ -54,7 +41,7 @@ fn is_ideograph(c: char) -> bool {
 
 /// True for words that say nothing about what an image shows.
 pub(crate) fn is_stop_word(word: &str) -> bool {
-    STOP.contains(word)
+    ENGLISH.stop.has(word)
 }
 
 /// A word without its plural or possessive ending, so that "dogs" and "dog's" meet "dog". Not a dictionary form.

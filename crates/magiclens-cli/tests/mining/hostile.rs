@@ -76,7 +76,7 @@ fn poisoned_pages_and_images_cost_themselves_only() {
     let (found, kept, reasons) = bench.stage("run", "pages", "clean pixels");
     assert_eq!((found, kept), (6, 3), "{reasons:?}");
     assert_eq!(reasons.get("too many pixels"), Some(&1), "{reasons:?}");
-    assert_eq!(reasons.get("not a picture we read"), Some(&1), "{reasons:?}");
+    assert_eq!(reasons.get("not an image we read"), Some(&1), "{reasons:?}");
     let (_, _, missing) = bench.stage("run", "pages", "find");
     assert_eq!(
         missing.values().sum::<u64>(),

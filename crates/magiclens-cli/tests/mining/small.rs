@@ -64,7 +64,7 @@ fn counts_are_those_counted_by_hand() {
         (
             7,
             5,
-            reasons(&[("not in the folder", 1), ("too few pictures on its page", 1)])
+            reasons(&[("not in the folder", 1), ("too few images on its page", 1)])
         )
     );
     assert_eq!(
@@ -75,7 +75,7 @@ fn counts_are_those_counted_by_hand() {
         stage("pages", "copies on the page"),
         (4, 3, reasons(&[("copy on the page", 1)]))
     );
-    assert_eq!(stage("pages", "group"), (2, 1, reasons(&[("too few pictures", 1)])));
+    assert_eq!(stage("pages", "group"), (2, 1, reasons(&[("too few images", 1)])));
     assert_eq!(stage("pairs", "pair"), (3, 3, reasons(&[])));
     let (directed, _, _) = stage("triplets", "instruct by template");
     assert_eq!(directed, 6, "three pairs, both directions");
@@ -91,7 +91,8 @@ fn counts_are_those_counted_by_hand() {
         );
         assert_eq!(triplet.provenance.urls.len(), 1 + triplet.targets.len());
         assert!(triplet.provenance.generator.starts_with("template:"));
-        assert!(triplet.provenance.scores.contains_key("image") && triplet.provenance.scores.contains_key("text"));
+        let scores: Vec<&String> = triplet.provenance.scores.keys().collect();
+        assert_eq!(scores, ["image:image", "text:text_trunk"]);
         assert!(triplet.provenance.stages.contains_key("gate"));
     }
 }

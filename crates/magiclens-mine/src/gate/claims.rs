@@ -1,47 +1,13 @@
-//! Does an instruction contradict what is known? Colors, numbers and quoted terms that it asks for must not be the query's alone,
-//! and what it leaves behind must not be the target's alone.
+//! Contradictions between an instruction and the metadata: colors, numbers and quoted terms that it asks for must not be the query's
+//! alone, and what it leaves behind must not be the target's alone.
 
 use std::collections::BTreeSet;
 
-use super::own_texts;
+use crate::english::ENGLISH;
 use crate::page::Metadata;
 use crate::words::{content_words, is_stop_word, stem, words};
 
-const COLORS: &[&str] = &[
-    "beige",
-    "black",
-    "blue",
-    "brown",
-    "crimson",
-    "cyan",
-    "gold",
-    "golden",
-    "gray",
-    "green",
-    "indigo",
-    "magenta",
-    "maroon",
-    "navy",
-    "orange",
-    "pink",
-    "purple",
-    "red",
-    "scarlet",
-    "silver",
-    "teal",
-    "turquoise",
-    "violet",
-    "white",
-    "yellow",
-    "monochrome",
-    "colourful",
-    "colorful",
-];
-const COUNTS: &[&str] = &[
-    "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "dozen", "hundred",
-];
-
-/// How a word of an instruction is meant.
+/// The meaning of a word in an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     /// What the target shall have.
@@ -54,9 +20,24 @@ enum Part {
     Given,
 }
 
-/// True if words of the instruction and the images' metadata cannot both be right.
+/// Comparable words of an image: its own descriptions, and those with the text around it.
+struct Known {
+    own: BTreeSet<String>,
+    all: BTreeSet<String>,
+}
+
+impl Known {
+    fn new<'a>(metadata: &'a Metadata, around: impl IntoIterator<Item = &'a String>) -> Self {
+        let labels = metadata.labels.iter().map(String::as_str);
+        let own: BTreeSet<String> = metadata.sentences().chain(labels).flat_map(plain_words).collect();
+        let around = around.into_iter().flat_map(|text| plain_words(text));
+        let all = around.chain(own.iter().cloned()).collect();
+        Self { own, all }
+    }
+}
+
+/// Words of the instruction and the images' metadata cannot both be right.
 pub(super) fn contradicts(text: &str, query: &Metadata, target: &Metadata) -> bool {
-    let (query_own, target_own) = (own_words(query), own_words(target));
     // What surrounds the target may be about it as well.
     let around = [
         &target.heading,
@@ -65,40 +46,25 @@ pub(super) fn contradicts(text: &str, query: &Metadata, target: &Metadata) -> bo
         &target.context,
         &target.file_words,
     ];
-    let target_all: BTreeSet<String> = around
-        .into_iter()
-        .flat_map(|text| plain_words(text))
-        .chain(target_own.iter().cloned())
-        .collect();
-    let query_all: BTreeSet<String> = [&query.heading, &query.file_words]
-        .into_iter()
-        .flat_map(|text| plain_words(text))
-        .chain(query_own.iter().cloned())
-        .collect();
+    let known_of_query = Known::new(query, [&query.heading, &query.file_words]);
+    let known_of_target = Known::new(target, around);
     let tokens = parts(text);
-    let wanted_only_by_query = |word: &str| query_own.contains(word) && !target_all.contains(word);
-    for (word, part) in &tokens {
-        let word = normal(word);
-        let is_number = word.chars().any(|c| c.is_ascii_digit());
-        let is_exact = is_number || COLORS.contains(&word.as_str()) || COUNTS.contains(&word.as_str());
-        if *part == Part::Wanted && is_exact && !target_own.is_empty() {
-            let made_up = is_number && !target_all.contains(&word) && !query_all.contains(&word);
-            if made_up || wanted_only_by_query(&word) {
-                return true;
-            }
-        }
-    }
-    is_turned_round(&tokens, &query_own, &target_own)
+    asks_for_wrong_detail(&tokens, &known_of_query, &known_of_target)
+        || is_turned_round(&tokens, &known_of_query.own, &known_of_target.own)
         || is_denied(&tokens, target)
-        || misquotes(text, &query_all, &target_all)
+        || misquotes(text, &known_of_query.all, &known_of_target.all)
 }
 
-/// All words of the image's own descriptions and labels, as they are compared.
-fn own_words(metadata: &Metadata) -> BTreeSet<String> {
-    own_texts(metadata)
-        .chain(metadata.labels.iter().map(String::as_str))
-        .flat_map(plain_words)
-        .collect()
+/// A color or number that only the query has, or a number that neither has.
+fn asks_for_wrong_detail(tokens: &[(String, Part)], query: &Known, target: &Known) -> bool {
+    let is_wrong = |word: String| {
+        let is_number = word.chars().any(|c| c.is_ascii_digit());
+        let is_exact = is_number || ENGLISH.gate.colors.has(&word) || ENGLISH.gate.counts.has(&word);
+        let is_made_up = is_number && !query.all.contains(&word);
+        is_exact && !target.all.contains(&word) && (is_made_up || query.own.contains(&word))
+    };
+    let wanted = tokens.iter().filter(|(_, part)| *part == Part::Wanted);
+    !target.own.is_empty() && wanted.map(|(word, _)| normal(word)).any(is_wrong)
 }
 
 fn plain_words(text: &str) -> Vec<String> {
@@ -113,34 +79,19 @@ fn normal(word: &str) -> String {
     }
 }
 
-/// The words of an instruction, and how each is meant.
+/// The words of an instruction with their parts.
 fn parts(text: &str) -> Vec<(String, Part)> {
     let mut parts = Vec::new();
     for clause in text.to_lowercase().split([',', ';', ':', '.', '?', '!', '—', '–']) {
         let words = words(clause);
         let mut part = Part::Wanted;
-        // Where a clause turns from what is left behind to what is wanted.
+        // Words at which a clause turns to what is wanted.
         let mut turn: &[&str] = &[];
         for (at, word) in words.iter().enumerate() {
-            let next = words.get(at + 1).map_or("", String::as_str);
-            let word_is = |options: &[&str]| options.contains(&word.as_str());
-            if word_is(turn) || word_is(&["but", "show", "instead"]) && next != "of" {
+            if turn.contains(&word.as_str()) {
                 (part, turn) = (Part::Wanted, &[]);
-            } else if word == "without" || (word == "no" && next != "longer") {
-                (part, turn) = (Part::Absent, &["but", "and", "with"]);
-            } else if (word_is(&["instead"]) && next == "of")
-                || (word == "rather" && next == "than")
-                || (word == "place" && next == "of")
-            {
-                (part, turn) = (Part::LeftBehind, &["but", "show"]);
-            } else if word_is(&["not", "unlike", "except", "remove", "undo", "never"]) {
-                (part, turn) = (Part::LeftBehind, &["but", "show", "and"]);
-            } else if word_is(&["from", "change", "replace", "swap", "turn", "exchange", "switch"])
-                && is_followed(&words[at..], &["to", "with", "into", "for", "by"])
-            {
-                (part, turn) = (Part::LeftBehind, &["to", "with", "into", "for", "by"]);
-            } else if word == "before" || (word == "this" && ["is", "belongs"].contains(&next)) {
-                (part, turn) = (Part::Given, &["show"]);
+            } else if let Some(switched) = switch(&words[at..]) {
+                (part, turn) = switched;
             }
             parts.push((word.clone(), part));
         }
@@ -148,8 +99,23 @@ fn parts(text: &str) -> Vec<(String, Part)> {
     parts
 }
 
-fn is_followed(words: &[String], by: &[&str]) -> bool {
-    words.iter().any(|word| by.contains(&word.as_str()))
+/// The part that begins with the first of these words, and the words at which it ends; none if the part before goes on.
+fn switch(words: &[String]) -> Option<(Part, &'static [&'static str])> {
+    const ENDS_OF_CHANGE: &[&str] = &["to", "with", "into", "for", "by"];
+    let (word, next) = (words[0].as_str(), words.get(1).map_or("", String::as_str));
+    let is_followed = |by: &[&str]| words.iter().any(|word| by.contains(&word.as_str()));
+    Some(match (word, next) {
+        ("instead" | "place", "of") | ("rather", "than") => (Part::LeftBehind, &["but", "show"]),
+        ("but" | "show" | "instead", _) => (Part::Wanted, &[]),
+        ("no", "longer") => return None,
+        ("without" | "no", _) => (Part::Absent, &["but", "and", "with"]),
+        ("not" | "unlike" | "except" | "remove" | "undo" | "never", _) => (Part::LeftBehind, &["but", "show", "and"]),
+        ("from" | "change" | "replace" | "swap" | "turn" | "exchange" | "switch", _) if is_followed(ENDS_OF_CHANGE) => {
+            (Part::LeftBehind, ENDS_OF_CHANGE)
+        }
+        ("before", _) | ("this", "is" | "belongs") => (Part::Given, &["show"]),
+        _ => return None,
+    })
 }
 
 /// "Instead of X" where X is the target's and not the query's.
@@ -165,7 +131,7 @@ fn is_turned_round(tokens: &[(String, Part)], query: &BTreeSet<String>, target: 
 /// "Without X" where the target's words tell of X.
 fn is_denied(tokens: &[(String, Part)], target: &Metadata) -> bool {
     let told = |word: &String| {
-        own_texts(target).any(|text| {
+        target.sentences().any(|text| {
             parts(text)
                 .iter()
                 .any(|(told, part)| *part == Part::Wanted && normal(told) == *word)

@@ -1,4 +1,4 @@
-//! Gates that need only the text: its length, that it is words, and whom it talks to.
+//! Gates that need only the text: length, prose, language, and talk about the task.
 
 use std::sync::LazyLock;
 
@@ -54,7 +54,7 @@ pub(super) fn check(text: &str, config: &GateConfig) -> Result<(), DropReason> {
     if !is_prose(text, &words, config.min_letter_share) {
         return Err(NOT_WORDS);
     }
-    if NAMED_IMAGE.is_match(text) {
+    if names_image(text) {
         return Err(NAMES_IMAGES);
     }
     if ABOUT_TASK.is_match(text) {
@@ -68,6 +68,11 @@ pub(super) fn check(text: &str, config: &GateConfig) -> Result<(), DropReason> {
     } else {
         Ok(())
     }
+}
+
+/// "Image 1", "the second image", "the target image": nobody who searches would say so.
+pub(crate) fn names_image(text: &str) -> bool {
+    NAMED_IMAGE.is_match(text)
 }
 
 fn is_prose(text: &str, words: &[String], min_letter_share: f64) -> bool {

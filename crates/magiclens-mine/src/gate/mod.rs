@@ -1,5 +1,5 @@
-//! Quality gates of instructions, of templates and language models alike: what they say must be words, true as far as the metadata
-//! tells, need the query image, and not give the target's caption away.
+//! Quality gates for instructions of templates and language models: an instruction must be words, agree with the metadata, need the
+//! query image, and not give the target's caption away.
 
 mod claims;
 mod form;
@@ -9,35 +9,37 @@ use std::collections::{BTreeMap, BTreeSet};
 use magiclens_data::ImageId;
 use serde::{Deserialize, Serialize};
 
+use crate::english::ENGLISH;
 use crate::page::{ImagePair, Instruction, Metadata};
 use crate::words::{content_words, is_stop_word, overlap, share_in, words};
+pub(crate) use form::names_image;
 use magiclens_web::DropReason;
 
-/// It has hardly any words.
+/// Hardly any words.
 pub const TOO_SHORT: DropReason = DropReason("instruction too short");
-/// It has too many words or characters.
+/// Too many words or characters.
 pub const TOO_LONG: DropReason = DropReason("instruction too long");
-/// It is code, an address, a file name, or signs.
+/// Code, an address, a file name, or signs.
 pub const NOT_WORDS: DropReason = DropReason("instruction is not words");
-/// It is in a language that is not wanted.
+/// A language that is not wanted.
 pub const WRONG_LANGUAGE: DropReason = DropReason("instruction in another language");
-/// It has a blocked word.
+/// A blocked word.
 pub const BLOCKED_WORD: DropReason = DropReason("instruction has a blocked word");
-/// It says "image 1", "the target image": no one who searches would.
+/// "Image 1", "the target image": nobody who searches would say so.
 pub const NAMES_IMAGES: DropReason = DropReason("instruction names the pictures");
-/// It is talk about the task: "Sure, here is", "the caption says".
+/// Talk about the task: "Sure, here is", "the caption says".
 pub const TALKS_ABOUT_TASK: DropReason = DropReason("instruction talks about the task");
-/// It tells most of the target's caption.
+/// Most of the target's caption.
 pub const LEAKS_CAPTION: DropReason = DropReason("instruction leaks the caption");
-/// It describes the target without any regard to the query image.
+/// A description of the target without any regard to the query image.
 pub const NEEDS_NO_QUERY: DropReason = DropReason("instruction does not need the query picture");
-/// It contradicts what is known about the images.
+/// A contradiction to the metadata of the images.
 pub const CONTRADICTS: DropReason = DropReason("instruction contradicts the metadata");
-/// It nearly repeats an earlier wording of the same pair.
+/// Nearly an earlier wording of the same pair.
 pub const NEAR_COPY: DropReason = DropReason("instruction repeats another wording");
-/// From the same query image the same words lead to another target.
+/// The words of an instruction from the same query image to another target.
 pub const AMBIGUOUS: DropReason = DropReason("instruction leads to two targets");
-/// The same words were said for several pairs of the page.
+/// The words of instructions for several other pairs of the page.
 pub const REPEATED: DropReason = DropReason("instruction repeated on the page");
 
 /// The thresholds of the gates.
@@ -102,9 +104,9 @@ pub struct Gate {
     config: GateConfig,
 }
 
-/// What was said on a page so far, for [`Gate::check_page`].
+/// The pairs of a page by the words of their instructions, for [`Gate::check_page`].
 #[derive(Clone, Debug, Default)]
-pub struct Said(BTreeMap<String, Vec<(ImageId, ImageId)>>);
+pub struct PageInstructions(BTreeMap<String, Vec<(ImageId, ImageId)>>);
 
 impl Gate {
     /// A gate with these thresholds.
@@ -123,41 +125,37 @@ impl Gate {
         earlier: &[Instruction],
     ) -> Result<(), DropReason> {
         let text = instruction.text.trim();
+        let (query, target) = (&pair.query.metadata, &pair.target.metadata);
         form::check(text, &self.config)?;
-        let said = content_words(text);
-        if self.leaks(&said, &pair.target.metadata) {
-            return Err(LEAKS_CAPTION);
-        }
-        if self.stands_alone(text, &said, &pair.target.metadata) {
-            return Err(NEEDS_NO_QUERY);
-        }
-        if claims::contradicts(text, &pair.query.metadata, &pair.target.metadata) {
-            return Err(CONTRADICTS);
-        }
-        let own: BTreeSet<String> = words(text).into_iter().collect();
-        let is_copy = |other: &Instruction| {
-            let other: BTreeSet<String> = words(&other.text).into_iter().collect();
-            self.config.max_wording_overlap <= overlap(&own, &other)
-        };
-        if earlier.iter().any(is_copy) {
+        let telling = content_words(text);
+        if self.leaks(&telling, target) {
+            Err(LEAKS_CAPTION)
+        } else if self.stands_alone(text, &telling, target) {
+            Err(NEEDS_NO_QUERY)
+        } else if claims::contradicts(text, query, target) {
+            Err(CONTRADICTS)
+        } else if earlier.iter().any(|other| self.is_near_copy(text, &other.text)) {
             Err(NEAR_COPY)
         } else {
             Ok(())
         }
     }
 
-    /// Checks an instruction against what was said for other pairs of the same page, and notes it if it is good. Pairs must come in
-    /// a fixed order: the first that says something keeps it.
+    /// Checks an instruction against those of other pairs of the same page, and notes it if it is good. Pairs must come in a fixed
+    /// order: the first with an instruction keeps it.
     ///
     /// # Errors
     /// The reason to drop it.
-    pub fn check_page(&self, pair: &ImagePair, instruction: &Instruction, said: &mut Said) -> Result<(), DropReason> {
+    pub fn check_page(
+        &self,
+        pair: &ImagePair,
+        instruction: &Instruction,
+        page: &mut PageInstructions,
+    ) -> Result<(), DropReason> {
         let (query, target) = (pair.query.image, pair.target.image);
-        let pairs = said.0.entry(words(&instruction.text).join(" ")).or_default();
-        if pairs
-            .iter()
-            .any(|&(other_query, other_target)| other_query == query && other_target != target)
-        {
+        let pairs = page.0.entry(words(&instruction.text).join(" ")).or_default();
+        let leads_elsewhere = |&(other_query, other_target): &_| other_query == query && other_target != target;
+        if pairs.iter().any(leads_elsewhere) {
             return Err(AMBIGUOUS);
         }
         if !pairs.contains(&(query, target)) {
@@ -170,169 +168,40 @@ impl Gate {
     }
 
     /// Most of a target's description of some length.
-    fn leaks(&self, said: &BTreeSet<String>, target: &Metadata) -> bool {
-        own_texts(target).map(content_words).any(|caption| {
-            self.config.min_leak_words <= caption.len() && self.config.max_caption_share <= share_in(&caption, said)
+    fn leaks(&self, telling: &BTreeSet<String>, target: &Metadata) -> bool {
+        target.sentences().map(content_words).any(|caption| {
+            self.config.min_leak_words <= caption.len() && self.config.max_caption_share <= share_in(&caption, telling)
         })
     }
 
     /// No word refers to the query image, and the rest describes the target.
-    fn stands_alone(&self, text: &str, said: &BTreeSet<String>, target: &Metadata) -> bool {
-        if refers_back(text, self.config.max_standalone_words) {
-            return false;
-        }
-        let tells = |caption: &str| self.config.max_description_share <= share_in(&content_words(caption), said);
-        self.config.max_standalone_words <= said.len() || own_texts(target).any(tells)
+    fn stands_alone(&self, text: &str, telling: &BTreeSet<String>, target: &Metadata) -> bool {
+        let tells = |caption: &str| self.config.max_description_share <= share_in(&content_words(caption), telling);
+        !refers_back(text, self.config.max_standalone_words)
+            && (self.config.max_standalone_words <= telling.len() || target.sentences().any(tells))
+    }
+
+    fn is_near_copy(&self, text: &str, other: &str) -> bool {
+        let all = |text: &str| words(text).into_iter().collect::<BTreeSet<String>>();
+        self.config.max_wording_overlap <= overlap(&all(text), &all(other))
     }
 }
 
-/// What describes the image itself; file names are not sentences.
-fn own_texts(metadata: &Metadata) -> impl Iterator<Item = &str> {
-    [
-        &metadata.caption,
-        &metadata.alt,
-        &metadata.title,
-        &metadata.model_caption,
-    ]
-    .into_iter()
-    .map(String::as_str)
-    .filter(|text| !text.is_empty())
-}
-
-/// Words that point at the query image, or compare with it.
-const REFERENCES: &[&str] = &[
-    "again",
-    "also",
-    "another",
-    "back",
-    "before",
-    "after",
-    "but",
-    "closer",
-    "different",
-    "differently",
-    "else",
-    "earlier",
-    "farther",
-    "fewer",
-    "further",
-    "here",
-    "instead",
-    "it",
-    "it's",
-    "its",
-    "later",
-    "less",
-    "like",
-    "likewise",
-    "matching",
-    "more",
-    "next",
-    "not",
-    "now",
-    "only",
-    "opposite",
-    "original",
-    "originally",
-    "other",
-    "others",
-    "previous",
-    "rather",
-    "related",
-    "resembles",
-    "same",
-    "similar",
-    "still",
-    "than",
-    "that",
-    "them",
-    "their",
-    "these",
-    "they",
-    "this",
-    "those",
-    "too",
-    "unlike",
-    "version",
-    "without",
-    "ones",
-    "bigger",
-    "brighter",
-    "cheaper",
-    "cleaner",
-    "clearer",
-    "colder",
-    "darker",
-    "deeper",
-    "finer",
-    "fuller",
-    "heavier",
-    "higher",
-    "larger",
-    "lighter",
-    "longer",
-    "lower",
-    "narrower",
-    "newer",
-    "nearer",
-    "older",
-    "quieter",
-    "rounder",
-    "sharper",
-    "shorter",
-    "simpler",
-    "slimmer",
-    "smaller",
-    "softer",
-    "taller",
-    "thicker",
-    "thinner",
-    "warmer",
-    "wider",
-    "younger",
-    "better",
-    "worse",
-    "undo",
-    "unchanged",
-    "corresponding",
-    "alternative",
-    "both",
-    "neither",
-    "accompanying",
-    "companion",
-    "counterpart",
-    "sibling",
-    "series",
-    "previously",
-];
-
-/// Verbs that begin a change of the query image.
-const CHANGES: &[&str] = &[
-    "add", "apply", "blur", "change", "colour", "color", "crop", "cut", "enlarge", "exchange", "flip", "give", "have",
-    "keep", "leave", "make", "move", "paint", "put", "remove", "replace", "rotate", "skip", "swap", "switch", "take",
-    "turn", "use", "zoom", "open", "close", "go", "step", "put", "shift", "invert",
-];
-
-/// Words that begin an instruction with its first half left out: "at night".
-const ELLIPSES: &[&str] = &[
-    "as", "at", "by", "during", "for", "from", "in", "inside", "near", "on", "outside", "over", "to", "under", "using",
-    "wearing", "when", "while", "with",
-];
-
+/// The instruction refers to the query image: by a word, by changing it, or by leaving its own first half out.
 fn refers_back(text: &str, max_ellipsis_words: usize) -> bool {
+    let lists = &ENGLISH.gate;
     let words = words(text);
-    let is_reference = |word: &String| REFERENCES.contains(&word.as_str());
+    let first = words.first().map_or("", String::as_str);
     // "the blue one", but not "one blue car".
     let is_one = |at: usize| words[at] == "one" && words.get(at + 1).is_none_or(|next| is_stop_word(next));
-    let first = words.first().map_or("", String::as_str);
-    let telling = words.iter().filter(|word| !is_stop_word(word)).count();
     // "from winter to summer" names both ends.
     let is_way = first == "from" && words.iter().any(|word| word == "to");
-    words.iter().any(is_reference)
+    let telling = words.iter().filter(|word| !is_stop_word(word)).count();
+    words.iter().any(|word| lists.references.has(word))
         || is_way
         || (0..words.len()).any(is_one)
-        || CHANGES.contains(&first)
-        || (ELLIPSES.contains(&first) && telling < max_ellipsis_words)
+        || lists.changes.has(first)
+        || (lists.ellipses.has(first) && telling < max_ellipsis_words)
 }
 
 #[cfg(test)]

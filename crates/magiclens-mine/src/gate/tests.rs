@@ -286,14 +286,14 @@ fn refuses_near_copies() {
 #[test]
 fn refuses_repeats_on_a_page() {
     let gate = Gate::default();
-    let mut said = Said::default();
+    let mut page = PageInstructions::default();
     let mut check = |query: u8, target: u8, text: &str| {
         let pair = ImagePair {
             query: described(query, ""),
             target: described(target, ""),
             ..pair("", "")
         };
-        gate.check_page(&pair, &instruction(text), &mut said)
+        gate.check_page(&pair, &instruction(text), &mut page)
     };
     assert_eq!(check(1, 2, "the next step"), Ok(()));
     assert_eq!(check(1, 2, "The next step!"), Ok(()));

@@ -1,10 +1,10 @@
-//! Instructions: who writes what leads from a query image to a target image.
+//! Instructions that lead from a query image to a target image, and their writers.
 
 use serde::{Deserialize, Serialize};
 
 pub mod template;
 
-/// Who writes instructions.
+/// Settings of the writers of instructions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InstructConfig {
@@ -18,7 +18,7 @@ pub struct InstructConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Writer {
-    /// Templates over the metadata: offline, and the rival of models.
+    /// Templates over the metadata: offline, and the baseline of models.
     Template,
     /// A language model.
     Model,
@@ -39,5 +39,16 @@ impl InstructConfig {
     /// Whether a language model is asked.
     pub fn asks_model(&self) -> bool {
         self.writers.contains(&Writer::Model)
+    }
+}
+
+impl Writer {
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Template => "template",
+            Self::Model => "model",
+            Self::TemplateFallback => "template_fallback",
+        }
     }
 }

@@ -6,14 +6,18 @@ use base64::engine::general_purpose::STANDARD;
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{FilterType, resize};
 use image::{ExtendedColorType, RgbImage};
+use magiclens_web::DropReason;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::borrow::Borrow;
 
+use super::ask::ask;
 use super::config::{check_counts, check_language};
-use super::wire::{Content, ImageUrl, Part, Role};
-use super::{Completion, LanguageModel, Message, ModelError, Prompt, ask, reply};
-use magiclens_web::DropReason;
+use super::error::ModelError;
+use super::message::{Content, ImageUrl, Message, Part, Role};
+use super::model::{Completion, LanguageModel, Prompt};
+use super::reply;
 
 /// The prompt and its version. Another text needs another number, since runs record it.
 pub(super) const VERSION: &str = "caption/1";
@@ -23,7 +27,7 @@ const QUESTION: &str = "Describe this picture.";
 /// An image that has no pixel, or more a side than a JPEG can have.
 const NOT_SHOWN: DropReason = DropReason("picture cannot be shown to a model");
 
-/// How images are shown to a vision model, and what its answers must be.
+/// Settings of images for a vision model, and limits of its answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DescriberConfig {
@@ -36,11 +40,11 @@ pub struct DescriberConfig {
     pub max_caption_chars: usize,
     /// Labels that are kept; the paper's annotations show about as many an image.
     pub max_labels: usize,
-    /// Longer labels are left out: the prompt asks for one to three words.
+    /// Longer labels are skipped: the prompt asks for one to three words.
     pub max_label_chars: usize,
     /// The language of captions, as an ISO 639-3 code; empty for any. The metadata prompt is English.
     pub language: String,
-    /// How often an image is shown until the answer is useful. A second time mends most; a third seldom anything.
+    /// Most times that an image is shown until the answer is useful. A second time mends most; a third seldom anything.
     pub max_asks: u32,
 }
 
@@ -58,12 +62,12 @@ impl Default for DescriberConfig {
     }
 }
 
-/// What a vision model says about an image.
+/// The answer of a vision model about an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
     /// One sentence.
     pub caption: String,
-    /// What is there, most important first; in lower case, each once.
+    /// Things in the image, most important first; in lower case, each once.
     pub labels: Vec<String>,
 }
 
@@ -74,11 +78,11 @@ pub struct Description {
 /// What stops the whole run, see [`LanguageModel::complete`].
 pub fn describe(
     model: &dyn LanguageModel,
-    images: &[RgbImage],
+    images: &[impl Borrow<RgbImage> + Sync],
     config: &DescriberConfig,
 ) -> Result<Vec<Result<Description, DropReason>>, ModelError> {
     config.check()?;
-    let prompts = images.par_iter().map(|image| prompt(image, config)).collect();
+    let prompts = images.par_iter().map(|image| prompt(image.borrow(), config)).collect();
     ask(model, prompts, config.max_asks, &|_, completion| {
         read(completion, config)
     })

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use magiclens_web::DropReason;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
 use super::config::ModelConfig;
+use super::error::ModelError;
+use super::model::{Completion, LanguageModel, Prompt};
 use super::reply_cache::{Cache, Key};
 use super::server::{Asked, Failure, Job, Server};
 use super::usage::{Tokens, Usage};
-use super::{Completion, LanguageModel, ModelError, Prompt, reply, wire};
-use magiclens_web::DropReason;
+use super::{reply, wire};
 
 /// A model behind an OpenAI-compatible chat endpoint. It has threads of its own for waiting; calls block.
 pub struct ChatEndpoint {
@@ -36,63 +38,66 @@ impl ChatEndpoint {
         Ok(Self { runtime, cache, server })
     }
 
-    /// What was asked and paid since the endpoint was made.
+    /// Requests and costs since the endpoint was made.
     pub fn usage(&self) -> Usage {
-        self.server.purse().usage()
+        self.server.budget().usage()
     }
 
     async fn complete_all(&self, prompts: &[Prompt]) -> Result<Vec<Result<Completion, DropReason>>, ModelError> {
-        let (stop, stopped) = watch::channel(false);
-        let mut round = Round {
-            answers: vec![None; prompts.len()],
-            asked: BTreeMap::new(),
-            copies: Vec::new(),
-            error: None,
-        };
-        let mut in_flight = JoinSet::new();
+        let mut round = Round::new(prompts.len());
         for (index, prompt) in prompts.iter().enumerate() {
-            let body = wire::request_body(&self.server.config, prompt);
-            let key = Key::new(prompt.version, &body);
-            if let Some(&first) = round.asked.get(&key) {
-                round.copies.push((index, first));
+            let Some(job) = self.open_job(index, prompt, &mut round) else {
                 continue;
-            }
-            round.asked.insert(key, index);
-            if let Some(completion) = self.recall(&key, prompt) {
-                round.answers[index] = Some(Ok(completion));
-                continue;
-            }
-            let at_most = wire::at_most(&self.server.config, prompt);
-            let job = Job {
-                index,
-                key,
-                body,
-                version: prompt.version,
-                at_most,
             };
-            // One that costs too much waits for what those in flight leave over.
-            while round.error.is_none()
-                && (in_flight.len() >= self.server.config.concurrency || !self.server.purse().reserve(at_most))
-            {
-                match in_flight.join_next().await {
-                    Some(done) => self.finish(done, &mut round, &stop),
-                    None => round.stop(self.server.spent(at_most), &stop),
-                }
-            }
+            self.make_room(&job, &mut round).await;
             if round.error.is_some() {
                 break;
             }
-            let (server, stopped) = (Arc::clone(&self.server), stopped.clone());
-            in_flight.spawn(async move {
+            let (server, stopped) = (Arc::clone(&self.server), round.stop.subscribe());
+            round.in_flight.spawn(async move {
                 let answer = server.ask(&job, stopped).await;
                 (job, answer)
             });
         }
-        // What is under way is paid: it is waited for and kept, also when the run stops.
-        while let Some(done) = in_flight.join_next().await {
-            self.finish(done, &mut round, &stop);
+        // Requests under way are paid: they are waited for and kept, also when the run stops.
+        while let Some(done) = round.in_flight.join_next().await {
+            self.finish(done, &mut round);
         }
         round.end(&self.server)
+    }
+
+    /// The request of a prompt; none if its answer is known or on its way.
+    fn open_job(&self, index: usize, prompt: &Prompt, round: &mut Round) -> Option<Job> {
+        let body = wire::request_body(&self.server.config, prompt);
+        let key = Key::new(prompt.version, &body);
+        if let Some(&first) = round.asked.get(&key) {
+            round.copies.push((index, first));
+            return None;
+        }
+        round.asked.insert(key, index);
+        if let Some(completion) = self.recall(&key, prompt) {
+            round.answers[index] = Some(Ok(completion));
+            return None;
+        }
+        Some(Job {
+            index,
+            key,
+            body,
+            version: prompt.version,
+            at_most: wire::at_most(&self.server.config, prompt),
+        })
+    }
+
+    /// Waits until the job may be sent; one that costs too much waits for the rest of those in flight.
+    async fn make_room(&self, job: &Job, round: &mut Round) {
+        while round.error.is_none()
+            && (round.in_flight.len() >= self.server.config.concurrency || !self.server.budget().reserve(job.at_most))
+        {
+            match round.in_flight.join_next().await {
+                Some(done) => self.finish(done, round),
+                None => round.stop(self.server.spent(job.at_most)),
+            }
+        }
     }
 
     /// The completion in the cache.
@@ -100,34 +105,34 @@ impl ChatEndpoint {
         let reply = self.cache.as_ref()?.get(key, self.server.config.max_reply_bytes)?;
         let (completion, tokens) = wire::read_reply(&reply).ok()?;
         let tokens = tokens.unwrap_or_else(|| wire::at_most(&self.server.config, prompt));
-        self.server.purse().save(tokens);
+        self.server.budget().save(tokens);
         Some(completion)
     }
 
-    /// Takes in what became of a job. This runs on the caller's thread, which may wait for files.
-    fn finish(&self, done: Result<(Job, Asked), JoinError>, round: &mut Round, stop: &watch::Sender<bool>) {
+    /// Takes the end of a job in. This runs on the caller's thread, which may wait for files.
+    fn finish(&self, done: Result<(Job, Asked), JoinError>, round: &mut Round) {
         let (job, answer) = match done {
             Ok(done) => done,
             // Only a panic of the HTTP client comes here, and its reservation stays: the run must stop.
-            Err(error) => return round.stop(ModelError::Client(error.to_string()), stop),
+            Err(error) => return round.stop(ModelError::Client(error.to_string())),
         };
-        self.server.purse().release(job.at_most);
+        self.server.budget().release(job.at_most);
         match answer {
             Ok((body, completion, tokens)) => {
                 // A server that counts no tokens is paid what it could have cost.
-                self.server.purse().spend(tokens.unwrap_or(job.at_most));
+                self.server.budget().spend(tokens.unwrap_or(job.at_most));
                 round.answers[job.index] = Some(Ok(completion));
                 if let Some(cache) = &self.cache
                     && let Err(error) = cache.put(&job.key, &self.server.config.model, job.version, &body)
                 {
-                    round.stop(ModelError::Cache(error), stop);
+                    round.stop(ModelError::Cache(error));
                 }
             }
             Err(Failure::Item(reason)) => {
-                self.server.purse().fail();
+                self.server.budget().fail();
                 round.answers[job.index] = Some(Err(reason));
             }
-            Err(Failure::Run(error)) => round.stop(error, stop),
+            Err(Failure::Run(error)) => round.stop(error),
             Err(Failure::GivenUp) => {}
         }
     }
@@ -136,18 +141,31 @@ impl ChatEndpoint {
 /// The prompts of one call.
 struct Round {
     answers: Vec<Option<Result<Completion, DropReason>>>,
-    /// Which prompt was the first with a request.
+    /// The first prompt of each request.
     asked: BTreeMap<Key, usize>,
     /// Prompts with the same request as an earlier one.
     copies: Vec<(usize, usize)>,
+    in_flight: JoinSet<(Job, Asked)>,
+    stop: watch::Sender<bool>,
     error: Option<ModelError>,
 }
 
 impl Round {
+    fn new(prompts: usize) -> Self {
+        Self {
+            answers: vec![None; prompts],
+            asked: BTreeMap::new(),
+            copies: Vec::new(),
+            in_flight: JoinSet::new(),
+            stop: watch::Sender::new(false),
+            error: None,
+        }
+    }
+
     /// The first error counts; those after it follow from it.
-    fn stop(&mut self, error: ModelError, stop: &watch::Sender<bool>) {
+    fn stop(&mut self, error: ModelError) {
         self.error.get_or_insert(error);
-        stop.send_replace(true);
+        self.stop.send_replace(true);
     }
 
     fn end(mut self, server: &Server) -> Result<Vec<Result<Completion, DropReason>>, ModelError> {
@@ -157,8 +175,8 @@ impl Round {
         for (index, first) in self.copies {
             self.answers[index] = self.answers[first].clone();
             match &self.answers[index] {
-                Some(Ok(_)) => server.purse().save(Tokens::default()),
-                _ => server.purse().fail(),
+                Some(Ok(_)) => server.budget().save(Tokens::default()),
+                _ => server.budget().fail(),
             }
         }
         Ok(self

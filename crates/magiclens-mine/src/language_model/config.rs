@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::ModelError;
+use super::error::ModelError;
 
-/// Where a model is served, how it is asked, and what it may cost. The defaults fit a vLLM on this machine; `model` must
+/// Address, request settings and cost limit of a model. The defaults fit a vLLM on this machine; `model` must
 /// be named.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelConfig {
-    /// What stands before `/chat/completions`, with `/v1` where the server has it. vLLM's own default.
+    /// The address before `/chat/completions`, with `/v1` where the server has it. vLLM's own default.
     pub base_url: String,
     /// The name under which the server knows the model.
     pub model: String,
@@ -20,11 +20,11 @@ pub struct ModelConfig {
     pub api_key_env: Option<String>,
     /// Requests in flight at once. 8 keep a small local server's batches full; hosted ones take more.
     pub concurrency: usize,
-    /// How long to wait for a connection.
+    /// Longest wait for a connection.
     pub connect_timeout_ms: u64,
-    /// How long to wait for one whole reply, the server's own queue included. Three minutes fit 1,024 tokens at six a second.
+    /// Longest wait for one whole reply, the server's own queue included. Three minutes fit 1,024 tokens at six a second.
     pub timeout_ms: u64,
-    /// How often a request is sent before the prompt is given up: for timeouts, broken connections, 429, 5xx, foreign replies.
+    /// Attempts at a request before the prompt is given up: for timeouts, broken connections, 429, 5xx, foreign replies.
     pub attempts: u32,
     /// The pause before the second attempt; it doubles for each further one, and is shortened by up to half so that requests
     /// which failed together do not come back together.
@@ -53,12 +53,12 @@ pub struct ModelConfig {
     pub prompt_price: f64,
     /// Price of a million tokens of answers.
     pub completion_price: f64,
-    /// What one process may spend. It stops before a request that could cost more; a rerun spends anew, and finds in the
+    /// The most that one process may spend. It stops before a request that could cost more; a rerun spends anew, and finds in the
     /// cache what was paid.
     pub max_cost: Option<f64>,
 }
 
-/// How a request names the limit of tokens.
+/// The name of the token limit in a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitField {

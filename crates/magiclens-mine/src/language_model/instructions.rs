@@ -5,22 +5,28 @@
 
 use std::sync::LazyLock;
 
+use magiclens_data::Digest;
+use magiclens_web::DropReason;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::ask::ask;
 use super::config::{check_counts, check_language};
+use super::error::ModelError;
+use super::message::Message;
+use super::model::{Completion, LanguageModel, Prompt};
 use super::prompt::{NothingToSay, PairWords, pair_words};
-use super::{Completion, LanguageModel, Message, ModelError, Prompt, ask, reply};
+use super::reply;
+use crate::gate::names_image;
 use crate::page::{ImagePair, Instruction, Metadata, Origin};
-use magiclens_web::DropReason;
 
 /// The prompt and its version. Another text needs another number, since runs record it.
 pub(super) const VERSION: &str = "instruct/1";
 const SYSTEM: &str = include_str!("../../prompts/instruct-1.txt");
 const DEMONSTRATIONS: &str = include_str!("../../prompts/instruct-1.json");
 
-/// How two images can belong together; anything else that a model says becomes `other`.
+/// Relations that a model may name; anything else becomes `other`.
 const RELATIONS: [&str; 9] = [
     "same_subject",
     "variant",
@@ -40,7 +46,7 @@ const SAME_WORDS: DropReason = DropReason("both pictures have the same words");
 /// "the second image" and the like.
 const NAMES_IMAGES: DropReason = DropReason("reply: names the pictures");
 
-/// How instructions are asked for, and what they must be.
+/// Settings of the prompts, and limits of the answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WriterConfig {
@@ -55,13 +61,13 @@ pub struct WriterConfig {
     pub seed: u64,
     /// Longer metadata is cut. 300 characters hold a caption; a whole prompt then stays below some 3,000 tokens.
     pub max_field_chars: usize,
-    /// Longer instructions are left out: the text tower reads 77 tokens, which are about 300 characters, and nobody asks so long.
+    /// Longer instructions are skipped: the text tower reads 77 tokens, which are about 300 characters, and nobody asks so long.
     pub max_instruction_chars: usize,
     /// Longer reasoning is cut; it is kept for readers, not for training.
     pub max_reasoning_chars: usize,
     /// The language of instructions, as an ISO 639-3 code; empty for any. The prompt and its demonstrations are English.
     pub language: String,
-    /// How often a pair is asked about until the answer is useful. A second time mends most; a third seldom anything.
+    /// Most times that a pair is asked about until the answer is useful. A second time mends most; a third seldom anything.
     pub max_asks: u32,
 }
 
@@ -170,13 +176,8 @@ fn question(words: &PairWords, config: &WriterConfig) -> String {
 /// The pair's demonstrations: the pool in an order that follows from its draw, as far as wanted.
 fn draw(words: &PairWords, config: &WriterConfig) -> Vec<&'static Demonstration> {
     let number = |parts: [u64; 3]| {
-        let mut hasher = blake3::Hasher::new();
-        parts.iter().for_each(|part| {
-            hasher.update(&part.to_le_bytes());
-        });
-        let hash = hasher.finalize();
-        let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+        let bytes: Vec<u8> = parts.iter().flat_map(|part| part.to_le_bytes()).collect();
+        Digest::of(bytes).seed()
     };
     let tag = u64::from_str_radix(&words.tag, 16).unwrap_or_default();
     let draw = number([config.seed, tag, 0]) % config.draws;
@@ -186,11 +187,8 @@ fn draw(words: &PairWords, config: &WriterConfig) -> Vec<&'static Demonstration>
         .map(|(demonstration, place)| (number([config.seed, draw, 1 + place]), demonstration))
         .collect();
     order.sort_by_key(|(number, _)| *number);
-    order
-        .into_iter()
-        .take(config.demonstrations)
-        .map(|(_, demonstration)| demonstration)
-        .collect()
+    let wanted = order.into_iter().take(config.demonstrations);
+    wanted.map(|(_, demonstration)| demonstration).collect()
 }
 
 impl Demonstration {
@@ -212,7 +210,7 @@ impl Demonstration {
     }
 }
 
-/// What an answer says, in pieces not yet checked.
+/// The pieces of an answer, not yet checked.
 struct Written {
     reasoning: String,
     instructions: Vec<Value>,
@@ -317,20 +315,13 @@ fn papers_form(completion: &Completion) -> Result<Written, DropReason> {
 
 /// A usable instruction: a string, or an object that holds one.
 fn checked(value: &Value, config: &WriterConfig) -> Result<String, DropReason> {
-    // "the first image" and the like. Words such as "photo 51" or "two images" on a wall are rare enough to lose.
-    static NAMES: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(
-            r"(?i)\b(?:image|picture|photo|figure|img)s?\s*(?:#\s*)?(?:\d|one\b|two\b|a\b(?:\s*$)|b\b)|\b(?:first|second|1st|2nd|former|latter|query|target|source|reference|input|output)\s+(?:image|picture|photo)s?\b|\bboth\s+(?:image|picture|photo)s\b",
-        )
-        .expect("a test uses the expression")
-    });
     let fields = ["text", "instruction", "wording"];
     let text = value
         .as_str()
         .or_else(|| fields.iter().find_map(|field| value.get(field)?.as_str()));
     let text = reply::sentence(text.ok_or(reply::WRONG_TYPE)?);
     reply::check_sentence(&text, config.max_instruction_chars)?;
-    if NAMES.is_match(&text) {
+    if names_image(&text) {
         return Err(NAMES_IMAGES);
     }
     Ok(text)

@@ -1,8 +1,10 @@
-//! Puts what is known about two images into words, as data that a model cannot mistake for its task.
+//! The metadata of two images in words, as data that a model cannot mistake for its task.
 //!
 //! The form is the paper's ("Both images are from a website titled [..]. Query image: [alt] [labels] [caption]. Target image:
 //! ..."). Whatever comes from a page stands in square brackets, in one line, cut to a length, and without any character
 //! that could close the bracket or mean something to a chat template.
+
+use magiclens_data::Digest;
 
 use super::reply::one_line;
 use crate::page::Metadata;
@@ -16,7 +18,7 @@ pub(super) struct PairWords {
     pub(super) text: String,
 }
 
-/// Why a pair cannot be asked about.
+/// The reason why a pair cannot be asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NothingToSay {
     /// An image has no words.
@@ -62,7 +64,7 @@ pub(super) fn pair_words(
             from(target)
         )
     };
-    let tag = blake3::hash(text.as_bytes()).to_hex()[..6].to_owned();
+    let tag = Digest::of(&text).to_string()[..6].to_owned();
     Ok(PairWords { tag, text })
 }
 

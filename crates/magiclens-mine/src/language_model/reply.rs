@@ -1,9 +1,9 @@
-//! Finds what was asked for in what a model answered, and names what is wrong with the rest.
+//! Reading of answers: the JSON object and its sentences, or the reason why they are useless.
 
+use magiclens_web::DropReason;
 use serde_json::{Map, Value};
 
-use super::Completion;
-use magiclens_web::DropReason;
+use super::model::Completion;
 
 /// No reply in time.
 pub(super) const TIMED_OUT: DropReason = DropReason("model: no reply in time");
@@ -151,7 +151,7 @@ fn without_list_mark(line: &str) -> &str {
     }
 }
 
-/// Says what is wrong with a sentence, whatever it is about.
+/// Checks a sentence, whatever it is about.
 pub(super) fn check_sentence(sentence: &str, max_chars: usize) -> Result<(), DropReason> {
     let lower = sentence.to_lowercase();
     if !sentence.chars().any(char::is_alphabetic) {

@@ -1,8 +1,11 @@
 //! Keeps raw replies by the content of their requests, so that a rerun pays nothing.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use anyhow::ensure;
+use magiclens_data::files::{read_capped, write_atomic};
+use magiclens_data::{Digest, DigestBuilder};
 use serde::{Deserialize, Serialize};
 
 /// A folder of replies, one file each: `ab/cdef....json`, named by the hash of prompt version and request. Any number of
@@ -14,7 +17,7 @@ pub struct Cache {
 
 /// The name of a reply: the same for the same prompt version, model, messages and parameters, wherever it is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key([u8; 32]);
+pub(super) struct Key(Digest);
 
 /// The layout of the files; another number is not read.
 const FORMAT: u32 = 1;
@@ -32,21 +35,14 @@ struct Entry {
 
 impl Key {
     pub(super) fn new(prompt_version: &str, request_body: &str) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(prompt_version.as_bytes());
-        hasher.update(b"\0");
-        hasher.update(request_body.as_bytes());
-        Self(*hasher.finalize().as_bytes())
+        let mut digest = DigestBuilder::new();
+        digest.update(prompt_version).update(b"\0").update(request_body);
+        Self(digest.finish())
     }
 
-    fn hex(&self) -> String {
-        blake3::Hash::from_bytes(self.0).to_hex().to_string()
-    }
-
-    /// The same for the same request: what makes pauses differ from each other, and not from run to run.
+    /// A number of the request: pauses differ from each other, and not from run to run.
     pub(super) fn seed(&self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+        self.0.seed()
     }
 }
 
@@ -59,14 +55,13 @@ impl Cache {
     /// The kept reply. Files that are damaged, cut off or too large count as missing: their request is sent again.
     pub(super) fn get(&self, key: &Key, max_reply_bytes: usize) -> Option<String> {
         let path = self.path(key);
-        match read(&path, key, max_reply_bytes) {
-            Ok(reply) => Some(reply),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => {
-                tracing::warn!("a kept reply is asked for anew: `{}`: {error}", path.display());
-                None
-            }
+        if !path.exists() {
+            return None;
         }
+        let reply = read(&path, key, max_reply_bytes);
+        reply
+            .inspect_err(|error| tracing::warn!("a kept reply is asked for anew: `{}`: {error}", path.display()))
+            .ok()
     }
 
     /// Keeps a reply; an older one under the same key is replaced.
@@ -75,42 +70,35 @@ impl Cache {
         let folder = path.parent().unwrap_or(&self.folder);
         let entry = Entry {
             format: FORMAT,
-            key: key.hex(),
+            key: key.0.to_string(),
             model: model.to_owned(),
             prompt: prompt_version.to_owned(),
-            hash: blake3::hash(reply.as_bytes()).to_hex().to_string(),
+            hash: Digest::of(reply).to_string(),
             reply: reply.to_owned(),
         };
         fs_err::create_dir_all(folder)?;
-        let at = |error| io::Error::other(format!("`{}`: {error}", path.display()));
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(at)?;
-        serde_json::to_writer(&mut file, &entry)?;
-        file.write_all(b"\n").map_err(at)?;
-        // Not synced: a file that a power cut empties is noticed by its hash and asked for again.
-        file.persist(&path).map_err(|error| at(error.error))?;
-        Ok(())
+        write_atomic(&path, |writer| {
+            serde_json::to_writer(&mut *writer, &entry)?;
+            writer.write_all(b"\n")
+        })
     }
 
     fn path(&self, key: &Key) -> PathBuf {
-        let hex = key.hex();
+        let hex = key.0.to_string();
         let (first, rest) = hex.split_at(2);
         self.folder.join(first).join(format!("{rest}.json"))
     }
 }
 
-fn read(path: &Path, key: &Key, max_reply_bytes: usize) -> io::Result<String> {
+fn read(path: &Path, key: &Key, max_reply_bytes: usize) -> anyhow::Result<String> {
     // Escapes make a string of JSON up to six times as long.
     let max_bytes = (max_reply_bytes as u64).saturating_mul(6).saturating_add(1 << 16);
-    let mut text = String::new();
-    fs_err::File::open(path)?.take(max_bytes).read_to_string(&mut text)?;
-    let entry: Entry = serde_json::from_str(&text)?;
-    let wrong = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, what.to_owned()));
-    if entry.format != FORMAT || entry.key != key.hex() {
-        return wrong("it holds something else");
-    }
-    if entry.hash != blake3::hash(entry.reply.as_bytes()).to_hex().as_str() {
-        return wrong("it is damaged");
-    }
+    let entry: Entry = serde_json::from_slice(&read_capped(path, max_bytes)?)?;
+    ensure!(
+        entry.format == FORMAT && entry.key == key.0.to_string(),
+        "it holds something else"
+    );
+    ensure!(entry.hash == Digest::of(&entry.reply).to_string(), "it is damaged");
     Ok(entry.reply)
 }
 
@@ -135,7 +123,7 @@ mod tests {
         ] {
             assert_eq!(cache.get(&other, MAX), None);
         }
-        let hex = key.hex();
+        let hex = key.0.to_string();
         let path = folder
             .path()
             .join("cache")

@@ -2,8 +2,10 @@
 
 use std::sync::Mutex;
 
-use super::{Completion, LanguageModel, ModelError, Prompt};
 use magiclens_web::DropReason;
+
+use super::error::ModelError;
+use super::model::{Completion, LanguageModel, Prompt};
 
 type Script = Box<dyn Fn(&Prompt) -> Result<String, DropReason> + Sync>;
 

@@ -1,23 +1,25 @@
-//! The server as one prompt meets it: attempts, pauses, what a status means, what may still be spent.
+//! The way of one prompt through the server: attempts, pauses, meanings of a status, the budget.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use magiclens_web::DropReason;
+use magiclens_web::fetch::{backoff, retry_after};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, StatusCode, redirect};
 use tokio::sync::{Semaphore, watch};
 use url::Url;
 
 use super::config::ModelConfig;
+use super::error::ModelError;
+use super::model::Completion;
+use super::reply;
 use super::reply_cache::Key;
-use super::usage::{Purse, Tokens};
+use super::usage::{Budget, Tokens};
 use super::wire::{self, NoCompletion};
-use super::{Completion, ModelError, reply};
-use magiclens_web::DropReason;
-use magiclens_web::fetch::{backoff, retry_after};
 
-/// What requests in flight share.
+/// State that requests in flight share.
 pub(super) struct Server {
     pub(super) config: ModelConfig,
     url: Url,
@@ -25,7 +27,7 @@ pub(super) struct Server {
     client: Client,
     /// Bounds the requests of all callers together.
     permits: Semaphore,
-    purse: Mutex<Purse>,
+    budget: Mutex<Budget>,
     failures_in_a_row: AtomicU32,
 }
 
@@ -38,7 +40,7 @@ pub(super) struct Job {
     pub(super) at_most: Tokens,
 }
 
-/// How a prompt ended without a completion.
+/// The end of a prompt without a completion.
 pub(super) enum Failure {
     Item(DropReason),
     Run(ModelError),
@@ -46,38 +48,38 @@ pub(super) enum Failure {
     GivenUp,
 }
 
-/// The body, what it says, and what it cost if the server counts.
+/// The body, its completion, and its tokens if the server counts them.
 pub(super) type Asked = Result<(String, Completion, Option<Tokens>), Failure>;
 
 impl Server {
     /// Nothing is sent yet.
     pub(super) fn new(config: &ModelConfig) -> Result<Self, ModelError> {
         let url = config.check()?;
-        let purse = Purse::new(config.prompt_price, config.completion_price, config.max_cost);
+        let budget = Budget::new(config.prompt_price, config.completion_price, config.max_cost);
         Ok(Self {
             authorization: config.api_key_env.as_deref().map(authorization).transpose()?,
             client: client(config, &url)?,
             permits: Semaphore::new(config.concurrency.min(Semaphore::MAX_PERMITS)),
-            purse: Mutex::new(purse),
+            budget: Mutex::new(budget),
             failures_in_a_row: AtomicU32::new(0),
             config: config.clone(),
             url,
         })
     }
 
-    /// What was counted and spent.
-    pub(super) fn purse(&self) -> MutexGuard<'_, Purse> {
+    /// Counts and costs.
+    pub(super) fn budget(&self) -> MutexGuard<'_, Budget> {
         // Counting cannot stop halfway, so that the numbers are good after a panic elsewhere.
-        self.purse.lock().unwrap_or_else(PoisonError::into_inner)
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that a request may cost more than is left.
+    /// The error of a request that may cost more than is left.
     pub(super) fn spent(&self, next: Tokens) -> ModelError {
-        let purse = self.purse();
+        let budget = self.budget();
         ModelError::Spent {
             max_cost: self.config.max_cost.unwrap_or_default(),
-            spent: purse.usage().cost,
-            next: purse.cost(next),
+            spent: budget.usage().cost,
+            next: budget.cost(next),
         }
     }
 
@@ -88,7 +90,7 @@ impl Server {
         };
         for attempt in 1.. {
             if *stopped.borrow() {
-                return Err(Failure::GivenUp);
+                break;
             }
             let trouble = match self.send(&job.body).await {
                 Ok((body, (completion, tokens))) => {
@@ -97,36 +99,43 @@ impl Server {
                 }
                 Err(trouble) => trouble,
             };
-            let (reason, what, wait) = match trouble {
-                Trouble::Stop(error) => return Err(Failure::Run(error)),
-                Trouble::Refused(what) => return Err(self.give_up(job, reply::REFUSED, what)),
-                Trouble::Unreachable(reason) if attempt >= self.config.attempts => {
-                    return Err(Failure::Run(ModelError::Unreachable {
-                        url: self.url.to_string(),
-                        attempts: attempt,
-                        reason,
-                    }));
-                }
-                Trouble::Unreachable(what) => (reply::BROKEN_OFF, what, None),
-                Trouble::Passing { reason, what, wait } => (reason, what, wait),
-            };
-            if attempt >= self.config.attempts {
-                return Err(self.give_up(job, reason, what));
-            }
-            let pause = self.pause(&job.key, attempt, wait);
-            tracing::debug!(prompt = job.version, attempt, ?pause, "{}: {what}", reason.0);
-            self.purse().retry();
+            let pause = self.pause_after(trouble, job, attempt)?;
+            self.budget().retry();
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                _ = stopped.wait_for(|stopped| *stopped) => return Err(Failure::GivenUp),
+                _ = stopped.wait_for(|stopped| *stopped) => break,
             }
         }
         Err(Failure::GivenUp)
     }
 
+    /// The pause before the next attempt, or the end of the job.
+    fn pause_after(&self, trouble: Trouble, job: &Job, attempt: u32) -> Result<Duration, Failure> {
+        let is_last = attempt >= self.config.attempts;
+        let (reason, message, wait) = match trouble {
+            Trouble::Stop(error) => return Err(Failure::Run(error)),
+            Trouble::Refused(message) => return Err(self.give_up(job, reply::REFUSED, message)),
+            Trouble::Unreachable(reason) if is_last => {
+                return Err(Failure::Run(ModelError::Unreachable {
+                    url: self.url.to_string(),
+                    attempts: attempt,
+                    reason,
+                }));
+            }
+            Trouble::Unreachable(message) => (reply::BROKEN_OFF, message, None),
+            Trouble::Passing { reason, message, wait } => (reason, message, wait),
+        };
+        if is_last {
+            return Err(self.give_up(job, reason, message));
+        }
+        let pause = self.pause(&job.key, attempt, wait);
+        tracing::debug!(prompt = job.version, attempt, ?pause, "{}: {message}", reason.0);
+        Ok(pause)
+    }
+
     /// Logs a prompt that gets no answer, and stops the run if many in a row did not.
-    fn give_up(&self, job: &Job, reason: DropReason, what: String) -> Failure {
-        tracing::warn!(prompt = job.version, index = job.index, "{}: {what}", reason.0);
+    fn give_up(&self, job: &Job, reason: DropReason, message: String) -> Failure {
+        tracing::warn!(prompt = job.version, index = job.index, "{}: {message}", reason.0);
         let in_a_row = self.failures_in_a_row.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if in_a_row < self.config.max_failures_in_a_row {
             return Failure::Item(reason);
@@ -134,7 +143,7 @@ impl Server {
         Failure::Run(ModelError::KeepsFailing {
             url: self.url.to_string(),
             in_a_row,
-            reason: format!("{}: {what}", reason.0),
+            reason: format!("{}: {message}", reason.0),
         })
     }
 
@@ -160,11 +169,8 @@ impl Server {
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(trouble)? {
             if self.config.max_reply_bytes < bytes.len() + chunk.len() {
-                return Err(Trouble::Passing {
-                    reason: reply::TOO_LARGE,
-                    what: format!("more than {} bytes", self.config.max_reply_bytes),
-                    wait: None,
-                });
+                let message = format!("more than {} bytes", self.config.max_reply_bytes);
+                return Err(Trouble::passing(reply::TOO_LARGE, message));
             }
             bytes.extend_from_slice(&chunk);
         }
@@ -178,32 +184,22 @@ impl Server {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
                 Err(self.refusal(status, message, wait))
             }
-            Err(NoCompletion::Foreign) => Err(Trouble::Passing {
-                reason: reply::FOREIGN,
-                what: wire::error_message(&body),
-                wait: None,
-            }),
+            Err(NoCompletion::Foreign) => Err(Trouble::passing(reply::FOREIGN, wire::error_message(&body))),
         }
     }
 
-    /// What a status means: for this attempt, this prompt, or the run.
+    /// The meaning of a status: for this attempt, this prompt, or the run.
     fn refusal(&self, status: StatusCode, message: String, wait: Option<Duration>) -> Trouble {
         let hint = match status.as_u16() {
             // OpenAI says so when the account is empty; no pause helps.
             429 if message.contains("quota") => "the account has no credit, or its limit is reached".to_owned(),
             429 => {
-                return Trouble::Passing {
-                    reason: reply::RATE_LIMITED,
-                    what: message,
-                    wait,
-                };
+                let reason = reply::RATE_LIMITED;
+                return Trouble::Passing { reason, message, wait };
             }
             408 | 425 | 500..=599 => {
-                return Trouble::Passing {
-                    reason: reply::SERVER_ERROR,
-                    what: format!("{status}: {message}"),
-                    wait,
-                };
+                let (reason, message) = (reply::SERVER_ERROR, format!("{status}: {message}"));
+                return Trouble::Passing { reason, message, wait };
             }
             401 | 403 => match &self.config.api_key_env {
                 Some(variable) => {
@@ -227,12 +223,12 @@ impl Server {
     }
 }
 
-/// How one attempt failed.
+/// The failure of one attempt.
 enum Trouble {
     /// Another attempt may go well; the server may have said when.
     Passing {
         reason: DropReason,
-        what: String,
+        message: String,
         wait: Option<Duration>,
     },
     /// Nobody is there; another attempt may go well.
@@ -241,6 +237,13 @@ enum Trouble {
     Refused(String),
     /// It would refuse all others as well.
     Stop(ModelError),
+}
+
+impl Trouble {
+    fn passing(reason: DropReason, message: String) -> Self {
+        let wait = None;
+        Self::Passing { reason, message, wait }
+    }
 }
 
 /// The header with the key that an environment variable holds.
@@ -273,19 +276,13 @@ fn client(config: &ModelConfig, url: &Url) -> Result<Client, ModelError> {
 }
 
 fn trouble(error: reqwest::Error) -> Trouble {
-    let what = chain(&error);
+    let message = chain(&error);
     if error.is_connect() {
-        return Trouble::Unreachable(what);
-    }
-    let reason = if error.is_timeout() {
-        reply::TIMED_OUT
+        Trouble::Unreachable(message)
+    } else if error.is_timeout() {
+        Trouble::passing(reply::TIMED_OUT, message)
     } else {
-        reply::BROKEN_OFF
-    };
-    Trouble::Passing {
-        reason,
-        what,
-        wait: None,
+        Trouble::passing(reply::BROKEN_OFF, message)
     }
 }
 

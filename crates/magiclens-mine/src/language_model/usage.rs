@@ -33,20 +33,19 @@ pub struct Usage {
 impl Sub for Usage {
     type Output = Self;
 
-    /// What came to an earlier reading until this one.
+    /// The usage since an earlier reading.
     fn sub(self, earlier: Self) -> Self {
+        let count = u64::saturating_sub;
         Self {
-            requests: self.requests.saturating_sub(earlier.requests),
-            cached: self.cached.saturating_sub(earlier.cached),
-            failed: self.failed.saturating_sub(earlier.failed),
-            retries: self.retries.saturating_sub(earlier.retries),
-            prompt_tokens: self.prompt_tokens.saturating_sub(earlier.prompt_tokens),
-            completion_tokens: self.completion_tokens.saturating_sub(earlier.completion_tokens),
+            requests: count(self.requests, earlier.requests),
+            cached: count(self.cached, earlier.cached),
+            failed: count(self.failed, earlier.failed),
+            retries: count(self.retries, earlier.retries),
+            prompt_tokens: count(self.prompt_tokens, earlier.prompt_tokens),
+            completion_tokens: count(self.completion_tokens, earlier.completion_tokens),
             cost: self.cost - earlier.cost,
-            saved_prompt_tokens: self.saved_prompt_tokens.saturating_sub(earlier.saved_prompt_tokens),
-            saved_completion_tokens: self
-                .saved_completion_tokens
-                .saturating_sub(earlier.saved_completion_tokens),
+            saved_prompt_tokens: count(self.saved_prompt_tokens, earlier.saved_prompt_tokens),
+            saved_completion_tokens: count(self.saved_completion_tokens, earlier.saved_completion_tokens),
             saved_cost: self.saved_cost - earlier.saved_cost,
         }
     }
@@ -61,7 +60,7 @@ pub(super) struct Tokens {
 
 /// Counts, and keeps requests from costing more than is allowed.
 #[derive(Debug)]
-pub(super) struct Purse {
+pub(super) struct Budget {
     prompt_price: f64,
     completion_price: f64,
     max_cost: Option<f64>,
@@ -69,7 +68,7 @@ pub(super) struct Purse {
     usage: Usage,
 }
 
-impl Purse {
+impl Budget {
     pub(super) fn new(prompt_price: f64, completion_price: f64, max_cost: Option<f64>) -> Self {
         Self {
             prompt_price,
@@ -144,26 +143,26 @@ mod tests {
     fn what_could_be_too_much_is_not_reserved() {
         let tokens = |prompt, completion| Tokens { prompt, completion };
         // One unit a prompt token, two a token of the answer.
-        let mut purse = Purse::new(1e6, 2e6, Some(10.0));
-        assert!(purse.reserve(tokens(2, 2))); // 6 of 10
-        assert!(!purse.reserve(tokens(1, 2))); // 5 more
-        assert!(purse.reserve(tokens(2, 1))); // 4 more
-        purse.release(tokens(2, 2));
-        purse.spend(tokens(1, 1)); // 3 spent, 4 reserved
-        assert!(purse.reserve(tokens(3, 0)));
-        assert!(!purse.reserve(tokens(1, 0)));
-        assert_eq!(purse.usage().cost, 3.0);
+        let mut budget = Budget::new(1e6, 2e6, Some(10.0));
+        assert!(budget.reserve(tokens(2, 2))); // 6 of 10
+        assert!(!budget.reserve(tokens(1, 2))); // 5 more
+        assert!(budget.reserve(tokens(2, 1))); // 4 more
+        budget.release(tokens(2, 2));
+        budget.spend(tokens(1, 1)); // 3 spent, 4 reserved
+        assert!(budget.reserve(tokens(3, 0)));
+        assert!(!budget.reserve(tokens(1, 0)));
+        assert_eq!(budget.usage().cost, 3.0);
     }
 
     #[test]
     fn saved_tokens_are_told_but_not_spent() {
-        let mut purse = Purse::new(1e6, 0.0, None);
-        let before = purse.usage();
-        purse.save(Tokens {
+        let mut budget = Budget::new(1e6, 0.0, None);
+        let before = budget.usage();
+        budget.save(Tokens {
             prompt: 7,
             completion: 5,
         });
-        let usage = purse.usage() - before;
+        let usage = budget.usage() - before;
         assert_eq!(
             (usage.cached, usage.requests, usage.cost, usage.saved_cost),
             (1, 0, 0.0, 7.0)

@@ -1,115 +1,15 @@
-//! The protocol: the JSON of a chat request, and what servers send back, in the shapes of vLLM, llama.cpp, Ollama and OpenAI.
+//! The protocol: the JSON of a chat request, and the replies of servers in the shapes of vLLM, llama.cpp, Ollama and OpenAI.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::config::{LimitField, ModelConfig};
+use super::message::Message;
+use super::model::{Completion, Prompt};
+use super::reply;
 use super::usage::Tokens;
-use super::{Completion, Prompt, reply};
-
-/// One message of a conversation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Message {
-    /// Who says it.
-    pub role: Role,
-    /// What is said.
-    pub content: Content,
-}
-
-/// Who says a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// The one who sets the task.
-    System,
-    /// The one who asks.
-    User,
-    /// The one who answers.
-    Assistant,
-}
-
-/// What is said: a plain text wherever no image is shown, since some servers know nothing else.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Content {
-    /// Words alone.
-    Text(String),
-    /// Words and images.
-    Parts(Vec<Part>),
-}
-
-/// A piece of a message.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Part {
-    /// Words.
-    Text {
-        /// The words.
-        text: String,
-    },
-    /// An image.
-    ImageUrl {
-        /// Where it is.
-        image_url: ImageUrl,
-    },
-}
-
-/// An image as a data URL: no server ever fetches one for us.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ImageUrl {
-    /// `data:image/jpeg;base64,...`
-    pub url: String,
-}
-
-impl Message {
-    /// What sets the task.
-    pub fn system(text: impl Into<String>) -> Self {
-        Self::new(Role::System, text)
-    }
-
-    /// What is asked.
-    pub fn user(text: impl Into<String>) -> Self {
-        Self::new(Role::User, text)
-    }
-
-    /// What is answered, in a demonstration.
-    pub fn assistant(text: impl Into<String>) -> Self {
-        Self::new(Role::Assistant, text)
-    }
-
-    fn new(role: Role, text: impl Into<String>) -> Self {
-        Self {
-            role,
-            content: Content::Text(text.into()),
-        }
-    }
-
-    /// Its words, without images.
-    pub fn text(&self) -> String {
-        match &self.content {
-            Content::Text(text) => text.clone(),
-            Content::Parts(parts) => {
-                let text = |part: &Part| match part {
-                    Part::Text { text } => Some(text.clone()),
-                    Part::ImageUrl { .. } => None,
-                };
-                parts.iter().filter_map(text).collect::<Vec<_>>().join("\n")
-            }
-        }
-    }
-
-    fn images(&self) -> usize {
-        match &self.content {
-            Content::Text(_) => 0,
-            Content::Parts(parts) => parts
-                .iter()
-                .filter(|part| matches!(part, Part::ImageUrl { .. }))
-                .count(),
-        }
-    }
-}
 
 #[derive(Serialize)]
 struct Request<'a> {
@@ -241,6 +141,7 @@ pub(super) fn error_message(body: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::message::{ImageUrl, Part};
     use super::*;
 
     fn prompt(ask: u32) -> Prompt {

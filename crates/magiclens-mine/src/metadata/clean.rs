@@ -1,145 +1,13 @@
-//! Takes from alt texts, captions and titles what does not tell about the image.
+//! Cleaning of alt texts, captions, headings and titles: credits, numbers, markup and names of sites go.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use regex::Regex;
+use regex::{Captures, Regex};
 
 use super::file_name::is_file_name;
+use crate::english::ENGLISH;
 use crate::words::{is_stop_word, words};
-
-/// Sections whose heading names a kind of text, not a matter.
-const PLAIN_HEADINGS: &[&str] = &[
-    "about",
-    "abstract",
-    "activating the command",
-    "activating the dialog",
-    "activating the tool",
-    "activation",
-    "additional information",
-    "appendix",
-    "background",
-    "basics",
-    "comments",
-    "conclusion",
-    "conclusions",
-    "contents",
-    "description",
-    "details",
-    "discussion",
-    "example",
-    "examples",
-    "faq",
-    "features",
-    "further reading",
-    "gallery",
-    "general",
-    "general examples",
-    "getting started",
-    "home",
-    "how it works",
-    "illustrations",
-    "images",
-    "installation",
-    "intention",
-    "introduction",
-    "key modifiers",
-    "main page",
-    "methods",
-    "more",
-    "news",
-    "note",
-    "notes",
-    "options",
-    "output",
-    "overview",
-    "parameters",
-    "pictures",
-    "preface",
-    "preview",
-    "properties",
-    "references",
-    "related",
-    "results",
-    "screenshot",
-    "screenshots",
-    "see also",
-    "settings",
-    "summary",
-    "syntax",
-    "table of contents",
-    "tool options",
-    "tutorial",
-    "usage",
-    "welcome",
-];
-
-/// Words that alone say nothing about an image.
-const EMPTY_WORDS: &[&str] = &[
-    "alt",
-    "alternate",
-    "alternative",
-    "attachment",
-    "avatar",
-    "banner",
-    "blank",
-    "bullet",
-    "button",
-    "caption",
-    "default",
-    "description",
-    "download",
-    "empty",
-    "enlarge",
-    "example",
-    "file",
-    "full",
-    "here",
-    "icon",
-    "jpeg",
-    "jpg",
-    "large",
-    "larger",
-    "link",
-    "loading",
-    "logo",
-    "media",
-    "more",
-    "null",
-    "object",
-    "open",
-    "photos",
-    "placeholder",
-    "png",
-    "read",
-    "result",
-    "size",
-    "spacer",
-    "text",
-    "thumb",
-    "title",
-    "true",
-    "false",
-    "undefined",
-    "unnamed",
-    "untitled",
-    "version",
-    "view",
-    "zoom",
-    "click",
-    "dsc",
-    "dscf",
-    "dscn",
-    "pict",
-    "pxl",
-    "mvimg",
-    "screen",
-    "shot",
-    "whatsapp",
-    "capture",
-    "scan",
-    "gif",
-    "svg",
-];
 
 fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("a valid pattern")
@@ -190,7 +58,8 @@ static SUFFIXES: LazyLock<Vec<Regex>> = LazyLock::new(|| {
 /// One line of text: named and numbered characters decoded, tags and invisible characters gone, single spaces.
 pub(crate) fn one_line(text: &str) -> String {
     // Twice: "&amp;amp;" is common.
-    let text = decode_entities(&decode_entities(text));
+    let text = decode_entities(text);
+    let text = decode_entities(&text);
     let text = TAG.replace_all(&text, " ");
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
@@ -261,7 +130,7 @@ pub(crate) fn says_nothing(text: &str) -> bool {
     let tells = |word: &String| {
         let letters = word.chars().filter(|c| c.is_alphabetic()).count();
         let ascii = word.is_ascii();
-        (2 <= letters || (!ascii && letters == 1)) && !is_stop_word(word) && !EMPTY_WORDS.contains(&word.as_str())
+        (2 <= letters || (!ascii && letters == 1)) && !is_stop_word(word) && !ENGLISH.metadata.empty.has(word)
     };
     !words(text).iter().any(tells)
 }
@@ -283,7 +152,7 @@ pub(crate) fn heading(text: &str) -> String {
 /// True for headings that name a kind of text, like "Overview", and no matter.
 pub(crate) fn is_plain_heading(heading: &str) -> bool {
     let heading = heading.trim().trim_end_matches([':', '.', '…']).to_lowercase();
-    heading.is_empty() || PLAIN_HEADINGS.contains(&heading.as_str())
+    heading.is_empty() || ENGLISH.metadata.plain_headings.has(&heading)
 }
 
 /// A page's title without the name of its site: the part that the first heading says too, else the part that does not name the
@@ -324,53 +193,40 @@ fn squeezed(text: &str) -> String {
     words(text).concat()
 }
 
-/// The entities that survive in attributes and double-encoded text.
-fn decode_entities(text: &str) -> String {
-    let mut decoded = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find('&') {
-        decoded.push_str(&rest[..start]);
-        rest = &rest[start..];
-        let end = rest.char_indices().take(10).find(|&(_, c)| c == ';').map(|(at, _)| at);
-        match end.and_then(|end| Some((entity(&rest[1..end])?, end))) {
-            Some((c, end)) => {
-                decoded.push(c);
-                rest = &rest[end + 1..];
-            }
-            None => {
-                decoded.push('&');
-                rest = &rest[1..];
-            }
-        }
-    }
-    decoded + rest
+/// The characters of entities that survive in attributes and double-encoded text.
+fn decode_entities(text: &str) -> Cow<'_, str> {
+    static ENTITY: LazyLock<Regex> = LazyLock::new(|| pattern(r"&([^&;]{1,8});"));
+    ENTITY.replace_all(text, |found: &Captures<'_>| match entity(&found[1]) {
+        Some(c) => c.to_string(),
+        None => found[0].to_owned(),
+    })
 }
 
 fn entity(name: &str) -> Option<char> {
-    if let Some(number) = name.strip_prefix('#') {
-        let code = match number.strip_prefix(['x', 'X']) {
-            Some(hex) => u32::from_str_radix(hex, 16).ok()?,
-            None => number.parse().ok()?,
-        };
-        return char::from_u32(code);
-    }
-    Some(match name {
-        "amp" => '&',
-        "lt" => '<',
-        "gt" => '>',
-        "quot" => '"',
-        "apos" => '\'',
-        "nbsp" => ' ',
-        "ndash" => '–',
-        "mdash" => '—',
-        "lsquo" => '‘',
-        "rsquo" => '’',
-        "ldquo" => '“',
-        "rdquo" => '”',
-        "hellip" => '…',
-        "copy" => '©',
-        _ => return None,
-    })
+    const NAMED: [(&str, char); 14] = [
+        ("amp", '&'),
+        ("lt", '<'),
+        ("gt", '>'),
+        ("quot", '"'),
+        ("apos", '\''),
+        ("nbsp", ' '),
+        ("ndash", '–'),
+        ("mdash", '—'),
+        ("lsquo", '‘'),
+        ("rsquo", '’'),
+        ("ldquo", '“'),
+        ("rdquo", '”'),
+        ("hellip", '…'),
+        ("copy", '©'),
+    ];
+    let Some(number) = name.strip_prefix('#') else {
+        return NAMED.iter().find(|(known, _)| *known == name).map(|(_, c)| *c);
+    };
+    let code = match number.strip_prefix(['x', 'X']) {
+        Some(hex) => u32::from_str_radix(hex, 16).ok()?,
+        None => number.parse().ok()?,
+    };
+    char::from_u32(code)
 }
 
 #[cfg(test)]

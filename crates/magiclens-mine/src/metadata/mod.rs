@@ -1,10 +1,12 @@
-//! Expand metadata: everything that a page says about one of its images, cleaned. Labels and captions of a vision model join later.
+//! Metadata of an image: everything that its page says about it, cleaned. Labels and captions of a vision model join later.
 
 mod clean;
 mod file_name;
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
+use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use clean::is_plain_heading;
@@ -13,7 +15,7 @@ use crate::page::Metadata;
 use crate::words::{content_words, cut};
 use magiclens_web::page::{Page, PageImage};
 
-/// How much is kept. Lengths are in characters, cut between words.
+/// Limits of the metadata. Lengths are in characters, cut between words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetadataConfig {
@@ -44,7 +46,7 @@ impl Default for MetadataConfig {
     }
 }
 
-/// What the page says about an image. Fields that tell nothing are empty; so are those that repeat another: the caption goes
+/// The words of the page about an image. Fields that tell nothing are empty; so are those that repeat another: the caption goes
 /// before the alt text, that before the title.
 pub fn expand(page: &Page, image: &PageImage, config: &MetadataConfig) -> Metadata {
     let input = |text: &str| cut(text, config.max_input_chars).to_owned();
@@ -93,44 +95,30 @@ impl Metadata {
         parts.join(". ")
     }
 
-    /// What describes the image itself, best first; empty ones are left out.
+    /// The known descriptions of the image itself, best first.
     pub(crate) fn descriptions(&self) -> impl Iterator<Item = &str> {
-        [
-            &self.caption,
-            &self.alt,
-            &self.title,
-            &self.model_caption,
-            &self.file_words,
-        ]
-        .into_iter()
-        .map(String::as_str)
-        .filter(|text| !text.is_empty())
+        let file_words = Some(self.file_words.as_str()).filter(|words| !words.is_empty());
+        self.sentences().chain(file_words)
+    }
+
+    /// The known descriptions that somebody wrote, best first: all but the file name.
+    pub(crate) fn sentences(&self) -> impl Iterator<Item = &str> {
+        [&self.caption, &self.alt, &self.title, &self.model_caption]
+            .into_iter()
+            .map(String::as_str)
+            .filter(|text| !text.is_empty())
     }
 }
 
-/// The caption in the text after an image, where it says so itself: "Figure: the result".
+/// The caption in the text after an image, where it is labeled: "Figure: the result". The text may go on behind the caption: one
+/// sentence behind the label is surely its own.
 fn labeled(after: &str) -> Option<&str> {
-    let start = after.trim_start();
-    let word = start.split(|c: char| !c.is_alphabetic()).next()?;
-    let rest = start[word.len()..].trim_start();
-    let is_label = ["figure", "fig", "abb", "abbildung"].contains(&word.to_lowercase().as_str());
-    let goes_on = rest.starts_with([':', '.']) || rest.starts_with(|c: char| c.is_ascii_digit());
-    if !is_label || !goes_on {
-        return None;
-    }
-    let line = start.lines().next().unwrap_or_default();
-    // The text may go on behind the caption: one sentence is surely its own, looked for behind the number.
-    let label = word.len()
-        + rest
-            .chars()
-            .take_while(|c| !c.is_alphabetic())
-            .map(char::len_utf8)
-            .sum::<usize>();
-    let label = label.min(line.len());
-    let from = (label..=line.len())
-        .find(|&at| line.is_char_boundary(at))
-        .unwrap_or(line.len());
-    let end = line[from..].find(". ").map_or(line.len(), |at| from + at);
+    static LABEL: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"^(?i:figure|fig|abbildung|abb)\s*[:.0-9][^\n\p{Alphabetic}]*").expect("a valid pattern")
+    });
+    let line = after.trim_start().lines().next()?;
+    let label = LABEL.find(line)?;
+    let end = line[label.end()..].find(". ").map_or(line.len(), |at| label.end() + at);
     Some(&line[..end])
 }
 
@@ -138,24 +126,27 @@ fn says_again(text: &str, other: &str) -> bool {
     !text.is_empty() && content_words(text) == content_words(other)
 }
 
+/// The text around the image; dots stand where the image stands.
 fn context(before: &str, after: &str, max_chars: usize) -> String {
     let (before, after) = (clean::one_line(before), clean::one_line(after));
-    let skipped = before.chars().count().saturating_sub(max_chars);
-    // The end of what stands before is nearest to the image.
-    let start = before.char_indices().nth(skipped).map_or(before.len(), |(at, _)| at);
-    let tail = &before[start..];
-    let tail = if skipped == 0 {
-        tail
+    let (tail, head) = (last_words(&before, max_chars), cut(&after, max_chars));
+    let dots = if tail.is_empty() || head.is_empty() {
+        ""
     } else {
-        tail.split_once(' ').map_or(tail, |(_, rest)| rest)
+        " ... "
     };
-    let head = cut(&after, max_chars);
-    // The dots stand where the image stands.
-    if tail.is_empty() || head.is_empty() {
-        format!("{tail}{head}")
-    } else {
-        format!("{tail} ... {head}")
+    format!("{tail}{dots}{head}")
+}
+
+/// At most `max_chars` characters from the end, cut between words where there is one.
+fn last_words(text: &str, max_chars: usize) -> &str {
+    let skipped = text.chars().count().saturating_sub(max_chars);
+    if skipped == 0 {
+        return text;
     }
+    let start = text.char_indices().nth(skipped).map_or(text.len(), |(at, _)| at);
+    let tail = &text[start..];
+    tail.split_once(' ').map_or(tail, |(_, rest)| rest)
 }
 
 #[cfg(test)]

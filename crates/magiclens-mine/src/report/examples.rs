@@ -2,18 +2,19 @@
 
 use magiclens_data::{ImageAddress, ImageId, Provenance, Triplet};
 
+use super::triplets::TripletCollector;
 use super::*;
 use crate::page::Metadata;
-use crate::stage::StageCounts;
+use crate::stage::{StageCounts, StageInfo};
+use crate::tasks::{TaskCost, TaskCounts};
 
 /// Image `number`, on a page of `host`.
 pub(super) fn described(number: usize, host: &str) -> Described {
-    let url = format!("https://{host}/pictures/{number}.png");
     Described {
         image: image(number),
         shard: 0,
         page_url: format!("https://{host}/page.html"),
-        url,
+        url: format!("https://{host}/pictures/{number}.png"),
         width: 320,
         height: 200,
         figure: None,
@@ -29,17 +30,7 @@ pub(super) fn described(number: usize, host: &str) -> Described {
 }
 
 pub(super) fn image(number: usize) -> ImageId {
-    ImageId::of_bytes(&image_file(number))
-}
-
-/// A PNG of one color.
-pub(super) fn image_file(number: usize) -> Vec<u8> {
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    let color = image::Rgb([number as u8, (number / 256) as u8, 200]);
-    image::RgbImage::from_pixel(320, 200, color)
-        .write_to(&mut bytes, image::ImageFormat::Png)
-        .unwrap();
-    bytes.into_inner()
+    ImageId::of_bytes(&number.to_le_bytes())
 }
 
 /// Triplets 0, 1, ...: from image n to n + 1, every third one to n + 2 as well; every fourth one is of another relation, and
@@ -49,25 +40,23 @@ pub(super) fn mined(count: usize) -> Vec<Triplet> {
 }
 
 fn one(number: usize) -> Triplet {
-    let host = if number.is_multiple_of(2) {
-        "a.example"
-    } else {
-        "b.example"
-    };
+    let host = ["a.example", "b.example"][number % 2];
     let by_model = number % 4 == 3;
     let last = number + if number.is_multiple_of(3) { 2 } else { 1 };
     let mut targets: Vec<ImageId> = (number + 1..=last).map(image).collect();
     targets.sort();
+    let opt_outs = if number == 2 {
+        vec!["noai".to_owned()]
+    } else {
+        Vec::new()
+    };
     let address = |shown: usize| ImageAddress {
         url: described(shown, host).url,
         page: described(shown, host).page_url,
         license: String::new(),
-        opt_outs: if number == 2 {
-            vec!["noai".to_owned()]
-        } else {
-            Vec::new()
-        },
+        opt_outs: opt_outs.clone(),
     };
+    let text = |model: &str, template: &str| if by_model { model } else { template }.to_owned();
     Triplet {
         query: image(number),
         instruction: match by_model {
@@ -75,11 +64,11 @@ fn one(number: usize) -> Triplet {
             false => format!("with effect {number}"),
         },
         targets,
-        relation: if by_model { "variant" } else { "effect" }.to_owned(),
+        relation: text("variant", "aspect"),
         hard_negatives: vec![image(number + 100)],
         provenance: Provenance {
             source: format!("https://{host}/page.html"),
-            generator: if by_model { "model:m" } else { "template:effect/1" }.to_owned(),
+            generator: text("model:m", "template:aspect/1"),
             license: if number == 1 { "CC-BY-4.0" } else { "" }.to_owned(),
             models: if by_model {
                 vec!["writer:m".to_owned()]
@@ -94,91 +83,92 @@ fn one(number: usize) -> Triplet {
             .into(),
             page: format!("https://{host}/page.html"),
             urls: (number..=last).map(|shown| (image(shown), address(shown))).collect(),
-            prompt: if by_model { "instruct/1" } else { "" }.to_owned(),
+            prompt: text("instruct/1", ""),
             stages: [("html".to_owned(), 1)].into(),
         },
     }
 }
 
-/// Two steps that fit the triplets.
-pub(super) fn steps() -> Vec<StepReport> {
-    let counts = |items: u64, kept: u64, dropped: &[(&str, u64)]| StageCounts {
+pub(super) fn counts(items: u64, kept: u64, dropped: &[(&str, u64)]) -> StageCounts {
+    StageCounts {
         items,
         kept,
         dropped: dropped
             .iter()
             .map(|(reason, items)| (reason.to_string(), *items))
             .collect(),
+    }
+}
+
+/// Two steps that fit the triplets.
+fn steps() -> Vec<FunnelStep> {
+    let stage = |name: &str, items, kept, dropped: &[(&str, u64)]| (name.to_owned(), counts(items, kept, dropped));
+    let pages = TaskCounts {
+        stages: vec![
+            stage("parse", 1200, 1000, &[("not HTML", 150), ("too large", 50)]),
+            stage("language", 1000, 900, &[("other language", 100)]),
+            stage("size", 4000, 3000, &[("too small", 750), ("extreme aspect", 250)]),
+        ],
+        numbers: [("bytes read".to_owned(), 5 << 20), ("robots refused".to_owned(), 3)].into(),
     };
-    let unit = |stage: &str, unit: &str| StageUnit {
-        stage: stage.to_owned(),
-        unit: unit.to_owned(),
+    let cost = TaskCost {
+        seconds: [
+            ("parse".to_owned(), 2.0),
+            ("size".to_owned(), 8.0),
+            ("write".to_owned(), 0.5),
+        ]
+        .into(),
+        wall_seconds: 10.0,
+        cpu_seconds: 16.0,
+        peak_memory_mib: 256.0,
+        ..TaskCost::default()
+    };
+    let triplets = TaskCounts {
+        stages: vec![
+            stage("band", 600, 60, &[("too similar", 300), ("not related", 240)]),
+            stage("instruct", 60, 50, &[("no template fits", 10)]),
+            stage("gates", 80, 60, &[("leaks the caption", 20)]),
+        ],
+        ..TaskCounts::default()
     };
     vec![
-        StepReport {
-            step: "pages".to_owned(),
-            tasks: 3,
-            pipeline: vec![
-                unit("parse", "pages"),
-                unit("language", "pages"),
-                unit("size", "pictures"),
+        FunnelStep::new(
+            "pages",
+            &[
+                StageInfo::new("parse", "pages"),
+                StageInfo::new("language", "pages"),
+                StageInfo::new("size", "pictures"),
             ],
-            stages: vec![
-                (
-                    "parse".to_owned(),
-                    counts(1200, 1000, &[("not HTML", 150), ("too large", 50)]),
-                ),
-                ("language".to_owned(), counts(1000, 900, &[("other language", 100)])),
-                (
-                    "size".to_owned(),
-                    counts(4000, 3000, &[("too small", 750), ("extreme aspect", 250)]),
-                ),
+            &[(pages, cost)],
+        ),
+        FunnelStep::new(
+            "triplets",
+            &[
+                StageInfo::new("band", "pairs"),
+                StageInfo::new("instruct", "pairs"),
+                StageInfo::new("gates", "instructions"),
             ],
-            amounts: [("cost".to_owned(), 0.25)].into(),
-            numbers: [("bytes read".to_owned(), 5 << 20), ("robots refused".to_owned(), 3)].into(),
-            seconds: [
-                ("parse".to_owned(), 2.0),
-                ("size".to_owned(), 8.0),
-                ("write".to_owned(), 0.5),
-            ]
-            .into(),
-            wall_seconds: 10.0,
-            cpu_seconds: 16.0,
-            peak_memory_mib: 256.0,
-        },
-        StepReport {
-            step: "triplets".to_owned(),
-            tasks: 3,
-            pipeline: vec![
-                unit("band", "pairs"),
-                unit("instruct", "pairs"),
-                unit("gates", "instructions"),
-            ],
-            stages: vec![
-                (
-                    "band".to_owned(),
-                    counts(600, 60, &[("too similar", 300), ("not related", 240)]),
-                ),
-                ("instruct".to_owned(), counts(60, 50, &[("no template fits", 10)])),
-                ("gates".to_owned(), counts(80, 60, &[("leaks the caption", 20)])),
-            ],
-            wall_seconds: 4.0,
-            cpu_seconds: 8.0,
-            peak_memory_mib: 512.0,
-            ..StepReport::default()
-        },
+            &[(triplets, TaskCost::default())],
+        ),
     ]
+}
+
+/// A report without steps.
+pub(super) fn collected(mined: &[Triplet], samples: usize) -> MiningReport {
+    let mut collector = TripletCollector::new(ReportConfig { seed: 0, samples });
+    mined.iter().for_each(|triplet| collector.add(triplet));
+    collector.finish(RunFacts::default(), Vec::new())
+}
+
+pub(super) fn empty() -> MiningReport {
+    collected(&[], 10)
 }
 
 /// All of it as a report.
 pub(super) fn report() -> MiningReport {
-    let mut gathering = Gathering::new(ReportConfig {
-        samples: 20,
-        min_compared_words: 20,
-        ..ReportConfig::default()
-    });
-    mined(60).iter().for_each(|triplet| gathering.add(triplet));
-    let run = RunFacts {
+    let mut report = collected(&mined(160), 20);
+    report.steps = steps();
+    report.run = RunFacts {
         name: "example".to_owned(),
         settings: [
             ("generator".to_owned(), "template".to_owned()),
@@ -187,8 +177,7 @@ pub(super) fn report() -> MiningReport {
         .into(),
         remarks: vec!["One shard of 4 is not done yet.".to_owned()],
     };
-    let mut report = gathering.finish(run, &steps());
-    for number in 0..70 {
+    for number in 0..170 {
         report.describe(&described(number, "a.example"));
         report.describe(&described(number, "b.example"));
     }

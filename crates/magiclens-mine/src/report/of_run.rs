@@ -2,64 +2,84 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use magiclens_data::decode::Limits;
+use magiclens_data::decode::{Limits, decode_rgb};
 use magiclens_data::{ImageId, read_image_shard};
+use magiclens_report::Thumbnails;
 
-use super::{Gathering, MiningReport, ReportConfig, RunFacts, StageUnit, StepReport, Thumbnails};
+use super::triplets::TripletCollector;
+use super::{FunnelStep, MiningReport, ReportConfig, RunFacts};
 use crate::collect::describe_each;
-use crate::config::MineConfig;
-use crate::filter::FilterConfig;
-use crate::run::{Run, Step, TaskCost, TaskCounts, table_name};
-use crate::steps::folder;
+use crate::run::Run;
+use crate::steps::tables::{IMAGES, TRIPLETS};
+use crate::store::LocalFile;
+use crate::table::file_name;
+
+/// Longer side of the images in the page.
+const THUMBNAIL_PX: u32 = 240;
 
 /// The report and the small images that its page shows.
 ///
 /// # Errors
 /// A run that cannot be read. A run that is not finished is reported as far as it is.
-pub fn of_run(run: &Run, config: ReportConfig) -> anyhow::Result<(MiningReport, Thumbnails)> {
-    let plans = run.steps()?;
+pub fn of_run(run: &Run, config: ReportConfig) -> anyhow::Result<(MiningReport, Thumbnails<ImageId>)> {
+    let mut facts = RunFacts {
+        name: run
+            .store()
+            .address()
+            .trim_end_matches('/')
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
+        settings: settings(run),
+        remarks: Vec::new(),
+    };
+    let steps = steps(run, &mut facts.remarks)?;
+    let mut collector = TripletCollector::new(config);
+    for table in tables(run, TRIPLETS) {
+        let triplets = magiclens_data::read_triplets(table?.path())?;
+        triplets.iter().for_each(|triplet| collector.add(triplet));
+    }
+    let mut report = collector.finish(facts, steps);
+    let wanted = report.sampled_images();
+    describe_each(run, &wanted, &mut |described| report.describe(described))?;
+    let thumbnails = thumbnails(run, &wanted)?;
+    Ok((report, thumbnails))
+}
+
+/// The tables of one kind that exist.
+fn tables(run: &Run, kind: &str) -> impl Iterator<Item = anyhow::Result<LocalFile>> {
+    let local = move |shard| {
+        let name = file_name(kind, shard);
+        let exists = run.store().exists(&name);
+        Ok(if exists? { Some(run.store().local(&name)?) } else { None })
+    };
+    (0..run.entries().len()).filter_map(move |shard| local(shard).transpose())
+}
+
+fn steps(run: &Run, remarks: &mut Vec<String>) -> anyhow::Result<Vec<FunnelStep>> {
     let mut steps = Vec::new();
-    let mut remarks = Vec::new();
-    for plan in &plans {
-        let results = run.results(plan.step)?;
+    for plan in run.steps()? {
+        let (name, results) = (plan.step.name(), run.results(plan.step)?);
         if results.len() < plan.tasks {
             remarks.push(format!(
-                "step `{}`: {} of {} tasks are done",
-                plan.step.name(),
+                "step `{name}`: {} of {} tasks are done",
                 results.len(),
                 plan.tasks
             ));
         }
-        steps.push(sum(plan.step, run.config(), &results));
+        steps.push(FunnelStep::new(name, &plan.step.stages(run.config()), &results));
     }
-    let mut gathering = Gathering::new(config);
-    for shard in 0..run.entries().len() {
-        let name = table_name(folder::TRIPLETS, shard);
-        if run.store().exists(&name)? {
-            let local = run.store().local(&name)?;
-            magiclens_data::read_triplets(local.path())?
-                .iter()
-                .for_each(|triplet| gathering.add(triplet));
-        }
-    }
-    let facts = RunFacts {
-        name: name_of(&run.store().address()),
-        settings: settings(run),
-        remarks,
-    };
-    let mut report = gathering.finish(facts, &steps);
-    let wanted: BTreeSet<_> = report.sampled_images().into_iter().collect();
-    describe_each(run, &wanted, &mut |described| report.describe(described))?;
+    Ok(steps)
+}
+
+fn thumbnails(run: &Run, wanted: &BTreeSet<ImageId>) -> anyhow::Result<Thumbnails<ImageId>> {
     let mut files: BTreeMap<ImageId, Vec<u8>> = BTreeMap::new();
-    for shard in 0..run.entries().len() {
-        let name = table_name(folder::IMAGES, shard);
-        if run.store().exists(&name)? {
-            let local = run.store().local(&name)?;
-            for file in read_image_shard(local.path())? {
-                let file = file?;
-                if wanted.contains(&file.id) {
-                    files.insert(file.id, file.bytes);
-                }
+    for table in tables(run, IMAGES) {
+        for file in read_image_shard(table?.path())? {
+            let file = file?;
+            if wanted.contains(&file.id) {
+                files.insert(file.id, file.bytes);
             }
         }
     }
@@ -68,154 +88,38 @@ pub fn of_run(run: &Run, config: ReportConfig) -> anyhow::Result<(MiningReport, 
         max_bytes: clean.max_bytes,
         max_pixels: clean.max_pixels,
     };
-    let images: Vec<ImageId> = wanted.into_iter().collect();
-    let read = |id: ImageId| {
-        files
-            .get(&id)
-            .cloned()
-            .ok_or_else(|| "its file is in no picture shard".to_owned())
-    };
-    let thumbnails = Thumbnails::make(&images, &limits, read);
-    Ok((report, thumbnails))
-}
-
-fn name_of(address: &str) -> String {
-    address
-        .trim_end_matches('/')
-        .rsplit('/')
-        .next()
-        .unwrap_or_default()
-        .to_owned()
+    let mut thumbnails = Thumbnails::new(THUMBNAIL_PX);
+    thumbnails.add(wanted.iter().copied(), |id| match files.get(id) {
+        Some(bytes) => decode_rgb(bytes, &limits).map_err(|error| error.to_string()),
+        None => Err("its file is in no picture shard".to_owned()),
+    });
+    Ok(thumbnails)
 }
 
 fn settings(run: &Run) -> BTreeMap<String, String> {
     let config = run.config();
-    let writers: Vec<String> = config
-        .instruct
-        .writers
-        .iter()
-        .map(|writer| {
-            serde_json::to_value(writer)
-                .ok()
-                .and_then(|name| Some(name.as_str()?.to_owned()))
-                .unwrap_or_default()
-        })
-        .collect();
+    let writers: Vec<&str> = config.instruct.writers.iter().map(|writer| writer.name()).collect();
     let encoders: Vec<&str> = config.encoder.iter().map(|encoder| encoder.name.as_str()).collect();
     let band = |min: f32, max: f32| format!("{min} to {max}");
     let pair = &config.pair;
-    BTreeMap::from([
-        ("shards".to_owned(), run.entries().len().to_string()),
-        ("seed".to_owned(), config.seed.to_string()),
-        ("writers".to_owned(), writers.join(", ")),
-        ("encoders".to_owned(), encoders.join(", ")),
+    [
+        ("shards", run.entries().len().to_string()),
+        ("seed", config.seed.to_string()),
+        ("writers", writers.join(", ")),
+        ("encoders", encoders.join(", ")),
         (
-            "image similarity".to_owned(),
+            "image similarity",
             band(pair.min_image_similarity, pair.max_image_similarity),
         ),
         (
-            "text similarity".to_owned(),
+            "text similarity",
             band(pair.min_text_similarity, pair.max_text_similarity),
         ),
         (
-            "fetching".to_owned(),
+            "fetching",
             if config.fetch.allowed { "allowed" } else { "off" }.to_owned(),
         ),
-    ])
-}
-
-/// The stages of each step, and what they decide about.
-fn pipeline(step: Step) -> &'static [(&'static str, &'static str)] {
-    match step {
-        Step::Fetch => &[("fetch", "pictures")],
-        Step::Pages => &[
-            ("read", "pages"),
-            ("parse", "pages"),
-            ("opt-out", "pages"),
-            ("filter", "pages"),
-            ("filter pictures", "pictures on pages"),
-            ("clean markup", "pictures on pages"),
-            ("page limit", "pictures on pages"),
-            ("find", "pictures on pages"),
-            ("clean pixels", "pictures on pages"),
-            ("copies on the page", "pictures on pages"),
-            ("group", "pages"),
-            ("caption", "pictures on pages"),
-        ],
-        Step::Duplicates => &[("sightings", "sightings")],
-        Step::Centers => &[("centers", "pictures")],
-        Step::Pairs => &[
-            ("overlap", "pages"),
-            ("copies in the corpus", "pictures on pages"),
-            ("group again", "pages"),
-            ("pair", "pairs"),
-            ("choose", "pairs"),
-        ],
-        Step::Neighbors => &[("cluster", "pictures in clusters"), ("neighbours", "directed pairs")],
-        Step::Triplets => &[
-            ("neighbour pairs", "directed pairs"),
-            ("instruct by model", "directed pairs"),
-            ("instruct by template", "directed pairs"),
-            ("gate", "instructions"),
-        ],
-    }
-}
-
-/// Stages that a run without a model does not have.
-fn has_stage(stage: &str, config: &MineConfig) -> bool {
-    match stage {
-        "caption" => config.caption.is_some(),
-        "instruct by model" => config.instruct.asks_model(),
-        "neighbour pairs" => config.neighbor.enabled,
-        "filter pictures" => config.filter.iter().any(FilterConfig::is_of_images),
-        _ => true,
-    }
-}
-
-fn sum(step: Step, config: &MineConfig, results: &[(TaskCounts, TaskCost)]) -> StepReport {
-    let unit = |(stage, unit): &(&str, &str)| StageUnit {
-        stage: (*stage).to_owned(),
-        unit: (*unit).to_owned(),
-    };
-    let mut report = StepReport {
-        step: step.name().to_owned(),
-        tasks: results.len() as u64,
-        pipeline: pipeline(step)
-            .iter()
-            .filter(|(stage, _)| has_stage(stage, config))
-            .map(unit)
-            .collect(),
-        ..StepReport::default()
-    };
-    for (counts, cost) in results {
-        let mut one = StepReport {
-            step: report.step.clone(),
-            pipeline: report.pipeline.clone(),
-            stages: counts.stages.clone(),
-            numbers: counts.numbers.clone(),
-            seconds: cost.seconds.clone(),
-            wall_seconds: cost.wall_seconds,
-            cpu_seconds: cost.cpu_seconds,
-            peak_memory_mib: cost.peak_memory_mib,
-            ..StepReport::default()
-        };
-        for (model, usage) in &cost.usage {
-            let numbers = [
-                ("requests", usage.requests),
-                ("cached replies", usage.cached),
-                ("failed", usage.failed),
-                ("retries", usage.retries),
-                ("prompt tokens", usage.prompt_tokens),
-                ("completion tokens", usage.completion_tokens),
-                ("saved prompt tokens", usage.saved_prompt_tokens),
-                ("saved completion tokens", usage.saved_completion_tokens),
-            ];
-            one.numbers
-                .extend(numbers.map(|(name, number)| (format!("{model}: {name}"), number)));
-            one.amounts.insert(format!("{model}: cost"), usage.cost);
-            one.amounts.insert(format!("{model}: saved cost"), usage.saved_cost);
-        }
-        report.merge(one);
-    }
-    report
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
 }

@@ -1,159 +1,180 @@
-//! Step `centers`: which images are the centers of clusters: those with the smallest hashes, so that any order of shards
+//! Step `centers`: chooses the images that are the centers of clusters: those with the smallest hashes, so that any order of shards
 //! gives the same. Each shard offers its smallest; one task takes the smallest of all.
 
 use std::collections::BTreeMap;
 
+use anyhow::{anyhow, bail};
 use half::f16;
-use magiclens_data::ImageId;
-use serde::{Deserialize, Serialize};
+use magiclens_data::{Digest, ImageId};
 
-use crate::config::MineConfig;
-use crate::duplicate::hash;
+use super::tables::{CENTERS, CentersRow, SAMPLE, SampleRow};
 use crate::encoder::{pack, unpack};
-use crate::page::Described;
-use crate::rows::{self, Row};
-use crate::run::{Run, Work, table_name};
-use crate::steps::folder;
+use crate::run::Run;
+use crate::stage::StageInfo;
+use crate::table::{Row, TableWriter};
+use crate::work::{StepInfo, Work};
+
+const STAGE: StageInfo = StageInfo::new("centers", "images");
+
+pub(super) static STEP: StepInfo = StepInfo {
+    name: "centers",
+    stages: |_| vec![STAGE],
+    tasks: |run| Ok(run.config().neighbor.enabled.then_some(1)),
+    run,
+};
 
 /// Clusters there may be: bounds what a shard offers and what every task reads.
 const MAX_CENTERS: usize = 256;
 
-/// The images of a shard with the smallest hashes, and how many there are.
+/// Vectors by rank and image: the smallest ranks of those that were offered.
+#[derive(Debug, Default)]
+struct Smallest(BTreeMap<(String, ImageId), Vec<u8>>);
+
+impl Smallest {
+    fn offer(&mut self, rank: String, id: ImageId, vectors: Vec<u8>) {
+        self.0.insert((rank, id), vectors);
+        if self.0.len() > MAX_CENTERS {
+            self.0.pop_last();
+        }
+    }
+}
+
+/// The images of a shard with the smallest hashes, and the number of all.
 #[derive(Debug)]
-pub(crate) struct Sample {
+pub(super) struct Sample {
     seed: u64,
-    smallest: BTreeMap<(u64, ImageId), Vec<u8>>,
+    table: TableWriter<SampleRow>,
+    smallest: Smallest,
     widths: Vec<usize>,
     images: u64,
-    enabled: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-struct SampleHead {
-    widths: Vec<usize>,
-    #[serde(rename = "pictures")]
-    images: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct CentersHead {
-    widths: Vec<usize>,
-    clusters: usize,
 }
 
 impl Sample {
-    pub(crate) fn new(config: &MineConfig) -> Self {
-        Self {
-            seed: config.seed,
-            smallest: BTreeMap::new(),
+    pub(super) fn begin(work: &Work<'_>) -> anyhow::Result<Self> {
+        Ok(Self {
+            seed: work.config().seed,
+            table: SAMPLE.create(work.store(), work.task)?,
+            smallest: Smallest::default(),
             widths: Vec::new(),
             images: 0,
-            enabled: config.neighbor.enabled,
-        }
-    }
-
-    pub(crate) fn offer(&mut self, described: &Described, vectors: &[Vec<f16>]) -> anyhow::Result<()> {
-        self.images += 1;
-        let rank = hash(&format!("{}:{}", self.seed, described.image));
-        self.widths = vectors.iter().map(Vec::len).collect();
-        self.smallest.insert((rank, described.image), pack(vectors));
-        if self.smallest.len() > MAX_CENTERS {
-            self.smallest.pop_last();
-        }
-        Ok(())
-    }
-
-    pub(crate) fn publish(self, work: &mut Work<'_>) -> anyhow::Result<()> {
-        if !self.enabled {
-            return Ok(());
-        }
-        work.publish_table(folder::SAMPLE, |_, writer| {
-            let head = SampleHead {
-                widths: self.widths,
-                images: self.images,
-            };
-            writer.push(Row::new("", &head, Vec::new())?)?;
-            let rows = self.smallest.into_iter();
-            rows.map(|((rank, id), bytes)| Row::new(format!("{rank:016x}"), &id, bytes))
-                .try_for_each(|row| writer.push(row?))
         })
+    }
+
+    pub(super) fn offer(&mut self, image: ImageId, vectors: &[Vec<f16>]) {
+        self.images += 1;
+        self.widths = vectors.iter().map(Vec::len).collect();
+        let rank = Digest::of(format!("{}:{image}", self.seed)).seed();
+        self.smallest.offer(format!("{rank:016x}"), image, pack(vectors));
+    }
+
+    pub(super) fn publish(mut self) -> anyhow::Result<()> {
+        let head = SampleRow::Head {
+            widths: self.widths,
+            images: self.images,
+        };
+        self.table.push("", &head, Vec::new())?;
+        for ((rank, id), vectors) in self.smallest.0 {
+            self.table.push(rank, &SampleRow::Image(id), vectors)?;
+        }
+        self.table.publish()
     }
 }
 
-pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
-    let (mut images, mut widths) = (0, Vec::new());
-    let mut smallest: BTreeMap<(String, String), Row> = BTreeMap::new();
-    for shard in 0..work.run.entries().len() {
-        let local = work.run.store().local(&table_name(folder::SAMPLE, shard))?;
-        let mut rows = rows::read(local.path())?;
-        let Some(head) = rows.next() else { continue };
-        let head: SampleHead = head?.parse()?;
-        images += head.images;
-        if !head.widths.is_empty() {
-            widths = head.widths;
-        }
-        for row in rows {
-            let row = row?;
-            smallest.insert((row.key.clone(), row.value.clone()), row);
-            if smallest.len() > MAX_CENTERS {
-                smallest.pop_last();
+fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
+    let (mut all, mut all_widths) = (0, Vec::new());
+    let mut smallest = Smallest::default();
+    for shard in 0..work.shards() {
+        for row in SAMPLE.read(work.store(), shard)? {
+            let Row { key, value, bytes } = row?;
+            match value {
+                SampleRow::Head { widths, images } => {
+                    all += images;
+                    if !widths.is_empty() {
+                        all_widths = widths;
+                    }
+                }
+                SampleRow::Image(id) => smallest.offer(key, id, bytes),
             }
         }
     }
-    let config = &work.run.config().neighbor;
-    let clusters = (images as usize)
-        .div_ceil(config.cluster_size)
+    let clusters = (all as usize)
+        .div_ceil(work.config().neighbor.cluster_size)
         .clamp(1, MAX_CENTERS)
-        .min(smallest.len().max(1));
-    work.tally.keep("centers", clusters as u64);
-    work.publish_table(folder::CENTERS, |_, writer| {
-        writer.push(Row::new("", &CentersHead { widths, clusters }, Vec::new())?)?;
-        smallest
-            .into_values()
-            .take(clusters)
-            .try_for_each(|row| writer.push(row))
-    })
+        .min(smallest.0.len().max(1));
+    let mut table = CENTERS.create(work.store(), work.task)?;
+    let head = CentersRow::Head {
+        widths: all_widths,
+        clusters,
+    };
+    table.push("", &head, Vec::new())?;
+    for ((rank, id), vectors) in smallest.0.into_iter().take(clusters) {
+        work.tally.note(STAGE, Ok(()));
+        table.push(rank, &CentersRow::Image(id), vectors)?;
+    }
+    table.publish()
+}
+
+/// The centers of a run, as the steps after this one need them.
+#[derive(Debug, Default)]
+pub(super) struct Centers {
+    pub(super) clusters: usize,
+    /// The widths of the vectors of all encoders.
+    widths: Vec<usize>,
+    /// The vectors of each center, by all encoders.
+    vectors: Vec<Vec<Vec<f32>>>,
+}
+
+impl Centers {
+    pub(super) fn read(run: &Run) -> anyhow::Result<Self> {
+        let mut centers = Self::default();
+        for row in CENTERS.read(run.store(), 0)? {
+            let row = row?;
+            match row.value {
+                CentersRow::Head { widths, clusters } => (centers.widths, centers.clusters) = (widths, clusters),
+                CentersRow::Image(_) => centers.vectors.push(unpack(&row.bytes, &centers.widths)?.0),
+            }
+        }
+        Ok(centers)
+    }
+
+    /// The place of each band's encoder among all encoders, and the vectors of the centers by it.
+    pub(super) fn by_band(&self, run: &Run) -> anyhow::Result<Vec<(usize, Vec<Vec<f32>>)>> {
+        let vectors = |encoder: usize| self.vectors.iter().map(|center| center[encoder].clone()).collect();
+        let places = band_encoders(run)?.into_iter();
+        Ok(places.map(|encoder| (encoder, vectors(encoder))).collect())
+    }
+
+    /// The widths of the vectors by the encoders of the bands; none before there were any images.
+    pub(super) fn band_widths(&self, run: &Run) -> anyhow::Result<Vec<usize>> {
+        let places = band_encoders(run)?.into_iter();
+        Ok(places.filter_map(|encoder| self.widths.get(encoder).copied()).collect())
+    }
+}
+
+/// The places of the bands' encoders among all encoders.
+fn band_encoders(run: &Run) -> anyhow::Result<Vec<usize>> {
+    let bands = run.config().neighbor.encoders.iter();
+    bands.map(|band| encoder_place(run, &band.encoder)).collect()
+}
+
+/// The place of an encoder among all encoders.
+pub(super) fn encoder_place(run: &Run, name: &str) -> anyhow::Result<usize> {
+    let place = run.config().encoder.iter().position(|encoder| encoder.name == name);
+    place.ok_or_else(|| anyhow!("there is no encoder `{name}`"))
 }
 
 /// The clusters of a run; 0 as long as the step is not done.
-pub(crate) fn count(run: &Run) -> anyhow::Result<usize> {
-    let name = table_name(folder::CENTERS, 0);
-    if !run.store().exists(&name)? {
+pub(super) fn count(run: &Run) -> anyhow::Result<usize> {
+    if !CENTERS.exists(run.store(), 0)? {
         return Ok(0);
     }
-    let local = run.store().local(&name)?;
-    let head = rows::read(local.path())?.next();
-    Ok(head
-        .transpose()?
-        .map(|row| row.parse::<CentersHead>())
-        .transpose()?
-        .map_or(0, |head| head.clusters))
+    match CENTERS.read(run.store(), 0)?.next().transpose()?.map(|row| row.value) {
+        Some(CentersRow::Head { clusters, .. }) => Ok(clusters),
+        _ => bail!("the table of centers has no head\nhint: the run is damaged; mine it again"),
+    }
 }
 
-/// The widths of the vectors of the encoders that find neighbors, in the order of their bands.
-pub(crate) fn widths(run: &Run) -> anyhow::Result<Vec<usize>> {
-    let local = run.store().local(&table_name(folder::CENTERS, 0))?;
-    let head: Option<CentersHead> = rows::read(local.path())?
-        .next()
-        .transpose()?
-        .map(|row| row.parse())
-        .transpose()?;
-    let widths = head.map(|head| head.widths).unwrap_or_default();
-    let config = run.config();
-    let place = |name: &str| config.encoder.iter().position(|encoder| encoder.name == name);
-    let bands = config.neighbor.encoders.iter();
-    Ok(bands
-        .filter_map(|band| widths.get(place(&band.encoder)?).copied())
-        .collect())
-}
-
-/// The centers: for each the vectors of all encoders.
-pub(crate) fn read(run: &Run) -> anyhow::Result<Vec<Vec<Vec<f32>>>> {
-    let local = run.store().local(&table_name(folder::CENTERS, 0))?;
-    let mut rows = rows::read(local.path())?;
-    let Some(head) = rows.next() else {
-        return Ok(Vec::new());
-    };
-    let head: CentersHead = head?.parse()?;
-    rows.map(|row| Ok(unpack(&row?.bytes, &head.widths)?.0)).collect()
+/// The tasks of the step `neighbours`: one for each cluster by each encoder.
+pub(super) fn cluster_tasks(run: &Run) -> anyhow::Result<usize> {
+    Ok(count(run)? * run.config().neighbor.encoders.len())
 }

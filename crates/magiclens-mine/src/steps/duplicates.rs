@@ -1,24 +1,28 @@
-//! Step `duplicates`: one bucket of sightings from all shards, compared; verdicts go back to the shards.
+//! Step `duplicates`: one bucket of candidates from all shards, compared; decisions go back to the shards.
 
-use std::time::Instant;
+use super::tables::{CANDIDATES, DECISIONS};
+use crate::duplicate::decide;
+use crate::stage::StageInfo;
+use crate::table::Row;
+use crate::work::{StepInfo, Work};
 
-use crate::duplicate::judge;
-use crate::rows::{self, Row};
-use crate::run::{Work, table_name};
-use crate::steps::folder;
+const STAGE: StageInfo = StageInfo::new("candidates", "candidates");
 
-pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
-    let start = Instant::now();
-    let mut sightings: Vec<Row> = Vec::new();
-    for shard in 0..work.run.entries().len() {
-        let local = work.run.store().local(&table_name(folder::SIGHTINGS, shard))?;
-        for row in rows::received(local.path(), work.task)? {
-            sightings.push(row?);
-        }
-    }
-    sightings.sort_unstable();
-    work.tally.keep("sightings", sightings.len() as u64);
-    let verdicts = judge(sightings, &work.run.config().duplicate)?;
-    work.tally.spend("duplicates", start.elapsed().as_secs_f64());
-    work.publish_shuffle(folder::VERDICTS, verdicts)
+pub(super) static STEP: StepInfo = StepInfo {
+    name: "duplicates",
+    stages: |_| vec![STAGE],
+    tasks: |run| Ok(Some(run.config().duplicate.buckets)),
+    run,
+};
+
+fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
+    let candidates = CANDIDATES.received(work.store(), work.shards(), work.task);
+    let mut candidates: Vec<Row<_>> = candidates.collect::<anyhow::Result<_>>()?;
+    candidates.iter().for_each(|_| work.tally.note(STAGE, Ok(())));
+    let mut sent = DECISIONS.create(work.store(), work.task)?;
+    work.tally.time(STEP.name, || {
+        candidates.sort_unstable_by(|a, b| (&a.key, &a.value, &a.bytes).cmp(&(&b.key, &b.value, &b.bytes)));
+        decide(&candidates, &work.run.config().duplicate, &mut sent)
+    })?;
+    sent.publish()
 }

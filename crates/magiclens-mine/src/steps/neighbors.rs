@@ -1,49 +1,51 @@
-//! Step `neighbors`: the images of one cluster by one encoder, each paired with its nearest; pairs go to the query's shard.
+//! Step `neighbours`: the images of one cluster by one encoder, each paired with its nearest; pairs go to the query's shard.
 
 use std::time::Instant;
 
+use super::centers::{Centers, cluster_tasks};
+use super::tables::{MEMBERS, NEIGHBORS};
 use crate::encoder::unpack;
 use crate::neighbor::{Member, neighbor_pairs};
-use crate::rows::{self, Row, Shuffle};
-use crate::run::{Work, table_name};
-use crate::steps::{centers, folder};
-use magiclens_web::DropReason;
+use crate::stage::StageInfo;
+use crate::work::{StepInfo, Work};
 
-pub(crate) fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
+const CLUSTER: StageInfo = StageInfo::new("cluster", "images in clusters");
+const STAGE: StageInfo = StageInfo::new("neighbours", "directed pairs");
+
+pub(super) static STEP: StepInfo = StepInfo {
+    name: "neighbours",
+    stages: |_| vec![CLUSTER, STAGE],
+    tasks: |run| run.config().neighbor.enabled.then(|| cluster_tasks(run)).transpose(),
+    run,
+};
+
+fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
     let start = Instant::now();
-    let config = &work.run.config().neighbor;
-    let clusters = centers::count(work.run)?.max(1);
-    let widths = centers::widths(work.run)?;
+    let config = &work.config().neighbor;
+    let centers = Centers::read(work.run)?;
+    let widths = centers.band_widths(work.run)?;
     let mut members = Vec::new();
-    for shard in 0..work.run.entries().len() {
-        let local = work.run.store().local(&table_name(folder::MEMBERS, shard))?;
-        for row in rows::received(local.path(), work.task)? {
-            let row = row?;
-            // Clusters differ in size; what does not fit is counted, not held.
-            if members.len() >= config.max_cluster_size {
-                work.tally.drop("cluster", DropReason("cluster has more pictures"));
-                continue;
-            }
-            let (vectors, _) = unpack(&row.bytes, &widths)?;
-            let (described, is_home) = row.parse()?;
-            members.push(Member {
-                described,
-                is_home,
-                vectors,
-            });
+    for row in MEMBERS.received(work.store(), work.shards(), work.task) {
+        let row = row?;
+        // Clusters differ in size; what does not fit is counted, not held.
+        if members.len() >= config.max_cluster_size {
+            work.tally.note(CLUSTER, Err("cluster has more images"));
+            continue;
         }
+        work.tally.note(CLUSTER, Ok(()));
+        let (described, is_home) = row.value;
+        members.push(Member {
+            described,
+            is_home,
+            vectors: unpack(&row.bytes, &widths)?.0,
+        });
     }
-    work.tally.keep("cluster", members.len() as u64);
-    let mut shuffle = Shuffle::default();
-    let mut pairs = 0;
-    for pair in neighbor_pairs(&members, work.task / clusters, config) {
-        pairs += 1;
-        shuffle.send(
-            pair.query.shard,
-            Row::new(pair.query.image.to_string(), &pair, Vec::new())?,
-        );
+    let mut sent = NEIGHBORS.create(work.store(), work.task)?;
+    let encoders = &work.config().encoder;
+    for pair in neighbor_pairs(&members, work.task / centers.clusters.max(1), config, encoders) {
+        work.tally.note(STAGE, Ok(()));
+        sent.send(pair.query.shard, pair.query.image.to_string(), &pair, Vec::new())?;
     }
-    work.tally.keep("neighbours", pairs);
-    work.tally.spend("neighbours", start.elapsed().as_secs_f64());
-    work.publish_shuffle(folder::NEIGHBORS, shuffle)
+    work.tally.spend(STAGE.name, start);
+    sent.publish()
 }

@@ -1,150 +1,160 @@
 //! Step `pages`: a shard of the input becomes groups of images that are cleaned, described and encoded, their files, and
-//! the sightings by which copies are found.
+//! the candidates by which copies are found.
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::time::Instant;
 
 use half::f16;
 use image::{RgbImage, imageops};
-use magiclens_data::{ImageFile, ImageId, ImageShard};
-
-use crate::clean::{Decoded, Pixels};
-use crate::duplicate::{self, Print};
-use crate::encoder::{Encoders, pack};
-use crate::language_model::describe;
-use crate::metadata::expand;
-use crate::page::{Described, Metadata};
-use crate::rows::{Row, Shuffle, TableWriter};
-use crate::run::{Tools, Work, table_name};
-use crate::stage::{Outcome, Stage};
-use crate::steps::reading::{Files, LocalEntry, each_chunk};
-use crate::steps::{Group, centers, fetch, folder};
+use magiclens_data::{Digest, ImageFile, ImageId, ImageShard};
 use magiclens_web::DropReason;
 use magiclens_web::page::{Page, PageImage, RawImage};
 
-/// What a task publishes besides its groups.
-struct Published<'a> {
-    groups: &'a mut TableWriter,
-    files: ImageShard,
-    stored: HashSet<ImageId>,
-    sightings: Shuffle,
-    sample: centers::Sample,
+use super::centers::Sample;
+use super::fetch;
+use super::image_files::{FIND, ImageFiles};
+use super::reading::{self, Images};
+use super::tables::{CANDIDATES, GROUPS, Group, IMAGES, each_shard};
+use crate::clean::{Decoded, Pixels};
+use crate::config::MineConfig;
+use crate::duplicate::{self, Candidate, Print};
+use crate::encoder::pack;
+use crate::language_model::describe;
+use crate::metadata::expand;
+use crate::page::{Described, Metadata};
+use crate::stage::{Outcome, Stage, StageInfo};
+use crate::store::NewFile;
+use crate::table::{ShuffleWriter, TableWriter, file_name};
+use crate::work::{StepInfo, Work};
+
+const COPIES: StageInfo = StageInfo::new("copies on the page", "images on pages");
+const CAPTION: StageInfo = StageInfo::new("caption", "images on pages");
+const GROUP: StageInfo = StageInfo::new("group", "pages");
+
+pub(super) static STEP: StepInfo = StepInfo {
+    name: "pages",
+    stages,
+    tasks: each_shard,
+    run,
+};
+
+fn stages(config: &MineConfig) -> Vec<StageInfo> {
+    let mut stages = reading::stages(config);
+    stages.extend([FIND, Pixels::INFO, COPIES, GROUP]);
+    stages.extend(config.caption.is_some().then_some(CAPTION));
+    stages
 }
 
-pub(crate) fn run(work: &mut Work<'_>, tools: &mut Tools) -> anyhow::Result<()> {
-    let config = work.run.config();
-    let local = LocalEntry::open(work)?;
-    let mut files = Files::of_entry(work, &local)?;
-    fetch::add_fetched(work, &mut files)?;
-    work.run.fix_models(&tools.encoders(config)?.models())?;
-    tools.captioner(config)?;
-    let image_file = work.run.store().create(&table_name(folder::IMAGES, work.task))?;
-    let mut shard = Some(ImageShard::begin(image_file.path(), File::create(image_file.path())?)?);
-    let mut rest = None;
-    work.publish_table(folder::PAGES, |work, groups| {
-        let mut published = Published {
-            groups,
-            files: shard.take().expect("published once"),
-            stored: HashSet::new(),
-            sightings: Shuffle::default(),
-            sample: centers::Sample::new(config),
-        };
-        // Borrowed apart: the filters are used by the reader, the rest by what it gives.
-        let filters = crate::filter::Filters::new(&config.filter)?;
-        let mut seen = HashSet::new();
-        each_chunk(work, &local, &filters, &mut |work, pages| {
-            let mut waiting = Vec::new();
-            let (mut images, mut bytes) = (0, 0);
-            for page in pages {
-                if !seen.insert(duplicate::hash(&page.url)) {
-                    work.tally.drop("group", DropReason("crawled again"));
-                    continue;
-                }
-                let found = find_files(work, &mut files, &page)?;
-                images += found.len();
-                bytes += found.iter().map(|(_, file)| file.bytes.len()).sum::<usize>();
-                waiting.push((page, found));
-                if images >= config.group.chunk_images || bytes >= config.group.chunk_bytes {
-                    finish_pages(work, tools, std::mem::take(&mut waiting), &mut published)?;
-                    (images, bytes) = (0, 0);
-                }
+fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
+    let config = work.config();
+    let entry = &work.run.entries()[work.task];
+    let filters = work.tools.filters(config)?;
+    let mut shard = reading::read(entry, config, filters, Images::Whole, &mut work.tally)?;
+    fetch::add_fetched(work, &mut shard.files)?;
+    work.run.fix_models(&work.tools.encoders(config)?.models())?;
+    work.tools.captioner(config)?;
+    let mut output = Output::begin(work)?;
+    let mut seen = HashSet::new();
+    for pages in shard.chunks {
+        let mut batch = Batch::default();
+        for page in pages? {
+            if !seen.insert(Digest::of(&page.url).seed()) {
+                work.tally.note(GROUP, Err("crawled again"));
+                continue;
             }
-            finish_pages(work, tools, waiting, &mut published)
-        })?;
-        rest = Some((published.files, published.sightings, published.sample));
-        Ok(())
-    })?;
-    let (files, sightings, sample) = rest.expect("the table was written");
-    files.finish()?;
-    image_file.publish()?;
-    work.publish_shuffle(folder::SIGHTINGS, sightings)?;
-    sample.publish(work)
+            let found = find_files(work, &mut shard.files, &page)?;
+            batch.add(page, found);
+            if batch.images >= config.group.chunk_images || batch.bytes >= config.group.chunk_bytes {
+                finish(work, std::mem::take(&mut batch).pages, &mut output)?;
+            }
+        }
+        finish(work, batch.pages, &mut output)?;
+    }
+    output.publish()
 }
 
-/// The files of a page's images, with the place of each among the page's images.
-fn find_files(work: &mut Work<'_>, files: &mut Files, page: &Page) -> anyhow::Result<Vec<(usize, RawImage)>> {
-    let config = work.run.config();
-    if page.images.len() < config.group.min_images {
-        for _ in &page.images {
-            work.tally.drop("find", DropReason("too few pictures on its page"));
-        }
-        return Ok(Vec::new());
+/// A file and the place of its image among the page's images.
+type FoundFile = (usize, RawImage);
+
+/// Pages with the files that were found, until there are enough for the encoders.
+#[derive(Default)]
+struct Batch {
+    pages: Vec<(Page, Vec<FoundFile>)>,
+    images: usize,
+    bytes: usize,
+}
+
+impl Batch {
+    fn add(&mut self, page: Page, found: Vec<FoundFile>) {
+        self.images += found.len();
+        self.bytes += found.iter().map(|(_, file)| file.bytes.len()).sum::<usize>();
+        self.pages.push((page, found));
     }
+}
+
+/// The files of a page's images.
+fn find_files(work: &mut Work<'_>, files: &mut ImageFiles<'_>, page: &Page) -> anyhow::Result<Vec<FoundFile>> {
+    let is_alone = page.images.len() < work.config().group.min_images;
     let mut found = Vec::new();
     for (at, image) in page.images.iter().enumerate() {
-        match files.find(image, config)? {
-            Ok(file) => {
-                work.tally.keep("find", 1);
-                work.count("picture bytes", file.bytes.len() as u64);
-                found.push((at, file));
-            }
-            Err(reason) => work.tally.drop("find", reason),
+        let file = match is_alone {
+            true => Err(DropReason("too few images on its page")),
+            false => files.find(image)?,
+        };
+        if let Some(file) = work.tally.decide(FIND, file) {
+            work.tally.count("picture bytes", file.bytes.len());
+            found.push((at, file));
         }
     }
     Ok(found)
 }
 
-/// Pages with the images that were found: decodes, describes and encodes them, and publishes the groups that remain.
-fn finish_pages(
-    work: &mut Work<'_>,
-    tools: &mut Tools,
-    mut pages: Vec<(Page, Vec<(usize, RawImage)>)>,
-    published: &mut Published<'_>,
-) -> anyhow::Result<()> {
-    let config = work.run.config();
+/// An image of a page that is kept, and its place among the page's images.
+type Kept = (usize, Decoded);
+
+/// Pages with the images that were found: decodes, describes and encodes them, and hands on the groups that remain.
+fn finish(work: &mut Work<'_>, pages: Vec<(Page, Vec<FoundFile>)>, output: &mut Output) -> anyhow::Result<()> {
+    let groups = decode_all(work, pages);
+    let mut metadata = work.tally.time("metadata", || expand_all(&groups, work.run.config()));
+    caption_all(work, &groups, &mut metadata)?;
+    let encoders = work.tools.encoders(work.config())?;
+    let vectors = work.tally.time("encode", || {
+        let texts: Vec<String> = metadata.iter().map(Metadata::text).collect();
+        encoders.encode(&pixels(&groups), &texts)
+    })?;
+    let mut rows = metadata.into_iter().zip(vectors);
+    for (page, images) in groups {
+        let described = rows.by_ref().take(images.len()).collect();
+        output.add(work, &page, images, described)?;
+    }
+    Ok(())
+}
+
+/// Decodes the images and keeps the pages that have enough.
+fn decode_all(work: &mut Work<'_>, pages: Vec<(Page, Vec<FoundFile>)>) -> Vec<(Page, Vec<Kept>)> {
+    let config = work.config();
     let decode = Decode {
         pixels: Pixels(&config.clean),
         side: config.group.embed_side_px,
     };
+    let mut groups: Vec<(Page, Vec<Kept>)> = Vec::new();
     let mut items = Vec::new();
-    for (page, (_, found)) in pages.iter_mut().enumerate() {
-        items.extend(found.drain(..).map(|(at, file)| (page, at, file)));
+    for (number, (page, found)) in pages.into_iter().enumerate() {
+        items.extend(found.into_iter().map(|(at, file)| (number, at, file)));
+        groups.push((page, Vec::new()));
     }
-    let decoded = work.tally.run(&decode, items);
-    let mut groups: Vec<(&Page, Vec<(usize, Decoded)>)> = pages.iter().map(|(page, _)| (page, Vec::new())).collect();
-    for (page, at, image) in decoded {
-        groups[page].1.push((at, image));
+    for (number, at, image) in work.tally.run(&decode, items) {
+        groups[number].1.push((at, image));
     }
-    let mut kept = Vec::new();
-    for (page, images) in groups {
-        let images = without_copies(work, page, images);
-        if images.len() < config.group.min_images {
-            work.tally.drop("group", DropReason("too few pictures"));
-        } else {
-            work.tally.keep("group", 1);
-            kept.push((page, images));
-        }
-    }
-    let mut metadata = expand_all(work, &kept);
-    caption_all(work, tools, &kept, &mut metadata)?;
-    let vectors = encode_all(work, tools.encoders(config)?, &kept, &metadata)?;
-    let mut rows = metadata.into_iter().zip(vectors);
-    for (page, images) in kept {
-        let described: Vec<_> = rows.by_ref().take(images.len()).collect();
-        publish_group(work, page, images, described, published)?;
-    }
-    Ok(())
+    let enough = |(page, images): (Page, Vec<Kept>)| {
+        let images = work.tally.sift(COPIES, without_copies(&page, images));
+        let decision = match images.len() < config.group.min_images {
+            true => Err(DropReason("too few images")),
+            false => Ok((page, images)),
+        };
+        work.tally.decide(GROUP, decision)
+    };
+    groups.into_iter().filter_map(enough).collect()
 }
 
 /// Decodes an image and reduces it to what the encoders need: a chunk of large photographs would not fit otherwise.
@@ -154,12 +164,9 @@ struct Decode<'a> {
 }
 
 impl Stage for Decode<'_> {
+    const INFO: StageInfo = Pixels::INFO;
     type Item = (usize, usize, RawImage);
     type Output = (usize, usize, Decoded);
-
-    fn name(&self) -> &'static str {
-        self.pixels.name()
-    }
 
     fn process(&self, (page, at, file): Self::Item) -> anyhow::Result<Outcome<Self::Output>> {
         Ok(match self.pixels.process(file)? {
@@ -183,132 +190,139 @@ fn reduced(pixels: RgbImage, side: u32) -> RgbImage {
 }
 
 /// A page's images, each once. Of copies the one of which the page says more stays.
-fn without_copies(work: &mut Work<'_>, page: &Page, images: Vec<(usize, Decoded)>) -> Vec<(usize, Decoded)> {
-    let said = |at: usize| {
+fn without_copies(page: &Page, images: Vec<Kept>) -> impl Iterator<Item = Result<Kept, DropReason>> + use<> {
+    let words = |at: usize| {
         let image: &PageImage = &page.images[at];
         (!image.caption.is_empty(), !image.alt.is_empty())
     };
-    let mut kept: Vec<(usize, Decoded)> = Vec::new();
+    let total = images.len();
+    let mut kept: Vec<Kept> = Vec::new();
     for (at, image) in images {
-        match kept
+        let copy = kept
             .iter_mut()
-            .find(|(_, other)| other.print.duplicate_of(&image.print).is_some())
-        {
-            Some(other) => {
-                work.tally.drop("copies on the page", DropReason("copy on the page"));
-                if said(other.0) < said(at) {
-                    *other = (at, image);
-                }
-            }
+            .find(|(_, other)| other.print.duplicate_of(&image.print).is_some());
+        match copy {
+            Some(other) if words(other.0) < words(at) => *other = (at, image),
+            Some(_) => {}
             None => kept.push((at, image)),
         }
     }
-    work.tally.keep("copies on the page", kept.len() as u64);
-    kept
+    let copies = total - kept.len();
+    let dropped = std::iter::repeat_with(|| Err(DropReason("copy on the page"))).take(copies);
+    kept.into_iter().map(Ok).chain(dropped)
 }
 
-fn expand_all(work: &mut Work<'_>, pages: &[(&Page, Vec<(usize, Decoded)>)]) -> Vec<Metadata> {
-    let start = Instant::now();
-    let config = &work.run.config().metadata;
-    let of = |(page, images): &(&Page, Vec<(usize, Decoded)>)| {
-        let expanded = images.iter().map(|(at, _)| expand(page, &page.images[*at], config));
+fn expand_all(groups: &[(Page, Vec<Kept>)], config: &MineConfig) -> Vec<Metadata> {
+    let of_page = |(page, images): &(Page, Vec<Kept>)| {
+        let expanded = images
+            .iter()
+            .map(|(at, _)| expand(page, &page.images[*at], &config.metadata));
         expanded.collect::<Vec<_>>()
     };
-    let metadata = pages.iter().flat_map(of).collect();
-    work.tally.spend("metadata", start.elapsed().as_secs_f64());
-    metadata
+    groups.iter().flat_map(of_page).collect()
 }
 
-/// Captions and labels from the vision model, if there is one.
-fn caption_all(
-    work: &mut Work<'_>,
-    tools: &mut Tools,
-    pages: &[(&Page, Vec<(usize, Decoded)>)],
-    metadata: &mut [Metadata],
-) -> anyhow::Result<()> {
-    let config = work.run.config();
-    let (Some(caption), Some(model)) = (&config.caption, tools.captioner(config)?) else {
+fn pixels(groups: &[(Page, Vec<Kept>)]) -> Vec<&RgbImage> {
+    let images = groups.iter().flat_map(|(_, images)| images);
+    images.map(|(_, image)| &image.pixels).collect()
+}
+
+/// Adds captions and labels from the vision model, if there is one. An image without stays: its page may say enough.
+fn caption_all(work: &mut Work<'_>, groups: &[(Page, Vec<Kept>)], metadata: &mut [Metadata]) -> anyhow::Result<()> {
+    let config = work.config();
+    let (Some(caption), Some(model)) = (&config.caption, work.tools.captioner(config)?) else {
         return Ok(());
     };
-    let start = Instant::now();
-    let images: Vec<RgbImage> = pages
-        .iter()
-        .flat_map(|(_, images)| images.iter().map(|(_, image)| image.pixels.clone()))
-        .collect();
-    for (metadata, described) in metadata.iter_mut().zip(describe(model, &images, &caption.ask)?) {
-        match described {
-            Ok(description) => {
-                work.tally.keep("caption", 1);
-                metadata.model_caption = description.caption;
-                metadata.labels = description.labels;
-            }
-            // The image stays: its page may say enough.
-            Err(reason) => work.tally.drop("caption", reason),
+    let described = work
+        .tally
+        .time(CAPTION.name, || describe(model, &pixels(groups), &caption.ask))?;
+    for (metadata, description) in metadata.iter_mut().zip(described) {
+        if let Some(description) = work.tally.decide(CAPTION, description) {
+            metadata.model_caption = description.caption;
+            metadata.labels = description.labels;
         }
     }
-    work.tally.spend("caption", start.elapsed().as_secs_f64());
     Ok(())
 }
 
-fn encode_all(
-    work: &mut Work<'_>,
-    encoders: &Encoders,
-    pages: &[(&Page, Vec<(usize, Decoded)>)],
-    metadata: &[Metadata],
-) -> anyhow::Result<Vec<Vec<Vec<f16>>>> {
-    let start = Instant::now();
-    let pixels: Vec<RgbImage> = pages
-        .iter()
-        .flat_map(|(_, images)| images.iter().map(|(_, image)| image.pixels.clone()))
-        .collect();
-    let texts: Vec<String> = metadata.iter().map(Metadata::text).collect();
-    let vectors = encoders.encode(&pixels, &texts)?;
-    work.tally.spend("encode", start.elapsed().as_secs_f64());
-    Ok(vectors)
+/// The files of a task.
+struct Output {
+    groups: TableWriter<Group>,
+    images_file: NewFile,
+    images: ImageShard,
+    stored: HashSet<ImageId>,
+    candidates: ShuffleWriter<Candidate>,
+    sample: Option<Sample>,
+    /// The number of the folder of saved pages, if the pages come from one.
+    folder: Option<usize>,
 }
 
-/// Folders of saved pages have addresses of their own: `file:///index.html` of one is another page than that of the next.
-fn page_id(work: &Work<'_>, url: &str) -> String {
-    let entries = work.run.entries();
-    let root = &entries[work.task].root;
-    // The first shard of the folder, not its path, so that a folder may be moved.
-    let folder = entries.iter().position(|entry| root.is_some() && entry.root == *root);
-    let name = folder.map_or_else(|| url.to_owned(), |folder| format!("{folder} {url}"));
-    format!("{:016x}", duplicate::hash(&name))
-}
+impl Output {
+    fn begin(work: &Work<'_>) -> anyhow::Result<Self> {
+        let (store, task, entries) = (work.store(), work.task, work.run.entries());
+        let images_file = store.create(&file_name(IMAGES, task))?;
+        let root = &entries[task].root;
+        Ok(Self {
+            groups: GROUPS.create(store, task)?,
+            images: ImageShard::begin(images_file.path(), File::create(images_file.path())?)?,
+            images_file,
+            stored: HashSet::new(),
+            candidates: CANDIDATES.create(store, task)?,
+            sample: match work.config().neighbor.enabled {
+                true => Some(Sample::begin(work)?),
+                false => None,
+            },
+            // The first shard of the folder, not its path, so that a folder may be moved.
+            folder: entries.iter().position(|entry| root.is_some() && entry.root == *root),
+        })
+    }
 
-fn publish_group(
-    work: &mut Work<'_>,
-    page: &Page,
-    images: Vec<(usize, Decoded)>,
-    described: Vec<(Metadata, Vec<Vec<f16>>)>,
-    published: &mut Published<'_>,
-) -> anyhow::Result<()> {
-    let config = work.run.config();
-    let page_id = page_id(work, &page.url);
-    let (mut group, mut bytes, mut prints, mut widths) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for ((at, image), (metadata, vectors)) in images.into_iter().zip(described) {
-        let (width, height) = image.shown;
-        let described = Described {
-            image: image.id,
-            shard: work.task,
-            url: image.url.clone(),
-            page_url: page.url.clone(),
-            width,
-            height,
-            figure: page.images[at].figure,
-            position: u32::try_from(at)?,
-            license: page.license.clone(),
-            opt_outs: page.opt_outs.clone(),
-            metadata,
+    /// Folders of saved pages have addresses of their own: `file:///index.html` of one is another page than that of the next.
+    fn page_id(&self, url: &str) -> String {
+        let name = self
+            .folder
+            .map_or_else(|| url.to_owned(), |folder| format!("{folder} {url}"));
+        format!("{:016x}", Digest::of(name).seed())
+    }
+
+    /// Adds a group with what is known about each image.
+    fn add(
+        &mut self,
+        work: &mut Work<'_>,
+        page: &Page,
+        images: Vec<Kept>,
+        described: Vec<(Metadata, Vec<Vec<f16>>)>,
+    ) -> anyhow::Result<()> {
+        let id = self.page_id(&page.url);
+        let (mut bytes, mut prints) = (Vec::new(), Vec::new());
+        let mut group = Group {
+            page: id.clone(),
+            url: page.url.clone(),
+            title: page.title.clone(),
+            images: Vec::new(),
+            widths: Vec::new(),
         };
-        widths = vectors.iter().map(Vec::len).collect();
-        published.sample.offer(&described, &vectors)?;
-        bytes.extend(pack(&vectors));
-        prints.push((image.id, Print::of(&image.print)));
-        group.push(described);
-        if published.stored.insert(image.id) {
-            published.files.push(ImageFile {
+        for ((at, image), (metadata, vectors)) in images.into_iter().zip(described) {
+            let described = describe_image(work.task, page, at, &image, metadata)?;
+            group.widths = vectors.iter().map(Vec::len).collect();
+            if let Some(sample) = &mut self.sample {
+                sample.offer(described.image, &vectors);
+            }
+            bytes.extend(pack(&vectors));
+            prints.push((image.id, Print::of(&image.print)));
+            group.images.push(described);
+            self.store(image)?;
+        }
+        duplicate::send_candidates(&mut self.candidates, &work.config().duplicate, work.task, &id, &prints)?;
+        work.tally.count("pictures", group.images.len());
+        self.groups.push(id, &group, bytes)
+    }
+
+    /// Stores a file, once.
+    fn store(&mut self, image: Decoded) -> anyhow::Result<()> {
+        if self.stored.insert(image.id) {
+            let (width, height) = image.shown;
+            self.images.push(ImageFile {
                 id: image.id,
                 width,
                 height,
@@ -316,21 +330,40 @@ fn publish_group(
                 bytes: image.bytes,
             })?;
         }
+        Ok(())
     }
-    duplicate::send_sightings(
-        &mut published.sightings,
-        &config.duplicate,
-        work.task,
-        &page_id,
-        &prints,
-    )?;
-    work.count("pictures", group.len() as u64);
-    let group = Group {
-        page: page_id.clone(),
-        url: page.url.clone(),
-        title: page.title.clone(),
-        images: group,
-        widths,
-    };
-    published.groups.push(Row::new(page_id, &group, bytes)?)
+
+    fn publish(self) -> anyhow::Result<()> {
+        self.groups.publish()?;
+        self.images.finish()?;
+        self.images_file.publish()?;
+        self.candidates.publish()?;
+        match self.sample {
+            Some(sample) => sample.publish(),
+            None => Ok(()),
+        }
+    }
+}
+
+fn describe_image(
+    shard: usize,
+    page: &Page,
+    at: usize,
+    image: &Decoded,
+    metadata: Metadata,
+) -> anyhow::Result<Described> {
+    let (width, height) = image.shown;
+    Ok(Described {
+        image: image.id,
+        shard,
+        url: image.url.clone(),
+        page_url: page.url.clone(),
+        width,
+        height,
+        figure: page.images[at].figure,
+        position: u32::try_from(at)?,
+        license: page.license.clone(),
+        opt_outs: page.opt_outs.clone(),
+        metadata,
+    })
 }

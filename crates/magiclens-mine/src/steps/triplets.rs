@@ -1,182 +1,171 @@
 //! Step `triplets`: pairs of a shard, from its pages and from the corpus, to instructions, through the gates, to triplets.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Instant;
 
-use anyhow::anyhow;
 use magiclens_data::{ImageAddress, ImageId, Provenance, Triplet, write_triplets};
+use magiclens_web::DropReason;
 
-use crate::gate::{Gate, Said};
+use super::centers::cluster_tasks;
+use super::tables::{NEIGHBORS, PAIRS, TRIPLETS, each_shard};
+use crate::config::MineConfig;
+use crate::gate::{Gate, PageInstructions};
 use crate::instruct::{Writer, template};
 use crate::language_model::write_instructions;
 use crate::page::{Described, ImagePair, Instruction, Origin};
-use crate::rows;
-use crate::run::{Run, STAGES, Tools, Work, table_name};
-use crate::steps::{centers, folder};
-use magiclens_web::DropReason;
+use crate::run::Run;
+use crate::stage::{StageInfo, Tally, VERSIONS};
+use crate::table::file_name;
+use crate::work::{StepInfo, Work};
 
-pub(crate) fn run(work: &mut Work<'_>, tools: &mut Tools) -> anyhow::Result<()> {
-    let config = work.run.config();
-    let context = Context {
-        gate: Gate::new(config.gate.clone()),
-        models: model_names(work.run)?,
+const NEIGHBOR_PAIRS: StageInfo = StageInfo::new("neighbour pairs", "directed pairs");
+const BY_MODEL: StageInfo = StageInfo::new("instruct by model", "directed pairs");
+const BY_TEMPLATE: StageInfo = StageInfo::new("instruct by template", "directed pairs");
+const GATE: StageInfo = StageInfo::new("gate", "instructions");
+
+pub(super) static STEP: StepInfo = StepInfo {
+    name: "triplets",
+    stages,
+    tasks: each_shard,
+    run,
+};
+
+fn stages(config: &MineConfig) -> Vec<StageInfo> {
+    let neighbors = config.neighbor.enabled.then_some(NEIGHBOR_PAIRS);
+    let model = config.instruct.asks_model().then_some(BY_MODEL);
+    let optional = neighbors.into_iter().chain(model);
+    optional.chain([BY_TEMPLATE, GATE]).collect()
+}
+
+fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
+    let mut writing = Writing::begin(work)?;
+    for row in PAIRS.read(work.store(), work.task)? {
+        let pair = row?.value;
+        if writing.is_new(&pair) {
+            writing.take(work, pair)?;
+        }
+    }
+    let tasks = match work.config().neighbor.enabled {
+        true => cluster_tasks(work.run)?,
+        false => 0,
     };
-    let mut triplets = Triplets::default();
-    let mut seen = HashSet::new();
-    let mut chunk: Vec<ImagePair> = Vec::new();
-    let pairs = work.run.store().local(&table_name(folder::PAIRS, work.task))?;
-    for row in rows::read(pairs.path())? {
-        let pair: ImagePair = row?.parse()?;
-        if seen.insert((pair.query.image, pair.target.image)) {
-            chunk.push(pair);
-        }
-        if chunk.len() >= config.instruct.chunk_pairs {
-            instruct(work, tools, std::mem::take(&mut chunk), &context, &mut triplets)?;
+    for row in NEIGHBORS.received(work.store(), tasks, work.task) {
+        let pair = row?.value;
+        let decision = match writing.is_new(&pair) {
+            true => Ok(pair),
+            false => Err(DropReason("found before")),
+        };
+        if let Some(pair) = work.tally.decide(NEIGHBOR_PAIRS, decision) {
+            writing.take(work, pair)?;
         }
     }
-    for file in neighbor_files(work.run)? {
-        let local = work.run.store().local(&file)?;
-        for row in rows::received(local.path(), work.task)? {
-            let pair: ImagePair = row?.parse()?;
-            if !seen.insert((pair.query.image, pair.target.image)) {
-                work.tally.drop("neighbour pairs", DropReason("found before"));
-                continue;
-            }
-            work.tally.keep("neighbour pairs", 1);
-            chunk.push(pair);
-            if chunk.len() >= config.instruct.chunk_pairs {
-                instruct(work, tools, std::mem::take(&mut chunk), &context, &mut triplets)?;
-            }
-        }
-    }
-    instruct(work, tools, chunk, &context, &mut triplets)?;
-    let triplets = triplets.finish(work);
-    let new = work.run.store().create(&table_name(folder::TRIPLETS, work.task))?;
-    write_triplets(new.path(), &triplets)?;
-    Ok(new.publish()?)
-}
-
-fn neighbor_files(run: &Run) -> anyhow::Result<Vec<String>> {
-    if !run.config().neighbor.enabled {
-        return Ok(Vec::new());
-    }
-    let tasks = centers::count(run)? * run.config().neighbor.encoders.len();
-    Ok((0..tasks).map(|task| table_name(folder::NEIGHBORS, task)).collect())
-}
-
-/// What all pairs of the shard share.
-struct Context {
-    gate: Gate,
-    models: Vec<String>,
+    writing.finish(work)
 }
 
 /// The encoders with the digests of their weights, and the model that described the images.
 fn model_names(run: &Run) -> anyhow::Result<Vec<String>> {
-    let captioner = run
-        .config()
-        .caption
-        .iter()
-        .map(|caption| format!("caption:{}", caption.model.model));
+    let caption = run.config().caption.iter();
+    let captioner = caption.map(|caption| format!("caption:{}", caption.model.model));
     Ok(run.models()?.into_iter().chain(captioner).collect())
 }
 
-/// Instructions for a chunk of pairs, through the gates.
-fn instruct(
-    work: &mut Work<'_>,
-    tools: &mut Tools,
-    pairs: Vec<ImagePair>,
-    context: &Context,
-    triplets: &mut Triplets,
-) -> anyhow::Result<()> {
-    let config = work.run.config();
-    let start = Instant::now();
-    let mut written: Vec<Vec<Instruction>> = vec![Vec::new(); pairs.len()];
-    if config.instruct.asks_model() {
-        let ask = config
-            .writer
-            .as_ref()
-            .ok_or_else(|| anyhow!("there is no `[writer.model]`"))?;
-        let model = tools
-            .writer(config)?
-            .ok_or_else(|| anyhow!("there is no `[writer.model]`"))?;
-        for (at, answer) in write_instructions(model, &pairs, &ask.ask)?.into_iter().enumerate() {
-            match answer {
-                Ok(instructions) => {
-                    work.tally.keep("instruct by model", 1);
-                    written[at] = instructions;
-                }
-                Err(reason) => work.tally.drop("instruct by model", reason),
-            }
-        }
-    }
-    for (pair, mut instructions) in pairs.into_iter().zip(written) {
-        if triplets.page != pair.query.page_url {
-            triplets.page.clone_from(&pair.query.page_url);
-            triplets.said = Said::default();
-        }
-        let mut passed = pass(
-            work,
-            context,
-            &pair,
-            std::mem::take(&mut instructions),
-            &mut triplets.said,
-        );
-        let wants_template = config.instruct.writers.contains(&Writer::Template)
-            || (config.instruct.writers.contains(&Writer::TemplateFallback) && passed.is_empty());
-        if wants_template {
-            let made = template::instruct(&pair, &config.template, config.seed);
-            if made.is_empty() {
-                work.tally.drop("instruct by template", template::NOTHING_TO_SAY);
-            } else {
-                work.tally.keep("instruct by template", 1);
-            }
-            passed.extend(pass(work, context, &pair, made, &mut triplets.said));
-        }
-        for instruction in passed {
-            triplets.add(&pair, instruction, context);
-        }
-    }
-    work.tally.spend("instruct", start.elapsed().as_secs_f64());
-    Ok(())
-}
-
-fn pass(
-    work: &mut Work<'_>,
-    context: &Context,
-    pair: &ImagePair,
-    instructions: Vec<Instruction>,
-    said: &mut Said,
-) -> Vec<Instruction> {
-    let mut passed: Vec<Instruction> = Vec::new();
-    for instruction in instructions {
-        let by_itself = context.gate.check(pair, &instruction, &passed);
-        match by_itself.and_then(|()| context.gate.check_page(pair, &instruction, said)) {
-            Ok(()) => {
-                work.tally.keep("gate", 1);
-                passed.push(instruction);
-            }
-            Err(reason) => work.tally.drop("gate", reason),
-        }
-    }
-    passed
-}
-
-/// The triplets of a shard. One instruction about one query image is one triplet, however many images answer it.
-#[derive(Default)]
-struct Triplets {
-    /// The page at work, and what was said of its pairs.
+/// Pairs on their way to triplets. One instruction about one query image is one triplet, however many images answer it.
+struct Writing<'a> {
+    config: &'a MineConfig,
+    gate: Gate,
+    models: Vec<String>,
+    seen: HashSet<(ImageId, ImageId)>,
+    /// Pairs that wait together for the model.
+    waiting: Vec<ImagePair>,
+    /// The page at work, and the instructions for its pairs.
     page: String,
-    said: Said,
+    of_page: PageInstructions,
     triplets: BTreeMap<(ImageId, String), Triplet>,
 }
 
-impl Triplets {
-    fn add(&mut self, pair: &ImagePair, instruction: Instruction, context: &Context) {
+impl<'a> Writing<'a> {
+    fn begin(work: &Work<'a>) -> anyhow::Result<Self> {
+        Ok(Self {
+            config: work.config(),
+            gate: Gate::new(work.config().gate.clone()),
+            models: model_names(work.run)?,
+            seen: HashSet::new(),
+            waiting: Vec::new(),
+            page: String::new(),
+            of_page: PageInstructions::default(),
+            triplets: BTreeMap::new(),
+        })
+    }
+
+    fn is_new(&mut self, pair: &ImagePair) -> bool {
+        self.seen.insert((pair.query.image, pair.target.image))
+    }
+
+    fn take(&mut self, work: &mut Work<'_>, pair: ImagePair) -> anyhow::Result<()> {
+        self.waiting.push(pair);
+        match self.waiting.len() >= self.config.instruct.chunk_pairs {
+            true => self.instruct(work),
+            false => Ok(()),
+        }
+    }
+
+    /// Instructions for the waiting pairs, through the gates, to triplets.
+    fn instruct(&mut self, work: &mut Work<'_>) -> anyhow::Result<()> {
+        let start = Instant::now();
+        let pairs = std::mem::take(&mut self.waiting);
+        let written = self.ask_model(work, &pairs)?;
+        let writers = &self.config.instruct.writers;
+        for (pair, instructions) in pairs.iter().zip(written) {
+            if self.page != pair.query.page_url {
+                self.page.clone_from(&pair.query.page_url);
+                self.of_page = PageInstructions::default();
+            }
+            let mut passed = self.pass(&mut work.tally, pair, instructions);
+            let is_fallback = writers.contains(&Writer::TemplateFallback) && passed.is_empty();
+            if writers.contains(&Writer::Template) || is_fallback {
+                let made = template::instruct(pair, &self.config.template, self.config.seed);
+                let decision = match made.is_empty() {
+                    true => Err(template::NOTHING_TO_SAY),
+                    false => Ok(made),
+                };
+                let made = work.tally.decide(BY_TEMPLATE, decision).unwrap_or_default();
+                passed.extend(self.pass(&mut work.tally, pair, made));
+            }
+            passed.iter().for_each(|instruction| self.add(pair, instruction));
+        }
+        work.tally.spend("instruct", start);
+        Ok(())
+    }
+
+    /// The model's instructions for each pair; none where no model is asked, or its answer is of no use.
+    fn ask_model(&self, work: &mut Work<'_>, pairs: &[ImagePair]) -> anyhow::Result<Vec<Vec<Instruction>>> {
+        let Some(writer) = self
+            .config
+            .writer
+            .as_ref()
+            .filter(|_| self.config.instruct.asks_model())
+        else {
+            return Ok(vec![Vec::new(); pairs.len()]);
+        };
+        let answers = write_instructions(work.tools.writer(self.config)?, pairs, &writer.ask)?;
+        let decide = |answer| work.tally.decide(BY_MODEL, answer).unwrap_or_default();
+        Ok(answers.into_iter().map(decide).collect())
+    }
+
+    fn pass(&mut self, tally: &mut Tally, pair: &ImagePair, instructions: Vec<Instruction>) -> Vec<Instruction> {
+        let mut passed: Vec<Instruction> = Vec::new();
+        for instruction in instructions {
+            let by_itself = self.gate.check(pair, &instruction, &passed);
+            let decision = by_itself.and_then(|()| self.gate.check_page(pair, &instruction, &mut self.of_page));
+            passed.extend(tally.decide(GATE, decision.map(|()| instruction)));
+        }
+        passed
+    }
+
+    fn add(&mut self, pair: &ImagePair, instruction: &Instruction) {
         let key = (pair.query.image, instruction.text.to_lowercase());
-        let triplet = self
-            .triplets
-            .entry(key)
-            .or_insert_with(|| begin(pair, &instruction, context));
+        let begin = || begin(pair, instruction, &self.models);
+        let triplet = self.triplets.entry(key).or_insert_with(begin);
         if !triplet.targets.contains(&pair.target.image) {
             triplet.targets.push(pair.target.image);
         }
@@ -191,38 +180,34 @@ impl Triplets {
         }
     }
 
-    /// In the order of query and instruction, so that nothing depends on the order of work.
-    fn finish(self, work: &mut Work<'_>) -> Vec<Triplet> {
+    /// Publishes the triplets in the order of query and instruction, so that nothing depends on the order of work.
+    fn finish(mut self, work: &mut Work<'_>) -> anyhow::Result<()> {
+        self.instruct(work)?;
         let triplets: Vec<Triplet> = self.triplets.into_values().map(finished).collect();
-        work.count("triplets", triplets.len() as u64);
-        work.count(
-            "targets",
-            triplets.iter().map(|triplet| triplet.targets.len() as u64).sum(),
-        );
-        triplets
+        work.tally.count("triplets", triplets.len());
+        let targets = triplets.iter().map(|triplet| triplet.targets.len()).sum();
+        work.tally.count("targets", targets);
+        let new = work.store().create(&file_name(TRIPLETS, work.task))?;
+        write_triplets(new.path(), &triplets)?;
+        Ok(new.publish()?)
     }
 }
 
 fn finished(mut triplet: Triplet) -> Triplet {
     triplet.targets.sort_unstable();
     triplet.hard_negatives.sort_unstable();
-    let (query, targets) = (triplet.query, triplet.targets.clone());
+    let (query, targets) = (triplet.query, &triplet.targets);
     triplet
         .hard_negatives
         .retain(|id| *id != query && !targets.contains(id));
-    let licenses: std::collections::BTreeSet<String> = triplet
-        .provenance
-        .urls
-        .values()
-        .map(|address| address.license.clone())
-        .filter(|license| !license.is_empty())
-        .collect();
+    let licenses = triplet.provenance.urls.values().map(|address| address.license.as_str());
+    let licenses: BTreeSet<&str> = licenses.filter(|license| !license.is_empty()).collect();
     triplet.provenance.license = licenses.into_iter().collect::<Vec<_>>().join(" AND ");
     triplet
 }
 
-fn begin(pair: &ImagePair, instruction: &Instruction, context: &Context) -> Triplet {
-    let mut models = context.models.clone();
+fn begin(pair: &ImagePair, instruction: &Instruction, models: &[String]) -> Triplet {
+    let mut models = models.to_vec();
     if let Some(model) = instruction.generator.strip_prefix("model:") {
         models.push(format!("writer:{model}"));
     }
@@ -245,7 +230,7 @@ fn begin(pair: &ImagePair, instruction: &Instruction, context: &Context) -> Trip
             page,
             urls: BTreeMap::new(),
             prompt: instruction.prompt.clone(),
-            stages: STAGES
+            stages: VERSIONS
                 .iter()
                 .map(|(name, version)| ((*name).to_owned(), *version))
                 .collect(),

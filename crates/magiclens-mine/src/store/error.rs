@@ -1,10 +1,16 @@
-//! What can go wrong between a run and the place where it lives, and the way out.
+//! Errors of the place where a run lives, each with the way out.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Why a store did not do as it was told. Messages name the object and give a hint.
+pub(super) type Result<T> = std::result::Result<T, StoreError>;
+
+/// As the client of the object store said it.
+type ClientError = Box<dyn Error + Send + Sync>;
+
+/// A refusal or failure of a store. Messages name the object and give a hint.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// An address that leads nowhere.
@@ -15,7 +21,7 @@ pub enum StoreError {
     Address {
         /// As it was given.
         address: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A name that would leave the place, or that some places cannot hold.
@@ -37,30 +43,30 @@ pub enum StoreError {
     Settings {
         /// As it was given.
         address: String,
-        /// Who keeps it.
+        /// Its provider.
         provider: Provider,
         /// As the client said it.
-        error: object_store::Error,
+        error: ClientError,
     },
     /// The bucket or container is not there.
     #[error("`{address}` cannot be opened: no such bucket: {error}\nhint: make the bucket first, or check {}", .provider.endpoint())]
     NoBucket {
         /// As it was given.
         address: String,
-        /// Who keeps it.
+        /// Its provider.
         provider: Provider,
         /// As the provider said it.
-        error: object_store::Error,
+        error: ClientError,
     },
     /// The credentials are wrong, or do not suffice.
     #[error("`{object}`: access is denied: {error}\nhint: check {}, and what they may do in this bucket", .provider.credentials())]
     Denied {
         /// Its address.
         object: String,
-        /// Who keeps it.
+        /// Its provider.
         provider: Provider,
         /// As the provider said it.
-        error: object_store::Error,
+        error: ClientError,
     },
     /// A provider that cannot write a file only if it is absent.
     #[error(
@@ -71,17 +77,17 @@ pub enum StoreError {
         /// Its address.
         object: String,
         /// As the provider said it.
-        error: object_store::Error,
+        error: ClientError,
     },
     /// The object store did not answer, or with an error, after some retries.
     #[error("`{object}` cannot be reached: {error}\nhint: check the network and {}", .provider.endpoint())]
     Unreachable {
         /// Its address.
         object: String,
-        /// Who keeps it.
+        /// Its provider.
         provider: Provider,
         /// As the provider said it.
-        error: object_store::Error,
+        error: ClientError,
     },
     /// A finished file that could not be moved to its place.
     #[error("`{path}` cannot be published: {error}\nhint: check that the folder is writable and its disk has space")]
@@ -96,7 +102,7 @@ pub enum StoreError {
     Io(#[from] io::Error),
 }
 
-/// Who keeps a remote place; it decides what hints name.
+/// The provider of a remote place; hints name its variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provider {
     /// Amazon S3, and all that speaks its protocol.
@@ -105,6 +111,14 @@ pub enum Provider {
     Google,
     /// Azure Blob Storage and Data Lake.
     Azure,
+}
+
+impl StoreError {
+    pub(super) fn missing(path: &Path) -> Self {
+        Self::Missing {
+            object: path.display().to_string(),
+        }
+    }
 }
 
 impl Provider {

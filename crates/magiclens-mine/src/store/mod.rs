@@ -1,43 +1,38 @@
-//! Where a run lives: a folder, or a place in an object store. Files appear in it whole or not at all.
+//! The place where a run lives: a folder, or a prefix in an object store. Files appear in it whole or not at all.
 //!
 //! What is written goes to a temporary file first: beside the run for a folder (`tmp/`, so that a rename publishes it), in the
 //! machine's own temporary folder for an object store (an upload publishes it). A process that is killed at any moment
 //! leaves at most such a temporary file, which no [`Store::list`] shows and which [`Store::clean`] removes.
 
+#[cfg(feature = "object-store")]
 mod bucket;
 mod error;
+mod folder;
+mod place;
 mod scratch;
+#[cfg(feature = "object-store")]
+mod status;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
-use self::bucket::Bucket;
+use self::error::Result;
 pub use self::error::{Provider, StoreError};
-use self::scratch::Scratch;
-
-type Result<T> = std::result::Result<T, StoreError>;
-
-/// The folder of a run that holds what is being written.
-const TEMPORARY: &str = "tmp";
+use self::folder::Folder;
+pub use self::place::LocalFile;
+use self::place::Place;
 
 /// A place of named files. Names are relative and use `/`: `pages/00003.parquet`. Clones share the place.
 #[derive(Clone, Debug)]
 pub struct Store {
-    place: Place,
-    scratch: Scratch,
-}
-
-#[derive(Clone, Debug)]
-enum Place {
-    Folder(PathBuf),
-    Bucket(Bucket),
+    place: Arc<dyn Place>,
 }
 
 /// A file that is being written; dropping it leaves nothing behind.
@@ -46,13 +41,6 @@ pub struct NewFile {
     store: Store,
     name: String,
     temporary: NamedTempFile,
-}
-
-/// A file on this machine's disk, for reading. A copy of a remote file is removed when this is dropped.
-#[derive(Debug)]
-pub struct LocalFile {
-    path: PathBuf,
-    copy: Option<NamedTempFile>,
 }
 
 impl Store {
@@ -69,37 +57,21 @@ impl Store {
 
     /// Like [`Store::open`]; `settings` are variables that count more than those of the environment.
     fn open_with(address: &str, settings: &[(&str, &str)]) -> Result<Self> {
-        match parse_address(address)? {
-            Address::Path(path) => {
-                let folder = std::path::absolute(path)?;
-                fs_err::create_dir_all(&folder)?;
-                let scratch = Scratch::new(folder.join(TEMPORARY));
-                let place = Place::Folder(folder);
-                Ok(Self { place, scratch })
-            }
-            Address::Url(url) => {
-                let bucket = Bucket::open(&url, settings)?;
-                let place = Place::Bucket(bucket);
-                let scratch = Scratch::new(std::env::temp_dir());
-                Ok(Self { place, scratch })
-            }
-        }
+        let place: Arc<dyn Place> = match parse_address(address)? {
+            Address::Path(path) => Arc::new(Folder::open(&path)?),
+            Address::Url(url) => remote::open(&url, settings)?,
+        };
+        Ok(Self { place })
     }
 
     /// The address that opens it from anywhere; a folder's is absolute.
     pub fn address(&self) -> String {
-        match &self.place {
-            Place::Folder(folder) => folder.display().to_string(),
-            Place::Bucket(bucket) => bucket.to_string(),
-        }
+        self.place.address()
     }
 
     /// The folder, if it is one of this machine's disks.
     pub fn folder(&self) -> Option<&Path> {
-        match &self.place {
-            Place::Folder(folder) => Some(folder),
-            Place::Bucket(_) => None,
-        }
+        self.place.folder()
     }
 
     /// Whether a file of that name is published.
@@ -108,10 +80,7 @@ impl Store {
     /// If the name is malformed or the store does not answer.
     pub fn exists(&self, name: &str) -> Result<bool> {
         check_name(name)?;
-        match &self.place {
-            Place::Folder(folder) => Ok(folder.join(name).try_exists()?),
-            Place::Bucket(bucket) => bucket.exists(name),
-        }
+        self.place.exists(name)
     }
 
     /// The names of the files that lie directly in a folder (`""`: in the place itself), sorted. No such folder: none.
@@ -119,16 +88,16 @@ impl Store {
     /// # Errors
     /// If the name is malformed or the store does not answer.
     pub fn list(&self, folder: &str) -> Result<Vec<String>> {
-        if !folder.is_empty() {
-            check_name(folder)?;
+        #[cfg(test)]
+        tests::LISTS.with(|lists| lists.set(lists.get() + 1));
+        if folder.is_empty() {
+            let mut names = self.place.list(folder)?;
+            names.sort();
+            return Ok(names);
         }
-        let mut names = match &self.place {
-            Place::Folder(root) => list_folder(&root.join(folder))?,
-            Place::Bucket(bucket) => bucket.list(folder)?,
-        };
-        if !folder.is_empty() {
-            names.iter_mut().for_each(|name| *name = format!("{folder}/{name}"));
-        }
+        check_name(folder)?;
+        let names = self.place.list(folder)?.into_iter();
+        let mut names: Vec<String> = names.map(|name| format!("{folder}/{name}")).collect();
         names.sort();
         Ok(names)
     }
@@ -139,10 +108,7 @@ impl Store {
     /// [`StoreError::Missing`] if there is none; others if it cannot be read.
     pub fn read(&self, name: &str) -> Result<Vec<u8>> {
         check_name(name)?;
-        match &self.place {
-            Place::Folder(folder) => read_file(&folder.join(name)),
-            Place::Bucket(bucket) => bucket.read(name),
-        }
+        self.place.read(name)
     }
 
     /// A file of this machine's disk with the same content: the file itself, or a copy of a remote one.
@@ -151,10 +117,7 @@ impl Store {
     /// [`StoreError::Missing`] if there is none; others if it cannot be had.
     pub fn local(&self, name: &str) -> Result<LocalFile> {
         check_name(name)?;
-        match &self.place {
-            Place::Folder(folder) => LocalFile::in_place(folder.join(name)),
-            Place::Bucket(bucket) => LocalFile::copied(&self.scratch, |file| bucket.download(name, file)),
-        }
+        self.place.local(name)
     }
 
     /// Starts a file of that name, which appears when it is published.
@@ -166,7 +129,7 @@ impl Store {
         Ok(NewFile {
             store: self.clone(),
             name: name.to_owned(),
-            temporary: self.scratch.create()?,
+            temporary: self.place.scratch().create()?,
         })
     }
 
@@ -188,22 +151,9 @@ impl Store {
     /// # Errors
     /// If it cannot be written.
     pub fn create_exclusive(&self, name: &str, bytes: &[u8]) -> Result<bool> {
-        check_name(name)?;
-        match &self.place {
-            Place::Folder(folder) => {
-                let mut file = self.create(name)?;
-                file.write_all(bytes)?;
-                file.temporary.as_file().sync_all()?;
-                let target = folder.join(name);
-                let parent = make_parent(folder, &target)?;
-                match file.temporary.persist_noclobber(&target) {
-                    Ok(_) => sync_folder(parent).map(|()| true),
-                    Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(false),
-                    Err(error) => Err(unpublished(&target, error.error)),
-                }
-            }
-            Place::Bucket(bucket) => bucket.create_exclusive(name, bytes),
-        }
+        let mut file = self.create(name)?;
+        file.write_all(bytes)?;
+        self.place.publish_new(name, file.temporary)
     }
 
     /// Removes a file; none of that name is fine.
@@ -212,13 +162,7 @@ impl Store {
     /// If it cannot be removed.
     pub fn remove(&self, name: &str) -> Result<()> {
         check_name(name)?;
-        match &self.place {
-            Place::Folder(folder) => match fs_err::remove_file(folder.join(name)) {
-                Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
-                _ => Ok(()),
-            },
-            Place::Bucket(bucket) => bucket.remove(name),
-        }
+        self.place.remove(name)
     }
 
     /// Removes temporary files whose writers are dead, and returns how many they were.
@@ -230,7 +174,7 @@ impl Store {
     /// # Errors
     /// If the temporary folder cannot be read.
     pub fn clean(&self, older_than: Duration) -> Result<usize> {
-        self.scratch.clean(older_than)
+        self.place.scratch().clean(older_than)
     }
 }
 
@@ -241,7 +185,7 @@ impl fmt::Display for Store {
 }
 
 impl NewFile {
-    /// Where it is written, for writers that want a path.
+    /// The path that it is written under, for writers that want one.
     pub fn path(&self) -> &Path {
         self.temporary.path()
     }
@@ -251,18 +195,7 @@ impl NewFile {
     /// # Errors
     /// If it cannot be published; nothing has changed then.
     pub fn publish(self) -> Result<()> {
-        match &self.store.place {
-            Place::Folder(folder) => {
-                self.temporary.as_file().sync_all()?;
-                let target = folder.join(&self.name);
-                let parent = make_parent(folder, &target)?;
-                match self.temporary.persist(&target) {
-                    Ok(_) => sync_folder(parent),
-                    Err(error) => Err(unpublished(&target, error.error)),
-                }
-            }
-            Place::Bucket(bucket) => bucket.upload(&self.name, self.temporary.path()),
-        }
+        self.store.place.publish(&self.name, self.temporary)
     }
 }
 
@@ -273,29 +206,6 @@ impl Write for NewFile {
 
     fn flush(&mut self) -> io::Result<()> {
         self.temporary.flush()
-    }
-}
-
-impl LocalFile {
-    /// Where it lies.
-    pub fn path(&self) -> &Path {
-        self.copy.as_ref().map_or(&self.path, |copy| copy.path())
-    }
-
-    fn in_place(path: PathBuf) -> Result<Self> {
-        if !path.try_exists()? {
-            return Err(missing(&path));
-        }
-        Ok(Self { path, copy: None })
-    }
-
-    fn copied(scratch: &Scratch, fill: impl FnOnce(File) -> Result<()>) -> Result<Self> {
-        let copy = scratch.create()?;
-        fill(copy.as_file().try_clone()?)?;
-        Ok(Self {
-            path: copy.path().to_owned(),
-            copy: Some(copy),
-        })
     }
 }
 
@@ -310,10 +220,27 @@ pub fn fetch(address: &str) -> Result<LocalFile> {
 fn fetch_with(address: &str, settings: &[(&str, &str)]) -> Result<LocalFile> {
     match parse_address(address)? {
         Address::Path(path) => LocalFile::in_place(path),
-        Address::Url(url) => {
-            let object = Bucket::of_object(&url, settings)?;
-            LocalFile::copied(&Scratch::new(std::env::temp_dir()), |file| object.download("", file))
-        }
+        Address::Url(url) => remote::fetch(&url, settings),
+    }
+}
+
+#[cfg(feature = "object-store")]
+use bucket as remote;
+
+/// Programs built without the feature `object-store` know folders only.
+#[cfg(not(feature = "object-store"))]
+mod remote {
+    use super::{Arc, LocalFile, Place, Result, StoreError};
+
+    pub(super) fn open(url: &url::Url, _settings: &[(&str, &str)]) -> Result<Arc<dyn Place>> {
+        Err(StoreError::Address {
+            address: url.to_string(),
+            reason: "this program was built without the feature `object-store`".to_owned(),
+        })
+    }
+
+    pub(super) fn fetch(url: &url::Url, settings: &[(&str, &str)]) -> Result<LocalFile> {
+        open(url, settings)?.local("")
     }
 }
 
@@ -353,63 +280,4 @@ fn check_name(name: &str) -> Result<()> {
     } else {
         Err(StoreError::Name { name: name.to_owned() })
     }
-}
-
-fn list_folder(folder: &Path) -> Result<Vec<String>> {
-    let entries = match fs_err::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error.into()),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        // Names are ours; what else lies there is not.
-        let Ok(name) = entry.file_name().into_string() else {
-            continue;
-        };
-        if entry.file_type()?.is_file() && !scratch::is_temporary(&name) {
-            names.push(name);
-        }
-    }
-    Ok(names)
-}
-
-fn read_file(path: &Path) -> Result<Vec<u8>> {
-    fs_err::read(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => missing(path),
-        _ => error.into(),
-    })
-}
-
-fn missing(path: &Path) -> StoreError {
-    StoreError::Missing {
-        object: path.display().to_string(),
-    }
-}
-
-fn unpublished(target: &Path, error: io::Error) -> StoreError {
-    StoreError::Publish {
-        path: target.to_owned(),
-        error,
-    }
-}
-
-/// The folder of `target`, made if need be, so that it too outlives a loss of power.
-fn make_parent<'a>(root: &Path, target: &'a Path) -> Result<&'a Path> {
-    let parent = target.parent().unwrap_or(target);
-    if !parent.try_exists()? {
-        fs_err::create_dir_all(parent)?;
-        for folder in parent.ancestors().skip(1) {
-            sync_folder(folder)?;
-            if folder == root {
-                break;
-            }
-        }
-    }
-    Ok(parent)
-}
-
-fn sync_folder(folder: &Path) -> Result<()> {
-    Ok(fs_err::File::open(folder)?.sync_all()?)
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
-use super::Result;
+use super::error::Result;
 
-/// How the names of temporary files start; then come the machine, the process and random letters.
+/// The start of the names of temporary files; then come the machine, the process and random letters.
 const PREFIX: &str = "magiclens-tmp-";
 
 /// Tells this machine, since it was started, from others; none where the system does not say.

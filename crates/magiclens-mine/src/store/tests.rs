@@ -2,6 +2,8 @@
 
 #[cfg(feature = "scale-tests")]
 mod s3;
+#[cfg(feature = "object-store")]
+mod status;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -10,7 +12,16 @@ use std::time::SystemTime;
 
 use rayon::prelude::*;
 
+use std::cell::Cell;
+use std::fs::File;
+
+use super::folder::TEMPORARY;
 use super::*;
+
+thread_local! {
+    /// Calls of [`Store::list`] by this thread.
+    pub(crate) static LISTS: Cell<usize> = const { Cell::new(0) };
+}
 
 fn folder() -> (tempfile::TempDir, Store) {
     let temp = tempfile::tempdir().unwrap();

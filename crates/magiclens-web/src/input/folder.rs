@@ -66,6 +66,16 @@ impl Folder {
         })
     }
 
+    /// Whether [`Folder::image`] finds a file; of its content only the size is looked at.
+    pub fn has_image(&self, address: &str, config: &InputConfig) -> bool {
+        let Some(relative) = self.relative(address) else {
+            return false;
+        };
+        let found = self.find(&relative).or_else(|| self.find(&with_gz(&relative)));
+        let bytes = found.and_then(|path| Some(path.metadata().ok()?.len()));
+        bytes.is_some_and(|bytes| (1..=config.max_image_bytes as u64).contains(&bytes))
+    }
+
     /// The path that an address names, relative to the folder; names only, no steps.
     fn relative(&self, address: &str) -> Option<PathBuf> {
         let url = Url::parse(address).ok()?;

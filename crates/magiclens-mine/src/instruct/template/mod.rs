@@ -1,26 +1,29 @@
-//! Instructions by templates, from the words of both images: the offline default, and the rival of the language model.
+//! Instructions by templates, from the words of both images: the offline default, and the baseline of the language model.
 //!
-//! A relation between two descriptions is looked for that is true as far as the words tell; each relation has its wordings,
-//! in `wordings.toml`. Where nothing true can be said, nothing is said.
+//! The closest relation between the two descriptions that the words support is put into words; each relation has its wordings,
+//! in `wordings.toml`. A pair without such a relation gets no instruction.
 
+mod aspect;
+mod difference;
+mod loose;
 mod phrase;
 mod relation;
-mod slot;
-mod state;
+mod token;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use magiclens_data::DigestBuilder;
 use serde::{Deserialize, Serialize};
 
 use crate::page::{ImagePair, Instruction};
 use magiclens_web::DropReason;
-use relation::{Relation, relate};
+use relation::Relation;
 
-/// A pair of which the template generator can say nothing that is surely true.
+/// No relation holds for the pair.
 pub const NOTHING_TO_SAY: DropReason = DropReason("nothing true to say");
 
-/// How the template generator writes.
+/// Settings of the template generator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TemplateConfig {
@@ -32,11 +35,12 @@ pub struct TemplateConfig {
     pub max_words: usize,
     /// Most words that name what the target shows. 7: more would tell so much that the query image is not needed.
     pub max_phrase_words: usize,
-    /// Whether to speak of pairs that only share a section, a page or a likeness. They are true but say less.
+    /// Whether pairs that only share a section, a page or a look get instructions. They are true but say less.
     pub loose_relations: bool,
-    /// What each encoder of images must say of a pair that shares no page before it is called similar. Read off pairs of the
+    /// Least similarity by each image encoder for a pair without a common page to be called similar. Read off pairs of the
     /// documentation packages (docs/mining.md): below it dialogs, plots and photographs are taken for one another.
-    pub min_likeness: BTreeMap<String, f64>,
+    #[serde(rename = "min_likeness")]
+    pub min_similarity: BTreeMap<String, f64>,
 }
 
 impl Default for TemplateConfig {
@@ -47,7 +51,7 @@ impl Default for TemplateConfig {
             max_words: 20,
             max_phrase_words: 7,
             loose_relations: true,
-            min_likeness: BTreeMap::from([("image".to_owned(), 0.88), ("look".to_owned(), 0.93)]),
+            min_similarity: BTreeMap::from([("image".to_owned(), 0.88), ("look".to_owned(), 0.93)]),
         }
     }
 }
@@ -63,28 +67,26 @@ static WORDINGS: LazyLock<BTreeMap<String, Wordings>> = LazyLock::new(|| {
     toml::from_str(include_str!("wordings.toml")).expect("the file is part of the program, and tested")
 });
 
-/// Wordings of what leads from the query to the target, different from one another, the same for the same pair and seed.
-/// Empty if nothing true can be said.
+/// Wordings of the step from the query to the target, different from one another, the same for the same pair and seed.
+/// Empty if no relation holds.
 pub fn instruct(pair: &ImagePair, config: &TemplateConfig, seed: u64) -> Vec<Instruction> {
     let Some(relation) = relate(pair, config) else {
         return Vec::new();
     };
-    let Some(known) = WORDINGS.get(relation.name) else {
-        return Vec::new();
-    };
+    let known = &WORDINGS[relation.name];
     let mut filled: Vec<([u8; 32], String)> = known
         .wordings
         .iter()
-        .filter_map(|wording| Some((lot(pair, seed, wording), fill(wording, &relation)?)))
+        .filter_map(|wording| Some((order_key(pair, seed, wording), fill(wording, &relation)?)))
         .filter(|(_, text)| (config.min_words..=config.max_words).contains(&text.split_whitespace().count()))
         .collect();
     filled.sort();
     filled
         .into_iter()
         .take(config.wordings)
-        .map(|(lot, text)| Instruction {
+        .map(|(key, text)| Instruction {
             // People begin about one line in four with a capital.
-            text: if lot[31] < 64 { capitalized(&text) } else { text },
+            text: if key[31] < 64 { capitalized(&text) } else { text },
             relation: relation.name.to_owned(),
             generator: format!("template:{}/{}", relation.name, known.version),
             ..Instruction::default()
@@ -92,20 +94,25 @@ pub fn instruct(pair: &ImagePair, config: &TemplateConfig, seed: u64) -> Vec<Ins
         .collect()
 }
 
-/// A wording's place in the order of this pair.
-fn lot(pair: &ImagePair, seed: u64, wording: &str) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&seed.to_le_bytes());
-    for side in [&pair.query, &pair.target] {
-        hasher.update(side.image.to_string().as_bytes());
-        hasher.update(side.page_url.as_bytes());
-        hasher.update(&[0]);
-    }
-    hasher.update(wording.as_bytes());
-    *hasher.finalize().as_bytes()
+/// The first relation that holds, from the surest to the loosest.
+fn relate(pair: &ImagePair, config: &TemplateConfig) -> Option<Relation> {
+    aspect::aspect(pair)
+        .or_else(|| difference::one_difference(pair))
+        .or_else(|| loose::same_words(pair))
+        .or_else(|| config.loose_relations.then(|| loose::loose(pair, config)).flatten())
 }
 
-/// The wording with its braces filled; none if something that it asks for is not known.
+/// The place of a wording in the order of this pair.
+fn order_key(pair: &ImagePair, seed: u64, wording: &str) -> [u8; 32] {
+    let mut digest = DigestBuilder::new();
+    digest.update(seed.to_le_bytes());
+    for side in [&pair.query, &pair.target] {
+        digest.update(side.image.to_string()).update(&side.page_url).update([0]);
+    }
+    digest.update(wording).finish().to_bytes()
+}
+
+/// The wording with its slots filled; none if one of them is not known.
 fn fill(wording: &str, relation: &Relation) -> Option<String> {
     let mut text = String::new();
     let mut rest = wording;
@@ -119,9 +126,7 @@ fn fill(wording: &str, relation: &Relation) -> Option<String> {
 }
 
 fn capitalized(text: &str) -> String {
-    let mut rest = text.chars();
-    rest.next()
-        .map_or(String::new(), |first| first.to_uppercase().chain(rest).collect())
+    phrase::with_first(text, |first| first.to_uppercase().collect())
 }
 
 #[cfg(test)]

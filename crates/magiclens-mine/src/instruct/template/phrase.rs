@@ -1,220 +1,19 @@
-//! Descriptions as tokens: what two of them share, where they differ, and which part can stand inside an instruction.
+//! Descriptions as tokens: the place where two of them differ, and the part that can stand inside an instruction.
 
 use std::ops::Range;
 
+use super::token::{Token, tokens};
+use crate::english::ENGLISH;
 use crate::words::{is_stop_word, words};
-
-/// Before these a noun phrase can be cut short and stays true.
-const CUTS: &[&str] = &[
-    "with",
-    "in",
-    "on",
-    "at",
-    "from",
-    "after",
-    "before",
-    "by",
-    "for",
-    "using",
-    "during",
-    "showing",
-    "including",
-    "near",
-    "under",
-    "over",
-    "behind",
-    "while",
-    "where",
-    "which",
-    "that",
-    "as",
-    "when",
-    "via",
-    "through",
-    "into",
-    "to",
-    "containing",
-];
-
-/// Words that open a circumstance: "at night".
-const PREPOSITIONS: &[&str] = &[
-    "about", "above", "after", "against", "along", "among", "around", "as", "at", "before", "behind", "below",
-    "beneath", "beside", "between", "by", "during", "for", "from", "in", "inside", "near", "of", "on", "outside",
-    "over", "through", "under", "using", "via", "wearing", "with", "within", "without",
-];
-
-/// Words that make a description a sentence, which cannot follow "showing".
-const SENTENCE_WORDS: &[&str] = &[
-    "is",
-    "are",
-    "was",
-    "were",
-    "be",
-    "been",
-    "am",
-    "has",
-    "have",
-    "had",
-    "can",
-    "cannot",
-    "can't",
-    "could",
-    "will",
-    "would",
-    "shall",
-    "should",
-    "may",
-    "might",
-    "must",
-    "do",
-    "does",
-    "did",
-    "don't",
-    "doesn't",
-    "you",
-    "your",
-    "we",
-    "our",
-    "us",
-    "i",
-    "my",
-    "he",
-    "she",
-    "it",
-    "it's",
-    "its",
-    "they",
-    "their",
-    "them",
-    "this",
-    "that",
-    "these",
-    "those",
-    "here",
-    "there",
-    "who",
-    "what",
-    "how",
-    "why",
-    "when",
-    "let's",
-    "please",
-    "if",
-    "because",
-    "shows",
-    "show",
-    "shown",
-    "means",
-    "becomes",
-    "became",
-    "looks",
-    "gets",
-    "got",
-    "makes",
-    "same",
-    "above",
-    "below",
-    "left",
-    "right",
-    "top",
-    "bottom",
-    "following",
-    "previous",
-    "next",
-    "another",
-    "other",
-];
-
-/// Verbs that open an order: "Click the button".
-const ORDERS: &[&str] = &[
-    "click",
-    "select",
-    "choose",
-    "press",
-    "add",
-    "set",
-    "enter",
-    "open",
-    "drag",
-    "move",
-    "type",
-    "see",
-    "note",
-    "try",
-    "make",
-    "change",
-    "adjust",
-    "configure",
-    "install",
-    "run",
-    "check",
-    "activate",
-    "load",
-    "save",
-    "apply",
-    "find",
-    "use",
-    "create",
-    "get",
-    "go",
-    "put",
-    "take",
-    "keep",
-    "remove",
-    "delete",
-    "copy",
-    "paste",
-    "draw",
-    "edit",
-    "import",
-    "export",
-    "start",
-    "stop",
-    "turn",
-    "switch",
-    "look",
-    "read",
-    "learn",
-    "visit",
-    "buy",
-    "join",
-    "watch",
-    "download",
-    "upload",
-    "enable",
-    "disable",
-    "insert",
-    "replace",
-    "define",
-];
-
-/// Endings of words that are hardly ever names.
-const COMMON_ENDINGS: &[&str] = &[
-    "tion", "tions", "sion", "ing", "ings", "ed", "ment", "ments", "ness", "ity", "mage", "mages", "xample", "xamples",
-    "view", "views", "parison",
-];
-
-/// One word of a description.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Token {
-    /// Where it stands in the text, quotes and brackets around it left out.
-    span: Range<usize>,
-    /// In lower case, for comparison.
-    pub(super) key: String,
-    /// The strongest mark between it and the token before: a space if there is none.
-    pub(super) gap: char,
-    /// Which quotation of the text it stands in, counted from 1; 0 outside.
-    quotation: usize,
-}
 
 /// A description and its tokens.
 #[derive(Clone, Debug)]
 pub(super) struct Phrase<'a> {
     text: &'a str,
-    pub(super) tokens: Vec<Token>,
+    tokens: Vec<Token>,
 }
 
-/// Where two descriptions differ: one place, of which one side may be empty.
+/// The one place where two descriptions differ; one side may be empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Difference {
     pub(super) query: Range<usize>,
@@ -223,51 +22,20 @@ pub(super) struct Difference {
 
 impl<'a> Phrase<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        let mut tokens = Vec::new();
-        let mut gap = ' ';
-        let mut at = 0;
-        let (mut quotations, mut inside) = (0, false);
-        let mut turn = |marks: &str| {
-            for mark in marks.chars() {
-                inside = match mark {
-                    '“' | '«' | '„' => true,
-                    '”' | '»' => false,
-                    '"' => !inside,
-                    _ => continue,
-                };
-                quotations += usize::from(inside);
-            }
-            if inside { quotations } else { 0 }
-        };
-        for piece in text.split_whitespace() {
-            let start = at + text[at..].find(piece).expect("the piece comes from here");
-            at = start + piece.len();
-            let is_core = |c: char| c.is_alphanumeric() || "=%&°+$€£#×".contains(c);
-            let (Some(first), Some(last)) = (piece.find(is_core), piece.rfind(is_core)) else {
-                gap = stronger(gap, marks(piece));
-                turn(piece);
-                continue;
-            };
-            let end = last + piece[last..].chars().next().map_or(0, char::len_utf8);
-            let span = start + first..start + end;
-            gap = stronger(gap, marks(&piece[..first]));
-            let key = text[span.clone()].to_lowercase().replace('’', "'");
-            let quotation = turn(&piece[..first]);
-            // Marks inside a word, as in `5"x7"`, are no quotations; those behind it may end one.
-            turn(&text[span.end..at]);
-            let behind = marks(&text[span.end..at]);
-            tokens.push(Token {
-                span,
-                key,
-                gap: std::mem::replace(&mut gap, behind),
-                quotation,
-            });
+        Self {
+            text,
+            tokens: tokens(text),
         }
-        Self { text, tokens }
     }
 
+    /// The word at a place, in lower case; empty outside.
     pub(super) fn key(&self, at: usize) -> &str {
         self.tokens.get(at).map_or("", |token| &token.key)
+    }
+
+    /// The strongest mark before a word; a space if there is none.
+    pub(super) fn gap(&self, at: usize) -> char {
+        self.tokens.get(at).map_or(' ', |token| token.gap)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -278,7 +46,7 @@ impl<'a> Phrase<'a> {
     pub(super) fn written(&self, span: Range<usize>) -> String {
         let text = self.as_written(span.clone());
         if span.start == 0 && self.starts_like_a_sentence() {
-            lower_first(&text)
+            with_first(&text, |first| first.to_lowercase().collect())
         } else {
             text
         }
@@ -286,54 +54,45 @@ impl<'a> Phrase<'a> {
 
     /// The words of a span as written, with the quotes and brackets that belong to it.
     pub(super) fn as_written(&self, span: Range<usize>) -> String {
-        let Some(tokens) = self.tokens.get(span.clone()).filter(|tokens| !tokens.is_empty()) else {
+        let Some(tokens) = self.tokens.get(span).filter(|tokens| !tokens.is_empty()) else {
             return String::new();
         };
-        let (first, last) = (&tokens[0].span, &tokens[tokens.len() - 1].span);
-        // Marks right after the last word may close what was opened inside.
-        let whole = &self.text[first.start..self.text.len()];
-        let end = last.end
-            + whole[last.end - first.start..]
-                .find(|c: char| !"”)]’\"".contains(c))
-                .unwrap_or(self.text.len() - last.end);
-        let start = first.start
-            - self.text[..first.start]
-                .chars()
-                .rev()
-                .take_while(|c| "“([\"".contains(*c))
-                .map(char::len_utf8)
-                .sum::<usize>();
-        let candidates = [start..end, first.start..end, start..last.end, first.start..last.end];
+        let (start, end) = (tokens[0].span.start, tokens[tokens.len() - 1].span.end);
+        // Marks right before and behind may close what was opened inside.
+        let outer_start = self.text[..start].trim_end_matches(['“', '(', '[', '"']).len();
+        let behind = self.text[end..].trim_start_matches(['”', ')', ']', '’', '"']);
+        let outer_end = self.text.len() - behind.len();
+        let candidates = [outer_start..outer_end, start..outer_end, outer_start..end, start..end];
         let balanced = candidates
             .into_iter()
             .map(|range| &self.text[range])
             .find(|text| is_balanced(text));
-        let text = match balanced {
-            Some(text) => text.to_owned(),
-            None => tokens
-                .iter()
-                .map(|token| &self.text[token.span.clone()])
-                .collect::<Vec<_>>()
-                .join(" "),
-        };
-        unwrapped(&text).to_owned()
+        match balanced {
+            Some(text) => unwrapped(text).to_owned(),
+            None => {
+                let bare = tokens.iter().map(|token| &self.text[token.span.clone()]);
+                bare.collect::<Vec<_>>().join(" ")
+            }
+        }
     }
 
     /// Only the first word has a capital, and nothing else shows that it is a name.
     fn starts_like_a_sentence(&self) -> bool {
+        let lists = &ENGLISH.template;
         let text = |at: usize| self.tokens.get(at).map_or("", |token| &self.text[token.span.clone()]);
-        let first = text(0);
-        let plain = first.chars().skip(1).all(|c| c.is_lowercase() || c == '-' || c == '\'');
-        let article = ["a", "an", "the"].contains(&self.key(0));
-        let second_small = text(1).starts_with(|c: char| c.is_lowercase() || c.is_numeric());
-        // "Paris at night", "Apollo 11": a name before a preposition or a number cannot be told from a noun; leave it.
-        let name_like =
-            PREPOSITIONS.contains(&self.key(1)) && !COMMON_ENDINGS.iter().any(|ending| first.ends_with(ending));
-        plain
-            && (article || (second_small && !self.is_titled() && !name_like && !text(1).starts_with(char::is_numeric)))
+        let (first, second) = (text(0), text(1));
+        // "Paris at night": a name before a preposition cannot be told from a noun; it stays. So does "Apollo 11".
+        let is_name_like = lists.prepositions.has(self.key(1)) && !lists.common_endings.ends(first);
+        let is_plain = first.chars().skip(1).all(|c| c.is_lowercase() || c == '-' || c == '\'');
+        let goes_on_small = second.starts_with(char::is_lowercase) && !self.is_titled() && !is_name_like;
+        is_plain && (self.starts_with_article() || goes_on_small)
     }
 
-    /// True if every mark inside the span is weak: no new sentence, dash, colon or bracket after its first word.
+    pub(super) fn starts_with_article(&self) -> bool {
+        ["a", "an", "the"].contains(&self.key(0))
+    }
+
+    /// Every mark inside the span is weak: no new sentence, dash, colon or bracket after its first word.
     pub(super) fn is_whole(&self, span: &Range<usize>) -> bool {
         self.tokens[span.clone()].iter().skip(1).all(|token| token.gap == ' ')
     }
@@ -347,53 +106,52 @@ impl<'a> Phrase<'a> {
     }
 
     pub(super) fn starts_with_preposition(&self, span: &Range<usize>) -> bool {
-        PREPOSITIONS.contains(&self.key(span.start))
+        ENGLISH.template.prepositions.has(self.key(span.start))
+    }
+
+    /// The word at the place belongs to the noun phrase before it.
+    pub(super) fn noun_follows(&self, at: usize) -> bool {
+        at < self.len() && self.gap(at) == ' ' && !is_stop_word(self.key(at))
     }
 
     /// The one place where `self` (the query's) and `other` (the target's) differ; none if they are the same.
     pub(super) fn difference(&self, other: &Phrase) -> Option<Difference> {
         let shorter = self.len().min(other.len());
-        let same = |a: &Token, b: &Token| a.key == b.key;
-        let mut start = (0..shorter)
-            .take_while(|&at| same(&self.tokens[at], &other.tokens[at]))
-            .count();
+        let start = (0..shorter).take_while(|&at| self.key(at) == other.key(at)).count();
         let end = (0..shorter - start)
-            .take_while(|&back| {
-                same(
-                    &self.tokens[self.len() - 1 - back],
-                    &other.tokens[other.len() - 1 - back],
-                )
-            })
+            .take_while(|&back| self.key(self.len() - 1 - back) == other.key(other.len() - 1 - back))
             .count();
         let (mut query, mut target) = (start..self.len() - end, start..other.len() - end);
         if query.is_empty() && target.is_empty() {
             return None;
         }
         // A quotation is one name: “Linear Light” and “Hard Light”, not "Linear" and "Hard".
-        while 0 < start && self.continues_quotation(start) && other.continues_quotation(start) {
-            start -= 1;
+        while self.continues_quotation(query.start) && other.continues_quotation(target.start) {
+            (query.start, target.start) = (query.start - 1, target.start - 1);
         }
-        (query.start, target.start) = (start, start);
-        while query.end < self.len()
-            && target.end < other.len()
-            && self.continues_quotation(query.end)
-            && other.continues_quotation(target.end)
-        {
+        while self.continues_quotation(query.end) && other.continues_quotation(target.end) {
             (query.end, target.end) = (query.end + 1, target.end + 1);
         }
-        // A preposition before the place belongs to it: "using time" instead of "using distance". Behind it no article may stand
-        // if a noun follows: "for the Mottle option".
-        let mut from = start;
-        let is_last =
-            target.end == other.len() || other.tokens[target.end].gap != ' ' || is_stop_word(other.key(target.end));
-        while is_last && 0 < from && ["a", "an", "the", "its", "their"].contains(&self.key(from - 1)) {
-            from -= 1;
-        }
-        if 0 < from && PREPOSITIONS.contains(&self.key(from - 1)) && !query.is_empty() && !target.is_empty() {
-            start = from - 1;
-            (query.start, target.start) = (start, start);
+        if let Some(preposition) = other.preposition_before(&target)
+            && !query.is_empty()
+            && !target.is_empty()
+        {
+            (query.start, target.start) = (preposition, preposition);
         }
         Some(Difference { query, target })
+    }
+
+    /// The preposition that belongs to a place: "using time" instead of "using distance". An article may stand between them
+    /// unless a noun follows: "for the Mottle option".
+    fn preposition_before(&self, span: &Range<usize>) -> Option<usize> {
+        let is_article = |at: &usize| ["a", "an", "the", "its", "their"].contains(&self.key(*at));
+        let mut before = (0..span.start).rev();
+        let nearest = if self.noun_follows(span.end) {
+            before.next()
+        } else {
+            before.find(|at| !is_article(at))
+        };
+        nearest.filter(|&at| ENGLISH.template.prepositions.has(self.key(at)))
     }
 
     /// The token stands in the same quotation as the one before.
@@ -404,19 +162,17 @@ impl<'a> Phrase<'a> {
 
     /// The beginning of the description that can follow "showing": at most `max_words` words, no sentence, no order.
     pub(super) fn noun_phrase(&self, max_words: usize) -> Option<String> {
+        let lists = &ENGLISH.template;
         let sentence_end = (1..self.len())
-            .find(|&at| ".;:?!".contains(self.tokens[at].gap))
+            .find(|&at| ".;:?!".contains(self.gap(at)))
             .unwrap_or(self.len());
-        let whole = 0..sentence_end;
-        let keys = |range: Range<usize>| range.map(|at| self.key(at));
-        let is_verb = |key: &str| SENTENCE_WORDS.contains(&key) || key.ends_with("n't");
-        if whole.is_empty() || keys(whole.clone()).any(is_verb) {
-            return None;
-        }
+        let is_order = lists.orders.has(self.key(0));
         // Titles and quotations order nobody.
-        let titled = self.is_titled() || self.tokens[0].quotation != 0;
-        if ORDERS.contains(&self.key(0)) && !titled
-            || self.starts_with_preposition(&whole)
+        let is_name = self.is_titled() || self.tokens.first().is_some_and(|first| first.quotation != 0);
+        let is_verb = |at: usize| lists.sentence.has(self.key(at)) || self.key(at).ends_with("n't");
+        if (0..sentence_end).any(is_verb)
+            || is_order && !is_name
+            || self.starts_with_preposition(&(0..1))
             || ["and", "or", "but"].contains(&self.key(0))
         {
             return None;
@@ -426,12 +182,15 @@ impl<'a> Phrase<'a> {
         } else {
             self.cut(max_words)?
         };
-        if !keys(0..end).any(|key| 3 <= key.chars().count() && !is_stop_word(key)) {
+        let tells = |at: usize| 3 <= self.key(at).chars().count() && !is_stop_word(self.key(at));
+        // "Selection inverted" tells what was done, not what is shown.
+        let is_done = 0 < end && lists.participles.has(self.key(end - 1));
+        if is_done || !(0..end).any(tells) {
             return None;
         }
         let written = self.written(0..end);
         // "Add Core Account" is a name on a page, not an order to the reader.
-        let is_bare = ORDERS.contains(&self.key(0)) && !written.contains(['“', '"']);
+        let is_bare = is_order && !written.contains(['“', '"']);
         Some(if is_bare { format!("“{written}”") } else { written })
     }
 
@@ -439,58 +198,27 @@ impl<'a> Phrase<'a> {
     /// comma: "edge-based and region-based segmentation" is one thing.
     pub(super) fn cut(&self, max_words: usize) -> Option<usize> {
         (2..=max_words.min(self.len().saturating_sub(1))).rev().find(|&at| {
-            let begins = self.tokens[0].span.start;
-            let whole = is_balanced(&self.text[begins..self.tokens[at - 1].span.end]);
-            let breaks = CUTS.contains(&self.key(at)) || !" ,".contains(self.tokens[at].gap);
-            whole && breaks && !is_stop_word(self.key(at - 1))
+            let text = &self.text[self.tokens[0].span.start..self.tokens[at - 1].span.end];
+            let breaks = ENGLISH.template.cuts.has(self.key(at)) || !" ,".contains(self.gap(at));
+            is_balanced(text) && breaks && !is_stop_word(self.key(at - 1))
         })
     }
 
     /// Most words have capitals, as in titles.
-    pub(super) fn is_titled(&self) -> bool {
-        let telling = self
-            .tokens
-            .iter()
-            .filter(|token| !is_stop_word(&token.key) && 2 < token.key.len());
-        let (capital, all) = telling.fold((0, 0), |(capital, all), token| {
-            (
-                capital + usize::from(self.text[token.span.clone()].starts_with(char::is_uppercase)),
-                all + 1,
-            )
-        });
-        2 <= all && all * 2 <= capital * 3 && 2 <= capital
+    fn is_titled(&self) -> bool {
+        let is_telling = |token: &&Token| !is_stop_word(&token.key) && 2 < token.key.len();
+        let telling = || self.tokens.iter().filter(is_telling);
+        let has_capital = |token: &&Token| self.text[token.span.clone()].starts_with(char::is_uppercase);
+        let (all, capital) = (telling().count(), telling().filter(has_capital).count());
+        2 <= capital && all * 2 <= capital * 3
     }
 }
 
-/// Quotes and brackets that stand around the whole.
+/// The text without brackets that stand around the whole.
 fn unwrapped(text: &str) -> &str {
-    for (open, close) in [('(', ')'), ('[', ']')] {
-        if let Some(inner) = text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close))
-            && is_balanced(inner)
-        {
-            return inner;
-        }
-    }
-    text
-}
-
-/// The strongest mark of a run of punctuation.
-fn marks(text: &str) -> char {
-    text.chars().map(kind).fold(' ', stronger)
-}
-
-fn kind(c: char) -> char {
-    match c {
-        '-' | '–' | '—' | '‒' | '→' | '|' | '/' | '•' | '·' | '»' | '>' => '-',
-        '(' | ')' | '[' | ']' => '(',
-        '.' | '!' | '?' | ';' | ':' | ',' => c,
-        _ => ' ',
-    }
-}
-
-fn stronger(a: char, b: char) -> char {
-    let strength = |mark| " ,(-:;.!?".find(mark).unwrap_or(0);
-    if strength(a) < strength(b) { b } else { a }
+    let inner = |(open, close)| text.strip_prefix(open)?.strip_suffix(close);
+    let mut inners = [('(', ')'), ('[', ']')].into_iter().filter_map(inner);
+    inners.find(|inner| is_balanced(inner)).unwrap_or(text)
 }
 
 fn is_balanced(text: &str) -> bool {
@@ -498,14 +226,14 @@ fn is_balanced(text: &str) -> bool {
     count('(') == count(')') && count('“') == count('”') && count('[') == count(']') && count('"').is_multiple_of(2)
 }
 
-pub(super) fn lower_first(text: &str) -> String {
+/// The text with its first letter changed.
+pub(super) fn with_first(text: &str, change: impl Fn(char) -> String) -> String {
     let mut rest = text.chars();
-    rest.next()
-        .map_or(String::new(), |first| first.to_lowercase().chain(rest).collect())
+    rest.next().map_or(String::new(), |first| change(first) + rest.as_str())
 }
 
-/// True if all telling words of `part` are in `whole`.
-pub(super) fn says_nothing_new(part: &str, whole: &str) -> bool {
+/// All telling words of `part` are in `whole`.
+pub(super) fn adds_no_word(part: &str, whole: &str) -> bool {
     let known = words(whole);
     words(part)
         .iter()

@@ -1,0 +1,104 @@
+//! Models, filters and connections that tasks compute with; loaded once a process, when first needed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use anyhow::anyhow;
+use magiclens_web::fetch::Fetcher;
+
+use crate::config::MineConfig;
+use crate::encoder::Encoders;
+use crate::filter::Filters;
+use crate::language_model::{Cache, ChatEndpoint, Usage};
+
+/// The tools of this process.
+#[derive(Default)]
+pub struct Tools {
+    default_model: PathBuf,
+    encoders: OnceLock<Encoders>,
+    filters: OnceLock<Filters>,
+    fetcher: OnceLock<Fetcher>,
+    captioner: OnceLock<ChatEndpoint>,
+    writer: OnceLock<ChatEndpoint>,
+    /// Folder of replies; none keeps none.
+    reply_cache: Option<PathBuf>,
+}
+
+impl Tools {
+    /// Nothing is loaded yet. `default_model` is the checkpoint of encoders that name none; replies of language models are kept in
+    /// `reply_cache`, which any number of processes and runs may share.
+    pub fn new(default_model: PathBuf, reply_cache: Option<PathBuf>) -> Self {
+        Self {
+            default_model,
+            reply_cache,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn encoders(&self, config: &MineConfig) -> anyhow::Result<&Encoders> {
+        loaded(&self.encoders, || Encoders::load(&config.encoder, &self.default_model))
+    }
+
+    pub(crate) fn filters(&self, config: &MineConfig) -> anyhow::Result<&Filters> {
+        loaded(&self.filters, || Filters::new(&config.filter))
+    }
+
+    pub(crate) fn fetcher(&self, config: &MineConfig) -> anyhow::Result<&Fetcher> {
+        loaded(&self.fetcher, || Fetcher::new(&config.fetch))
+    }
+
+    /// The model that describes images, if the configuration has one.
+    pub(crate) fn captioner(&self, config: &MineConfig) -> anyhow::Result<Option<&ChatEndpoint>> {
+        let load = |caption| loaded(&self.captioner, || Ok(ChatEndpoint::new(caption, self.cache())?));
+        config.caption.as_ref().map(|caption| load(&caption.model)).transpose()
+    }
+
+    /// The model that writes instructions.
+    pub(crate) fn writer(&self, config: &MineConfig) -> anyhow::Result<&ChatEndpoint> {
+        let writer = config
+            .writer
+            .as_ref()
+            .ok_or_else(|| anyhow!("there is no `[writer.model]`"))?;
+        loaded(&self.writer, || Ok(ChatEndpoint::new(&writer.model, self.cache())?))
+    }
+
+    fn cache(&self) -> Option<Cache> {
+        self.reply_cache.as_ref().map(Cache::new)
+    }
+
+    /// Requests, tokens and money so far, by model.
+    pub(crate) fn usage(&self) -> BTreeMap<String, Usage> {
+        let models = [("caption", &self.captioner), ("writer", &self.writer)];
+        let used = models
+            .into_iter()
+            .filter_map(|(name, model)| Some((name, model.get()?)));
+        used.map(|(name, model)| (name.to_owned(), model.usage())).collect()
+    }
+
+    /// The use since then.
+    pub(crate) fn usage_since(&self, before: &BTreeMap<String, Usage>) -> BTreeMap<String, Usage> {
+        let since = |(name, usage): (String, Usage)| {
+            let before = before.get(&name).copied().unwrap_or_default();
+            (name, usage - before)
+        };
+        self.usage().into_iter().map(since).collect()
+    }
+}
+
+fn loaded<T>(cell: &OnceLock<T>, load: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<&T> {
+    if let Some(loaded) = cell.get() {
+        return Ok(loaded);
+    }
+    let new = load()?;
+    Ok(cell.get_or_init(|| new))
+}
+
+impl std::fmt::Debug for Tools {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tools")
+            .field("default_model", &self.default_model)
+            .field("reply_cache", &self.reply_cache)
+            .finish_non_exhaustive()
+    }
+}
