@@ -143,7 +143,7 @@ fn digest(settings: &str, trunk: NamedWeights) -> String {
     hasher.finish().to_string()
 }
 
-fn no_trunk(embedder: &Embedder) -> TrainError {
+pub(crate) fn no_trunk(embedder: &Embedder) -> TrainError {
     TrainError::NoTrunk {
         model: embedder.config().name.clone(),
     }

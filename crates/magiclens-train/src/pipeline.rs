@@ -11,7 +11,7 @@ use magiclens_model::checkpoint::{Checkpoint, Precision, TowerFile, tensors_of, 
 use crate::batches::TripletTable;
 use crate::dev::{Dev, DevScores};
 use crate::feature_table::FeatureTable;
-use crate::features::{image_features, text_features};
+use crate::features::{image_features, no_trunk, text_features};
 use crate::gradients::{CaptionRow, Frozen};
 use crate::head::Head;
 use crate::run::{Observer, StepMetrics, TrainingData, train};
