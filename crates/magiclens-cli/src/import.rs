@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
-use magiclens_model::checkpoint::{NamedWeights, Precision, tensors_of, write_checkpoint, write_tower};
-use magiclens_model::import::clip::{RawClip, read_clip};
+use anyhow::Context;
+use magiclens_model::checkpoint::{NamedWeights, Precision, write_checkpoint};
+use magiclens_model::import::RawClip;
+use magiclens_model::import::clip::read_clip;
 use magiclens_model::import::inversion::read_inversion;
-use magiclens_model::import::official::read_official;
-use magiclens_model::import::towers::{read_efficientnet_lite0, read_minilm_l6};
+use magiclens_model::import::official::{read_base_or_large, read_official};
+use magiclens_model::import::small::{SmallFiles, write_small_start};
 use magiclens_model::inversion::write_inversion;
 use magiclens_model::towers::ClipActivation;
 use magiclens_model::{InversionKind, ModelConfig, OfficialConfig, TextualInversion};
@@ -38,12 +39,8 @@ struct Official {
     /// Sizes other than base and large, as JSON in the official words
     #[arg(long, value_name = "FILE.json")]
     config: Option<PathBuf>,
-    /// The checkpoint to write
-    #[arg(short, long, value_name = "FILE.safetensors")]
-    output: PathBuf,
-    /// Store 2 bytes a number instead of 4
-    #[arg(long)]
-    f16: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Debug, clap::Args)]
@@ -51,7 +48,7 @@ struct Clip {
     /// A folder with `config.json` and weights, or a state dictionary in OpenAI's names (safetensors or torch)
     #[arg(value_name = "FILE_OR_DIR")]
     source: PathBuf,
-    /// What a state dictionary was trained with: `quick_gelu` by OpenAI, `gelu` by most others
+    /// The activation that a state dictionary was trained with: `quick_gelu` by OpenAI, `gelu` by most others
     #[arg(long, value_enum)]
     activation: Option<Activation>,
     /// Heads of a state dictionary's image tower, where the width does not tell
@@ -60,6 +57,12 @@ struct Clip {
     /// Heads of a state dictionary's text tower, where the width does not tell
     #[arg(long, value_name = "N")]
     text_heads: Option<usize>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+struct Output {
     /// The checkpoint to write
     #[arg(short, long, value_name = "FILE.safetensors")]
     output: PathBuf,
@@ -79,7 +82,7 @@ enum Activation {
 struct Inversion {
     /// The published torch checkpoint
     file: PathBuf,
-    /// Whose it is
+    /// Its authors
     #[arg(long, value_enum)]
     kind: Kind,
     /// The projection was trained on image embeddings of length 1 (LinCIR's own `--l2_normalize`)
@@ -132,15 +135,7 @@ fn import_official(args: &Official) -> anyhow::Result<()> {
         Some(path) => read_official(&args.file, &read_config(path)?)?,
         None => read_base_or_large(&args.file)?,
     };
-    let precision = if args.f16 { Precision::F16 } else { Precision::F32 };
-    write_checkpoint(&args.output, &config, &tensors, precision, &[])?;
-    tell(&format!(
-        "wrote `{}`: {}, {} tensors",
-        args.output.display(),
-        config.name,
-        tensors.len()
-    ));
-    Ok(())
+    write(&args.output, &config, &tensors)
 }
 
 fn import_clip(args: &Clip) -> anyhow::Result<()> {
@@ -153,9 +148,13 @@ fn import_clip(args: &Clip) -> anyhow::Result<()> {
         text_heads: args.text_heads,
     };
     let (config, tensors) = read_clip(&args.source, &raw)?;
-    let precision = if args.f16 { Precision::F16 } else { Precision::F32 };
-    write_checkpoint(&args.output, &config, &tensors, precision, &[])?;
-    let (output, count) = (args.output.display(), tensors.len());
+    write(&args.output, &config, &tensors)
+}
+
+fn write(to: &Output, config: &ModelConfig, tensors: &NamedWeights) -> anyhow::Result<()> {
+    let precision = if to.f16 { Precision::F16 } else { Precision::F32 };
+    write_checkpoint(&to.output, config, tensors, precision, &[])?;
+    let (output, count) = (to.output.display(), tensors.len());
     tell(&format!("wrote `{output}`: {}, {count} tensors", config.name));
     Ok(())
 }
@@ -170,7 +169,7 @@ fn import_inversion(args: &Inversion) -> anyhow::Result<()> {
     write_inversion(&args.output, &config, &tensors)?;
     let written = TextualInversion::load(&args.output)?;
     tell(&format!(
-        "wrote `{}`: {}, {} numbers a picture to {} a word, prompt `{}`",
+        "wrote `{}`: {}, {} numbers an image to {} a word, prompt `{}`",
         args.output.display(),
         kind.name(),
         written.image_width(),
@@ -180,23 +179,6 @@ fn import_inversion(args: &Inversion) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The two published sizes differ in the file's length by a factor of nearly 3.
-fn read_base_or_large(file: &Path) -> anyhow::Result<(ModelConfig, NamedWeights)> {
-    const BETWEEN: u64 = 1_200_000_000;
-    let config = if fs_err::metadata(file)?.len() < BETWEEN {
-        OfficialConfig::base()
-    } else {
-        OfficialConfig::large()
-    };
-    read_official(file, &config).with_context(|| {
-        format!(
-            "`{}` is not the official `{}` checkpoint\nhint: for other sizes name them with `--config FILE.json`",
-            file.display(),
-            config.name
-        )
-    })
-}
-
 fn read_config(path: &Path) -> anyhow::Result<OfficialConfig> {
     let text = fs_err::read_to_string(path)?;
     serde_json::from_str(&text)
@@ -204,51 +186,12 @@ fn read_config(path: &Path) -> anyhow::Result<OfficialConfig> {
 }
 
 fn import_towers(args: &Towers) -> anyhow::Result<()> {
-    let lite0 = read_efficientnet_lite0(&args.lite0)?;
-    let minilm = read_minilm_l6(&args.minilm)?;
-    let prefixed = |prefix: &str, tensors: NamedWeights| -> NamedWeights {
-        tensors
-            .into_iter()
-            .map(|(name, weights)| (format!("{prefix}.trunk.{name}"), weights))
-            .collect()
+    let files = SmallFiles {
+        lite0: &args.lite0,
+        minilm: &args.minilm,
+        tokenizer: &args.tokenizer,
     };
-    fs_err::create_dir_all(&args.output)?;
-    fs_err::copy(&args.tokenizer, args.output.join("tokenizer.json"))?;
-    let towers = [
-        ("efficientnet-lite0", prefixed("vision", lite0)),
-        ("minilm-l6", prefixed("text", minilm)),
-    ];
-    let files = towers
-        .iter()
-        .map(|(name, tensors)| {
-            write_tower(
-                &args.output.join(format!("{name}.safetensors")),
-                tensors,
-                Precision::F16,
-            )
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-
-    let config = ModelConfig::small();
-    let mut tensors = tensors_of(&config.init_seeded(args.seed));
-    for (_, tower) in &towers {
-        for (name, weights) in tower {
-            match tensors.remove(name) {
-                Some(expected) if expected.shape == weights.shape => {}
-                Some(expected) => bail!(
-                    "tensor `{name}` has shape {:?}, not {:?}",
-                    weights.shape,
-                    expected.shape
-                ),
-                None => bail!("tensor `{name}` has no place in `small`"),
-            }
-        }
-    }
-    if let Some(name) = tensors.keys().find(|name| name.contains(".trunk.")) {
-        bail!("tensor `{name}` is missing in the tower files");
-    }
-    let start = args.output.join("small-start.safetensors");
-    write_checkpoint(&start, &config, &tensors, Precision::F32, &files)?;
+    let start = write_small_start(files, &args.output, args.seed)?;
     tell(&format!("wrote two towers and `{}`", start.display()));
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use indicatif::ProgressBar;
 use magiclens_data::{Image, Split, Triplet, read_images, read_triplets};
 use magiclens_eval::collection::Collection;
@@ -166,6 +166,7 @@ fn digest(start: &Path, sources: &[Source<'_>], repeat_added: usize) -> anyhow::
 
 fn write_weights(path: &Path, embedder: &Embedder, head: Head, towers: &[TowerFile]) -> anyhow::Result<()> {
     let model = head.into_model(embedder.model().clone());
+    let model = model.context("the model has no place for what was trained")?;
     let mut tensors = tensors_of(&model);
     if !towers.is_empty() {
         tensors.retain(|name, _| !name.contains(".trunk."));

@@ -1,6 +1,11 @@
-//! What can go wrong between a checkpoint file and an embedding.
+//! Errors between a checkpoint file and an embedding.
 
 use std::path::PathBuf;
+
+use magiclens_data::Digest;
+
+use crate::import::ImportError;
+use crate::tokenizer::TokenizerError;
 
 /// An error of the model crate. Messages name the tensor, file or field and the way out.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +20,7 @@ pub enum ModelError {
     NotSafetensors {
         /// The file.
         path: PathBuf,
-        /// What the safetensors reader said.
+        /// The problem.
         reason: String,
     },
     /// A safetensors file without our configuration in its metadata.
@@ -31,7 +36,7 @@ pub enum ModelError {
     BadConfig {
         /// The file.
         path: PathBuf,
-        /// Which field is wrong and how.
+        /// The field and its problem.
         reason: String,
     },
     /// The sizes of a configuration contradict each other.
@@ -49,7 +54,7 @@ pub enum ModelError {
     MissingTensor {
         /// The first missing tensor.
         name: String,
-        /// How many are missing.
+        /// Number of missing tensors.
         missing: usize,
         /// Name of the configuration.
         model: String,
@@ -61,7 +66,7 @@ pub enum ModelError {
     ExtraTensor {
         /// The first extra tensor.
         name: String,
-        /// How many are extra.
+        /// Number of extra tensors.
         extra: usize,
         /// Name of the configuration.
         model: String,
@@ -89,7 +94,7 @@ pub enum ModelError {
         axes: usize,
     },
     /// A tensor's numbers are of a type that is no weight.
-    #[error("tensor `{name}` holds `{dtype}` numbers, but weights must be F32, F16 or BF16")]
+    #[error("tensor `{name}` holds `{dtype}` numbers, but weights must be floats of 16, 32 or 64 bits")]
     WrongDtype {
         /// The tensor.
         name: String,
@@ -103,23 +108,35 @@ pub enum ModelError {
     WrongTower {
         /// The tower file.
         path: PathBuf,
-        /// Its hash.
-        found: String,
-        /// The hash in the checkpoint.
-        expected: String,
+        /// Its digest.
+        found: Digest,
+        /// The digest in the checkpoint.
+        expected: Digest,
     },
     /// The text tokenizer could not be made or failed.
-    #[error("tokenizer: {0}")]
-    Tokenizer(String),
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
     /// A foreign checkpoint could not be read.
     #[error(transparent)]
-    Import(#[from] crate::import::ImportError),
+    Import(#[from] ImportError),
+    /// An official checkpoint is neither of the two published ones.
+    #[error(
+        "`{path}` is not the official `{model}` checkpoint: {source}\nhint: for other sizes name them with `--config FILE.json`"
+    )]
+    OtherSize {
+        /// The file.
+        path: PathBuf,
+        /// The size that its length told.
+        model: String,
+        /// The first tensor that does not fit, or why it cannot be read.
+        source: Box<ModelError>,
+    },
     /// The numbers that came out are no direction (all zero, or not finite).
     #[error("row {row}: the model gave no usable embedding: {reason}")]
     NoEmbedding {
         /// Row of the batch, from 0.
         row: usize,
-        /// What is wrong with the vector.
+        /// The problem of the vector.
         reason: String,
     },
     /// A file of tensors without a textual inversion in its metadata.
@@ -142,13 +159,13 @@ pub enum ModelError {
          inversion was trained with"
     )]
     InversionWidth {
-        /// Which inversion.
+        /// The inversion.
         kind: &'static str,
         /// `image embedding` or `word`.
         what: &'static str,
-        /// What the inversion has.
+        /// The inversion's width.
         inversion: usize,
-        /// What the model has.
+        /// The model's width.
         found: usize,
         /// Name of the configuration.
         model: String,
@@ -158,7 +175,7 @@ pub enum ModelError {
     NoPlaceholder {
         /// Row of the batch, from 0.
         row: usize,
-        /// What is wrong, with the placeholder.
+        /// The problem, with the placeholder.
         reason: String,
         /// The prompt.
         prompt: String,
@@ -171,4 +188,24 @@ pub enum ModelError {
         /// Rows of text vectors.
         texts: usize,
     },
+}
+
+impl ModelError {
+    /// [`ModelError::MissingTensor`].
+    pub(crate) fn missing(name: &str, missing: usize, model: &str) -> Self {
+        Self::MissingTensor {
+            name: name.into(),
+            missing,
+            model: model.into(),
+        }
+    }
+
+    /// [`ModelError::ExtraTensor`].
+    pub(crate) fn extra(name: &str, extra: usize, model: &str) -> Self {
+        Self::ExtraTensor {
+            name: name.into(),
+            extra,
+            model: model.into(),
+        }
+    }
 }

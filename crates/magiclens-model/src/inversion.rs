@@ -10,20 +10,23 @@ use std::path::Path;
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::{gelu, relu};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
-use crate::checkpoint::{NamedWeights, Precision, fill, read_metadata, read_tensors, write_tensors};
-use crate::embedder::to_rows;
-use crate::tokenizer::clip::TokenIds;
+use crate::array::NamedWeights;
+use crate::checkpoint::fill;
+use crate::embedder::Embedder;
+use crate::rows::{from_rows, map_ids, to_rows};
+use crate::tensors_file::{Precision, TensorsFile, write_tensors};
+use crate::towers::tower::PseudoWord;
 
 /// The one metadata key: an [`InversionConfig`] as JSON.
 const HEADER_KEY: &str = "magiclens-inversion";
 /// Where the instruction goes in a template.
 const CAPTION: &str = "{caption}";
 
-/// Whose inversion.
+/// The authors of an inversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum InversionKind {
@@ -45,7 +48,7 @@ impl InversionKind {
         }
     }
 
-    /// What stands for the image in a prompt. It must stand alone: `$5` has one, `$$` has none.
+    /// The placeholder of the image in a prompt. It must stand alone: `$5` has one, `$$` has none.
     pub fn placeholder(self) -> char {
         match self {
             Self::Pic2Word => '*',
@@ -53,7 +56,7 @@ impl InversionKind {
         }
     }
 
-    /// How the authors write a prompt for CIRR; `{caption}` is the instruction.
+    /// The authors' prompt for CIRR; `{caption}` is the instruction.
     pub fn default_template(self) -> &'static str {
         match self {
             Self::Pic2Word => "a photo of * , {caption}",
@@ -69,8 +72,8 @@ impl InversionKind {
         }
     }
 
-    /// Where the word goes in a text. SEARLE's and Pic2Word's code replaces one placeholder, LinCIR's all of them.
-    pub(crate) fn positions(self, ids: &TokenIds) -> Vec<usize> {
+    /// Positions of the word in a text. SEARLE's and Pic2Word's code replaces one placeholder, LinCIR's all of them.
+    fn positions(self, ids: &[u32]) -> Vec<usize> {
         let hits = (0..ids.len()).filter(|&position| ids[position] == self.token());
         match self {
             Self::Pic2Word | Self::Searle => hits.take(1).collect(),
@@ -79,15 +82,15 @@ impl InversionKind {
     }
 }
 
-/// What an inversion is: everything but its numbers.
+/// Everything of an inversion but its numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InversionConfig {
-    /// Whose it is.
+    /// Its authors.
     pub kind: InversionKind,
     /// Widths from the image embedding over the hidden layers to the word.
     pub widths: Vec<usize>,
-    /// Whether the image embedding is brought to length 1 first. No published one does; LinCIR's training can.
+    /// True if the image embedding is brought to length 1 first. No published one does; LinCIR's training can.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub l2_normalize: bool,
     /// The prompt, with the placeholder and `{caption}`.
@@ -162,10 +165,9 @@ impl TextualInversion {
     /// # Errors
     /// A file that is missing, cut off or of another kind; a tensor that is missing, extra or misshapen.
     pub fn load(path: &Path) -> Result<Self, ModelError> {
-        let bytes = fs_err::read(path)?;
-        let metadata = read_metadata(path, &bytes)?;
-        let header = metadata
-            .get(HEADER_KEY)
+        let file = TensorsFile::open(path)?;
+        let header = file
+            .metadata(HEADER_KEY)
             .ok_or_else(|| ModelError::NoInversion { path: path.into() })?;
         let bad = |reason| ModelError::BadConfig {
             path: path.into(),
@@ -173,7 +175,7 @@ impl TextualInversion {
         };
         let config: InversionConfig = serde_json::from_str(header).map_err(|error| bad(error.to_string()))?;
         config.check().map_err(bad)?;
-        Self::new(config, read_tensors(path, &bytes, &[])?)
+        Self::new(config, file.read_weights(&[])?.0)
     }
 
     /// An inversion of these numbers: `layers.0.weight` `[image width, ..]`, `layers.0.bias`, and so on.
@@ -190,7 +192,7 @@ impl TextualInversion {
         Ok(Self { config, network })
     }
 
-    /// Whose it is.
+    /// Its authors.
     pub fn kind(&self) -> InversionKind {
         self.config.kind
     }
@@ -223,8 +225,7 @@ impl TextualInversion {
         if images.is_empty() {
             return Vec::new();
         }
-        let data = TensorData::new(images.concat(), [images.len(), self.image_width()]);
-        to_rows(self.network.forward(Tensor::from_data(data, &Device::flex())))
+        to_rows(self.network.forward(from_rows(images, &Device::flex())))
     }
 }
 
@@ -234,5 +235,80 @@ impl TextualInversion {
 /// When the file cannot be written.
 pub fn write_inversion(path: &Path, config: &InversionConfig, tensors: &NamedWeights) -> Result<(), ModelError> {
     let header = serde_json::to_string(config).expect("plain structs of strings and numbers always serialize");
-    write_tensors(path, tensors, Precision::F32, Some((HEADER_KEY.to_string(), header)))
+    write_tensors(path, tensors, Precision::F32, Some((HEADER_KEY, header)))
+}
+
+impl Embedder {
+    /// The text tower's outputs for prompts in which a placeholder (`*` or `$`, see [`TextualInversion::prompt`]) stands
+    /// for an image, `[dim]` each, not normalized. `images` are outputs of [`Embedder::encode_images`], one a prompt.
+    ///
+    /// # Errors
+    /// A text tower that is not CLIP's; an inversion for other widths; lists of different lengths; a prompt whose
+    /// placeholder is missing or cut off.
+    pub fn encode_texts_with_pseudo(
+        &self,
+        inversion: &TextualInversion,
+        images: &[Vec<f32>],
+        prompts: &[&str],
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
+        self.check_inversion(inversion, images)?;
+        if images.len() != prompts.len() {
+            return Err(ModelError::RowMismatch {
+                images: images.len(),
+                texts: prompts.len(),
+            });
+        }
+        let vectors = inversion.words(images);
+        let ids = self.tokenizer().encode_batch(prompts)?;
+        let mut words = Vec::with_capacity(prompts.len());
+        for (row, (prompt, vector)) in prompts.iter().zip(&vectors).enumerate() {
+            let positions = inversion.kind().positions(&ids[row]);
+            if positions.is_empty() {
+                return Err(no_placeholder(inversion, row, prompt, &ids[row]));
+            }
+            words.push(PseudoWord { vector, positions });
+        }
+        let tower = &self.model().text;
+        Ok(map_ids(&ids, tower.batch(), |ids, rows| {
+            let words: Vec<PseudoWord<'_>> = rows.iter().map(|row| words[*row].clone()).collect();
+            tower.forward_with_words(ids, &words)
+        }))
+    }
+
+    /// Refuses an inversion that was made for another model.
+    fn check_inversion(&self, inversion: &TextualInversion, images: &[Vec<f32>]) -> Result<(), ModelError> {
+        let model = || self.config().name.clone();
+        let width = self.model().text.word_width();
+        let width = width.ok_or_else(|| ModelError::NotClipText { model: model() })?;
+        let images = images.iter().map(Vec::len).chain([self.dim()]);
+        let image_widths = images.map(|found| ("image embedding", inversion.image_width(), found));
+        let mut widths = image_widths.chain([("word", inversion.word_width(), width)]);
+        match widths.find(|(_, expected, found)| expected != found) {
+            None => Ok(()),
+            Some((what, expected, found)) => Err(ModelError::InversionWidth {
+                kind: inversion.kind().name(),
+                what,
+                inversion: expected,
+                found,
+                model: model(),
+            }),
+        }
+    }
+}
+
+/// The error for a placeholder that was cut off with the end of a long prompt, or never there.
+fn no_placeholder(inversion: &TextualInversion, row: usize, prompt: &str, ids: &[u32]) -> ModelError {
+    let placeholder = inversion.kind().placeholder();
+    // The last position is taken by the end marker of a text that was cut off, or fits exactly.
+    let full = ids.last().is_some_and(|&id| id != 0);
+    let reason = if full && prompt.contains(placeholder) {
+        format!("the prompt is cut off before its `{placeholder}`")
+    } else {
+        format!("the prompt has no `{placeholder}` of its own, which stands for the image")
+    };
+    ModelError::NoPlaceholder {
+        row,
+        reason,
+        prompt: prompt.into(),
+    }
 }

@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod array;
 pub mod attention;
 pub mod checkpoint;
 pub mod config;
@@ -11,13 +12,18 @@ pub mod fusion;
 pub mod import;
 pub mod inversion;
 pub mod model;
-mod pillow;
+mod official_config;
+mod parameters;
 pub mod preprocess;
+mod presets;
+pub mod rows;
+mod tensors_file;
 pub mod tokenizer;
 pub mod towers;
 
-pub use config::{ModelConfig, OfficialConfig};
+pub use config::ModelConfig;
 pub use embedder::Embedder;
 pub use error::ModelError;
 pub use inversion::{InversionKind, TextualInversion};
 pub use model::MagicLens;
+pub use official_config::{OfficialClip, OfficialConfig, OfficialFusion};

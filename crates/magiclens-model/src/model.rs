@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use crate::checkpoint::tensors_of;
 use crate::config::ModelConfig;
 use crate::fusion::Fusion;
+use crate::parameters::tensors_of;
 use crate::towers::{TextTower, VisionTower};
 
 /// The start of the learned temperature: CLIP's `ln(1 / 0.07)`.

@@ -6,9 +6,9 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::{Golden, assert_close, fixture, json, max_difference, row};
-use magiclens_model::checkpoint::{Checkpoint, NamedWeights, Precision, write_checkpoint};
-use magiclens_model::import::clip::{RawClip, read_clip};
+use common::{Golden, assert_close, fixture, imported_clip, json, max_difference, row};
+use magiclens_model::checkpoint::{Checkpoint, NamedWeights};
+use magiclens_model::import::RawClip;
 use magiclens_model::import::inversion::read_inversion;
 use magiclens_model::inversion::{InversionConfig, write_inversion};
 use magiclens_model::tokenizer::clip::ClipTokenizer;
@@ -33,11 +33,7 @@ fn inversion(kind: InversionKind, l2_normalize: bool) -> TextualInversion {
 }
 
 fn clip() -> Embedder {
-    let (config, tensors) = read_clip(&fixture("clip/hf"), &RawClip::default()).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("clip.safetensors");
-    write_checkpoint(&path, &config, &tensors, Precision::F32, &[]).unwrap();
-    Embedder::load(&path).unwrap()
+    imported_clip(&fixture("clip/hf"), &RawClip::default())
 }
 
 fn images() -> Vec<Vec<f32>> {
@@ -247,11 +243,14 @@ fn what_does_not_fit_is_refused() {
 fn the_wrong_kind_or_file_is_refused() {
     let refusal = |file: PathBuf, kind| read_inversion(&file, kind, false).unwrap_err().to_string();
     let error = refusal(published(InversionKind::Pic2Word), InversionKind::Searle);
-    assert!(error.contains("has no `Phi`"), "{error}");
+    assert!(error.contains("'Phi' not found"), "{error}");
     let error = refusal(published(InversionKind::LinCir), InversionKind::Pic2Word);
-    assert!(error.contains("has no `state_dict_img2text`"), "{error}");
+    assert!(error.contains("'state_dict_img2text' not found"), "{error}");
     let error = refusal(fixture("import/new.pth"), InversionKind::LinCir);
-    assert!(error.contains("has no `Phi`, but `a`"), "{error}");
+    assert!(
+        error.contains("'Phi' not found. Available top-level keys: [\"a\"]"),
+        "{error}"
+    );
 
     let model = fixture("../weights/small.safetensors");
     let error = TextualInversion::load(&model).unwrap_err();

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use magiclens_model::tokenizer::Tokenizer;
 use magiclens_model::tokenizer::clip::{CONTEXT_LENGTH, ClipTokenizer, clean};
 use magiclens_model::tokenizer::wordpiece::{MAX_TOKENS, MiniLmTokenizer};
 use serde::Deserialize;

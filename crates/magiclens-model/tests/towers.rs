@@ -9,6 +9,7 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor, TensorData};
 use common::{Golden, cosine, fixture};
 use magiclens_model::checkpoint::{Checkpoint, NamedWeights, fill, read_weights};
+use magiclens_model::tokenizer::Tokenizer;
 use magiclens_model::tokenizer::wordpiece::MiniLmTokenizer;
 use magiclens_model::towers::{EfficientNetLiteConfig, MiniLmConfig};
 
@@ -35,7 +36,7 @@ fn efficientnet_lite0_gives_torchs_features() {
         taps: Vec::new(),
     };
     let tensors = weights("efficientnet-lite0.safetensors", "vision.trunk.");
-    let network = fill(config.init(&device), tensors, "efficientnet-lite0").unwrap();
+    let network = fill(config.init_trunk(&device), tensors, "efficientnet-lite0").unwrap();
     let golden = Golden::read("towers/efficientnet_lite0.safetensors");
     for size in [128usize, 224] {
         let images = golden.bytes(&format!("{size}.input_u8"));
@@ -57,7 +58,7 @@ fn efficientnet_lite0_gives_torchs_features() {
             assert_eq!(found.len(), expected.values.len(), "{name}");
             for (row, (a, b)) in found.chunks(width).zip(expected.values.chunks(width)).enumerate() {
                 let cosine = cosine(a, b);
-                assert!(cosine >= least, "{name} of picture {row}: cosine {cosine}");
+                assert!(cosine >= least, "{name} of image {row}: cosine {cosine}");
             }
         };
         for (block, pooled) in trace.blocks.into_iter().enumerate() {
@@ -70,7 +71,7 @@ fn efficientnet_lite0_gives_torchs_features() {
 #[test]
 fn minilm_l6_gives_the_ids_and_sentences_of_transformers() {
     let network = fill(
-        MiniLmConfig::L6.init(&Device::flex()),
+        MiniLmConfig::L6.init_trunk(&Device::flex()),
         weights("minilm-l6.safetensors", "text.trunk."),
         "minilm-l6",
     );

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use burn::tensor::Device;
 use magiclens_eval::collection::Asked;
 use magiclens_metrics::{Judged, Matrix, average_precision_at_k, hit_at_k, mean, rank, score_all};
-use magiclens_model::embedder::to_rows;
+use magiclens_model::rows::to_rows;
 use rayon::prelude::*;
 use serde::Serialize;
 

@@ -2,13 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::module::Module;
 use image::RgbImage;
 use magiclens_data::Image;
 use magiclens_data::decode::{Limits, read_rgb};
 use magiclens_model::Embedder;
-use magiclens_model::checkpoint::{NamedWeights, Precision, Weights, read_weights, tensors_of, write_tower};
-use magiclens_model::towers::{TextTower, VisionTower};
+use magiclens_model::checkpoint::{NamedWeights, Precision, Weights, read_weights, write_tower};
 use rayon::prelude::*;
 
 use crate::TrainError;
@@ -32,12 +30,10 @@ pub fn image_features(
     progress: &dyn Fn(usize),
 ) -> Result<FeatureTable, TrainError> {
     fs_err::create_dir_all(cache)?;
-    let VisionTower::EfficientNetLite(tower) = &embedder.model().vision else {
-        return Err(no_trunk(embedder));
-    };
+    let weights = embedder.model().vision.trunk_weights();
     let trunk = digest(
         &format!("{:?}{:?}", embedder.config().preprocess, embedder.config().vision),
-        &tower.trunk,
+        weights.ok_or_else(|| no_trunk(embedder))?,
     );
     let mut table = FeatureTable {
         width: 0,
@@ -68,10 +64,9 @@ pub fn text_features(
     progress: &dyn Fn(usize),
 ) -> Result<FeatureTable, TrainError> {
     fs_err::create_dir_all(cache)?;
-    let TextTower::MiniLm(tower) = &embedder.model().text else {
-        return Err(no_trunk(embedder));
-    };
-    let trunk = digest(&format!("{:?}", embedder.config().text), &tower.trunk);
+    let weights = embedder.model().text.trunk_weights();
+    let weights = weights.ok_or_else(|| no_trunk(embedder))?;
+    let trunk = digest(&format!("{:?}", embedder.config().text), weights);
     let mut table = FeatureTable {
         width: 0,
         values: Vec::new(),
@@ -144,10 +139,10 @@ fn shard_path<'a>(cache: &Path, trunk: &str, items: impl Iterator<Item = &'a [u8
 }
 
 /// Hash of a trunk's weights and of what else decides its features.
-fn digest<M: Module>(settings: &str, trunk: &M) -> String {
+fn digest(settings: &str, trunk: NamedWeights) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(settings.as_bytes());
-    for (name, weights) in tensors_of(trunk) {
+    for (name, weights) in trunk {
         hasher.update(name.as_bytes());
         for value in weights.values {
             hasher.update(&value.to_le_bytes());

@@ -11,7 +11,8 @@ use magiclens_eval::evaluate::{Contestant, EvaluateOptions, Evaluated, Names, ev
 use magiclens_eval::system::{Inversion, Method};
 use magiclens_metrics::{Interval, MIN_CLUSTERS};
 use magiclens_model::checkpoint::{Precision, write_checkpoint};
-use magiclens_model::import::clip::{RawClip, read_clip};
+use magiclens_model::import::RawClip;
+use magiclens_model::import::clip::read_clip;
 use magiclens_model::import::inversion::read_inversion;
 use magiclens_model::inversion::write_inversion;
 use magiclens_model::{Embedder, InversionKind, TextualInversion};

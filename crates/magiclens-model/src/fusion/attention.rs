@@ -3,57 +3,13 @@
 //! cannot be seen in the result.
 
 use burn::module::Module;
-use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::nn::{LayerNorm, Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
 
+use super::config::AttentionFusionConfig;
 use super::pooler::AttentionPooler;
 use crate::attention::{Attended, Attention, AttentionConfig};
-
-/// Sizes of an [`AttentionFusion`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AttentionFusionConfig {
-    /// Number of layers.
-    pub layers: usize,
-    /// Heads of each layer and of the pooler.
-    pub heads: usize,
-    /// Width of the feed-forward layers.
-    pub feed_forward: usize,
-    /// Inner width of the pooler; the reference always has 4 * dim.
-    pub pooler_inner: usize,
-    /// Logits become `cap * tanh(logits / cap)`.
-    pub logit_cap: f64,
-    /// Epsilon of every layer norm.
-    pub norm_eps: f64,
-}
-
-impl AttentionFusionConfig {
-    /// The reference's proportions for a width: 4 layers, feed-forward and pooler 4 times as wide.
-    pub fn reference(dim: usize, heads: usize) -> Self {
-        Self {
-            layers: 4,
-            heads,
-            feed_forward: 4 * dim,
-            pooler_inner: 4 * dim,
-            logit_cap: 50.0,
-            norm_eps: 1e-6,
-        }
-    }
-
-    /// Builds the fusion with random weights.
-    pub fn init(&self, dim: usize, device: &Device) -> AttentionFusion {
-        AttentionFusion {
-            layers: (0..self.layers).map(|_| FusionLayer::init(self, dim, device)).collect(),
-            pooler: AttentionPooler::init(self, dim, device),
-        }
-    }
-
-    pub(super) fn norm(&self, dim: usize, device: &Device) -> LayerNorm {
-        LayerNormConfig::new(dim).with_epsilon(self.norm_eps).init(device)
-    }
-}
 
 /// Self-attention over [image; text] and attention pooling.
 #[derive(Module, Debug)]
@@ -62,7 +18,7 @@ pub struct AttentionFusion {
     pooler: AttentionPooler,
 }
 
-/// Where an [`AttentionFusion`] was looked into, for parity tests.
+/// Values inside of an [`AttentionFusion`], for parity tests.
 #[derive(Debug)]
 pub struct FusionTrace {
     /// Tokens after each layer `[batch, 2, dim]` and that layer's probabilities `[batch, heads, 2, 2]`.
@@ -74,12 +30,22 @@ pub struct FusionTrace {
 }
 
 impl AttentionFusion {
+    /// Builds the fusion with random weights.
+    pub(super) fn init(config: &AttentionFusionConfig, dim: usize, device: &Device) -> Self {
+        Self {
+            layers: (0..config.layers)
+                .map(|_| FusionLayer::init(config, dim, device))
+                .collect(),
+            pooler: AttentionPooler::init(config, dim, device),
+        }
+    }
+
     /// `images`, `texts`: `[batch, dim]`, not normalized -> `[batch, dim]`, not normalized.
     pub fn forward(&self, images: Tensor<2>, texts: Tensor<2>) -> Tensor<2> {
         self.trace(images, texts).embedding
     }
 
-    /// [`AttentionFusion::forward`], keeping what every part gave.
+    /// [`AttentionFusion::forward`], keeping the output of every part.
     pub fn trace(&self, images: Tensor<2>, texts: Tensor<2>) -> FusionTrace {
         let mut tokens: Tensor<3> = Tensor::stack(vec![images, texts], 1); // [batch, 2, dim]
         let mut layers = Vec::with_capacity(self.layers.len());

@@ -1,29 +1,20 @@
 //! Fusion: an image vector and a text vector become one embedding.
 
 pub mod attention;
+pub mod config;
 pub mod pooler;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
 
-pub use attention::{AttentionFusion, AttentionFusionConfig, FusionTrace};
-
-/// Which fusion, and its sizes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum FusionConfig {
-    /// MagicLens: self-attention over [image; text], then attention pooling.
-    Attention(AttentionFusionConfig),
-    /// BGE-VL: image + text.
-    Sum,
-}
+pub use attention::{AttentionFusion, FusionTrace};
+pub use config::{AttentionFusionConfig, FusionConfig};
 
 impl FusionConfig {
     /// Builds the fusion with random weights.
     pub fn init(&self, dim: usize, device: &Device) -> Fusion {
         match self {
-            Self::Attention(config) => Fusion::Attention(config.init(dim, device)),
+            Self::Attention(config) => Fusion::Attention(AttentionFusion::init(config, dim, device)),
             Self::Sum => Fusion::Sum(Sum {}),
         }
     }

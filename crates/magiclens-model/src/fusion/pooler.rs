@@ -5,7 +5,7 @@ use burn::module::{Module, Param};
 use burn::nn::LayerNorm;
 use burn::tensor::{Device, Distribution, Tensor};
 
-use super::attention::AttentionFusionConfig;
+use super::config::AttentionFusionConfig;
 use crate::attention::{Attended, Attention, AttentionConfig};
 
 /// A learned query over all tokens, with a learned scale for each head dimension, and a layer norm after.

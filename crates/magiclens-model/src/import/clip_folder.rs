@@ -6,87 +6,61 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use super::clip::{ClipError, file_arrays, model_config};
+use super::arrays::read_arrays;
+use super::clip_table::model_config;
+use super::error::{ClipError, ImportError};
 use super::torch::Within;
-use super::{Array, ImportError};
 use crate::ModelError;
+use crate::array::NamedArrays;
 use crate::config::ModelConfig;
 use crate::preprocess::{CLIP_MEAN, CLIP_STD};
 use crate::towers::clip_block::CLIP_NORM_EPS;
 use crate::towers::{ClipActivation, ClipTextConfig, ClipTextMask, ClipVitConfig};
 
-/// `config.json`; what is left out has transformers' defaults.
+/// `config.json` of transformers.
 #[derive(Deserialize)]
-pub(super) struct HfConfig {
+struct HfConfig {
     model_type: String,
-    #[serde(default = "default_dim")]
     projection_dim: usize,
-    #[serde(default)]
-    text_config: HfText,
-    #[serde(default)]
-    vision_config: HfVision,
+    text_config: HfTower,
+    vision_config: HfTower,
 }
 
-fn default_dim() -> usize {
-    512
-}
-
+/// A tower's part of `config.json`; sizes of the other tower are 0.
 #[derive(Deserialize)]
-#[serde(default)]
-struct HfText {
+struct HfTower {
     hidden_size: usize,
     intermediate_size: usize,
     num_hidden_layers: usize,
     num_attention_heads: usize,
+    hidden_act: String,
+    layer_norm_eps: f64,
+    #[serde(default)]
     vocab_size: usize,
+    #[serde(default)]
     max_position_embeddings: usize,
-    hidden_act: String,
-    layer_norm_eps: f64,
-}
-
-impl Default for HfText {
-    fn default() -> Self {
-        Self {
-            hidden_size: 512,
-            intermediate_size: 2048,
-            num_hidden_layers: 12,
-            num_attention_heads: 8,
-            vocab_size: 49408,
-            max_position_embeddings: 77,
-            hidden_act: "quick_gelu".into(),
-            layer_norm_eps: CLIP_NORM_EPS,
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(default)]
-struct HfVision {
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
+    #[serde(default)]
     image_size: usize,
+    #[serde(default)]
     patch_size: usize,
-    hidden_act: String,
-    layer_norm_eps: f64,
 }
 
-impl Default for HfVision {
-    fn default() -> Self {
-        Self {
-            hidden_size: 768,
-            intermediate_size: 3072,
-            num_hidden_layers: 12,
-            num_attention_heads: 12,
-            image_size: 224,
-            patch_size: 32,
-            hidden_act: "quick_gelu".into(),
-            layer_norm_eps: CLIP_NORM_EPS,
-        }
+/// The values of transformers for what `config.json` leaves out.
+const DEFAULTS: &str = r#"{
+    "model_type": "",
+    "projection_dim": 512,
+    "text_config": {
+        "hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 12, "num_attention_heads": 8,
+        "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5, "vocab_size": 49408, "max_position_embeddings": 77
+    },
+    "vision_config": {
+        "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12,
+        "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5, "image_size": 224, "patch_size": 32
     }
-}
+}"#;
 
 const CONFIG: &str = "config.json";
 const PREPROCESSOR: &str = "preprocessor_config.json";
@@ -94,7 +68,7 @@ const INDEX: &str = "model.safetensors.index.json";
 
 impl HfConfig {
     /// The model of these sizes.
-    pub(super) fn to_model(&self) -> Result<ModelConfig, ClipError> {
+    fn to_model(&self) -> Result<ModelConfig, ClipError> {
         let (text, vision) = (&self.text_config, &self.vision_config);
         if self.model_type != "clip" {
             return Err(unknown(CONFIG, "model_type", &self.model_type, &"\"clip\""));
@@ -151,23 +125,37 @@ fn unknown(
     }
 }
 
-/// The sizes in `config.json`.
-pub(super) fn folder_config(folder: &Path) -> Result<HfConfig, ImportError> {
-    read_json(folder, CONFIG)
+/// The configuration that `config.json` tells.
+pub(super) fn folder_config(folder: &Path) -> Result<ModelConfig, ImportError> {
+    let mut values: Value = serde_json::from_str(DEFAULTS).expect("the defaults are JSON");
+    merge(&mut values, read_json(folder, CONFIG)?);
+    let config: HfConfig = serde_json::from_value(values).map_err(|error| bad_json(folder, CONFIG, &error))?;
+    config.to_model().map_err(ImportError::at(folder))
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(folder: &Path, file: &'static str) -> Result<T, ImportError> {
+/// Puts values over others, field by field.
+fn merge(below: &mut Value, above: Value) {
+    match (below, above) {
+        (Value::Object(below), Value::Object(above)) => {
+            for (name, value) in above {
+                merge(below.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (below, above) => *below = above,
+    }
+}
+
+fn bad_json(folder: &Path, file: &'static str, error: &serde_json::Error) -> ImportError {
+    let reason = error.to_string();
+    ImportError::at(folder)(ClipError::BadJson { file, reason })
+}
+
+fn read_json<T: DeserializeOwned>(folder: &Path, file: &'static str) -> Result<T, ImportError> {
     let text = fs_err::read_to_string(folder.join(file))?;
-    serde_json::from_str(&text).map_err(|error| ImportError::Clip {
-        path: folder.into(),
-        reason: ClipError::BadJson {
-            file,
-            reason: error.to_string(),
-        },
-    })
+    serde_json::from_str(&text).map_err(|error| bad_json(folder, file, &error))
 }
 
-/// `preprocessor_config.json`, as far as it could ask for something else than `PreprocessConfig::Clip` does.
+/// `preprocessor_config.json`, as far as it can ask for something else than `PreprocessConfig::Clip` does.
 #[derive(Deserialize)]
 struct HfPreprocessor {
     image_mean: Option<[f32; 3]>,
@@ -195,10 +183,7 @@ pub(super) fn check_preprocessor(folder: &Path) -> Result<(), ImportError> {
         } if filter != BICUBIC => unknown(PREPROCESSOR, "resample", &filter, &format!("{BICUBIC}, bicubic")),
         _ => return Ok(()),
     };
-    Err(ImportError::Clip {
-        path: folder.into(),
-        reason: problem,
-    })
+    Err(ImportError::at(folder)(problem))
 }
 
 /// The list of the files that large weights are divided into.
@@ -208,27 +193,23 @@ struct HfIndex {
 }
 
 /// The tensors of `model.safetensors`, `pytorch_model.bin`, or of the files that the index names.
-pub(super) fn folder_arrays(folder: &Path) -> Result<BTreeMap<String, Array>, ModelError> {
+pub(super) fn folder_arrays(folder: &Path) -> Result<NamedArrays, ModelError> {
     for file in ["model.safetensors", "pytorch_model.bin"] {
         let path = folder.join(file);
         if path.exists() {
-            return file_arrays(&path, Within::Root);
+            return read_arrays(&path, Within::Root);
         }
     }
     if !folder.join(INDEX).exists() {
-        return Err(ImportError::Clip {
-            path: folder.into(),
-            reason: ClipError::NoWeights,
-        }
-        .into());
+        return Err(ImportError::at(folder)(ClipError::NoWeights).into());
     }
     let index: HfIndex = read_json(folder, INDEX)?;
     let files: BTreeSet<String> = index.weight_map.into_values().collect();
-    let mut arrays = BTreeMap::new();
+    let mut arrays = NamedArrays::new();
     for file in files {
         // Only the file name counts: an index cannot name files elsewhere.
         let name = Path::new(&file).file_name().unwrap_or_default();
-        arrays.extend(file_arrays(&folder.join(name), Within::Root)?);
+        arrays.extend(read_arrays(&folder.join(name), Within::Root)?);
     }
     Ok(arrays)
 }

@@ -1,7 +1,9 @@
-//! Every tensor of CLIP under the names of transformers and of OpenAI, and where it goes in our model.
+//! Every tensor of CLIP under the names of transformers and of OpenAI, and its place in our model.
 
-use super::places::{Change, Place};
+use super::places::{Change, Table};
 use crate::config::ModelConfig;
+use crate::fusion::FusionConfig;
+use crate::preprocess::PreprocessConfig;
 use crate::towers::{ClipTextConfig, ClipVitConfig, TextConfig, VisionConfig};
 
 /// The parts of a tower under the names of one program.
@@ -18,11 +20,11 @@ pub(super) struct Names {
     pub(super) text_blocks: &'static str,
     final_norm: &'static str,
     text_projection: &'static str,
-    /// Whether the projections are linear layers, `[out, in]`, and not plain matrices, `[in, out]`.
+    /// True if the projections are linear layers, `[out, in]`, and not plain matrices, `[in, out]`.
     linear_projections: bool,
-    /// Within a block: our name and theirs.
-    norms: [(&'static str, &'static str); 2],
-    attention: [(&'static str, &'static str); 4],
+    /// Within a block, in the order of ours.
+    norms: [&'static str; 2],
+    attention: &'static str,
     feed_forward: [&'static str; 2],
 }
 
@@ -31,22 +33,17 @@ pub(super) const TRANSFORMERS: Names = Names {
     patches: "vision_model.embeddings.patch_embedding.weight",
     vision_positions: "vision_model.embeddings.position_embedding.weight",
     pre_norm: "vision_model.pre_layrnorm",
-    vision_blocks: "vision_model.encoder.layers",
+    vision_blocks: "vision_model.encoder.layers.",
     post_norm: "vision_model.post_layernorm",
     vision_projection: "visual_projection.weight",
     tokens: "text_model.embeddings.token_embedding.weight",
     text_positions: "text_model.embeddings.position_embedding.weight",
-    text_blocks: "text_model.encoder.layers",
+    text_blocks: "text_model.encoder.layers.",
     final_norm: "text_model.final_layer_norm",
     text_projection: "text_projection.weight",
     linear_projections: true,
-    norms: [("attention_norm", "layer_norm1"), ("feed_forward_norm", "layer_norm2")],
-    attention: [
-        ("query", "self_attn.q_proj"),
-        ("key", "self_attn.k_proj"),
-        ("value", "self_attn.v_proj"),
-        ("output", "self_attn.out_proj"),
-    ],
+    norms: ["layer_norm1", "layer_norm2"],
+    attention: "self_attn",
     feed_forward: ["mlp.fc1", "mlp.fc2"],
 };
 
@@ -56,74 +53,72 @@ pub(super) const OPENAI: Names = Names {
     patches: "visual.conv1.weight",
     vision_positions: "visual.positional_embedding",
     pre_norm: "visual.ln_pre",
-    vision_blocks: "visual.transformer.resblocks",
+    vision_blocks: "visual.transformer.resblocks.",
     post_norm: "visual.ln_post",
     vision_projection: "visual.proj",
     tokens: "token_embedding.weight",
     text_positions: "positional_embedding",
-    text_blocks: "transformer.resblocks",
+    text_blocks: "transformer.resblocks.",
     final_norm: "ln_final",
     text_projection: "text_projection",
     linear_projections: false,
-    norms: [("attention_norm", "ln_1"), ("feed_forward_norm", "ln_2")],
-    attention: [
-        ("query", "attn.q_proj"),
-        ("key", "attn.k_proj"),
-        ("value", "attn.v_proj"),
-        ("output", "attn.out_proj"),
-    ],
+    norms: ["ln_1", "ln_2"],
+    attention: "attn",
     feed_forward: ["mlp.c_fc", "mlp.c_proj"],
 };
 
+/// CLIP with these towers.
+pub(super) fn model_config(dim: usize, vision: ClipVitConfig, text: ClipTextConfig) -> ModelConfig {
+    // The usual widths are left out, as in the configurations of the official sizes.
+    let usual = |given: Option<usize>, width: usize| given.filter(|&inner| Some(inner) != width.checked_mul(4));
+    let vision = ClipVitConfig {
+        feed_forward: usual(vision.feed_forward, vision.width),
+        ..vision
+    };
+    let text = ClipTextConfig {
+        feed_forward: usual(text.feed_forward, text.width),
+        ..text
+    };
+    ModelConfig {
+        name: format!("clip-vit-{}-{}-{}", vision.width, vision.patch_px, vision.image_px),
+        dim,
+        preprocess: PreprocessConfig::Clip {
+            size_px: u32::try_from(vision.image_px).unwrap_or(u32::MAX),
+        },
+        vision: VisionConfig::ClipVit(vision),
+        text: TextConfig::ClipText(text),
+        fusion: FusionConfig::Sum,
+    }
+}
+
 /// Every tensor of a configuration.
-pub(super) fn table(config: &ModelConfig, names: &Names) -> Vec<Place> {
+pub(super) fn table(config: &ModelConfig, names: &Names) -> Table {
     let (vision, text) = towers(config);
-    let mut table = Table(Vec::new());
+    let mut table = Table::new('.');
     table.add("logit_scale", &[], "logit_scale", Change::Flat);
-
-    let (width, patch) = (vision.width, vision.patch_px);
-    table.add(names.class, &[width], "vision.class_embedding", Change::Same);
-    let kernel = [width, 3, patch, patch];
-    table.add(names.patches, &kernel, "vision.patch_embedding.weight", Change::Patches);
-    let positions = [vision.tokens(), width];
-    table.add(
-        names.vision_positions,
-        &positions,
-        "vision.position_embedding",
-        Change::Same,
-    );
-    table.norm(names.pre_norm, width, "vision.pre_norm");
-    for layer in 0..vision.layers {
-        let (theirs, ours) = (
-            format!("{}.{layer}", names.vision_blocks),
-            format!("vision.blocks.{layer}"),
-        );
-        table.block(names, &theirs, [width, vision.feed_forward()], &ours);
-    }
-    table.norm(names.post_norm, width, "vision.post_norm");
-    table.projection(names, names.vision_projection, [width, config.dim], "vision.projection");
-
-    let width = text.width;
-    table.add(
-        names.tokens,
-        &[text.vocabulary, width],
-        "text.token_embedding.weight",
-        Change::Same,
-    );
-    let positions = [text.context_length, width];
-    table.add(
-        names.text_positions,
-        &positions,
-        "text.position_embedding",
-        Change::Same,
-    );
-    for layer in 0..text.layers {
-        let (theirs, ours) = (format!("{}.{layer}", names.text_blocks), format!("text.blocks.{layer}"));
-        table.block(names, &theirs, [width, text.feed_forward()], &ours);
-    }
-    table.norm(names.final_norm, width, "text.final_norm");
-    table.projection(names, names.text_projection, [width, config.dim], "text.projection");
-    table.0
+    table.within("", "vision", |table| {
+        let (width, patch) = (vision.width, vision.patch_px);
+        let (kernel, positions) = ([width, 3, patch, patch], [vision.tokens(), width]);
+        table.add(names.class, &[width], "class_embedding", Change::Same);
+        table.add(names.patches, &kernel, "patch_embedding.weight", Change::Patches);
+        table.add(names.vision_positions, &positions, "position_embedding", Change::Same);
+        table.torch_norm(names.pre_norm, width, "pre_norm");
+        let fill = |table: &mut Table| block(table, names, width, vision.feed_forward());
+        table.each(vision.layers, names.vision_blocks, "blocks.", fill);
+        table.torch_norm(names.post_norm, width, "post_norm");
+        projection(table, names, names.vision_projection, [width, config.dim]);
+    });
+    table.within("", "text", |table| {
+        let width = text.width;
+        let (tokens, positions) = ([text.vocabulary, width], [text.context_length, width]);
+        table.add(names.tokens, &tokens, "token_embedding.weight", Change::Same);
+        table.add(names.text_positions, &positions, "position_embedding", Change::Same);
+        let fill = |table: &mut Table| block(table, names, width, text.feed_forward());
+        table.each(text.layers, names.text_blocks, "blocks.", fill);
+        table.torch_norm(names.final_norm, width, "final_norm");
+        projection(table, names, names.text_projection, [width, config.dim]);
+    });
+    table
 }
 
 /// The towers of a configuration that was made here.
@@ -134,76 +129,26 @@ pub(super) fn towers(config: &ModelConfig) -> (&ClipVitConfig, &ClipTextConfig) 
     }
 }
 
-struct Table(Vec<Place>);
-
-impl Table {
-    fn add(&mut self, theirs: &str, shape: &[usize], ours: &str, change: Change) {
-        self.0.push(Place {
-            theirs: theirs.into(),
-            shape: shape.to_vec(),
-            ours: ours.into(),
-            change,
-        });
+fn projection(table: &mut Table, names: &Names, theirs: &str, [input, output]: [usize; 2]) {
+    match names.linear_projections {
+        true => table.add(theirs, &[output, input], "projection.weight", Change::Transpose),
+        false => table.add(theirs, &[input, output], "projection.weight", Change::Same),
     }
+}
 
-    fn norm(&mut self, theirs: &str, width: usize, ours: &str) {
-        self.add(
-            &format!("{theirs}.weight"),
-            &[width],
-            &format!("{ours}.gamma"),
-            Change::Same,
-        );
-        self.add(
-            &format!("{theirs}.bias"),
-            &[width],
-            &format!("{ours}.beta"),
-            Change::Same,
-        );
-    }
-
-    fn linear(&mut self, theirs: &str, [input, output]: [usize; 2], ours: &str) {
-        let weight = format!("{ours}.weight");
-        self.add(
-            &format!("{theirs}.weight"),
-            &[output, input],
-            &weight,
-            Change::Transpose,
-        );
-        self.add(
-            &format!("{theirs}.bias"),
-            &[output],
-            &format!("{ours}.bias"),
-            Change::Same,
-        );
-    }
-
-    fn projection(&mut self, names: &Names, theirs: &str, [input, output]: [usize; 2], ours: &str) {
-        let ours = format!("{ours}.weight");
-        if names.linear_projections {
-            self.add(theirs, &[output, input], &ours, Change::Transpose);
-        } else {
-            self.add(theirs, &[input, output], &ours, Change::Same);
+fn block(table: &mut Table, names: &Names, width: usize, inner: usize) {
+    table.torch_norm(names.norms[0], width, "attention_norm");
+    table.torch_norm(names.norms[1], width, "feed_forward_norm");
+    table.within(names.attention, "attention", |table| {
+        for (theirs, ours) in [
+            ("q_proj", "query"),
+            ("k_proj", "key"),
+            ("v_proj", "value"),
+            ("out_proj", "output"),
+        ] {
+            table.torch_linear(theirs, [width, width], ours);
         }
-    }
-
-    fn block(&mut self, names: &Names, theirs: &str, [width, inner]: [usize; 2], ours: &str) {
-        for (part, name) in names.norms {
-            self.norm(&format!("{theirs}.{name}"), width, &format!("{ours}.{part}"));
-        }
-        for (part, name) in names.attention {
-            let ours = format!("{ours}.attention.{part}");
-            self.linear(&format!("{theirs}.{name}"), [width, width], &ours);
-        }
-        let [up, down] = names.feed_forward;
-        self.linear(
-            &format!("{theirs}.{up}"),
-            [width, inner],
-            &format!("{ours}.feed_forward_in"),
-        );
-        self.linear(
-            &format!("{theirs}.{down}"),
-            [inner, width],
-            &format!("{ours}.feed_forward_out"),
-        );
-    }
+    });
+    table.torch_linear(names.feed_forward[0], [width, inner], "feed_forward_in");
+    table.torch_linear(names.feed_forward[1], [inner, width], "feed_forward_out");
 }

@@ -3,30 +3,14 @@
 //! Source: Pic2Word, google-research/composed_image_retrieval `src/main.py` (under `state_dict_img2text`); SEARLE,
 //! miccunifi/SEARLE `hubconf.py`, and LinCIR, navervision/lincir `train_phi.py`, `save_phi` (both under `Phi`).
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::places::{self, Change, Place, without_prefix};
+use super::error::{ImportError, InversionError};
+use super::places::{Table, without_prefix};
 use super::torch::{Within, read_torch};
-use super::{Array, ImportError};
 use crate::ModelError;
-use crate::checkpoint::NamedWeights;
+use crate::array::{Array, NamedArrays, NamedWeights};
 use crate::inversion::{InversionConfig, InversionKind};
-
-/// Why a checkpoint is not the one that was asked for.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum InversionError {
-    /// It lacks what that kind always has.
-    #[error(
-        "`{name}` is missing or no matrix, so this is no `{kind}` inversion\nhint: name the right one with `--kind`"
-    )]
-    OtherKind {
-        /// The tensor.
-        name: String,
-        /// The kind that was asked for.
-        kind: &'static str,
-    },
-}
 
 /// Reads an inversion of a kind. Its template is the authors' own.
 ///
@@ -42,39 +26,21 @@ pub fn read_inversion(
         InversionKind::Searle | InversionKind::LinCir => "Phi",
     };
     let arrays = without_prefix(read_torch(path, Within::Key(key))?);
-    let names = layer_names(&arrays, kind);
     let mut widths = Vec::new();
-    let mut table = Vec::new();
-    for (layer, name) in names.iter().enumerate() {
+    let mut table = Table::new('.');
+    for (layer, name) in layer_names(&arrays, kind).iter().enumerate() {
         let weight = format!("{name}.weight");
         let Some(&[output, input]) = arrays.get(&weight).map(Array::shape) else {
-            return Err(ImportError::Inversion {
-                path: path.into(),
-                reason: InversionError::OtherKind {
-                    name: weight,
-                    kind: kind.name(),
-                },
-            }
-            .into());
+            let (name, kind) = (weight, kind.name());
+            return Err(ImportError::at(path)(InversionError::OtherKind { name, kind }).into());
         };
         // A layer that does not continue the one before it is misshapen.
-        let input = widths.last().copied().unwrap_or(input);
+        let input = *widths.last().unwrap_or(&input);
         if widths.is_empty() {
             widths.push(input);
         }
         widths.push(output);
-        table.push(Place {
-            theirs: weight,
-            shape: vec![output, input],
-            ours: format!("layers.{layer}.weight"),
-            change: Change::Transpose,
-        });
-        table.push(Place {
-            theirs: format!("{name}.bias"),
-            shape: vec![output],
-            ours: format!("layers.{layer}.bias"),
-            change: Change::Same,
-        });
+        table.torch_linear(name, [input, output], &format!("layers.{layer}"));
     }
     let config = InversionConfig {
         kind,
@@ -82,11 +48,11 @@ pub fn read_inversion(
         l2_normalize,
         template: kind.default_template().into(),
     };
-    Ok((config, places::convert(arrays, table, kind.name())?))
+    Ok((config, table.convert(arrays, kind.name())?))
 }
 
 /// The linear layers in the order of use: Pic2Word has as many as its training was told, the others always three.
-fn layer_names(arrays: &BTreeMap<String, Array>, kind: InversionKind) -> Vec<String> {
+fn layer_names(arrays: &NamedArrays, kind: InversionKind) -> Vec<String> {
     match kind {
         InversionKind::Pic2Word => {
             let blocks = (0..arrays.len())

@@ -1,14 +1,13 @@
-//! The official MagicLens checkpoints: names and shapes of every tensor, and where each goes in our model.
+//! The official MagicLens checkpoints: names and shapes of every tensor, and its place in our model.
 //! Source: google-deepmind/magiclens `model.py`, `layers.py`; google-research/scenic `projects/baselines/clip`.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::Array;
-use super::places::{Change, Place};
+use super::places::{Change, Table};
 use crate::ModelError;
-use crate::checkpoint::NamedWeights;
-use crate::config::{ModelConfig, OfficialConfig};
+use crate::array::{NamedArrays, NamedWeights};
+use crate::config::ModelConfig;
+use crate::official_config::{OfficialClip, OfficialConfig};
 
 /// Reads an official checkpoint (a pickle of Flax msgpack, never executed) as tensors of our model.
 ///
@@ -20,275 +19,154 @@ pub fn read_official(path: &Path, config: &OfficialConfig) -> Result<(ModelConfi
     Ok((config.to_model(), convert(arrays, config)?))
 }
 
+/// Reads the published `base` or `large`, which differ in the file's length by a factor of nearly 3.
+///
+/// # Errors
+/// See [`read_official`]; [`ModelError::OtherSize`] names the size that was taken.
+pub fn read_base_or_large(path: &Path) -> Result<(ModelConfig, NamedWeights), ModelError> {
+    const BETWEEN: u64 = 1_200_000_000;
+    let config = if fs_err::metadata(path)?.len() < BETWEEN {
+        OfficialConfig::base()
+    } else {
+        OfficialConfig::large()
+    };
+    read_official(path, &config).map_err(|error| ModelError::OtherSize {
+        path: path.into(),
+        model: config.name,
+        source: Box::new(error),
+    })
+}
+
 /// Renames and reshapes the official tensors; strict in both directions.
 ///
 /// # Errors
 /// A tensor that is missing, extra, misshapen or no float.
-pub fn convert(arrays: BTreeMap<String, Array>, config: &OfficialConfig) -> Result<NamedWeights, ModelError> {
-    super::places::convert(arrays, places(config), &config.name)
+pub fn convert(arrays: NamedArrays, config: &OfficialConfig) -> Result<NamedWeights, ModelError> {
+    let mut table = Table::new('/');
+    table.within("params", "", |table| {
+        table.add("clip/logit_scale", &[], "logit_scale", Change::Flat);
+        table.within("clip/visual", "vision", |table| vision(table, &config.clip));
+        table.within("clip/text", "text", |table| text(table, &config.clip));
+        table.within("", "fusion", |table| fusion(table, config));
+    });
+    table.convert(arrays, &config.name)
 }
 
-/// Every tensor of a configuration.
-fn places(config: &OfficialConfig) -> Vec<Place> {
-    let (clip, magiclens) = (&config.clip, &config.magiclens);
-    let dim = clip.embed_dim;
-    let mut places = Places(Vec::new());
-    places.add("clip/logit_scale", &[], "logit_scale", Change::Flat);
-
-    let patches = (clip.image_resolution / clip.vision_patch_size.max(1)).pow(2);
+fn vision(table: &mut Table, clip: &OfficialClip) {
     let (width, patch) = (clip.vision_features, clip.vision_patch_size);
-    let heads = width / clip.vision_head_dim.max(1);
-    places.add(
-        "clip/visual/class_embedding",
-        &[width],
-        "vision.class_embedding",
+    let tokens = (clip.image_resolution / patch.max(1)).pow(2) + 1;
+    let kernel = [patch, patch, 3, width];
+    let projection = [width, clip.embed_dim];
+    table.add("class_embedding", &[width], "class_embedding", Change::Same);
+    table.add("conv1/kernel", &kernel, "patch_embedding.weight", Change::JoinLeading);
+    table.add(
+        "positional_embedding",
+        &[tokens, width],
+        "position_embedding",
         Change::Same,
     );
-    places.add(
-        "clip/visual/conv1/kernel",
-        &[patch, patch, 3, width],
-        "vision.patch_embedding.weight",
-        Change::JoinLeading,
-    );
-    places.norm("clip/visual/ln_pre", width, "vision.pre_norm", Change::Same);
-    places.norm("clip/visual/ln_post", width, "vision.post_norm", Change::Same);
-    places.add(
-        "clip/visual/positional_embedding",
-        &[patches + 1, width],
-        "vision.position_embedding",
-        Change::Same,
-    );
-    places.add(
-        "clip/visual/proj/kernel",
-        &[width, dim],
-        "vision.projection.weight",
-        Change::Same,
-    );
-    for layer in 0..clip.vision_num_layers {
-        let official = format!("clip/visual/transformer/resblocks_{layer}");
-        places.clip_block(&official, width, heads, &format!("vision.blocks.{layer}"));
-    }
-
-    let (width, heads) = (clip.text_features, clip.text_num_heads);
-    let tokens = [clip.vocab_size, width];
-    places.add(
-        "clip/text/token_embedding/embedding",
-        &tokens,
-        "text.token_embedding.weight",
-        Change::Same,
-    );
-    let positions = [clip.max_text_length, width];
-    places.add(
-        "clip/text/positional_embedding",
-        &positions,
-        "text.position_embedding",
-        Change::Same,
-    );
-    places.norm("clip/text/ln_final", width, "text.final_norm", Change::Same);
-    places.add(
-        "clip/text/text_projection/kernel",
-        &[width, dim],
-        "text.projection.weight",
-        Change::Same,
-    );
-    for layer in 0..clip.text_num_layers {
-        let official = format!("clip/text/transformer/resblocks_{layer}");
-        places.clip_block(&official, width, heads, &format!("text.blocks.{layer}"));
-    }
-
-    let heads = magiclens.num_heads;
-    for layer in 0..magiclens.num_layers {
-        let official = format!("multimodal_encoder/x_layers_{layer}");
-        places.fusion_layer(
-            &official,
-            dim,
-            heads,
-            magiclens.ff_hidden_size,
-            &format!("fusion.layers.{layer}"),
-        );
-    }
-    let pooler = "contrastive_multimodal_pooler";
-    let head_dim = 4 * dim / heads;
-    places.add(
-        &format!("{pooler}/pooling_attn_query"),
-        &[1, dim],
-        "fusion.pooler.query",
-        Change::Same,
-    );
-    places.fusion_attention(
-        &format!("{pooler}/pool_attn"),
-        dim,
-        heads,
-        head_dim,
-        "fusion.pooler.attention",
-    );
-    let scale = format!("{pooler}/pool_attn/per_dim_scale/per_dim_scale");
-    places.add(
-        &scale,
-        &[head_dim],
-        "fusion.pooler.attention.per_dim_scale",
-        Change::Same,
-    );
-    places.norm(
-        &format!("{pooler}/pool_attn_ln"),
-        dim,
-        "fusion.pooler.norm",
-        Change::OnePlus,
-    );
-    places.0
+    table.add("proj/kernel", &projection, "projection.weight", Change::Same);
+    table.norm(["ln_pre/scale", "ln_pre/bias"], width, "pre_norm", Change::Same);
+    table.norm(["ln_post/scale", "ln_post/bias"], width, "post_norm", Change::Same);
+    let block = |table: &mut Table| clip_block(table, width, clip.vision_head_dim);
+    table.each(clip.vision_num_layers, "transformer/resblocks_", "blocks.", block);
 }
 
-struct Places(Vec<Place>);
+fn text(table: &mut Table, clip: &OfficialClip) {
+    let width = clip.text_features;
+    let tokens = [clip.vocab_size, width];
+    let positions = [clip.max_text_length, width];
+    let projection = [width, clip.embed_dim];
+    table.add(
+        "token_embedding/embedding",
+        &tokens,
+        "token_embedding.weight",
+        Change::Same,
+    );
+    table.add("positional_embedding", &positions, "position_embedding", Change::Same);
+    table.add("text_projection/kernel", &projection, "projection.weight", Change::Same);
+    table.norm(["ln_final/scale", "ln_final/bias"], width, "final_norm", Change::Same);
+    let block = |table: &mut Table| clip_block(table, width, width / clip.text_num_heads.max(1));
+    table.each(clip.text_num_layers, "transformer/resblocks_", "blocks.", block);
+}
 
-impl Places {
-    fn add(&mut self, official: &str, shape: &[usize], ours: &str, change: Change) {
-        self.0.push(Place {
-            theirs: format!("params/{official}"),
-            shape: shape.to_vec(),
-            ours: ours.into(),
-            change,
+fn clip_block(table: &mut Table, width: usize, head_dim: usize) {
+    let heads = width / head_dim.max(1);
+    let hidden = 4 * width;
+    table.norm(["ln_1/scale", "ln_1/bias"], width, "attention_norm", Change::Same);
+    table.norm(["ln_2/scale", "ln_2/bias"], width, "feed_forward_norm", Change::Same);
+    table.within("attn", "attention", |table| {
+        for part in ["query", "key", "value"] {
+            let (kernel, bias) = (format!("{part}/kernel"), format!("{part}/bias"));
+            let shapes = ([width, heads, head_dim], [heads, head_dim]);
+            table.linear((&kernel, &shapes.0), (&bias, &shapes.1), part, Change::JoinTrailing);
+        }
+        let kernel = ("out/kernel", &[heads, head_dim, width][..]);
+        table.linear(kernel, ("out/bias", &[width]), "output", Change::JoinLeading);
+    });
+    let (up, down) = (&[width, hidden][..], &[hidden, width][..]);
+    let bias = ("mlp/c_fc/bias", &[hidden][..]);
+    table.linear(("mlp/c_fc/kernel", up), bias, "feed_forward_in", Change::Same);
+    let bias = ("mlp/c_proj/bias", &[width][..]);
+    table.linear(("mlp/c_proj/kernel", down), bias, "feed_forward_out", Change::Same);
+}
+
+fn fusion(table: &mut Table, config: &OfficialConfig) {
+    let (dim, heads, hidden) = (
+        config.magiclens.embed_dim,
+        config.magiclens.num_heads,
+        config.magiclens.ff_hidden_size,
+    );
+    let layer = |table: &mut Table| fusion_layer(table, dim, heads, hidden);
+    table.each(
+        config.magiclens.num_layers,
+        "multimodal_encoder/x_layers_",
+        "layers.",
+        layer,
+    );
+    table.within("contrastive_multimodal_pooler", "pooler", |table| {
+        let head_dim = 4 * dim / heads;
+        table.add("pooling_attn_query", &[1, dim], "query", Change::Same);
+        table.norm(
+            ["pool_attn_ln/scale", "pool_attn_ln/bias"],
+            dim,
+            "norm",
+            Change::OnePlus,
+        );
+        table.within("pool_attn", "attention", |table| {
+            fusion_attention(table, dim, heads, head_dim);
+            table.add(
+                "per_dim_scale/per_dim_scale",
+                &[head_dim],
+                "per_dim_scale",
+                Change::Same,
+            );
         });
-    }
+    });
+}
 
-    fn norm(&mut self, official: &str, width: usize, ours: &str, scale: Change) {
-        self.add(&format!("{official}/scale"), &[width], &format!("{ours}.gamma"), scale);
-        self.add(
-            &format!("{official}/bias"),
-            &[width],
-            &format!("{ours}.beta"),
-            Change::Same,
-        );
-    }
+fn fusion_layer(table: &mut Table, dim: usize, heads: usize, hidden: usize) {
+    const NORM: [&str; 2] = ["layer_norm/scale", "layer_norm/bias"];
+    table.norm(NORM, dim, "attention_norm", Change::OnePlus);
+    table.within("self_attention", "attention", |table| {
+        fusion_attention(table, dim, heads, dim / heads.max(1));
+    });
+    table.within("ff_layer", "", |table| {
+        table.norm(NORM, dim, "feed_forward_norm", Change::OnePlus);
+        let (up, down) = (&[dim, hidden][..], &[hidden, dim][..]);
+        let bias = ("ffn_layer1/bias/b", &[hidden][..]);
+        table.linear(("ffn_layer1/linear/w", up), bias, "feed_forward_in", Change::Same);
+        let bias = ("ffn_layer2/bias/b", &[dim][..]);
+        table.linear(("ffn_layer2/linear/w", down), bias, "feed_forward_out", Change::Same);
+    });
+}
 
-    fn clip_block(&mut self, official: &str, width: usize, heads: usize, ours: &str) {
-        let head_dim = width / heads.max(1);
-        self.norm(
-            &format!("{official}/ln_1"),
-            width,
-            &format!("{ours}.attention_norm"),
-            Change::Same,
-        );
-        self.norm(
-            &format!("{official}/ln_2"),
-            width,
-            &format!("{ours}.feed_forward_norm"),
-            Change::Same,
-        );
-        for part in ["query", "key", "value"] {
-            let (official, ours) = (format!("{official}/attn/{part}"), format!("{ours}.attention.{part}"));
-            self.add(
-                &format!("{official}/kernel"),
-                &[width, heads, head_dim],
-                &format!("{ours}.weight"),
-                Change::JoinTrailing,
-            );
-            self.add(
-                &format!("{official}/bias"),
-                &[heads, head_dim],
-                &format!("{ours}.bias"),
-                Change::Flat,
-            );
-        }
-        let out = format!("{ours}.attention.output");
-        self.add(
-            &format!("{official}/attn/out/kernel"),
-            &[heads, head_dim, width],
-            &format!("{out}.weight"),
-            Change::JoinLeading,
-        );
-        self.add(
-            &format!("{official}/attn/out/bias"),
-            &[width],
-            &format!("{out}.bias"),
-            Change::Same,
-        );
-        for (part, sizes, ours) in [
-            ("c_fc", [width, 4 * width], format!("{ours}.feed_forward_in")),
-            ("c_proj", [4 * width, width], format!("{ours}.feed_forward_out")),
-        ] {
-            self.add(
-                &format!("{official}/mlp/{part}/kernel"),
-                &sizes,
-                &format!("{ours}.weight"),
-                Change::Same,
-            );
-            self.add(
-                &format!("{official}/mlp/{part}/bias"),
-                &sizes[1..],
-                &format!("{ours}.bias"),
-                Change::Same,
-            );
-        }
+fn fusion_attention(table: &mut Table, dim: usize, heads: usize, head_dim: usize) {
+    let kernel = [dim, heads, head_dim];
+    for part in ["query", "key", "value"] {
+        let (weight, bias) = (format!("{part}/w"), format!("{part}/b"));
+        let bias_shape = [heads, head_dim];
+        table.linear((&weight, &kernel), (&bias, &bias_shape), part, Change::JoinTrailing);
     }
-
-    fn fusion_layer(&mut self, official: &str, dim: usize, heads: usize, hidden: usize, ours: &str) {
-        self.norm(
-            &format!("{official}/layer_norm"),
-            dim,
-            &format!("{ours}.attention_norm"),
-            Change::OnePlus,
-        );
-        let head_dim = dim / heads.max(1);
-        self.fusion_attention(
-            &format!("{official}/self_attention"),
-            dim,
-            heads,
-            head_dim,
-            &format!("{ours}.attention"),
-        );
-        let official = format!("{official}/ff_layer");
-        self.norm(
-            &format!("{official}/layer_norm"),
-            dim,
-            &format!("{ours}.feed_forward_norm"),
-            Change::OnePlus,
-        );
-        for (part, sizes, ours) in [
-            ("ffn_layer1", [dim, hidden], format!("{ours}.feed_forward_in")),
-            ("ffn_layer2", [hidden, dim], format!("{ours}.feed_forward_out")),
-        ] {
-            self.add(
-                &format!("{official}/{part}/linear/w"),
-                &sizes,
-                &format!("{ours}.weight"),
-                Change::Same,
-            );
-            self.add(
-                &format!("{official}/{part}/bias/b"),
-                &sizes[1..],
-                &format!("{ours}.bias"),
-                Change::Same,
-            );
-        }
-    }
-
-    fn fusion_attention(&mut self, official: &str, dim: usize, heads: usize, head_dim: usize, ours: &str) {
-        for part in ["query", "key", "value"] {
-            let (official, ours) = (format!("{official}/{part}"), format!("{ours}.{part}"));
-            self.add(
-                &format!("{official}/w"),
-                &[dim, heads, head_dim],
-                &format!("{ours}.weight"),
-                Change::JoinTrailing,
-            );
-            self.add(
-                &format!("{official}/b"),
-                &[heads, head_dim],
-                &format!("{ours}.bias"),
-                Change::Flat,
-            );
-        }
-        self.add(
-            &format!("{official}/post/w"),
-            &[dim, heads, head_dim],
-            &format!("{ours}.output.weight"),
-            Change::Transpose,
-        );
-        self.add(
-            &format!("{official}/post/b"),
-            &[dim],
-            &format!("{ours}.output.bias"),
-            Change::Same,
-        );
-    }
+    table.linear(("post/w", &kernel), ("post/b", &[dim]), "output", Change::Transpose);
 }

@@ -1,20 +1,19 @@
-//! Where each tensor of a foreign checkpoint goes in our model, and what happens to its numbers on the way.
+//! Tables of foreign tensors: names, shapes, the place of each in our model, and the change of its numbers on the way.
 
-use std::collections::BTreeMap;
+use std::mem::replace;
 
-use super::{Array, Dtype};
 use crate::ModelError;
-use crate::checkpoint::{NamedWeights, Weights};
+use crate::array::{Array, NamedArrays, NamedWeights, Weights};
 
 /// One foreign tensor and its place in our model.
-pub(super) struct Place {
-    pub(super) theirs: String,
-    pub(super) shape: Vec<usize>,
-    pub(super) ours: String,
-    pub(super) change: Change,
+struct Place {
+    theirs: String,
+    shape: Vec<usize>,
+    ours: String,
+    change: Change,
 }
 
-/// What happens to the numbers on the way.
+/// The change of the numbers on the way.
 #[derive(Clone, Copy)]
 pub(super) enum Change {
     /// Same numbers; all axes but the last become one.
@@ -37,103 +36,157 @@ impl Change {
     fn apply(self, shape: &[usize], values: Vec<f32>) -> Weights {
         let count = values.len();
         let (first, last) = (shape.first().copied().unwrap_or(1), shape.last().copied().unwrap_or(1));
-        match self {
-            Self::Same => Weights {
-                shape: shape.to_vec(),
-                values,
-            },
-            Self::Flat => Weights {
-                shape: vec![count],
-                values,
-            },
-            Self::JoinLeading => Weights {
-                shape: vec![count / last, last],
-                values,
-            },
-            Self::JoinTrailing => Weights {
-                shape: vec![first, count / first],
-                values,
-            },
-            Self::OnePlus => Weights {
-                shape: vec![count],
-                values: values.into_iter().map(|v| 1.0 + v).collect(),
-            },
-            Self::Transpose => {
-                let inner = count / first;
-                let values = (0..count).map(|at| values[(at % first) * inner + at / first]).collect();
-                Weights {
-                    shape: vec![inner, first],
-                    values,
-                }
-            }
+        let inner = count / first;
+        let shape = match self {
+            Self::Same => shape.to_vec(),
+            Self::Flat | Self::OnePlus => vec![count],
+            Self::JoinLeading => vec![count / last, last],
+            Self::JoinTrailing => vec![first, inner],
+            Self::Transpose | Self::Patches => vec![inner, first],
+        };
+        let values = match self {
+            Self::OnePlus => values.into_iter().map(|value| 1.0 + value).collect(),
+            Self::Transpose => (0..count).map(|at| values[(at % first) * inner + at / first]).collect(),
             Self::Patches => {
-                let (inner, colors) = (count / first, shape.get(1).copied().unwrap_or(1));
-                let pixels = inner / colors;
+                const COLORS: usize = 3;
+                let pixels = inner / COLORS;
                 let value = |at: usize| {
                     let (row, out) = (at / first, at % first);
-                    values[out * inner + (row % colors) * pixels + row / colors]
+                    values[out * inner + (row % COLORS) * pixels + row / COLORS]
                 };
-                Weights {
-                    shape: vec![inner, first],
-                    values: (0..count).map(value).collect(),
-                }
+                (0..count).map(value).collect()
             }
-        }
+            _ => values,
+        };
+        Weights { shape, values }
     }
 }
 
-/// Renames and reshapes tensors; strict in both directions. `model` is named in messages.
-///
-/// # Errors
-/// A tensor that is missing, extra, misshapen or no float.
-pub(super) fn convert(
-    mut arrays: BTreeMap<String, Array>,
+/// The tensors of a foreign model. Names are added below those of the parts that the table is [`Table::within`].
+pub(super) struct Table {
     places: Vec<Place>,
-    model: &str,
-) -> Result<NamedWeights, ModelError> {
-    let missing: Vec<&Place> = places
-        .iter()
-        .filter(|place| !arrays.contains_key(&place.theirs))
-        .collect();
-    if let Some(place) = missing.first() {
-        return Err(ModelError::MissingTensor {
-            name: place.theirs.clone(),
-            missing: missing.len(),
-            model: model.into(),
+    separator: char,
+    theirs: String,
+    ours: String,
+}
+
+impl Table {
+    /// An empty table; `separator` stands between the parts of their names.
+    pub(super) fn new(separator: char) -> Self {
+        Self {
+            places: Vec::new(),
+            separator,
+            theirs: String::new(),
+            ours: String::new(),
+        }
+    }
+
+    /// Adds what `fill` adds, below a part of their model and of ours.
+    pub(super) fn within(&mut self, theirs: &str, ours: &str, fill: impl FnOnce(&mut Self)) {
+        let (theirs, ours) = (join(&self.theirs, self.separator, theirs), join(&self.ours, '.', ours));
+        let outer = (replace(&mut self.theirs, theirs), replace(&mut self.ours, ours));
+        fill(self);
+        (self.theirs, self.ours) = outer;
+    }
+
+    /// [`Table::within`] each of several numbered parts.
+    pub(super) fn each(&mut self, count: usize, theirs: &str, ours: &str, fill: impl Fn(&mut Self)) {
+        for index in 0..count {
+            self.within(&format!("{theirs}{index}"), &format!("{ours}{index}"), &fill);
+        }
+    }
+
+    /// Adds one tensor.
+    pub(super) fn add(&mut self, theirs: &str, shape: &[usize], ours: &str, change: Change) {
+        self.places.push(Place {
+            theirs: join(&self.theirs, self.separator, theirs),
+            shape: shape.to_vec(),
+            ours: join(&self.ours, '.', ours),
+            change,
         });
     }
-    let mut tensors = NamedWeights::new();
-    for place in places {
-        let Some(array) = arrays.remove(&place.theirs) else {
-            continue;
-        };
-        if array.shape() != place.shape {
-            let (found, expected) = (array.shape().to_vec(), place.shape);
-            return Err(ModelError::WrongShape {
-                name: place.theirs,
-                found,
-                expected,
-                model: model.into(),
-            });
-        }
-        if !matches!(array.dtype(), Dtype::F16 | Dtype::Bf16 | Dtype::F32 | Dtype::F64) {
-            let (name, dtype) = (place.theirs, format!("{:?}", array.dtype()));
-            return Err(ModelError::WrongDtype { name, dtype });
-        }
-        tensors.insert(place.ours, place.change.apply(&place.shape, array.to_f32()));
+
+    /// Adds a linear layer: their names and shapes of weight and bias, our name of the layer.
+    pub(super) fn linear(&mut self, weight: (&str, &[usize]), bias: (&str, &[usize]), ours: &str, change: Change) {
+        self.add(weight.0, weight.1, &format!("{ours}.weight"), change);
+        self.add(bias.0, bias.1, &format!("{ours}.bias"), Change::Flat);
     }
-    match arrays.keys().next() {
-        Some(name) => Err(ModelError::ExtraTensor {
-            name: name.clone(),
-            extra: arrays.len(),
-            model: model.into(),
-        }),
-        None => Ok(tensors),
+
+    /// Adds a layer norm: their names of scale and bias, our name of the layer.
+    pub(super) fn norm(&mut self, [scale, bias]: [&str; 2], width: usize, ours: &str, change: Change) {
+        self.add(scale, &[width], &format!("{ours}.gamma"), change);
+        self.add(bias, &[width], &format!("{ours}.beta"), Change::Same);
+    }
+
+    /// Adds a linear layer as torch has it.
+    pub(super) fn torch_linear(&mut self, theirs: &str, [input, output]: [usize; 2], ours: &str) {
+        let (weight, bias) = (format!("{theirs}.weight"), format!("{theirs}.bias"));
+        self.linear((&weight, &[output, input]), (&bias, &[output]), ours, Change::Transpose);
+    }
+
+    /// Adds a layer norm as torch has it.
+    pub(super) fn torch_norm(&mut self, theirs: &str, width: usize, ours: &str) {
+        let names = [format!("{theirs}.weight"), format!("{theirs}.bias")];
+        self.norm([&names[0], &names[1]], width, ours, Change::Same);
+    }
+
+    /// Renames and reshapes tensors; strict in both directions. `model` is named in messages.
+    ///
+    /// # Errors
+    /// A tensor that is missing, extra, misshapen or no float.
+    pub(super) fn convert(self, mut arrays: NamedArrays, model: &str) -> Result<NamedWeights, ModelError> {
+        let mut missing = self.places.iter().filter(|place| !arrays.contains_key(&place.theirs));
+        if let Some(place) = missing.next() {
+            return Err(ModelError::missing(&place.theirs, 1 + missing.count(), model));
+        }
+        let mut tensors = NamedWeights::new();
+        for place in self.places {
+            let array = take(&mut arrays, &place.theirs, &place.shape, model)?;
+            let values = array.to_f32(&place.theirs)?;
+            tensors.insert(place.ours, place.change.apply(&place.shape, values));
+        }
+        no_more(&arrays, model)?;
+        Ok(tensors)
     }
 }
 
-/// What training on several devices puts before every name.
-pub(super) fn without_prefix(arrays: BTreeMap<String, Array>) -> BTreeMap<String, Array> {
+fn join(parent: &str, separator: char, child: &str) -> String {
+    match (parent, child) {
+        ("", name) | (name, "") => name.to_owned(),
+        _ => format!("{parent}{separator}{child}"),
+    }
+}
+
+/// Takes an array of a known shape.
+///
+/// # Errors
+/// One that is missing or misshapen.
+pub(super) fn take(arrays: &mut NamedArrays, name: &str, shape: &[usize], model: &str) -> Result<Array, ModelError> {
+    let array = arrays.remove(name).ok_or_else(|| ModelError::missing(name, 1, model))?;
+    match array.shape() == shape {
+        true => Ok(array),
+        false => Err(ModelError::WrongShape {
+            name: name.into(),
+            found: array.shape().to_vec(),
+            expected: shape.to_vec(),
+            model: model.into(),
+        }),
+    }
+}
+
+/// Refuses arrays that have no place.
+///
+/// # Errors
+/// The first of them.
+pub(super) fn no_more(arrays: &NamedArrays, model: &str) -> Result<(), ModelError> {
+    match arrays.keys().next() {
+        Some(name) => Err(ModelError::extra(name, arrays.len(), model)),
+        None => Ok(()),
+    }
+}
+
+/// Without the prefix that training on several devices puts before every name.
+pub(super) fn without_prefix(arrays: NamedArrays) -> NamedArrays {
     const PREFIX: &str = "module.";
     if !arrays.keys().all(|name| name.starts_with(PREFIX)) {
         return arrays;

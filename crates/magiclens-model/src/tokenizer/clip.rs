@@ -1,9 +1,10 @@
 //! CLIP's tokenizer: byte pair encoding over cleaned, lower-cased text.
 
 use instant_clip_tokenizer::{Token, Tokenizer};
+use rayon::prelude::*;
 use regex::Regex;
 
-use crate::tokenizer::{html, repair};
+use super::{Tokenizer as Encode, TokenizerError, html, repair};
 
 /// Length of every row of ids.
 pub const CONTEXT_LENGTH: usize = 77;
@@ -69,6 +70,12 @@ impl ClipTokenizer {
             }
             _ => self.bpe.encode(word, tokens),
         }
+    }
+}
+
+impl Encode for ClipTokenizer {
+    fn encode_batch(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>, TokenizerError> {
+        Ok(texts.par_iter().map(|text| self.encode(text).to_vec()).collect())
     }
 }
 

@@ -57,7 +57,7 @@ fn numbered(digits: &str, radix: u32) -> String {
     match code {
         0 => REPLACEMENT.to_string(),
         0x0D => "\r".to_owned(),
-        0x80..=0x9F => super::repair::windows_1252(code as u8).to_string(),
+        0x80..=0x9F => super::code_pages::windows_1252(code as u8).to_string(),
         0x01..=0x08 | 0x0B | 0x0E..=0x1F | 0x7F | 0xFDD0..=0xFDEF => String::new(),
         _ if code <= 0x10_FFFF && code & 0xFFFE == 0xFFFE => String::new(),
         _ => char::from_u32(code).unwrap_or(REPLACEMENT).to_string(),

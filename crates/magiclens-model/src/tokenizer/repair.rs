@@ -5,13 +5,15 @@
 //! (Robyn Speer, Apache-2.0), written anew for Rust's regular expressions, which do not look around.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 use unicode_normalization::UnicodeNormalization;
 
-use crate::tokenizer::html;
+use super::badness::is_bad;
+use super::code_pages::{CODE_PAGES, CodePage, Kind, windows_1252};
+use super::html;
 
 /// Longer lines are repaired in pieces of this many characters.
 const MAX_SEGMENT_CHARS: usize = 1_000_000;
@@ -26,11 +28,6 @@ pub(super) fn fix_text(text: &str) -> String {
         fixed.push_str(&fix_segment(segment, unescape));
     }
     fixed
-}
-
-/// The character of a byte in Windows-1252, where unassigned bytes stand for themselves.
-pub(super) fn windows_1252(byte: u8) -> char {
-    CODE_PAGES[1].decode(byte)
 }
 
 fn pieces(line: &str) -> impl Iterator<Item = &str> {
@@ -141,109 +138,6 @@ fn is_control(character: char) -> bool {
         '\0'..='\x08' | '\x0B' | '\x0E'..='\x1F' | '\x7F' | '\u{206A}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFC}'
     )
 }
-
-// Encodings.
-
-/// An encoding of one byte a character, whose lower half is ASCII.
-struct CodePage {
-    kind: Kind,
-    upper: [char; 128],
-    bytes: HashMap<char, u8>,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
-    Latin1,
-    /// Unassigned bytes stand for themselves, and byte 1A for the replacement character.
-    Sloppy,
-    Strict,
-    /// Where A0 is no space but a dagger.
-    MacRoman,
-}
-
-impl CodePage {
-    /// `upper` has the characters of bytes 80 to FF; `�` where a byte is unassigned.
-    fn new(kind: Kind, upper: &str) -> Self {
-        let mut table = [' '; 128];
-        let mut characters = upper.chars();
-        for (byte, entry) in (0x80..=0xFF).zip(&mut table) {
-            *entry = match characters.next() {
-                Some(character) if character != char::REPLACEMENT_CHARACTER => character,
-                _ => char::from(byte),
-            };
-        }
-        let bytes = (0x80..=0xFF)
-            .zip(table)
-            .map(|(byte, character)| (character, byte))
-            .collect();
-        Self {
-            kind,
-            upper: table,
-            bytes,
-        }
-    }
-
-    fn decode(&self, byte: u8) -> char {
-        if byte < 0x80 {
-            char::from(byte)
-        } else {
-            self.upper[usize::from(byte - 0x80)]
-        }
-    }
-
-    /// None if some character is not in this encoding.
-    fn encode(&self, text: &str) -> Option<Vec<u8>> {
-        let is_sloppy = self.kind == Kind::Sloppy;
-        let byte = |character| match character {
-            '\x1A' if is_sloppy => None,
-            char::REPLACEMENT_CHARACTER if is_sloppy => Some(0x1A),
-            '\0'..='\x7F' => Some(character as u8),
-            _ => self.bytes.get(&character).copied(),
-        };
-        text.chars().map(byte).collect()
-    }
-}
-
-/// In the order in which they are tried.
-static CODE_PAGES: LazyLock<[CodePage; 10]> = LazyLock::new(|| {
-    [
-        CodePage::new(Kind::Latin1, ""),
-        // Windows-1252, which differs from Latin-1 in bytes 80 to 9F only.
-        CodePage::new(Kind::Sloppy, "€�‚ƒ„…†‡ˆ‰Š‹Œ�Ž��‘’“”•–—˜™š›œ�žŸ"),
-        CodePage::new(
-            Kind::Sloppy, // Windows-1251
-            "ЂЃ‚ѓ„…†‡€‰Љ‹ЊЌЋЏђ‘’“”•–—�™љ›њќћџ�ЎўЈ¤Ґ¦§Ё©Є«¬�®Ї°±Ііґµ¶·ё№є»јЅѕїАБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯабвгдежзийклмнопрстуфхцчшщъыьэюя",
-        ),
-        CodePage::new(
-            Kind::Sloppy, // Windows-1250
-            "€�‚�„…†‡�‰Š‹ŚŤŽŹ�‘’“”•–—�™š›śťžź�ˇ˘Ł¤Ą¦§¨©Ş«¬�®Ż°±˛ł´µ¶·¸ąş»Ľ˝ľżŔÁÂĂÄĹĆÇČÉĘËĚÍÎĎĐŃŇÓÔŐÖ×ŘŮÚŰÜÝŢßŕáâăäĺćçčéęëěíîďđńňóôőö÷řůúűüýţ˙",
-        ),
-        CodePage::new(
-            Kind::Sloppy, // Windows-1253
-            "€�‚ƒ„…†‡�‰�‹�����‘’“”•–—�™�›�����΅Ά£¤¥¦§¨©�«¬�®―°±²³΄µ¶·ΈΉΊ»Ό½ΎΏΐΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡ�ΣΤΥΦΧΨΩΪΫάέήίΰαβγδεζηθικλμνξοπρςστυφχψωϊϋόύώ�",
-        ),
-        CodePage::new(
-            Kind::Sloppy, // Windows-1254
-            "€�‚ƒ„…†‡ˆ‰Š‹Œ����‘’“”•–—˜™š›œ��Ÿ�¡¢£¤¥¦§¨©ª«¬�®¯°±²³´µ¶·¸¹º»¼½¾¿ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏĞÑÒÓÔÕÖ×ØÙÚÛÜİŞßàáâãäåæçèéêëìíîïğñòóôõö÷øùúûüışÿ",
-        ),
-        CodePage::new(
-            Kind::Sloppy, // Windows-1257
-            "€�‚�„…†‡�‰�‹�¨ˇ¸�‘’“”•–—�™�›�¯˛���¢£¤�¦§Ø©Ŗ«¬�®Æ°±²³´µ¶·ø¹ŗ»¼½¾æĄĮĀĆÄÅĘĒČÉŹĖĢĶĪĻŠŃŅÓŌÕÖ×ŲŁŚŪÜŻŽßąįāćäåęēčéźėģķīļšńņóōõö÷ųłśūüżž˙",
-        ),
-        CodePage::new(
-            Kind::Strict, // ISO 8859-2
-            "���������������������������������Ą˘Ł¤ĽŚ§¨ŠŞŤŹ�ŽŻ°ą˛ł´ľśˇ¸šşťź˝žżŔÁÂĂÄĹĆÇČÉĘËĚÍÎĎĐŃŇÓÔŐÖ×ŘŮÚŰÜÝŢßŕáâăäĺćçčéęëěíîďđńňóôőö÷řůúűüýţ˙",
-        ),
-        CodePage::new(
-            Kind::MacRoman,
-            "ÄÅÇÉÑÖÜáàâäãåçéèêëíìîïñóòôöõúùûü†°¢£§•¶ß®©™´¨≠ÆØ∞±≤≥¥µ∂∑∏π∫ªºΩæø¿¡¬√ƒ≈∆«»…\u{A0}ÀÃÕŒœ–—“”‘’÷◊ÿŸ⁄€‹›ﬁﬂ‡·‚„‰ÂÊÁËÈÍÎÏÌÓÔ\u{F8FF}ÒÚÛÙıˆ˜¯˘˙˚¸˝˛ˇ",
-        ),
-        CodePage::new(
-            Kind::Strict, // Code page 437
-            "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u{A0}",
-        ),
-    ]
-});
 
 fn fix_encoding(text: &str) -> String {
     let mut text = text.to_owned();
@@ -455,79 +349,6 @@ fn decode_parts(text: &str) -> String {
     }
     fixed
 }
-
-// Badness.
-
-/// True if neighboring characters hardly ever meet, except in mojibake.
-fn is_bad(text: &str) -> bool {
-    BADNESS.is_match(text)
-}
-
-static BADNESS: LazyLock<Regex> = LazyLock::new(|| {
-    let common = r"\u{A0}\u{AD}·´–—―…’";
-    let c1 = r"\u{80}-\u{9F}";
-    let bad = "¦¤¨¬¯¸ƒˆˇ˘˛˜†‡‰⌐◊\u{FFFD}ªº";
-    let law = "¶§";
-    let money = "¢£¥₧€";
-    let start = "¡«¿©΄΅‘‚“„•‹\u{F8FF}";
-    let end = "®»˝”›™";
-    let numeric = "²³¹±¼½¾×µ÷⁄∂∆∏∑√∞∩∫≈≠≡≤≥№";
-    let kaomoji = "Ò-ÖÙ-Üò-öø-üŐŌŪŲ°";
-    let upper = "À-ÑØÜÝĂĀĄĆČĎĐĘĚĒĖĞĢİĪĶĹĽŁĻŃŇŅŒŘŚŞŠŢŤŮŰŸŹŻŽҐ";
-    let lower = "ßà-ñăąāćčďđęěēėğģįīķĺľłļœŕśşšťüźżžґﬁﬂ";
-    let upper_common = "ÞΑ-ΩΆΈΉΊΌΎΏΪΫЁ-Я";
-    let lower_common = "α-ωάέήίΰа-џ";
-    let line = "│┌┐┘├┤┬┼═-╬▀▄█▌▐░▒▓";
-    // As Python has them, not as Rust has.
-    let space = r"\s\x1C-\x1F";
-    let word = r"\p{L}\p{N}_";
-    let rules = [
-        format!("[{c1}]"),
-        format!("[{bad}{lower}{upper}{line}{start}{end}{money}{numeric}{law}][{bad}]"),
-        format!("[a-zA-Z][{lower_common}{upper_common}][{bad}]"),
-        format!("[{bad}][{lower}{upper}{line}{start}{end}{money}{numeric}{law}]"),
-        format!("[{lower}{lower_common}{line}{end}{money}{numeric}][{upper}]"),
-        format!("[{line}{end}{money}{numeric}][{lower}]"),
-        format!("[{lower}{line}{end}][{money}]"),
-        format!("[{space}][{upper}][{money}]"),
-        format!("[{upper}{line}][{numeric}{law}]"),
-        format!("[{lower}{upper}{line}{money}{end}][{start}][{numeric}]"),
-        format!("[{lower}{upper}{money}{numeric}{line}{law}][{end}][{start}]"),
-        format!("[{money}{numeric}{line}][{start}]"),
-        format!("[a-z][{upper}][{start}{money}]"),
-        format!("[{line}][{kaomoji}]"),
-        format!("[{lower}{upper}{money}{numeric}{start}{end}{law}][{line}]"),
-        format!("[{line}][{end}]"),
-        format!("[{lower}{upper}][{start}{end}][{word}]"),
-        // A ligature without a Latin letter behind it, and a degree sign behind a capital.
-        "[Œœ][^A-Za-z]".to_owned(),
-        format!("[{upper}]°"),
-        // Windows-1252: two characters, Arabic, South Asian alphabets.
-        format!(r"[ÂÃÎÐ][€œŠš¢£Ÿž\u{{A0}}\u{{AD}}®©°·»{start}{end}–—´]"),
-        "×[²³]".to_owned(),
-        format!("(?:[ØÙ][{common}{money}{bad}{numeric}{start}ŸŠ®°µ»]){{2}}"),
-        "à[²µ¹¼½¾]".to_owned(),
-        // MacRoman.
-        "√[±∂†≠®™´≤≥¥µø]".to_owned(),
-        "≈[°¢]".to_owned(),
-        "‚Ä[ìîïòôúùû†°¢π]".to_owned(),
-        "‚[âó][àä°ê]".to_owned(),
-        // Windows-1251.
-        "вЂ".to_owned(),
-        format!("[ВГРС][{c1}{bad}{start}{end}{money}°µ][ВГРС]"),
-        "ГўВЂВ.[A-Za-z ]".to_owned(),
-        // The letter a with an accent, and the no-break space.
-        r"Ã[\u{A0}¡]".to_owned(),
-        format!("[a-z][{space}]?[ÃÂ] "),
-        "^[ÃÂ] ".to_owned(),
-        format!("[a-z.,?!{end}]Â[ {start}{end}]"),
-        // Windows-1253 and Windows-1257.
-        r"β€[™\u{A0}Ά\u{AD}®°]".to_owned(),
-        format!("[ΒΓΞΟ][{c1}{bad}{start}{end}{money}°][ΒΓΞΟ]"),
-        "ā€".to_owned(),
-    ];
-    pattern(&rules.join("|"))
-});
 
 fn pattern(pattern: &str) -> Regex {
     Regex::new(pattern).expect("the pattern is valid")

@@ -2,7 +2,7 @@
 
 use tokenizers::{Tokenizer, TruncationParams};
 
-use crate::tokenizer::TokenizerError;
+use super::{Tokenizer as Encode, TokenizerError};
 
 /// Most tokens a text may have, both markers included; sentence-transformers cuts all-MiniLM-L6-v2 off here too.
 pub const MAX_TOKENS: usize = 256;
@@ -22,9 +22,11 @@ impl MiniLmTokenizer {
         tokenizer.with_padding(None);
         Ok(Self(tokenizer))
     }
+}
 
-    /// One list of ids a text: `[CLS]`, at most `MAX_TOKENS - 2` word pieces, `[SEP]`. Not padded.
-    pub fn encode_batch(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>, TokenizerError> {
+impl Encode for MiniLmTokenizer {
+    /// `[CLS]`, at most `MAX_TOKENS - 2` word pieces, `[SEP]`. Not padded.
+    fn encode_batch(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>, TokenizerError> {
         let encodings = self.0.encode_batch_fast(texts.to_vec(), true)?;
         Ok(encodings
             .into_iter()

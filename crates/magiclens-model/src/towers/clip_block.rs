@@ -11,7 +11,7 @@ use crate::attention::{Attention, AttentionConfig};
 /// The epsilon of every layer norm of CLIP, in scenic, OpenAI's code, open_clip and transformers.
 pub(crate) const CLIP_NORM_EPS: f64 = 1e-5;
 
-/// What a block's feed-forward layer has between its two linear maps. OpenAI's weights were trained with the first,
+/// The function between the two linear maps of a feed-forward layer. OpenAI's weights were trained with the first,
 /// most of open_clip's with the second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -24,7 +24,7 @@ pub enum ClipActivation {
 }
 
 impl ClipActivation {
-    /// Whether it is OpenAI's, which configurations leave out.
+    /// True for OpenAI's, which configurations leave out.
     pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
     }

@@ -1,13 +1,18 @@
 //! CLIP's text tower: a causal transformer, read at the first end-of-text token.
 //! Source: scenic `projects/baselines/clip/layers.py`, `TextEncoder`; openai/CLIP `clip/model.py`, `encode_text`.
 
+use std::path::Path;
+
 use burn::module::{Module, Param};
 use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, Linear, LinearConfig};
 use burn::tensor::{Bool, Device, Distribution, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::clip_block::{ClipActivation, ClipBlock, ClipBlockConfig, clip_norm};
-use crate::tokenizer::clip::TokenIds;
+use super::tower::{PseudoWord, TextTower, TextTowerConfig, Tower, check_blocks};
+use crate::ModelError;
+use crate::tokenizer::Tokenizer;
+use crate::tokenizer::clip::{CONTEXT_LENGTH, ClipTokenizer, VOCABULARY};
 
 /// Which tokens a token of a text sees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,22 +58,41 @@ pub struct ClipTextConfig {
 }
 
 impl ClipTextConfig {
-    fn block(&self) -> ClipBlockConfig {
-        ClipBlockConfig {
-            width: self.width,
-            heads: self.heads,
-            feed_forward: self.feed_forward(),
-            activation: self.activation,
-        }
-    }
-
     /// Inner width of the feed-forward layers.
     pub fn feed_forward(&self) -> usize {
         self.feed_forward.unwrap_or(4 * self.width)
     }
+}
 
-    /// Builds the tower with random weights, projecting to `dim`.
-    pub fn init(&self, dim: usize, device: &Device) -> ClipText {
+impl TextTowerConfig for ClipTextConfig {
+    type Tower = ClipText;
+
+    fn check(&self) -> Result<(), String> {
+        check_blocks(
+            self.width,
+            self.layers,
+            self.heads,
+            self.feed_forward.unwrap_or(self.width),
+        )?;
+        match (self.context_length, self.vocabulary) {
+            (CONTEXT_LENGTH, VOCABULARY) => Ok(()),
+            (length, vocabulary) => Err(format!(
+                "`context_length` {length} and `vocabulary` {vocabulary} are not the tokenizer's {CONTEXT_LENGTH} and {VOCABULARY}"
+            )),
+        }
+    }
+
+    fn tokenizer(&self, _folder: &Path) -> Result<Box<dyn Tokenizer>, ModelError> {
+        Ok(Box::new(ClipTokenizer::new()))
+    }
+
+    fn init(&self, dim: usize, device: &Device) -> ClipText {
+        let block = ClipBlockConfig {
+            width: self.width,
+            heads: self.heads,
+            feed_forward: self.feed_forward(),
+            activation: self.activation,
+        };
         let positions = Tensor::random(
             [self.context_length, self.width],
             Distribution::Normal(0.0, 0.01),
@@ -77,7 +101,7 @@ impl ClipTextConfig {
         ClipText {
             token_embedding: EmbeddingConfig::new(self.vocabulary, self.width).init(device),
             position_embedding: Param::from_tensor(positions),
-            blocks: (0..self.layers).map(|_| self.block().init(device)).collect(),
+            blocks: (0..self.layers).map(|_| block.init(device)).collect(),
             final_norm: clip_norm(self.width, device),
             projection: LinearConfig::new(self.width, dim).with_bias(false).init(device),
             mask: self.mask,
@@ -97,16 +121,7 @@ pub struct ClipText {
     mask: ClipTextMask,
 }
 
-/// A vector in place of some tokens of a text.
-#[derive(Clone, Debug)]
-pub struct PseudoWord<'a> {
-    /// `[width]`, like a row of the token embedding.
-    pub vector: &'a [f32],
-    /// Positions in the text that it takes.
-    pub positions: Vec<usize>,
-}
-
-/// Where a [`ClipText`] was looked into, for parity tests.
+/// Values inside of a [`ClipText`], for parity tests.
 #[derive(Debug)]
 pub struct ClipTextTrace {
     /// `[batch, context_length, width]` after each block.
@@ -117,20 +132,26 @@ pub struct ClipTextTrace {
     pub embedding: Tensor<2>,
 }
 
-impl ClipText {
-    /// One row of ids a text -> `[batch, dim]`, not normalized.
-    pub fn forward(&self, ids: &[TokenIds]) -> Tensor<2> {
+impl Tower for ClipText {}
+
+impl TextTower for ClipText {
+    /// burn's CPU backend hardly uses a second core inside one operation, so small pieces run side by side.
+    fn batch(&self) -> usize {
+        8
+    }
+
+    fn forward(&self, ids: &[&[u32]]) -> Tensor<2> {
         self.trace(ids).embedding
     }
 
-    /// [`ClipText::forward`] with the vector `words[row]` in place of tokens of text `row`: `[batch, dim]`.
-    ///
-    /// # Panics
-    /// Where the lists differ in length, or a vector has not [`ClipText::width`] numbers.
-    pub fn forward_with_words(&self, ids: &[TokenIds], words: &[PseudoWord<'_>]) -> Tensor<2> {
+    fn word_width(&self) -> Option<usize> {
+        let [_, width] = self.position_embedding.val().dims();
+        Some(width)
+    }
+
+    fn forward_with_words(&self, ids: &[&[u32]], words: &[PseudoWord<'_>]) -> Tensor<2> {
         let tokens = self.embed(ids); // [batch, seq, width]
         let (device, [batch, seq, width]) = (tokens.device(), tokens.dims());
-        assert_eq!(batch, words.len(), "there is one word a text");
         let vectors: Vec<f32> = words.iter().flat_map(|word| word.vector).copied().collect();
         let vectors = Tensor::<2>::from_data(TensorData::new(vectors, [batch, width]), &device);
         let taken: Vec<bool> = words
@@ -142,26 +163,22 @@ impl ClipText {
         let tokens = tokens.mask_where(taken.expand(shape), vectors.unsqueeze_dim::<3>(1).expand(shape));
         self.run(ids, tokens).embedding
     }
+}
 
-    /// Width of the tokens.
-    pub fn width(&self) -> usize {
-        let [_, width] = self.position_embedding.val().dims();
-        width
-    }
-
-    /// [`ClipText::forward`], keeping what every part gave.
-    pub fn trace(&self, ids: &[TokenIds]) -> ClipTextTrace {
+impl ClipText {
+    /// [`TextTower::forward`], keeping the output of every part.
+    pub fn trace(&self, ids: &[&[u32]]) -> ClipTextTrace {
         self.run(ids, self.embed(ids))
     }
 
     /// `[batch, seq, width]`, without positions.
-    fn embed(&self, ids: &[TokenIds]) -> Tensor<3> {
+    fn embed(&self, ids: &[&[u32]]) -> Tensor<3> {
         let device = self.position_embedding.val().device();
         self.token_embedding.forward(id_tensor(ids, &device))
     }
 
     /// `tokens`: `[batch, seq, width]`, without positions.
-    fn run(&self, ids: &[TokenIds], tokens: Tensor<3>) -> ClipTextTrace {
+    fn run(&self, ids: &[&[u32]], tokens: Tensor<3>) -> ClipTextTrace {
         let allowed = self.allowed_positions(ids, &tokens.device()); // [batch, 1, seq, seq]
         let mut tokens = tokens + self.position_embedding.val().unsqueeze();
         let mut blocks = Vec::with_capacity(self.blocks.len());
@@ -185,7 +202,7 @@ impl ClipText {
     }
 
     /// `[batch, 1, seq, seq]`: true where a token (third axis) sees another (last axis).
-    fn allowed_positions(&self, ids: &[TokenIds], device: &Device) -> Tensor<4, Bool> {
+    fn allowed_positions(&self, ids: &[&[u32]], device: &Device) -> Tensor<4, Bool> {
         let hides_zero = self.mask == ClipTextMask::CausalWithoutZero;
         let length = ids.first().map_or(0, |row| row.len());
         let mut allowed = Vec::with_capacity(ids.len() * length * length);
@@ -200,8 +217,8 @@ impl ClipText {
 }
 
 /// `[batch, context_length]`
-fn id_tensor(ids: &[TokenIds], device: &Device) -> Tensor<2, Int> {
-    let flat: Vec<i64> = ids.iter().flatten().map(|id| i64::from(*id)).collect();
+fn id_tensor(ids: &[&[u32]], device: &Device) -> Tensor<2, Int> {
+    let flat: Vec<i64> = ids.iter().copied().flatten().map(|id| i64::from(*id)).collect();
     Tensor::from_data(
         TensorData::new(flat, [ids.len(), ids.first().map_or(0, |row| row.len())]),
         device,
@@ -210,7 +227,7 @@ fn id_tensor(ids: &[TokenIds], device: &Device) -> Tensor<2, Int> {
 
 /// The first position of the largest id: the end-of-text token has the largest id of the vocabulary, and a truncated
 /// text ends with it, so the first one is the true end.
-pub(crate) fn end_position(ids: &TokenIds) -> usize {
+fn end_position(ids: &[u32]) -> usize {
     let largest = ids.iter().max().copied().unwrap_or_default();
     ids.iter().position(|id| *id == largest).unwrap_or_default()
 }

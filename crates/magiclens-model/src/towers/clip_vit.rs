@@ -7,6 +7,7 @@ use burn::tensor::{Device, Distribution, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::clip_block::{ClipActivation, ClipBlock, ClipBlockConfig, clip_norm};
+use super::tower::{ImageTower, ImageTowerConfig, Tower, check_blocks, check_size, divides};
 
 /// Sizes of a [`ClipVit`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,15 +32,6 @@ pub struct ClipVitConfig {
 }
 
 impl ClipVitConfig {
-    fn block(&self) -> ClipBlockConfig {
-        ClipBlockConfig {
-            width: self.width,
-            heads: self.heads,
-            feed_forward: self.feed_forward(),
-            activation: self.activation,
-        }
-    }
-
     /// Inner width of the feed-forward layers.
     pub fn feed_forward(&self) -> usize {
         self.feed_forward.unwrap_or(4 * self.width)
@@ -49,9 +41,39 @@ impl ClipVitConfig {
     pub fn tokens(&self) -> usize {
         (self.image_px / self.patch_px).pow(2) + 1
     }
+}
 
-    /// Builds the tower with random weights, projecting to `dim`.
-    pub fn init(&self, dim: usize, device: &Device) -> ClipVit {
+impl ImageTowerConfig for ClipVitConfig {
+    type Tower = ClipVit;
+
+    fn image_px(&self) -> usize {
+        self.image_px
+    }
+
+    fn check(&self) -> Result<(), String> {
+        check_blocks(
+            self.width,
+            self.layers,
+            self.heads,
+            self.feed_forward.unwrap_or(self.width),
+        )?;
+        check_size("image_px", self.image_px)?;
+        match divides(self.patch_px, self.image_px) {
+            true => Ok(()),
+            false => Err(format!(
+                "`patch_px` {} does not divide `image_px` {}",
+                self.patch_px, self.image_px
+            )),
+        }
+    }
+
+    fn init(&self, dim: usize, device: &Device) -> ClipVit {
+        let block = ClipBlockConfig {
+            width: self.width,
+            heads: self.heads,
+            feed_forward: self.feed_forward(),
+            activation: self.activation,
+        };
         let std = (self.width as f64).sqrt().recip();
         let random = |shape: [usize; 2]| Tensor::random(shape, Distribution::Normal(0.0, std), device);
         ClipVit {
@@ -61,7 +83,7 @@ impl ClipVitConfig {
             class_embedding: Param::from_tensor(random([1, self.width]).reshape([self.width])),
             position_embedding: Param::from_tensor(random([self.tokens(), self.width])),
             pre_norm: clip_norm(self.width, device),
-            blocks: (0..self.layers).map(|_| self.block().init(device)).collect(),
+            blocks: (0..self.layers).map(|_| block.init(device)).collect(),
             post_norm: clip_norm(self.width, device),
             projection: LinearConfig::new(self.width, dim).with_bias(false).init(device),
             patch_px: self.patch_px,
@@ -83,7 +105,7 @@ pub struct ClipVit {
     patch_px: usize,
 }
 
-/// Where a [`ClipVit`] was looked into, for parity tests.
+/// Values inside of a [`ClipVit`], for parity tests.
 #[derive(Debug)]
 pub struct ClipVitTrace {
     /// `[batch, tokens, width]` after the first layer norm.
@@ -94,17 +116,20 @@ pub struct ClipVitTrace {
     pub embedding: Tensor<2>,
 }
 
-impl ClipVit {
-    /// `images`: `[batch, 3, image_px, image_px]`, normalized -> `[batch, dim]`, not normalized.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+impl Tower for ClipVit {}
+
+impl ImageTower for ClipVit {
+    fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let tokens = self
             .blocks
             .iter()
             .fold(self.embed(images), |tokens, block| block.forward(tokens, None));
         self.read_out(tokens)
     }
+}
 
-    /// [`ClipVit::forward`], keeping what every part gave.
+impl ClipVit {
+    /// [`ImageTower::forward`], keeping the output of every part.
     pub fn trace(&self, images: Tensor<4>) -> ClipVitTrace {
         let pre_norm = self.embed(images);
         let mut blocks = Vec::with_capacity(self.blocks.len());

@@ -8,6 +8,8 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::tower::{ImageTower, ImageTowerConfig, Projected};
+
 /// One block's sizes: kernel side, stride, expansion of the input width, output width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct BlockSpec {
@@ -56,7 +58,7 @@ impl EfficientNetLiteConfig {
     }
 
     /// Number of blocks.
-    pub fn block_count(&self) -> usize {
+    pub fn block_count() -> usize {
         Self::blocks().len()
     }
 
@@ -67,7 +69,7 @@ impl EfficientNetLiteConfig {
     }
 
     /// Builds the network with random weights.
-    pub fn init(&self, device: &Device) -> EfficientNetLite {
+    pub fn init_trunk(&self, device: &Device) -> EfficientNetLite {
         let mut width = STEM_WIDTH;
         let mut blocks = Vec::new();
         for spec in Self::blocks() {
@@ -80,6 +82,39 @@ impl EfficientNetLiteConfig {
             head: SameConv2d::init([width, HEAD_WIDTH], 1, 1, 1, device),
             taps: self.taps.clone(),
         }
+    }
+}
+
+impl ImageTowerConfig for EfficientNetLiteConfig {
+    type Tower = EfficientNetLiteTower;
+
+    fn image_px(&self) -> usize {
+        self.image_px
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let blocks = Self::block_count();
+        match self.taps.iter().find(|tap| **tap >= blocks) {
+            Some(tap) => Err(format!("`taps` names block {tap}, but there are {blocks}")),
+            None => Ok(()),
+        }
+    }
+
+    fn init(&self, dim: usize, device: &Device) -> EfficientNetLiteTower {
+        Projected::init(self.init_trunk(device), self.feature_dim(), dim, device)
+    }
+}
+
+/// EfficientNet-Lite0 and a learned projection.
+pub type EfficientNetLiteTower = Projected<EfficientNetLite>;
+
+impl ImageTower for EfficientNetLiteTower {
+    fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        self.projection.forward(self.trunk.forward(images))
+    }
+
+    fn features(&self, images: Tensor<4>) -> Option<Tensor<2>> {
+        Some(self.trunk.forward(images))
     }
 }
 
@@ -117,7 +152,7 @@ impl EfficientNetLite {
     }
 }
 
-/// Where an [`EfficientNetLite`] was looked into.
+/// Values inside of an [`EfficientNetLite`].
 #[derive(Debug)]
 pub struct LiteTrace {
     /// `[batch, features]`

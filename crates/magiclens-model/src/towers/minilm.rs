@@ -1,13 +1,19 @@
 //! MiniLM: a post-norm BERT encoder whose token outputs are averaged into a sentence vector.
 //! Source: transformers `BertModel`; sentence-transformers `all-MiniLM-L6-v2` (mean pooling).
 
+use std::path::Path;
+
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use super::tower::{Projected, TextTower, TextTowerConfig, check_blocks};
+use crate::ModelError;
 use crate::attention::{Attention, AttentionConfig};
+use crate::tokenizer::Tokenizer;
+use crate::tokenizer::wordpiece::MiniLmTokenizer;
 
 /// Sizes of a [`MiniLm`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +45,7 @@ impl MiniLmConfig {
     };
 
     /// Builds the encoder with random weights.
-    pub fn init(&self, device: &Device) -> MiniLm {
+    pub fn init_trunk(&self, device: &Device) -> MiniLm {
         MiniLm {
             token_embedding: EmbeddingConfig::new(self.vocabulary, self.width).init(device),
             position_embedding: EmbeddingConfig::new(self.max_positions, self.width).init(device),
@@ -47,6 +53,40 @@ impl MiniLmConfig {
             embedding_norm: bert_norm(self.width, device),
             blocks: (0..self.layers).map(|_| BertBlock::init(self, device)).collect(),
         }
+    }
+}
+
+impl TextTowerConfig for MiniLmConfig {
+    type Tower = MiniLmTower;
+
+    fn check(&self) -> Result<(), String> {
+        check_blocks(self.width, self.layers, self.heads, self.feed_forward)
+    }
+
+    fn tokenizer(&self, folder: &Path) -> Result<Box<dyn Tokenizer>, ModelError> {
+        let bytes = fs_err::read(folder.join("tokenizer.json"))?;
+        Ok(Box::new(MiniLmTokenizer::from_bytes(&bytes)?))
+    }
+
+    fn init(&self, dim: usize, device: &Device) -> MiniLmTower {
+        Projected::init(self.init_trunk(device), self.width, dim, device)
+    }
+}
+
+/// MiniLM and a learned projection.
+pub type MiniLmTower = Projected<MiniLm>;
+
+impl TextTower for MiniLmTower {
+    fn batch(&self) -> usize {
+        64
+    }
+
+    fn forward(&self, ids: &[&[u32]]) -> Tensor<2> {
+        self.projection.forward(self.trunk.forward(ids))
+    }
+
+    fn features(&self, ids: &[&[u32]]) -> Option<Tensor<2>> {
+        Some(self.trunk.forward(ids))
     }
 }
 

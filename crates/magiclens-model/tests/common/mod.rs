@@ -1,10 +1,13 @@
 //! Golden files and comparisons. A missing fixture fails.
 #![allow(clippy::unwrap_used, dead_code)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use magiclens_model::checkpoint::{NamedWeights, Weights};
+use magiclens_model::Embedder;
+use magiclens_model::checkpoint::{NamedWeights, Precision, Weights, write_checkpoint};
+use magiclens_model::import::RawClip;
+use magiclens_model::import::clip::read_clip;
 use magiclens_model::tokenizer::clip::{CONTEXT_LENGTH, TokenIds};
 use safetensors::{Dtype, SafeTensors};
 
@@ -100,7 +103,7 @@ impl Golden {
         let view = file.tensor(name).unwrap_or_else(|error| panic!("`{name}`: {error}"));
         assert_eq!(view.dtype(), Dtype::U8);
         let &[height, width, 3] = view.shape() else {
-            panic!("`{name}` is no picture")
+            panic!("`{name}` is no image")
         };
         RgbImage::from_raw(width as u32, height as u32, view.data().to_vec()).unwrap()
     }
@@ -110,6 +113,27 @@ impl Golden {
         let count = self.names().iter().filter(|name| name.starts_with(prefix)).count();
         assert!(count > 0, "no `{prefix}*`");
         (0..count).map(|at| self.image(&format!("{prefix}{at}"))).collect()
+    }
+}
+
+/// CLIP, imported, written, and loaded from the file.
+pub(crate) fn imported_clip(source: &Path, raw: &RawClip) -> Embedder {
+    let (config, tensors) = read_clip(source, raw).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.safetensors");
+    write_checkpoint(&path, &config, &tensors, Precision::F32, &[]).unwrap();
+    Embedder::load(&path).unwrap()
+}
+
+/// A small generator with a fixed seed (xorshift).
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end as u64) as usize
     }
 }
 

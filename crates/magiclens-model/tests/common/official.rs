@@ -42,7 +42,8 @@ pub(crate) fn check_model(model: &MagicLens, golden: &Golden, size: usize, limit
     let pixels = pixels(golden, size, &device);
     let [images, ..] = pixels.dims();
     let seen = vision.trace(pixels);
-    let read = text.trace(&ids);
+    let rows: Vec<&[u32]> = ids.iter().map(|row| row.as_slice()).collect();
+    let read = text.trace(&rows);
     let close = |name: &str, found: Vec<f32>, limit| assert_close(name, &found, &golden.tensor(name).values, limit);
     close("clip_image_embed", numbers(seen.embedding.clone()), limits.other);
     close("clip_text_embed", numbers(read.embedding.clone()), limits.other);
