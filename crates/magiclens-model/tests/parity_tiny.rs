@@ -76,7 +76,7 @@ fn every_parameter_is_read() {
         assert_eq!(arrays.len(), recorded.len());
         for tensor in recorded {
             let path = tensor["path"].as_str().unwrap();
-            let values = arrays[path].to_f32();
+            let values = arrays[path].to_f32(path).unwrap();
             let sum: f64 = values.iter().map(|value| f64::from(*value)).sum();
             assert!(
                 (sum - tensor["sum_f64"].as_f64().unwrap()).abs() < 1e-9 * values.len() as f64,

@@ -143,7 +143,7 @@ fn digest(settings: &str, trunk: NamedWeights) -> String {
     hasher.finish().to_string()
 }
 
-pub(crate) fn no_trunk(embedder: &Embedder) -> TrainError {
+fn no_trunk(embedder: &Embedder) -> TrainError {
     TrainError::NoTrunk {
         model: embedder.config().name.clone(),
     }

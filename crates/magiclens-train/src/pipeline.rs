@@ -11,7 +11,7 @@ use magiclens_model::checkpoint::{Checkpoint, Precision, TowerFile, tensors_of, 
 use crate::batches::TripletTable;
 use crate::dev::{Dev, DevScores};
 use crate::feature_table::FeatureTable;
-use crate::features::{image_features, no_trunk, text_features};
+use crate::features::{image_features, text_features};
 use crate::gradients::{CaptionRow, Frozen};
 use crate::head::Head;
 use crate::run::{Observer, StepMetrics, TrainingData, train};
@@ -229,9 +229,10 @@ impl Observer for Measured<'_> {
 }
 
 fn write_weights(path: &Path, embedder: &Embedder, head: Head, towers: &[TowerFile]) -> Result<(), TrainError> {
-    let model = head
-        .into_model(embedder.model().clone())
-        .ok_or_else(|| no_trunk(embedder))?;
+    let model = head.into_model(embedder.model().clone());
+    let model = model.ok_or_else(|| TrainError::NoTrunk {
+        model: embedder.config().name.clone(),
+    })?;
     let mut tensors = tensors_of(&model);
     if !towers.is_empty() {
         tensors.retain(|name, _| !name.contains(".trunk."));
