@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use indicatif::ProgressBar;
 use magiclens_train::TrainConfig;
 use magiclens_train::dev::DevScores;
@@ -69,17 +69,8 @@ impl Listener for Shown {
         }
     }
 
-<<<<<<< HEAD
     fn advance(&mut self, count: usize) {
         self.0.iter().for_each(|bar| bar.inc(count as u64));
-=======
-fn write_weights(path: &Path, embedder: &Embedder, head: Head, towers: &[TowerFile]) -> anyhow::Result<()> {
-    let model = head.into_model(embedder.model().clone());
-    let model = model.context("the model has no place for what was trained")?;
-    let mut tensors = tensors_of(&model);
-    if !towers.is_empty() {
-        tensors.retain(|name, _| !name.contains(".trunk."));
->>>>>>> a6992223
     }
 
     fn step(&mut self, metrics: &StepMetrics) {

@@ -8,7 +8,6 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use magiclens_data::ImageId;
 use magiclens_http::{FOREVER, HttpError, cached};
 use magiclens_index::IndexedImage;
 use serde::{Deserialize, Serialize};

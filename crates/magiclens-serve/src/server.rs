@@ -34,6 +34,7 @@ impl ServeConfig {
     pub fn new(index: impl Into<PathBuf>) -> Self {
         Self {
             index: index.into(),
+            paths: Vec::new(),
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 7878,
             allowed_hosts: Vec::new(),

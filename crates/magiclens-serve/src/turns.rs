@@ -142,8 +142,8 @@ mod tests {
             turns: Arc::default(),
         };
         let pieces = || background.encoder.0.load(Ordering::SeqCst);
+        let image = RgbImage::new(1, 1);
         std::thread::scope(|scope| {
-            let image = RgbImage::new(1, 1);
             let images = vec![&image; PIECES * IMAGES_PER_TURN];
             let background = &background;
             let indexing = scope.spawn(move || background.encode_images(&images).unwrap().len());

@@ -24,7 +24,7 @@ fn found(index: &Index, id: ImageId) -> PathBuf {
         exclude: &[],
         min_score: None,
     });
-    hits.unwrap().remove(0).path
+    hits.unwrap().remove(0).image.path().to_owned()
 }
 
 #[test]
