@@ -123,8 +123,9 @@ impl Bars {
     /// Bars of a run that Ctrl-C ends well.
     fn start() -> anyhow::Result<Self> {
         Ok(Self {
+            hashing: OnceLock::new(),
+            indexing: OnceLock::new(),
             interrupt: interrupt_flag()?,
-            ..Self::default()
         })
     }
 }

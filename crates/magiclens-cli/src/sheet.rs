@@ -102,7 +102,7 @@ mod tests {
     fn everything_is_escaped_and_inside() {
         let image = IndexedImage {
             id: ImageId::of_bytes(b""),
-            paths: vec!["/p/<b>\n&.png".to_owned()],
+            paths: vec!["/p/<b>\n&.png".into()],
             width: 1,
             height: 1,
             payload: Payload {
