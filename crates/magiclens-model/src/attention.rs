@@ -16,7 +16,7 @@ pub struct AttentionConfig {
     pub heads: usize,
     /// Logits become `cap * tanh(logits / cap)`; `None` leaves them as they are.
     pub logit_cap: Option<f64>,
-    /// Whether a learned scale for each dimension of a head replaces `1 / sqrt(head_dim)`.
+    /// True if a learned scale for each dimension of a head replaces `1 / sqrt(head_dim)`.
     pub per_dim_scale: bool,
 }
 
@@ -63,7 +63,7 @@ pub struct Attention {
     logit_cap: f64,
 }
 
-/// What an attention layer computed: the tokens, and the probabilities for tests and images.
+/// The output of an attention layer: the tokens, and the probabilities for tests.
 #[derive(Debug)]
 pub struct Attended {
     /// `[batch, queries, dim]`

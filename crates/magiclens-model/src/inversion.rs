@@ -23,7 +23,7 @@ use crate::towers::tower::PseudoWord;
 
 /// The one metadata key: an [`InversionConfig`] as JSON.
 const HEADER_KEY: &str = "magiclens-inversion";
-/// Where the instruction goes in a template.
+/// The place of the instruction in a template.
 const CAPTION: &str = "{caption}";
 
 /// The authors of an inversion.
@@ -220,7 +220,7 @@ impl TextualInversion {
     /// Image tower outputs, `[image width]` each and not normalized, to words, `[word width]` each.
     ///
     /// # Panics
-    /// Where a row has not [`Self::image_width`] numbers.
+    /// If a row has not [`Self::image_width`] numbers.
     pub fn words(&self, images: &[Vec<f32>]) -> Vec<Vec<f32>> {
         if images.is_empty() {
             return Vec::new();

@@ -20,9 +20,9 @@ pub enum ImportError {
     Foreign {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// Its kind.
         found: &'static str,
-        /// What was expected.
+        /// The kind that is needed.
         expected: &'static str,
     },
     /// The content is not what it should be.
@@ -177,7 +177,7 @@ pub enum ClipError {
     BadJson {
         /// The file in the folder.
         file: &'static str,
-        /// Where and why.
+        /// The place and the problem.
         reason: String,
     },
     /// A value of the configuration that our model does not have.
@@ -189,7 +189,7 @@ pub enum ClipError {
         field: &'static str,
         /// Its value.
         found: String,
-        /// What would do.
+        /// The values that are known.
         expected: String,
     },
     /// The activation is not known.

@@ -16,7 +16,7 @@ use super::file::foreign_kind;
 use super::pickle;
 use crate::array::{Array, NamedArrays};
 
-/// How every local entry begins, and so an archive that has any.
+/// The first bytes of every local entry, and so of an archive that has any.
 const ZIP: &[u8; 4] = b"PK\x03\x04";
 /// The first pickle of the older format holds `0x1950a86a20f9469cfc6c`, little-endian.
 const MAGIC: [u8; 10] = [0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19];

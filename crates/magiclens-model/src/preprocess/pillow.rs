@@ -53,7 +53,7 @@ fn center(length: usize, side: usize) -> Range<usize> {
     start..start + side
 }
 
-/// How one output pixel is mixed: from `start` on, a weight for each input pixel.
+/// The mixture of one output pixel: from `start` on, a weight for each input pixel.
 struct Taps {
     start: usize,
     weights: Vec<i32>,

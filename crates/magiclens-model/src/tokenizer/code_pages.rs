@@ -21,7 +21,7 @@ pub(super) enum Kind {
     /// Unassigned bytes stand for themselves, and byte 1A for the replacement character.
     Sloppy,
     Strict,
-    /// Where A0 is no space but a dagger.
+    /// A0 is no space but a dagger.
     MacRoman,
 }
 

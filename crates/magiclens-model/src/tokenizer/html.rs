@@ -24,7 +24,7 @@ pub(super) fn unescape(text: &str) -> String {
         .into_owned()
 }
 
-/// What a whole reference such as `&amp;` stands for.
+/// The text of a whole reference such as `&amp;`.
 pub(super) fn named(reference: &str) -> Option<&'static str> {
     ENTITIES.get(reference).copied()
 }

@@ -265,7 +265,7 @@ fn special_char(sequence: &[u8]) -> Option<char> {
 
 // Parts of a text.
 
-/// What the bytes of UTF-8 look like in the code pages.
+/// The characters of the code pages that bytes of UTF-8 look like.
 struct Clues {
     first_of_2: HashSet<char>,
     first_of_3: HashSet<char>,
@@ -302,7 +302,7 @@ static CLUES: LazyLock<Clues> = LazyLock::new(|| {
 });
 
 impl Clues {
-    /// How many characters at the start look like one character of UTF-8.
+    /// Number of characters at the start that look like one character of UTF-8.
     fn sequence_length(&self, characters: &[char]) -> Option<usize> {
         let first = characters.first()?;
         let continues = |length: usize| {
@@ -317,7 +317,7 @@ impl Clues {
             .map(|(length, _)| length)
     }
 
-    /// How many characters at the start look like UTF-8.
+    /// Number of characters at the start that look like UTF-8.
     fn run_length(&self, characters: &[char]) -> usize {
         let mut length = 0;
         while let Some(more) = self.sequence_length(&characters[length..]) {

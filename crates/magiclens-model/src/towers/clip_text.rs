@@ -14,7 +14,7 @@ use crate::ModelError;
 use crate::tokenizer::Tokenizer;
 use crate::tokenizer::clip::{CONTEXT_LENGTH, ClipTokenizer, VOCABULARY};
 
-/// Which tokens a token of a text sees.
+/// The tokens that a token of a text sees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClipTextMask {
@@ -52,7 +52,7 @@ pub struct ClipTextConfig {
     /// Of the feed-forward layers.
     #[serde(default, skip_serializing_if = "ClipActivation::is_default")]
     pub activation: ClipActivation,
-    /// Which tokens a token sees.
+    /// The tokens that a token sees.
     #[serde(default, skip_serializing_if = "ClipTextMask::is_default")]
     pub mask: ClipTextMask,
 }
