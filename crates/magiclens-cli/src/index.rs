@@ -98,6 +98,7 @@ fn index_paths(args: &Args) -> anyhow::Result<IndexSummary> {
 }
 
 /// Brings the images below a folder into an index, with progress bars.
+#[cfg(feature = "compare")]
 pub(crate) fn bring_up_to_date(index: &Path, images: &Path, encoder: &Embedder) -> anyhow::Result<()> {
     let mut index = Index::create_or_open(index, &encoder.stamp())?;
     let (paths, options) = ([images.to_owned()], IndexOptions::default());

@@ -76,7 +76,7 @@ impl Listener for Shown {
     fn step(&mut self, metrics: &StepMetrics) {
         let (loss, accuracy) = (metrics.losses.loss, metrics.losses.batch_accuracy);
         let seconds = metrics.seconds;
-        for bar in &self.0 {
+        if let Some(bar) = &self.0 {
             bar.set_position(metrics.step as u64);
             bar.set_message(format!(
                 "steps, loss {loss:.3}, in-batch accuracy {accuracy:.2}, {seconds:.2} s a step"
