@@ -114,7 +114,7 @@ fn triplet(
     seed: u64,
 ) -> Triplet {
     let query = &images[question.query];
-    let mut draw = Draw::of(seed, &format!("{} {:?} {repeat}", query.id, question.ask));
+    let mut draw = Draw::of(seed, &format!("{} {} {repeat}", query.id, question.ask.seed_text()));
     let worded = wordings.draw(question.ask, pool, &mut draw);
     let ids = |places: &mut dyn Iterator<Item = usize>| -> Vec<_> {
         let ids: BTreeSet<_> = places.map(|at| images[at].id).collect();

@@ -60,6 +60,13 @@ pub enum Ask<'a> {
     DrawingToPhoto,
 }
 
+impl Ask<'_> {
+    /// The text that seeds the choice of words, in the spelling of the first published collection.
+    pub(crate) fn seed_text(&self) -> String {
+        format!("{self:?}").replacen("Color", "Colour", 1)
+    }
+}
+
 /// Up to `count` different wordings of one request, from the pool that is never trained on; the same for the same seed.
 /// Fewer where there are not so many, none for a style or subgroup without words.
 pub fn held_out_wordings(ask: Ask<'_>, count: usize, seed: u64) -> Vec<String> {
@@ -71,7 +78,7 @@ pub fn held_out_wordings(ask: Ask<'_>, count: usize, seed: u64) -> Vec<String> {
     if !known {
         return Vec::new();
     }
-    let mut draw = Draw::of(seed, &format!("{ask:?}"));
+    let mut draw = Draw::of(seed, &ask.seed_text());
     let mut found: Vec<String> = Vec::new();
     let mut seen = BTreeSet::new();
     // Draws repeat themselves: with some hundred wordings at most, this many draws find nearly all of them.
@@ -174,7 +181,7 @@ impl Wordings {
             Ask::Gender(gender) => template.replace("{gender}", gender),
             Ask::Color(color) => {
                 let with_article = format!("{} {color}", article(color));
-                template.replace("a {color}", &with_article).replace("{color}", color)
+                template.replace("a {colour}", &with_article).replace("{colour}", color)
             }
             Ask::Group(subgroup) => {
                 let word: &String = draw.pick(&self.groups[subgroup]);
@@ -266,7 +273,7 @@ mod tests {
         ("sketch to colour", ""),
         ("skin tone", "{tone}"),
         ("gender", "{gender}"),
-        ("colour", "{color}"),
+        ("colour", "{colour}"),
         ("group", "{group}"),
         ("photo to drawing", ""),
         ("drawing to photo", ""),
