@@ -97,6 +97,8 @@ fn the_committed_weights_are_whole_and_name_their_towers() {
     let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../weights");
     let checkpoint = Checkpoint::read(&weights.join("small.safetensors")).unwrap();
     assert_eq!(checkpoint.towers.len(), 2);
+    // Recorded by the indexes that were made with it.
+    assert_eq!(checkpoint.digest, "ff56feb022cd15230b4b8069ce86ed50");
     checkpoint.into_model(&Device::flex()).unwrap();
 
     // A tower of another release is refused by name.
