@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use magiclens_data::Embedding;
 use magiclens_data::decode::Limits;
-use magiclens_index::{Batch, Counts, Index, Loaded, NewImage, Skipped, load_in_batches};
+use magiclens_index::{Batch, Counts, Index, Loaded, NewImage, Pending, Skipped, load_in_batches};
 
 use crate::encoder::Encoder;
 use crate::error::SearchError;
@@ -91,63 +91,94 @@ pub fn index_images(
     index.apply(&plan)?;
 
     let started = Instant::now();
-    let total = plan.pending.len();
-    let mut counts = plan.counts;
-    let mut committed = Committed {
-        skipped: plan.skipped,
-        ..Committed::default()
+    let mut run = Run {
+        encoder,
+        options,
+        progress,
+        counts: plan.counts,
+        committed: Committed {
+            skipped: plan.skipped,
+            ..Committed::default()
+        },
+        interrupted: false,
     };
-    progress.indexed(0, total);
-    let mut interrupted = false;
-    std::thread::scope(|scope| -> Result<(), SearchError> {
-        // Whoever fails drops its end of a channel, and the others stop.
-        let (to_embed, loaded) = mpsc::sync_channel::<Batch>(0);
-        let (to_commit, embedded) = mpsc::sync_channel::<EmbeddedBatch>(0);
-        let (pending, index, committed) = (&plan.pending, &mut *index, &mut committed);
-        scope.spawn(move || {
-            load_in_batches(pending, &options.limits, options.batch, |batch| {
-                match to_embed.send(batch) {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(_) => ControlFlow::Break(()),
-                }
-            });
-        });
-        let committer = scope.spawn(move || {
-            embedded.into_iter().try_for_each(|batch| {
-                committed.add(index, batch)?;
-                progress.indexed(committed.contents, total);
-                Ok(())
-            })
-        });
-        let embedded = loaded.into_iter().try_for_each(|batch| {
-            interrupted = progress.is_stopped();
-            match interrupted {
-                true => Err(None),
-                // A committer that is gone tells why itself.
-                false => to_commit
-                    .send(embed(encoder, batch, &mut counts).map_err(Some)?)
-                    .map_err(|_| None),
-            }
-        });
-        drop(to_commit);
-        let committed = committer
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        embedded.or_else(|error| error.map_or(Ok(()), Err)).and(committed)
-    })?;
+    run.bring_in(index, &plan.pending)?;
 
     let Committed {
         mut skipped, embedded, ..
-    } = committed;
+    } = run.committed;
     skipped.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(IndexSummary {
-        counts,
+        counts: run.counts,
         skipped,
         images: index.len()?,
         embedded,
         seconds: started.elapsed().as_secs_f64(),
-        interrupted,
+        interrupted: run.interrupted,
     })
+}
+
+/// A run over what a scan found to be done.
+struct Run<'a, E, P> {
+    encoder: &'a E,
+    options: &'a IndexOptions,
+    progress: &'a P,
+    counts: Counts,
+    committed: Committed,
+    interrupted: bool,
+}
+
+impl<E: Encoder, P: IndexProgress> Run<'_, E, P> {
+    /// Decodes, embeds and commits side by side, a batch each. Whoever fails drops its end of a channel, and the others stop.
+    fn bring_in(&mut self, index: &mut Index, pending: &[Pending]) -> Result<(), SearchError> {
+        let Self {
+            encoder,
+            options,
+            progress,
+            counts,
+            committed,
+            interrupted,
+        } = self;
+        let (options, progress) = (*options, *progress);
+        progress.indexed(0, pending.len());
+        std::thread::scope(|scope| {
+            let (to_embed, loaded) = mpsc::sync_channel::<Batch>(0);
+            let (to_commit, embedded) = mpsc::sync_channel::<EmbeddedBatch>(0);
+            scope.spawn(move || load(pending, options, &to_embed));
+            let committer = scope.spawn(move || {
+                embedded.into_iter().try_for_each(|batch| {
+                    committed.add(index, batch)?;
+                    progress.indexed(committed.contents, pending.len());
+                    Ok(())
+                })
+            });
+            let embedded = loaded.into_iter().try_for_each(|batch| {
+                *interrupted = progress.is_stopped();
+                match *interrupted {
+                    true => Err(None),
+                    // A committer that is gone tells why itself.
+                    false => to_commit
+                        .send(embed(*encoder, batch, counts).map_err(Some)?)
+                        .map_err(|_| None),
+                }
+            });
+            drop(to_commit);
+            let committed = committer
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            embedded.or_else(|error| error.map_or(Ok(()), Err)).and(committed)
+        })
+    }
+}
+
+/// Decodes batch after batch until nobody takes them any more.
+fn load(pending: &[Pending], options: &IndexOptions, batches: &mpsc::SyncSender<Batch>) {
+    load_in_batches(pending, &options.limits, options.batch, |batch| {
+        match batches.send(batch) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    });
 }
 
 /// Everything that is safe on disk.

@@ -1,21 +1,19 @@
 //! Images of the index: description, file, thumbnail, and a sample to start from. An image is reached by its id alone;
 //! no path of a client ever names a file.
 
-use std::path::{Path as FilePath, PathBuf};
-
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use magiclens_http::{FOREVER, HttpError, cached};
-use magiclens_index::IndexedImage;
 use serde::{Deserialize, Serialize};
 
-use crate::app::AppState;
 use crate::error::ApiError;
 use crate::indexing::{Indexing, IndexingStatus};
 use crate::request::parse_id;
+use crate::state::AppState;
+use crate::view::ImageView;
 
 /// Cache rule for thumbnails: another version of the program may draw them in another way.
 const FOR_A_WHILE: &str = "private, max-age=600";
@@ -43,42 +41,6 @@ struct InfoLimits {
     max_pixels: u64,
     max_text_chars: usize,
     max_hits: usize,
-}
-
-/// An image as clients see it. Its paths are relative to the folder of all indexed images.
-#[derive(Serialize)]
-pub(crate) struct ImageView {
-    /// Similarity to the query, if there was one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    score: Option<f32>,
-    /// The first of the paths.
-    path: String,
-    /// The same in American spelling; the payload has the field of version 0.1.
-    license: Option<String>,
-    #[serde(flatten)]
-    image: IndexedImage,
-}
-
-impl ImageView {
-    /// The view of an image, with its score, in an index whose images share `folder`.
-    pub(crate) fn new(mut image: IndexedImage, score: Option<f32>, folder: &FilePath) -> Self {
-        for path in &mut image.paths {
-            *path = relative(path, folder);
-        }
-        Self {
-            score,
-            path: image.path().to_string_lossy().into_owned(),
-            license: image.payload.license.clone(),
-            image,
-        }
-    }
-}
-
-/// The path within `folder`; outside of it, or if that is the root of the disk, the file name alone.
-fn relative(path: &FilePath, folder: &FilePath) -> PathBuf {
-    let within = path.strip_prefix(folder).ok();
-    let within = within.filter(|_| folder.file_name().is_some()).map(FilePath::as_os_str);
-    within.or(path.file_name()).map(PathBuf::from).unwrap_or_default()
 }
 
 /// The parameters of `GET /api/sample`.

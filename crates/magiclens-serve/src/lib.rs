@@ -8,7 +8,8 @@
 //! | file | matter |
 //! |---|---|
 //! | `server.rs` | configuration and start |
-//! | `app.rs` | [`AppState`], [`Limits`], [`router`] |
+//! | `app.rs` | [`router`] |
+//! | `state.rs` | [`AppState`], [`Limits`] |
 //! | `search.rs` | one search: image and instruction in, hits out |
 //! | `request.rs` | a search request, parsed and checked once |
 //! | `images.rs` | images of the index: description, file, thumbnail, sample |
@@ -17,6 +18,7 @@
 //! | `turns.rs` | queries before background work |
 //! | `towers.rs` | image tower outputs, kept by content |
 //! | `store.rs` | the index on the blocking pool |
+//! | `view.rs` | an image as clients see it |
 //! | `page.rs` | the files under `page/` |
 //! | `error.rs` | [`ApiError`]: every way a request can fail, and its status |
 
@@ -31,14 +33,17 @@ mod page;
 mod request;
 mod search;
 mod server;
+mod state;
 mod store;
 mod towers;
 mod turns;
+mod view;
 
-pub use app::{AppState, Limits, router};
+pub use app::router;
 pub use error::ApiError;
 pub use indexing::{Indexing, IndexingState, IndexingStatus};
 pub use model::ModelQueue;
 pub use server::{ServeConfig, run};
+pub use state::{AppState, Limits};
 pub use store::Store;
 pub use turns::BackgroundEncoder;

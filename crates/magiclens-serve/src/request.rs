@@ -9,8 +9,8 @@ use magiclens_data::ImageId;
 use magiclens_http::HttpError;
 use serde::Deserialize;
 
-use crate::app::Limits;
 use crate::error::ApiError;
+use crate::state::Limits;
 
 /// Hits of a search that names no number.
 const DEFAULT_HITS: usize = 24;

@@ -18,12 +18,12 @@ use magiclens_http::{HttpError, blocking};
 use magiclens_search::QueryVector;
 use serde::Serialize;
 
-use crate::app::AppState;
 use crate::error::ApiError;
-use crate::images::ImageView;
 use crate::model::{Place, QueryImage, Question};
 use crate::request::{ImageSource, SearchRequest};
+use crate::state::AppState;
 use crate::store::read_indexed;
+use crate::view::ImageView;
 
 /// Part of a refused body that is read and thrown away, in multiples of the limit.
 const DRAINED_LIMITS: usize = 4;

@@ -7,9 +7,10 @@ use magiclens_http::{Hosts, listen, serve_until_stopped};
 use magiclens_index::{Index, IndexError};
 use magiclens_search::{Encoder, IndexProgress};
 
-use crate::app::{AppState, Limits, router};
+use crate::app::router;
 use crate::indexing::Indexing;
 use crate::model::ModelQueue;
+use crate::state::{AppState, Limits};
 use crate::store::Store;
 
 /// An index to serve, and the address to serve it at.

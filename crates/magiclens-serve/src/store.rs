@@ -12,8 +12,8 @@ use magiclens_search::QueryVector;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::ApiError;
-use crate::images::ImageView;
 use crate::model::Place;
+use crate::view::ImageView;
 
 /// Look-ups that run or wait for the connection at once; more wait outside the blocking pool.
 const LOOKUPS_AT_ONCE: usize = 16;

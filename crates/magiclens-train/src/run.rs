@@ -11,41 +11,12 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use serde::Serialize;
 
-use crate::batches::TripletTable;
-use crate::gradients::{CaptionRow, Frozen, StepLosses};
 use crate::head::Head;
 use crate::run_dir::{MetricsFile, claim};
 use crate::state::State;
+pub use crate::state::{StepMetrics, TrainingData};
 use crate::{TrainConfig, TrainError};
-
-/// The data of a run.
-#[derive(Debug)]
-pub struct TrainingData<'a> {
-    /// The triplets, by rows.
-    pub triplets: &'a TripletTable,
-    /// The frozen features that those rows mean.
-    pub frozen: Frozen<'a>,
-    /// Captioned images, for the caption loss.
-    pub captioned: &'a [CaptionRow],
-    /// Names the data: a run is not continued with other data.
-    pub digest: String,
-}
-
-/// One line of `metrics.jsonl` for each step.
-#[derive(Clone, Debug, Serialize)]
-pub struct StepMetrics {
-    /// Steps done, this one included.
-    pub step: usize,
-    /// Its losses.
-    #[serde(flatten)]
-    pub losses: StepLosses,
-    /// The learning rate of this step.
-    pub learning_rate: f64,
-    /// Seconds this step took.
-    pub seconds: f64,
-}
 
 /// Is told the progress of a run.
 pub trait Observer {

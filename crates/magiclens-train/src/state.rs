@@ -14,11 +14,39 @@ use burn::tensor::{Bytes, Device};
 use magiclens_data::files::write_atomic_bytes;
 use magiclens_model::checkpoint::{Precision, fill, read_weights, tensors_of, write_tower};
 
-use crate::batches::{batch, sample};
-use crate::gradients::{CaptionRow, StepSettings, gradients};
+use serde::Serialize;
+
+use crate::batches::{TripletTable, batch, sample};
+use crate::gradients::{CaptionRow, Frozen, StepLosses, StepSettings, gradients};
 use crate::head::Head;
-use crate::run::{StepMetrics, TrainingData};
 use crate::{TrainConfig, TrainError};
+
+/// The data of a run.
+#[derive(Debug)]
+pub struct TrainingData<'a> {
+    /// The triplets, by rows.
+    pub triplets: &'a TripletTable,
+    /// The frozen features that those rows mean.
+    pub frozen: Frozen<'a>,
+    /// Captioned images, for the caption loss.
+    pub captioned: &'a [CaptionRow],
+    /// Names the data: a run is not continued with other data.
+    pub digest: String,
+}
+
+/// One line of `metrics.jsonl` for each step.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepMetrics {
+    /// Steps done, this one included.
+    pub step: usize,
+    /// Its losses.
+    #[serde(flatten)]
+    pub losses: StepLosses,
+    /// The learning rate of this step.
+    pub learning_rate: f64,
+    /// Seconds this step took.
+    pub seconds: f64,
+}
 
 /// States that are kept.
 const KEPT_STATES: usize = 2;

@@ -297,6 +297,9 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         self.tree(&[], &item.tree, public);
     }
 
+    // `pub(super)` imports nothing.
+    fn visit_vis_restricted(&mut self, _: &'ast syn::VisRestricted) {}
+
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let segments: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
         if let Some(path) = self.resolve(&segments).filter(|path| !path.is_empty()) {

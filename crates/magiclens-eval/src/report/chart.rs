@@ -1,9 +1,9 @@
 //! One chart for each benchmark: its first columns, published rows and ours, best first.
 
-use magiclens_report::numbers::points;
+use magiclens_metrics::Interval;
+use magiclens_report::numbers::{interval, points};
 use magiclens_report::{Bar, BarChart};
 
-use super::document::brackets;
 use super::published::published;
 use super::{BenchmarkReport, Column};
 
@@ -66,6 +66,10 @@ fn bars(report: &BenchmarkReport, column: &Column) -> Vec<Bar> {
     let mut bars: Vec<Bar> = theirs.chain(ours).filter(|bar| bar.value.is_finite()).collect();
     bars.sort_by(|a, b| b.value.total_cmp(&a.value));
     bars
+}
+
+pub(super) fn brackets(found: Interval) -> String {
+    interval(found.low, found.high)
 }
 
 #[cfg(test)]

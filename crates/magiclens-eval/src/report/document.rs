@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use magiclens_metrics::{Interval, MIN_CLUSTERS};
-use magiclens_report::numbers::{interval, p_value, points, signed_points};
+use magiclens_metrics::MIN_CLUSTERS;
+use magiclens_report::numbers::{p_value, points, signed_points};
 use magiclens_report::{Block, Document, Section, Table, Text, cells};
 
-use super::chart::chart;
+use super::chart::{brackets, chart};
 use super::gallery::Galleries;
 use super::published::{PublishedRow, published};
 use super::{BenchmarkReport, Column, Report, SystemReport};
@@ -356,10 +356,6 @@ fn with_interval(score: Option<&Score>) -> Text {
 fn plain(score: Option<&Score>) -> Text {
     let value = score.and_then(|score| score.value);
     value.map_or(NOTHING.to_owned(), points).into()
-}
-
-pub(super) fn brackets(found: Interval) -> String {
-    interval(found.low, found.high)
 }
 
 /// 0.025 or 0.00217: three decimals, or as many as it takes for three digits.
