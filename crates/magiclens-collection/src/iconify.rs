@@ -121,16 +121,12 @@ fn document(body: &str, shape: &Shape) -> String {
     let (width, height) = (shape.width.unwrap_or(16.0), shape.height.unwrap_or(16.0));
     let (x, y) = (left + width / 2.0, top + height / 2.0);
     let quarters = shape.rotate.unwrap_or(0) % 4;
-    let mut transforms = Vec::new();
-    if quarters != 0 {
-        transforms.push(format!("rotate({} {x} {y})", u32::from(quarters) * 90));
-    }
-    if shape.h_flip {
-        transforms.push(format!("translate({} 0) scale(-1 1)", 2.0 * x));
-    }
-    if shape.v_flip {
-        transforms.push(format!("translate(0 {}) scale(1 -1)", 2.0 * y));
-    }
+    let transforms = [
+        (quarters != 0).then(|| format!("rotate({} {x} {y})", u32::from(quarters) * 90)),
+        shape.h_flip.then(|| format!("translate({} 0) scale(-1 1)", 2.0 * x)),
+        shape.v_flip.then(|| format!("translate(0 {}) scale(1 -1)", 2.0 * y)),
+    ];
+    let transforms: Vec<String> = transforms.into_iter().flatten().collect();
     // A quarter turn exchanges the sides of the box about its middle.
     let (left, top, width, height) = if quarters % 2 == 1 {
         (x - height / 2.0, y - width / 2.0, height, width)

@@ -162,21 +162,23 @@ impl Wordings {
         Worded { text, template }
     }
 
+    fn fill_style(&self, template: &str, style: &str, pool: Pool, draw: &mut Draw) -> String {
+        let words = &self.styles[style];
+        let (slot, words) = if template.contains("{name}") {
+            ("{name}", words.names.of(pool))
+        } else {
+            ("{look}", words.looks.of(pool))
+        };
+        let word: &String = draw.pick(words);
+        template
+            .replace(slot, word)
+            .replace("the the ", "the ")
+            .replace("the Google's", "Google's")
+    }
+
     fn fill(&self, template: &str, ask: Ask, pool: Pool, draw: &mut Draw) -> String {
         match ask {
-            Ask::Style(style) => {
-                let words = &self.styles[style];
-                let (slot, words) = if template.contains("{name}") {
-                    ("{name}", words.names.of(pool))
-                } else {
-                    ("{look}", words.looks.of(pool))
-                };
-                let word: &String = draw.pick(words);
-                template
-                    .replace(slot, word)
-                    .replace("the the ", "the ")
-                    .replace("the Google's", "Google's")
-            }
+            Ask::Style(style) => self.fill_style(template, style, pool, draw),
             Ask::SkinTone(tone) => template.replace("{tone}", tone),
             Ask::Gender(gender) => template.replace("{gender}", gender),
             Ask::Color(color) => {

@@ -35,21 +35,7 @@ pub fn write(
     task: &Task,
     outcome: &[QueryOutcome],
 ) -> Result<Vec<PathBuf>, EvalError> {
-    let files = match benchmark.name.as_str() {
-        "circo" => vec![("circo_test.json", circo(benchmark, task, outcome)?)],
-        "cirr" => {
-            let [recall, subset] = cirr(benchmark, task, outcome)?;
-            vec![("cirr_recall.json", recall), ("cirr_recall_subset.json", subset)]
-        }
-        other => {
-            return Err(EvalError::Option {
-                benchmark: other.to_owned(),
-                option: "server for",
-                found: "--submission".to_owned(),
-                known: vec!["circo --split test".to_owned(), "cirr --split test1".to_owned()],
-            });
-        }
-    };
+    let files = files(benchmark, task, outcome)?;
     fs_err::create_dir_all(folder)?;
     let mut written = Vec::new();
     for (name, text) in files {
@@ -58,6 +44,27 @@ pub fn write(
         written.push(path);
     }
     Ok(written)
+}
+
+/// The files that the benchmark's server takes, by name.
+fn files(
+    benchmark: &Benchmark,
+    task: &Task,
+    outcome: &[QueryOutcome],
+) -> Result<Vec<(&'static str, String)>, EvalError> {
+    match benchmark.name.as_str() {
+        "circo" => Ok(vec![("circo_test.json", circo(benchmark, task, outcome)?)]),
+        "cirr" => {
+            let [recall, subset] = cirr(benchmark, task, outcome)?;
+            Ok(vec![("cirr_recall.json", recall), ("cirr_recall_subset.json", subset)])
+        }
+        other => Err(EvalError::Option {
+            benchmark: other.to_owned(),
+            option: "server for",
+            found: "--submission".to_owned(),
+            known: vec!["circo --split test".to_owned(), "cirr --split test1".to_owned()],
+        }),
+    }
 }
 
 /// CIRCO's file: `{"0": [50 ids], ..}` for all 800 queries, no id twice.

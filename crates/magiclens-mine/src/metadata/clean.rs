@@ -91,7 +91,22 @@ pub(crate) fn one_line(text: &str) -> String {
 /// The words of an alt text, a caption or a title that tell about the image; empty if none do.
 pub(crate) fn describing(text: &str) -> String {
     let line = one_line(text);
-    let mut rest = line.as_str();
+    let rest = without_affixes(&line);
+    // The end of a quotation whose beginning was taken away.
+    let rest = match rest.strip_suffix('"') {
+        Some(open) if !open.contains('"') => open,
+        _ => rest,
+    };
+    if says_nothing(rest) {
+        String::new()
+    } else {
+        rest.to_owned()
+    }
+}
+
+/// The line without the prefixes and suffixes that describe nothing, however many there are.
+fn without_affixes(line: &str) -> &str {
+    let mut rest = line;
     loop {
         let before = rest.len();
         for prefix in PREFIXES.iter() {
@@ -105,18 +120,8 @@ pub(crate) fn describing(text: &str) -> String {
             }
         }
         if rest.len() == before {
-            break;
+            return rest;
         }
-    }
-    // The end of a quotation whose beginning was taken away.
-    let rest = match rest.strip_suffix('"') {
-        Some(open) if !open.contains('"') => open,
-        _ => rest,
-    };
-    if says_nothing(rest) {
-        String::new()
-    } else {
-        rest.to_owned()
     }
 }
 

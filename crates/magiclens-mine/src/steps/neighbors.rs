@@ -24,22 +24,7 @@ fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
     let config = &work.config().neighbor;
     let centers = Centers::read(work.run)?;
     let widths = centers.band_widths(work.run)?;
-    let mut members = Vec::new();
-    for row in MEMBERS.received(work.store(), work.shards(), work.task) {
-        let row = row?;
-        // Clusters differ in size; what does not fit is counted, not held.
-        if members.len() >= config.max_cluster_size {
-            work.tally.note(CLUSTER, Err("cluster has more images"));
-            continue;
-        }
-        work.tally.note(CLUSTER, Ok(()));
-        let (described, is_home) = row.value;
-        members.push(Member {
-            described,
-            is_home,
-            vectors: unpack(&row.bytes, &widths)?.0,
-        });
-    }
+    let members = members(work, config.max_cluster_size, &widths)?;
     let mut sent = NEIGHBORS.create(work.store(), work.task)?;
     let encoders = &work.config().encoder;
     for pair in neighbor_pairs(&members, work.task / centers.clusters.max(1), config, encoders) {
@@ -48,4 +33,24 @@ fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
     }
     work.tally.spend(STAGE.name, start);
     sent.publish()
+}
+
+/// The images of the task's cluster. Clusters differ in size; what does not fit is counted, not held.
+fn members(work: &mut Work<'_>, max_cluster_size: usize, widths: &[usize]) -> anyhow::Result<Vec<Member>> {
+    let mut members = Vec::new();
+    for row in MEMBERS.received(work.store(), work.shards(), work.task) {
+        let row = row?;
+        if members.len() >= max_cluster_size {
+            work.tally.note(CLUSTER, Err("cluster has more images"));
+            continue;
+        }
+        work.tally.note(CLUSTER, Ok(()));
+        let (described, is_home) = row.value;
+        members.push(Member {
+            described,
+            is_home,
+            vectors: unpack(&row.bytes, widths)?.0,
+        });
+    }
+    Ok(members)
 }
