@@ -20,7 +20,7 @@ use super::{MiningReport, Sample};
 const SAMPLES_IN_MARKDOWN: usize = 12;
 
 impl MiningReport {
-    /// The report for people, with the images of [`MiningReport::sampled_images`].
+    /// The report for people, with the images of `MiningReport::sampled_images`.
     pub fn document(&self, thumbnails: &Thumbnails<ImageId>) -> Document {
         let mut document = Document::new(match self.run.name.as_str() {
             "" => "Mining".to_owned(),
