@@ -6,8 +6,6 @@ use magiclens_index::Hit;
 use magiclens_report::numbers::count;
 use magiclens_report::{Card as ReportCard, Document, Figure, Gallery, Group, Text, Thumbnail, ThumbnailResult};
 
-use crate::index::one_line;
-
 /// The content of a sheet.
 pub(crate) struct Sheet<'a> {
     /// The query image, if there was one.
@@ -56,7 +54,7 @@ fn small(cards: Vec<ReportCard>) -> Gallery {
 }
 
 fn result(rank: usize, Card { hit, jpeg }: &Card<'_>) -> ReportCard {
-    let path = one_line(&hit.image.path().to_string_lossy());
+    let path = hit.image.path().to_string_lossy();
     let name = path.rsplit('/').next().unwrap_or_default();
     let about = &hit.image.payload;
     let caption = about.caption.as_deref().unwrap_or(name);
