@@ -523,7 +523,7 @@ fn wrong_uses_are_refused_with_a_way_out() {
     assert!(String::from_utf8_lossy(&neither.stderr).contains("--image"));
     check_error(
         &place.search(&["--image", "no such"]),
-        &["`no such` is neither a file nor the id of a picture"],
+        &["`no such` is neither a file nor the id of an image"],
     );
     fs_err::write(place.path("t.png"), "text").unwrap();
     let text = place.path("t.png");
