@@ -118,7 +118,7 @@ impl Rater {
     /// Where an opinion has to be clicked, told by the images, as people do.
     fn place(&self, opinion: Preference) -> &'static str {
         let left = self.text("document.querySelector('#left img').src");
-        let shows = |ranking: &[ImageId]| left.ends_with(&format!("/api/pictures/{}", ranking[0]));
+        let shows = |ranking: &[ImageId]| left.ends_with(&format!("/api/images/{}", ranking[0]));
         let (a, b) = (shows(&self.item().a), shows(&self.item().b));
         assert_ne!(a, b);
         match (opinion, a) {

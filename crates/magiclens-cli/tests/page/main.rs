@@ -590,7 +590,7 @@ fn makes_errors_clear(page: &Page) {
     let notes = page.folder.join("notes.txt");
     std::fs::write(&notes, "these are words").unwrap();
     page.browser.choose_file(&notes);
-    notice("“notes.txt” cannot be used as a picture");
+    notice("“notes.txt” cannot be used as an image");
     kept("not a picture");
     page.browser.click(".notice button");
     page.browser.until("!document.querySelector('.notice')");
