@@ -215,7 +215,11 @@ impl<'a> Change<'a> {
             let text = phrase.as_written(span.clone());
             text.trim_start_matches(['“', '"', '(']).starts_with(char::is_uppercase)
         };
-        let is_state = |phrase: &Phrase, span: &Range<usize>| phrase.key(span.end - 1).ends_with("ed");
+        // "Red" is a color, "applied" a state.
+        let is_state = |phrase: &Phrase, span: &Range<usize>| {
+            let key = phrase.key(span.end - 1);
+            key.ends_with("ed") && !ENGLISH.gate.colors.has(key)
+        };
         let has_grammar = |phrase: &Phrase, span: &Range<usize>| span.clone().any(|at| is_stop_word(phrase.key(at)));
         // "500m" tells what it counts, "3" does not.
         let is_bare = |(phrase, span): (&Phrase, &Range<usize>)| {
