@@ -29,7 +29,7 @@ impl FusionConfig {
     }
 }
 
-/// Sizes of an [`AttentionFusion`].
+/// Sizes of an `AttentionFusion`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AttentionFusionConfig {
