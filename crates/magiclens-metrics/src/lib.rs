@@ -8,6 +8,7 @@
 //! | `bootstrap.rs` | confidence intervals over clusters, paired tests |
 //! | `agreement.rs` | Wilson's interval, sign test, Krippendorff's alpha |
 //! | `random.rs` | the random generator |
+//! | `split_mix.rs` | the generator of streams published earlier |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -16,6 +17,7 @@ mod bootstrap;
 mod random;
 mod ranking;
 mod retrieval;
+mod split_mix;
 mod values;
 
 pub use agreement::{alpha, sign_test, wilson};
@@ -29,4 +31,5 @@ pub use retrieval::{
     negative_recall_at_k, overlap_at_k, pairwise_overlap_at_k, plain_average_precision, precision_at_k,
     set_recall_at_k,
 };
+pub use split_mix::SplitMix64;
 pub use values::{area_under_curve, deviation, mean, quantile, spread};

@@ -5,6 +5,7 @@ use std::path::Path;
 use image::RgbImage;
 use magiclens_data::ImageId;
 use magiclens_data::decode::{self, DecodeError, Limits};
+use magiclens_data::files::read_capped;
 use magiclens_index::Index;
 
 use crate::error::SearchError;
@@ -26,15 +27,7 @@ impl QueryImage {
     /// # Errors
     /// A file that cannot be read or decoded within `limits`.
     pub fn read(path: &Path, limits: &Limits) -> Result<Self, DecodeError> {
-        let metadata = fs_err::metadata(path).map_err(DecodeError::Io)?;
-        if !metadata.is_file() {
-            return Err(DecodeError::NotAFile);
-        }
-        let (bytes, max_bytes) = (metadata.len(), limits.max_bytes);
-        if max_bytes < bytes {
-            return Err(DecodeError::TooManyBytes { bytes, max_bytes });
-        }
-        let bytes = fs_err::read(path).map_err(DecodeError::Io)?;
+        let bytes = read_capped(path, limits.max_bytes)?;
         let rgb = decode::decode_rgb(&bytes, limits)?;
         Ok(Self {
             id: ImageId::of_bytes(&bytes),
