@@ -133,7 +133,7 @@ fn a_folder_is_checked_before_anything_is_computed() {
         &["cannot give comparable scores: FashionIQ"],
     );
     fs_err::remove_file(root.join("images/shirt1.png")).unwrap();
-    fs_err::write(root.join("images/dress3.png"), "no picture").unwrap();
+    fs_err::write(root.join("images/dress3.png"), "no image").unwrap();
     let output = eval(root, &["fiq", "--check", ".", "--json"]);
     assert!(!output.status.success());
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -241,7 +241,7 @@ fn hostile_files_are_skipped_counted_and_listed() {
         ("truncated.png", &whole[..whole.len() / 2]),
         ("text.png", b"I am a text"),
         ("huge.png", &png_header(100_000, 100_000)),
-        ("notes.txt", b"no picture, not listed"),
+        ("notes.txt", b"no image, not listed"),
     ] {
         fs_err::write(place.path(name), bytes).unwrap();
     }
@@ -372,7 +372,7 @@ fn start_and_wait_for_some(place: &Place, total: usize) -> Child {
         if 0 < len {
             return child;
         }
-        assert!(started.elapsed() < Duration::from_secs(120), "no picture was indexed");
+        assert!(started.elapsed() < Duration::from_secs(120), "no image was indexed");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -529,7 +529,7 @@ fn wrong_uses_are_refused_with_a_way_out() {
     let text = place.path("t.png");
     check_error(
         &place.search(&["--image", text.to_str().unwrap()]),
-        &["t.png`: not a picture in a known format"],
+        &["t.png`: not an image in a known format"],
     );
     let gone = output(magiclens(&["index", "/no/such/folder", "--model", WEIGHTS, "--index"]).arg(place.dir()));
     check_error(&gone, &["`/no/such/folder` does not exist\nhint: "]);

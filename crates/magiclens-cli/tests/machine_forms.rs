@@ -132,9 +132,9 @@ fn bad_pairs_are_refused_by_line_and_name() {
     let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../weights/small.safetensors");
     let embed = |pairs: &str| magiclens(&["embed", "--model", weights.to_str().unwrap(), "--jsonl", "-"], pairs);
     assert!(refusal(&embed("{\"image\": 5}\n")).contains("line 1"));
-    let told = refusal(&embed("{\"image\": \"no-such-picture.png\", \"text\": \"\"}\n"));
+    let told = refusal(&embed("{\"image\": \"no-such-image.png\", \"text\": \"\"}\n"));
     assert!(
-        told.contains("line 1") && told.contains("no-such-picture.png"),
+        told.contains("line 1") && told.contains("no-such-image.png"),
         "{told}"
     );
 }

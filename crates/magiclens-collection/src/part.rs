@@ -50,7 +50,7 @@ pub enum PartError {
     #[error(transparent)]
     Table(#[from] TableError),
     /// A triplet is about an image of another part.
-    #[error("`{path}` is not as expected: it asks about the picture {id}, which is not in the {split} part")]
+    #[error("`{path}` is not as expected: it asks about the image {id}, which is not in the {split} part")]
     UnknownImage {
         /// The file of the triplets.
         path: PathBuf,

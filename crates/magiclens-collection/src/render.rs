@@ -31,7 +31,7 @@ pub(crate) struct Rendered {
 pub(crate) enum RenderError {
     #[error("it is no valid SVG: {0}")]
     Svg(#[from] resvg::usvg::Error),
-    #[error("it is no readable picture: {0}")]
+    #[error("it is not a readable image: {0}")]
     Raster(#[from] image::ImageError),
     #[error("it has no size")]
     NoSize,
@@ -184,7 +184,7 @@ mod tests {
         assert!(matches!(render_svg(b"<svg", 8), Err(RenderError::Svg(_))));
         let blank = br#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 2"/>"#;
         assert!(matches!(render_svg(blank, 8), Err(RenderError::Blank)));
-        assert!(matches!(render_raster(b"no picture"), Err(RenderError::Raster(_))));
+        assert!(matches!(render_raster(b"no image"), Err(RenderError::Raster(_))));
     }
 
     #[test]

@@ -229,7 +229,7 @@ fn add_gcompris(packages_dir: &Path, labels: &Labels, sources: &mut Sources) -> 
     let images = gcompris::images(&folder).map_err(|error| error.to_string())?;
     let lacking = gcompris::listed() - images.len();
     if lacking > 0 {
-        let reason = format!("{lacking} of its {} listed pictures are not in it", gcompris::listed());
+        let reason = format!("{lacking} of its {} listed images are not in it", gcompris::listed());
         sources.missing.push(Missing::new(GCOMPRIS, reason));
     }
     for image in images {

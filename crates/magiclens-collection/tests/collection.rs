@@ -261,7 +261,7 @@ fn images_are_rendered_labeled_and_counted() {
     // 60 animals, 3 astronauts with light, medium and dark tones, 2 hearts and a flamingo; no flag.
     let full = ANIMALS + 3 * 4 + 3;
     assert_eq!(report.styles["openmoji"], full);
-    assert_eq!(report.styles["noto"], full - 1, "two animals are one picture");
+    assert_eq!(report.styles["noto"], full - 1, "two animals are one image");
     assert_eq!(
         report.styles["openmoji-black"],
         full - 3 * 3,
@@ -510,7 +510,7 @@ fn the_seed_decides_and_nothing_else() {
     };
     let (one, two, other) = (built("one", 5), built("two", 5), built("other", 6));
     assert!(one == two, "the same seed gave other files");
-    assert!(one[0] == other[0], "the seed changed the pictures");
+    assert!(one[0] == other[0], "the seed changed the images");
     assert!(one[1] != other[1] && one[2] != other[2], "the seed changed no triplets");
 }
 
@@ -585,7 +585,7 @@ fn food_packages(root: &Path) {
         .collect();
     write(
         modules.join(FOOD_NAMES).join("index.csv"),
-        format!("code,name,scie,desc\n{rows}Z009,No picture,,\n"),
+        format!("code,name,scie,desc\n{rows}Z009,No image,,\n"),
     );
     fs::create_dir_all(modules.join(FOOD_IMAGES).join("assets")).unwrap();
     for (code, _, gray) in foods {

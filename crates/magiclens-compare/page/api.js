@@ -9,7 +9,7 @@ export class Failure extends Error {
   }
 }
 
-export const pictureAddress = (id) => `/api/images/${id}`;
+export const imageAddress = (id) => `/api/images/${id}`;
 
 export const item = (rater) => request(`/api/item?rater=${encodeURIComponent(rater)}`);
 export const judge = (rater, item, choice) => post("/api/judge", { rater, item, choice });

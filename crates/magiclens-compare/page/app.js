@@ -4,7 +4,7 @@ import * as api from "./api.js";
 
 // An answer sooner than this after a question appears is the second half of a double click.
 const SETTLE_MS = 300;
-const PICTURES_PATIENCE_MS = 5000;
+const IMAGES_PATIENCE_MS = 5000;
 
 const KEYS = {
   ArrowLeft: "left", 1: "left",
@@ -16,7 +16,7 @@ const $ = (id) => document.getElementById(id);
 
 let rater = "";
 let view = null;
-// Whether an answer is taken now: the pictures are there, and no other answer is under way.
+// Whether an answer is taken now: the images are there, and no other answer is under way.
 let ready = false;
 let shown = 0;
 
@@ -128,7 +128,7 @@ function showItem({ item, question, done, total }) {
   only("task");
   $("question").textContent = question;
   $("instruction").textContent = item.instruction;
-  $("query").firstElementChild.src = api.pictureAddress(item.query);
+  $("query").firstElementChild.src = api.imageAddress(item.query);
   $("left").replaceChildren(...item.left.map((id, rank) => result(id, `Left list, result ${rank + 1}`)));
   $("right").replaceChildren(...item.right.map((id, rank) => result(id, `Right list, result ${rank + 1}`)));
   document.title = `Question ${done + 1} of ${total}`;
@@ -150,10 +150,10 @@ function result(id, words) {
   const entry = document.createElement("li");
   const button = document.createElement("button");
   button.type = "button";
-  button.className = "picture";
+  button.className = "frame";
   button.setAttribute("aria-label", `${words}: enlarge`);
   const image = document.createElement("img");
-  image.src = api.pictureAddress(id);
+  image.src = api.imageAddress(id);
   image.alt = words;
   button.append(image);
   button.addEventListener("click", () => enlarge(button));
@@ -161,13 +161,13 @@ function result(id, words) {
   return entry;
 }
 
-/** Takes answers once every picture of the question is there and a moment has passed. */
+/** Takes answers once every image of the question is there and a moment has passed. */
 async function settle() {
   setReady(false);
   const mine = ++shown;
   const images = [...$("task").querySelectorAll("img")];
   const loaded = Promise.all(images.map((image) => image.decode().catch(() => {})));
-  await Promise.all([Promise.race([loaded, pause(PICTURES_PATIENCE_MS)]), pause(SETTLE_MS)]);
+  await Promise.all([Promise.race([loaded, pause(IMAGES_PATIENCE_MS)]), pause(SETTLE_MS)]);
   if (mine === shown) setReady(true);
 }
 
@@ -176,9 +176,9 @@ function setReady(value) {
   $("choices").setAttribute("aria-busy", String(!value));
 }
 
-function enlarge(picture) {
-  $("zoom-image").src = picture.querySelector("img").src;
-  $("zoom-image").alt = picture.querySelector("img").alt;
+function enlarge(frame) {
+  $("zoom-image").src = frame.querySelector("img").src;
+  $("zoom-image").alt = frame.querySelector("img").alt;
   $("zoom").showModal();
 }
 

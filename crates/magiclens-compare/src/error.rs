@@ -75,7 +75,7 @@ pub enum CompareError {
     OtherStudy {
         /// The study folder.
         dir: PathBuf,
-        /// What differs, in words.
+        /// Differences, in words.
         differences: Vec<String>,
     },
     /// The folder holds no study.
@@ -95,7 +95,7 @@ pub enum CompareError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What was found, with its line where it has one.
+        /// The problem, with its line where it has one.
         problem: String,
     },
     /// Another process has the study open.
@@ -117,7 +117,7 @@ pub enum CompareError {
     BadImage {
         /// The file.
         path: PathBuf,
-        /// What the decoder said.
+        /// The decoder's error.
         cause: DecodeError,
     },
     /// An earlier write failed and could not be undone, so nothing more is written.

@@ -315,7 +315,7 @@ mod tests {
                 query(json!({ "image": "gone.png" })),
                 "`image`: `gone.png`: the file cannot be read",
             ),
-            (query(json!({ "image": "broken.png" })), "`broken.png`: the picture is"),
+            (query(json!({ "image": "broken.png" })), "`broken.png`: the image is"),
             (query(json!({ "image": "" })), "no file is named"),
             (query(json!({ "image": "." })), "not an ordinary file"),
             (query(json!({ "instruction": " " })), "`instruction` is empty"),

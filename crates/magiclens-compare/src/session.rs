@@ -67,7 +67,7 @@ impl<'a> Session<'a> {
         Self { study, rater, turns }
     }
 
-    /// Where the rater is.
+    /// The rater's place in the study.
     pub(crate) fn view(&self, ratings: &Ratings) -> View {
         let judged = ratings.of(&self.rater);
         let item = self.at_hand(judged).map(|turn| {

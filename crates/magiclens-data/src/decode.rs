@@ -47,7 +47,7 @@ pub enum DecodeError {
         max_bytes: u64,
     },
     /// The decoded image would be too large.
-    #[error("the picture has {width} x {height} pixels, more than the limit of {max_pixels}")]
+    #[error("the image has {width} x {height} pixels, more than the limit of {max_pixels}")]
     TooManyPixels {
         /// Width in pixels.
         width: u32,
@@ -57,16 +57,16 @@ pub enum DecodeError {
         max_pixels: u64,
     },
     /// The first bytes belong to no format that we read.
-    #[error("not a picture in a known format\nhint: PNG, JPEG, GIF, BMP, WebP and TIFF are read")]
+    #[error("not an image in a known format\nhint: PNG, JPEG, GIF, BMP, WebP and TIFF are read")]
     UnknownFormat,
     /// A known format with a feature that we do not read.
-    #[error("the picture cannot be read: {0}\nhint: save it as an ordinary PNG or JPEG")]
+    #[error("the image cannot be read: {0}\nhint: save it as an ordinary PNG or JPEG")]
     Unsupported(String),
     /// The file ends too early.
-    #[error("the picture is cut off")]
+    #[error("the image is cut off")]
     Truncated,
     /// The content contradicts its format.
-    #[error("the picture is damaged: {0}")]
+    #[error("the image is damaged: {0}")]
     Corrupt(String),
     /// A folder, a pipe or a device.
     #[error("not an ordinary file")]

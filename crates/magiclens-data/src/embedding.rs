@@ -23,7 +23,7 @@ pub enum EmbeddingError {
     Zero,
     /// A stored vector that was said to be a unit vector.
     #[error(
-        "the stored embedding has length {norm}, but a unit vector has length 1\nhint: the file may be damaged; index the pictures again"
+        "the stored embedding has length {norm}, but a unit vector has length 1\nhint: the file may be damaged; index the images again"
     )]
     NotUnit {
         /// The length that was found.

@@ -13,7 +13,7 @@ pub struct ImageId([u8; 16]);
 
 /// A text that is not an [`ImageId`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a picture id, which has 32 hex digits")]
+#[error("`{0}` is not an image id, which has 32 hex digits")]
 pub struct ParseImageIdError(String);
 
 impl ImageId {

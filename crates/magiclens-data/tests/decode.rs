@@ -132,7 +132,7 @@ fn limits_hold_before_memory_is_spent() {
         max_pixels: 224 * 224 - 1,
         ..Limits::default()
     });
-    assert_eq!(error, "the picture has 224 x 224 pixels, more than the limit of 50175");
+    assert_eq!(error, "the image has 224 x 224 pixels, more than the limit of 50175");
     assert!(
         decode_rgb(
             &bytes,

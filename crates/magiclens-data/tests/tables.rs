@@ -73,7 +73,7 @@ fn images_come_back() {
     for count in [0, 1, 2, 100, 3000] {
         let written = images(count);
         write_images(&path, &written).unwrap();
-        assert_eq!(read_images(&path).unwrap(), written, "{count} pictures");
+        assert_eq!(read_images(&path).unwrap(), written, "{count} images");
     }
     let left: Vec<_> = folder
         .path()

@@ -1,4 +1,4 @@
-//! What can go wrong with any request, and the form of every error answer: `{"error": .., "hint": ..}`.
+//! Errors of any request, and the form of every error answer: `{"error": .., "hint": ..}`.
 
 use anyhow::anyhow;
 use axum::Json;

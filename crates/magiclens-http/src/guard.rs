@@ -1,4 +1,4 @@
-//! What every request passes and every answer carries: Host and Origin checks, the time limit, security headers.
+//! The guard around every request and answer: Host and Origin checks, the time limit, security headers.
 //!
 //! A server on this machine or in the house is reachable by every page in a user's browser. A page of another site that
 //! rebinds its DNS name to the server's address still sends its own name as Host, and a form or script of another site

@@ -1,4 +1,4 @@
-//! What every service of the program shares: the guard around all requests, listening and shutdown, the files of a page.
+//! Shared by every service of the program: the guard around all requests, listening and shutdown, the files of a page.
 //!
 //! | file | matter |
 //! |---|---|

@@ -10,7 +10,7 @@ use crate::image::ModelStamp;
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
     /// The folder holds no index.
-    #[error("`{}` holds no index\nhint: make one with `magiclens index PICTURES --index {}`", dir.display(), dir.display())]
+    #[error("`{}` holds no index\nhint: make one with `magiclens index IMAGES --index {}`", dir.display(), dir.display())]
     Missing {
         /// Folder of the index.
         dir: PathBuf,
@@ -38,7 +38,7 @@ pub enum IndexError {
     /// The database cannot be trusted.
     #[error(
         "the index in `{}` is damaged: {detail}\n\
-         hint: make it anew from the pictures with `magiclens index PICTURES --index {} --rebuild`",
+         hint: make it anew from the images with `magiclens index IMAGES --index {} --rebuild`",
         dir.display(), dir.display()
     )]
     Damaged {
@@ -50,7 +50,7 @@ pub enum IndexError {
     /// Another version of the program made the index.
     #[error(
         "the index in `{}` has format {found}, but this program reads format {wanted}\n\
-         hint: make it anew from the pictures with `magiclens index PICTURES --index {} --rebuild`",
+         hint: make it anew from the images with `magiclens index IMAGES --index {} --rebuild`",
         dir.display(), dir.display()
     )]
     OtherFormat {
@@ -70,7 +70,7 @@ pub enum IndexError {
     /// A path to index does not exist.
     #[error(
         "`{}` does not exist\n\
-         hint: check the path; if it is gone for good, take its pictures out of the index with `magiclens index --forget`",
+         hint: check the path; if it is gone for good, take its images out of the index with `magiclens index --forget`",
         path.display()
     )]
     NoSuchPath {

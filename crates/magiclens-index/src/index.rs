@@ -329,7 +329,7 @@ impl Index {
         }
         let rows = cached.matrix.len();
         if rows != rows_before && rows != self.len()? {
-            return Err(self.damaged("there are pictures without vectors"));
+            return Err(self.damaged("there are images without vectors"));
         }
         Ok(())
     }

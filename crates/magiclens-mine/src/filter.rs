@@ -27,7 +27,7 @@ pub enum FilterConfig {
     Language {
         /// ISO 639-1 codes, e.g. "en".
         keep: Vec<String>,
-        /// How sure the detector must be (0 to 1) to contradict the page; a short text is not judged.
+        /// Confidence (0 to 1) that the detector needs to contradict the page; a short text is not judged.
         min_confidence: f64,
         /// Characters of text below which the page's own statement counts alone.
         min_chars: usize,
@@ -46,9 +46,9 @@ pub enum FilterConfig {
     },
     /// Drops pages or images by a score from elsewhere.
     Table {
-        /// What the score means, e.g. "unsafe": the reason that is counted.
+        /// Meaning of the score, e.g. "unsafe": the reason that is counted.
         name: String,
-        /// What the addresses are of.
+        /// Kind of item that the addresses name.
         of: Scored,
         /// Parquet with the columns `url` and `score`.
         file: PathBuf,
@@ -70,7 +70,7 @@ impl FilterConfig {
     }
 }
 
-/// What a table of scores is about.
+/// Kind of item that a table scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scored {
@@ -132,7 +132,7 @@ impl Stage for Filters {
 pub struct ImageFilters<'a>(pub &'a Filters);
 
 impl Stage for ImageFilters<'_> {
-    const INFO: StageInfo = StageInfo::new("filter pictures", "images on pages");
+    const INFO: StageInfo = StageInfo::new("filter images", "images on pages");
     type Item = Candidate;
     type Output = Candidate;
 

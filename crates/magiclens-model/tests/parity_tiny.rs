@@ -60,7 +60,7 @@ fn the_models_own_preprocessing_gives_the_official_pixels() {
             let pixels = (size * size) as usize;
             let interleaved: Vec<f32> = (0..pixels * 3).map(|i| planes[(i % 3) * pixels + i / 3]).collect();
             let expected = golden.tensor(&format!("preprocessed_{at}"));
-            assert_close(&format!("{name} picture {at}"), &interleaved, &expected.values, 2e-4);
+            assert_close(&format!("{name} image {at}"), &interleaved, &expected.values, 2e-4);
         }
     }
 }

@@ -55,7 +55,7 @@ impl Golden {
         let tensors = SafeTensors::deserialize(&self.0).unwrap();
         let tensor = tensors.tensor(name).unwrap();
         let &[height, width, 3] = tensor.shape() else {
-            panic!("`{name}` is no picture")
+            panic!("`{name}` is no image")
         };
         let samples = tensor
             .data()
@@ -75,7 +75,7 @@ impl Golden {
         let tensors = SafeTensors::deserialize(&self.0).unwrap();
         let tensor = tensors.tensor(&format!("{file}/decoded_u8")).unwrap();
         let &[height, width, 3] = tensor.shape() else {
-            panic!("`{file}` is no picture")
+            panic!("`{file}` is no image")
         };
         RgbImage::from_raw(width as u32, height as u32, tensor.data().to_vec()).unwrap()
     }

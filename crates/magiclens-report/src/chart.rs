@@ -173,7 +173,7 @@ impl Bar {
 /// Counts as vertical bars beside each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
-    /// What is counted.
+    /// Name of the counted items.
     pub title: String,
     /// The meaning of each bar, e.g. "0.25 to 0.30", and its count.
     pub bars: Vec<(String, u64)>,
@@ -208,7 +208,7 @@ impl Histogram {
 /// Shares over a value, e.g. accepted requests over a threshold.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LineChart {
-    /// What is shown over what.
+    /// Title: the quantity shown, over which other.
     pub title: String,
     /// The lines, at most four.
     pub lines: Vec<Line>,

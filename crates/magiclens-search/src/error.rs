@@ -1,4 +1,4 @@
-//! What can go wrong while searching and indexing.
+//! Errors of searching and indexing.
 
 use std::path::PathBuf;
 

@@ -18,7 +18,7 @@ export const info = () => get("/api/info");
 export const sample = (n, page, signal) => get(`/api/sample?n=${n}&page=${page}`, signal);
 export const image = (id, signal) => get(`/api/images/${id}`, signal);
 
-/** Searches from a picture that the server knows, from words, or from both. */
+/** Searches from an image that the server knows, from words, or from both. */
 export function search({ id, text, k, includeQuery }, signal) {
   const body = JSON.stringify({ ...(id && { id }), text, k, include_query: includeQuery });
   return request("/api/search", { method: "POST", headers: { "content-type": "application/json" }, body, signal });
@@ -30,7 +30,7 @@ export function searchFile(file, { text, k, includeQuery }, signal) {
   body.append("text", text);
   body.append("k", k);
   body.append("include_query", includeQuery);
-  body.append("image", file, file.name || "pasted picture");
+  body.append("image", file, file.name || "pasted image");
   return request("/api/search", { method: "POST", body, signal });
 }
 

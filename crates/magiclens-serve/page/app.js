@@ -59,10 +59,10 @@ async function greet() {
 }
 
 function showCount(count) {
-  $("stats").textContent = `${count.toLocaleString()} ${count === 1 ? "picture" : "pictures"}`;
+  $("stats").textContent = `${count.toLocaleString()} ${count === 1 ? "image" : "images"}`;
 }
 
-/** The index has grown: answers of before are out of date, and a page that is not full yet takes the new pictures. */
+/** The index has grown: answers of before are out of date, and a page that is not full yet takes the new images. */
 function moreImages(count) {
   showCount(count);
   answers.clear();
@@ -72,7 +72,7 @@ function moreImages(count) {
 
 // ---- Steps
 
-/** Searches on from a picture of the results. */
+/** Searches on from an image of the results. */
 function searchFrom(id, byKeyboard) {
   go({ id, text: "" });
   if (byKeyboard) focusResults = true;
@@ -128,7 +128,7 @@ async function answer(step, signal) {
   return keep(key, found);
 }
 
-/** Pictures to start from; after the last page comes the first. */
+/** Images to start from; after the last page comes the first. */
 async function sample(signal) {
   const hits = await api.sample(FIRST_HITS, samplePage, signal);
   if (hits.length || !samplePage) return hits;
@@ -141,11 +141,11 @@ async function search(step, signal) {
   try {
     return await api.search({ ...step, ...options }, signal);
   } catch (error) {
-    // The server forgets pictures that it was sent; if we still have this one, we send it again.
+    // The server forgets images that it was sent; if we still have this one, we send it again.
     if (error.status !== 404) throw error;
     const file = images.fileOf(step.id);
     if (!file) {
-      throw new api.Failure("The server does not have this picture any more.", {
+      throw new api.Failure("The server does not have this image any more.", {
         hint: "Choose or drop it again, or start from another one.",
         status: 404,
       });
@@ -171,7 +171,7 @@ function showQuery(step) {
   showImage(step.id);
   if (text.value.trim() !== step.text) text.value = step.text;
   $("text-label").textContent = step.id ? "What should be different?" : "What are you looking for?";
-  text.placeholder = step.id ? "as a line drawing, in blue, at night …" : "Describe it, or choose a picture first";
+  text.placeholder = step.id ? "as a line drawing, in blue, at night …" : "Describe it, or choose an image first";
   $("hero").hidden = !steps.isStart(step);
   $("include-label").hidden = !step.id;
   document.title = step.text ? `${step.text} · magiclens` : "magiclens";
@@ -239,7 +239,7 @@ function stepWords(step) {
   if (step.id) {
     const image = document.createElement("img");
     image.src = images.smallAddress(step.id);
-    image.alt = step.text ? "picture and" : "picture";
+    image.alt = step.text ? "image and" : "image";
     parts.push(image);
   }
   if (step.text) {
@@ -254,15 +254,15 @@ function showResults(step, found) {
   const start = steps.isStart(step);
   const count = found.hits.length;
   results.show(found.hits);
-  $("heading").textContent = start ? "Pictures to start from" : "Results";
+  $("heading").textContent = start ? "Images to start from" : "Results";
   $("summary").textContent = start || !count ? "" : `${count} in ${took(found.took_ms)}`;
   $("shuffle").hidden = !start || (count < FIRST_HITS && !samplePage);
   $("nothing").hidden = count > 0;
   $("nothing").textContent = start
     ? indexing.isRunning()
-      ? "The first pictures will be here in a moment."
+      ? "The first images will be here in a moment."
       : "The index is empty. Fill it with “magiclens serve FOLDER --index DIR”."
-    : "Nothing found. Try other words or another picture.";
+    : "Nothing found. Try other words or another image.";
   $("more").hidden = start || count < hitsWanted || hitsWanted >= limits.max_hits;
   announce(start, found);
   if (focusResults) results.focusFirst();
@@ -275,7 +275,7 @@ function took(ms) {
 
 function announce(start, { hits }) {
   const best = hits[0];
-  if (start) $("live").textContent = `${hits.length} pictures to start from`;
+  if (start) $("live").textContent = `${hits.length} images to start from`;
   else if (!best) $("live").textContent = "No results";
   else {
     const results = hits.length === 1 ? "1 result" : `${hits.length} results`;
@@ -396,8 +396,8 @@ function dropped(transfer) {
   const id = transfer?.getData("text/x-magiclens-id");
   if (id) return searchFrom(id, false);
   if (transfer?.files.length) return bring(transfer.files[0]);
-  notice.show(new api.Failure("That was not a picture file.", {
-    hint: "A picture of another page can be copied there and pasted here.",
+  notice.show(new api.Failure("That was not an image file.", {
+    hint: "An image of another page can be copied there and pasted here.",
   }));
 }
 

@@ -11,7 +11,7 @@ const open = document.getElementById("details-open");
 let shown = null;
 let loading = null;
 
-/** Calls `onSearch(id)` when the user searches on from the shown picture. */
+/** Calls `onSearch(id)` when the user searches on from the shown image. */
 export function start(onSearch) {
   document.getElementById("details-close").addEventListener("click", () => dialog.close());
   document.getElementById("details-search").addEventListener("click", () => {
@@ -49,7 +49,7 @@ export async function show(hit) {
 
 /** The name of an image: its caption, else its file name. */
 export function nameOf(hit) {
-  return hit.caption || (hit.path ?? "").split("/").pop() || "picture without a name";
+  return hit.caption || (hit.path ?? "").split("/").pop() || "image without a name";
 }
 
 export function isOpen() {

@@ -44,6 +44,6 @@ async function keepSmall(id, file) {
     bitmap.close();
     sessionStorage.setItem(`image:${id}`, canvas.toDataURL("image/webp", 0.85));
   } catch {
-    // A format that only the server reads, or a full storage: the picture is then missing after a reload, nothing else.
+    // A format that only the server reads, or a full storage: the image is then missing after a reload, nothing else.
   }
 }

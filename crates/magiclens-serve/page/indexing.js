@@ -41,9 +41,9 @@ function show({ state, done, total, skipped }) {
   const number = (count) => count.toLocaleString();
   const files = skipped === 1 ? "1 file was skipped" : `${number(skipped)} files were skipped`;
   const text = {
-    scanning: total ? `Looking at files: ${number(done)} of ${number(total)}` : "Looking for pictures …",
-    indexing: `Indexing: ${number(done)} of ${number(total)} pictures can be found`,
-    done: skipped ? `All pictures are indexed; ${files}.` : "All pictures are indexed.",
+    scanning: total ? `Looking at files: ${number(done)} of ${number(total)}` : "Looking for images …",
+    indexing: `Indexing: ${number(done)} of ${number(total)} images can be found`,
+    done: skipped ? `All images are indexed; ${files}.` : "All images are indexed.",
     failed: "Indexing has stopped before its end; the server’s log says why.",
   }[state];
   box.hidden = false;

@@ -1,4 +1,4 @@
-// The grid of pictures: links to search on from, each with its score and a button for details.
+// The grid of images: links to search on from, each with its score and a button for details.
 
 import { thumbnailAddress } from "./api.js";
 import { nameOf } from "./details.js";
@@ -10,7 +10,7 @@ const ARROWS = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -1, ArrowDown: 1 };
 
 let shown = new Map();
 
-/** `onSearch(id, byKeyboard)`: a picture was chosen. `onDetails(hit)`: more about it is wanted. */
+/** `onSearch(id, byKeyboard)`: an image was chosen. `onDetails(hit)`: more about it is wanted. */
 export function start(onSearch, onDetails) {
   grid.addEventListener("click", (event) => {
     const card = event.target.closest(".card");
@@ -37,7 +37,7 @@ export function start(onSearch, onDetails) {
   });
 }
 
-/** Shows hits, best first. A picture that stays on the page keeps its element, so nothing flickers while one types. */
+/** Shows hits, best first. An image that stays on the page keeps its element, so nothing flickers while one types. */
 export function show(hits) {
   const before = new Map([...grid.querySelectorAll(".card")].map((card) => [card.dataset.id, card]));
   shown = new Map(hits.map((hit) => [hit.id, hit]));
@@ -125,7 +125,7 @@ function fill(card, hit) {
     card.querySelector(".number").textContent = hit.score.toFixed(2);
   }
   const score = scored ? `, score ${hit.score.toFixed(2)}` : "";
-  link.setAttribute("aria-label", `${nameOf(hit)}${score}. Search from this picture`);
+  link.setAttribute("aria-label", `${nameOf(hit)}${score}. Search from this image`);
   return card;
 }
 

@@ -1,7 +1,7 @@
 // The steps of a search, kept by the browser's history: the address says where we are (`#id=..&text=..`), the entry's state
 // says how we came here. So back, forward, reload and a copied address all work.
 
-/** @typedef {{id: string, text: string}} Step  `id`: the query picture, or empty. `text`: the instruction, or empty. */
+/** @typedef {{id: string, text: string}} Step  `id`: the query image, or empty. `text`: the instruction, or empty. */
 
 const MAX_TRAIL = 40;
 

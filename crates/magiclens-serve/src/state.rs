@@ -1,4 +1,4 @@
-//! What the handlers share, and the most that a request may cost.
+//! State shared by the handlers, and the limits of a request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl Limits {
     }
 }
 
-/// What all handlers share. Cheap to clone.
+/// State shared by all handlers. Cheap to clone.
 #[derive(Clone)]
 pub struct AppState {
     pub(crate) model: ModelQueue,

@@ -10,7 +10,7 @@ use magiclens_web::input::{self, InputConfig, InputError, Record, plan};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-const PNG: &[u8] = b"\x89PNG\r\n\x1a\nnot much of a picture";
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\nnot much of an image";
 
 /// A record with the given header lines behind its first line.
 fn record_with(lines: &str, block: &[u8]) -> Vec<u8> {
@@ -64,7 +64,7 @@ fn lines(records: &[Record]) -> Vec<String> {
         .map(|record| match record {
             Record::Html(page) => format!("page {}", name(&page.url)),
             Record::Page(page) => format!("links of {}", name(&page.url)),
-            Record::Image(image) => format!("picture {}", name(&image.url)),
+            Record::Image(image) => format!("image {}", name(&image.url)),
             Record::Rejected(lost) | Record::RejectedImage(lost) => format!("{}: {}", name(&lost.item), lost.reason.0),
         })
         .collect()
@@ -144,24 +144,24 @@ fn crawl() -> (Vec<Vec<u8>>, Vec<&'static str>) {
     ];
     let expected = vec![
         "page one",
-        "picture 1.png",
-        "picture 2.png",
+        "image 1.png",
+        "image 2.png",
         "page packed",
-        "picture packed.png",
+        "image packed.png",
         "page chunked",
-        "style.css: neither HTML nor a picture",
-        "data: neither HTML nor a picture",
+        "style.css: neither HTML nor an image",
+        "data: neither HTML nor an image",
         "page unknown",
         "empty: empty",
         "odd: unknown content encoding",
         "large: page too large",
-        "large.png: picture too large",
+        "large.png: image too large",
         "moved: HTTP status 3xx",
         "gone: HTTP status 4xx",
         "broken: HTTP status 5xx",
         "part: HTTP status 2xx other than 200",
         "again: revisit",
-        "picture r.png",
+        "image r.png",
         "urn:thumbnail:x: not a web address",
         "dns:example.org: not an HTTP response",
         "page angle",
@@ -232,7 +232,7 @@ fn images_come_in_the_same_pass() {
     let (records, _) = crawl();
     let mut found = lines(&records_of("crawl.warc.gz", &members(&records), &small()));
     found.retain(|line| line.starts_with("picture"));
-    let expected = ["1.png", "2.png", "packed.png", "r.png"].map(|name| format!("picture {name}"));
+    let expected = ["1.png", "2.png", "packed.png", "r.png"].map(|name| format!("image {name}"));
     assert_eq!(found, expected);
 }
 

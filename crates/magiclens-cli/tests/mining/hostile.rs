@@ -35,7 +35,7 @@ fn poisoned_pages_and_images_cost_themselves_only() {
     let good = png(&scene(50));
     fs_err::write(site.join("bomb.png"), bomb()).unwrap();
     fs_err::write(site.join("cut.png"), &good[..good.len() / 2]).unwrap();
-    fs_err::write(site.join("text.png"), "not a picture at all. ".repeat(50)).unwrap();
+    fs_err::write(site.join("text.png"), "not an image at all. ".repeat(50)).unwrap();
     fs_err::write(bench.path("secret.png"), png(&scene(51))).unwrap();
     std::os::unix::fs::symlink(bench.path("secret.png"), site.join("link.png")).unwrap();
     let outside = format!("file://{}", bench.text("secret.png"));

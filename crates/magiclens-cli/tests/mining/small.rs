@@ -160,7 +160,7 @@ fn report_and_collection_show_what_was_mined() {
     let html = fs_err::read_to_string(bench.path("run/report/report.html")).unwrap();
     assert!(
         html.matches("data:image/jpeg;base64,").count() >= 2,
-        "samples have pictures"
+        "samples have images"
     );
     assert!(
         fs_err::read_to_string(bench.path("run/report/report.md"))

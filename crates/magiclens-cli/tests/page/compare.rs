@@ -185,7 +185,7 @@ impl Rater {
     }
 
     fn enlarges_a_image(&self) {
-        self.browser.click("#right .picture");
+        self.browser.click("#right .frame");
         self.browser.until("document.querySelector('#zoom').open");
         // While an image is enlarged no key is an answer.
         self.browser.press(&['t', ESCAPE]);

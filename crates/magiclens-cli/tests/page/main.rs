@@ -46,7 +46,7 @@ fn the_page_in_a_real_browser() {
             searches_from_a_file,
         ),
         ("walks on from a result, back and forward", walks_and_returns),
-        ("takes a pasted and a dropped picture", pastes_and_drops),
+        ("takes a pasted and a dropped image", pastes_and_drops),
         ("searches with words alone", searches_with_words),
         ("works by keyboard", works_by_keyboard),
         ("shows details", shows_details),
@@ -211,11 +211,11 @@ fn draw(shape: &str, color: [u8; 3], size: u32) -> RgbImage {
 fn starts_with_a_sample(page: &Page) {
     assert_eq!(
         page.text("document.querySelector('#stats').textContent"),
-        format!("{COUNT} pictures")
+        format!("{COUNT} images")
     );
     assert_eq!(
         page.text("document.querySelector('#live').textContent"),
-        format!("{COUNT} pictures to start from")
+        format!("{COUNT} images to start from")
     );
     assert!(
         page.scores().iter().all(|score| *score == 0.0),
@@ -283,7 +283,7 @@ fn walks_and_returns(page: &Page) {
     let second = page.text("document.querySelectorAll('.card')[1].dataset.id");
     page.browser.click(".card:nth-child(2) a");
     page.until_results(&[&second]);
-    assert!(!page.step().contains("text="), "a new picture starts without words");
+    assert!(!page.step().contains("text="), "a new image starts without words");
     assert_eq!(page.number("document.querySelectorAll('#steps li').length"), 4.0);
 
     page.browser.back();
@@ -502,7 +502,7 @@ fn has_names(page: &Page) {
     check("results");
     let label = page.text("document.querySelector('.card a').getAttribute('aria-label')");
     assert!(
-        label.contains(".png, score ") && label.contains("Search from this picture"),
+        label.contains(".png, score ") && label.contains("Search from this image"),
         "{label}"
     );
 }
@@ -591,7 +591,7 @@ fn makes_errors_clear(page: &Page) {
     std::fs::write(&notes, "these are words").unwrap();
     page.browser.choose_file(&notes);
     notice("“notes.txt” cannot be used as an image");
-    kept("not a picture");
+    kept("not an image");
     page.browser.click(".notice button");
     page.browser.until("!document.querySelector('.notice')");
 

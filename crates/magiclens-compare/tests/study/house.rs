@@ -236,7 +236,7 @@ pub fn study(dir: &Path) -> Study {
     {
         let path = image_path(dir, *id);
         fs_err::create_dir_all(path.parent().unwrap()).unwrap();
-        fs_err::write(path, format!("picture {id}")).unwrap();
+        fs_err::write(path, format!("image {id}")).unwrap();
     }
     study
 }

@@ -24,7 +24,7 @@ fn missing_broken_and_extra_images_are_listed() {
     fs_err::write(images.join("T2.png"), &bytes[..bytes.len() / 2]).unwrap();
     fs_err::write(images.join("D3.png"), "<html>404</html>").unwrap();
     stand_ins::image(&images.join("X9.png"));
-    fs_err::write(images.join("notes.txt"), "not a picture").unwrap();
+    fs_err::write(images.join("notes.txt"), "not an image").unwrap();
 
     let found = check(&load("fiq", folder.path()), &|_| ());
     let names = |paths: Vec<&std::path::PathBuf>| -> Vec<String> {

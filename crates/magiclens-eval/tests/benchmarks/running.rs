@@ -142,7 +142,7 @@ fn broken_images_stop_a_run_unless_partial_scores_are_asked_for() {
     let folder = stand_ins::fiq();
     fs_err::remove_file(folder.path().join("images/S1.png")).unwrap(); // the target of shirt 0
     fs_err::remove_file(folder.path().join("images/D2.png")).unwrap(); // the image of dress 1
-    fs_err::write(folder.path().join("images/T4.png"), "no picture").unwrap(); // a distractor
+    fs_err::write(folder.path().join("images/T4.png"), "no image").unwrap(); // a distractor
     let cache = tempfile::tempdir().unwrap();
     let error = run("fiq", folder.path(), cache.path(), &[Method::MagicLens], false)
         .err()

@@ -10,13 +10,13 @@ use crate::words::{content_words, is_stop_word, stem, words};
 /// The meaning of a word in an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
-    /// What the target shall have.
+    /// The target must have it.
     Wanted,
-    /// What the query has and the target has not: "instead of a dog".
+    /// The query has it and the target must not: "instead of a dog".
     LeftBehind,
-    /// What the target shall not have: "without a dog".
+    /// The target must not have it: "without a dog".
     Absent,
-    /// What the query is, or what came later: "this is step 2", "before the rain".
+    /// True of the query, or of a later time: "this is step 2", "before the rain".
     Given,
 }
 

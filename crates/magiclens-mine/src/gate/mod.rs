@@ -26,13 +26,13 @@ pub const WRONG_LANGUAGE: DropReason = DropReason("instruction in another langua
 /// A blocked word.
 pub const BLOCKED_WORD: DropReason = DropReason("instruction has a blocked word");
 /// "Image 1", "the target image": nobody who searches would say so.
-pub const NAMES_IMAGES: DropReason = DropReason("instruction names the pictures");
+pub const NAMES_IMAGES: DropReason = DropReason("instruction names the images");
 /// Talk about the task: "Sure, here is", "the caption says".
 pub const TALKS_ABOUT_TASK: DropReason = DropReason("instruction talks about the task");
 /// Most of the target's caption.
 pub const LEAKS_CAPTION: DropReason = DropReason("instruction leaks the caption");
 /// A description of the target without any regard to the query image.
-pub const NEEDS_NO_QUERY: DropReason = DropReason("instruction does not need the query picture");
+pub const NEEDS_NO_QUERY: DropReason = DropReason("instruction does not need the query image");
 /// A contradiction to the metadata of the images.
 pub const CONTRADICTS: DropReason = DropReason("instruction contradicts the metadata");
 /// Nearly an earlier wording of the same pair.

@@ -75,7 +75,7 @@ pub struct Description {
 /// is sent, some 50 kB.
 ///
 /// # Errors
-/// What stops the whole run, see [`LanguageModel::complete`].
+/// Those that stop the whole run, see [`LanguageModel::complete`].
 pub fn describe(
     model: &dyn LanguageModel,
     images: &[impl Borrow<RgbImage> + Sync],

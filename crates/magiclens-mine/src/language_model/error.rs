@@ -8,9 +8,9 @@ pub enum ModelError {
     Config {
         /// The setting.
         field: &'static str,
-        /// What is wrong with it.
+        /// The problem with it.
         problem: String,
-        /// What to write instead.
+        /// The correct form.
         hint: &'static str,
     },
     /// The environment has no key.
@@ -33,9 +33,9 @@ pub enum ModelError {
         model: String,
         /// The HTTP status.
         status: u16,
-        /// What the server says.
+        /// The server's message.
         message: String,
-        /// What to do.
+        /// The way out.
         hint: String,
     },
     /// Nobody answers.
@@ -46,7 +46,7 @@ pub enum ModelError {
     Unreachable {
         /// The address asked.
         url: String,
-        /// How often.
+        /// Number of attempts.
         attempts: u32,
         /// The last failure.
         reason: String,
@@ -59,7 +59,7 @@ pub enum ModelError {
     KeepsFailing {
         /// The address asked.
         url: String,
-        /// How many prompts.
+        /// Number of prompts.
         in_a_row: u32,
         /// The last failure.
         reason: String,
@@ -72,9 +72,9 @@ pub enum ModelError {
     Spent {
         /// The limit.
         max_cost: f64,
-        /// What was spent since start.
+        /// Cost since start.
         spent: f64,
-        /// What the next request could cost at most.
+        /// Upper bound of the next request's cost.
         next: f64,
     },
     /// Answers cannot be kept.

@@ -40,11 +40,11 @@ const RELATIONS: [&str; 9] = [
 ];
 
 /// An image without a word about it.
-const NO_WORDS: DropReason = DropReason("nothing is known of a picture");
+const NO_WORDS: DropReason = DropReason("nothing is known of an image");
 /// Nothing in the words tells the images apart.
-const SAME_WORDS: DropReason = DropReason("both pictures have the same words");
+const SAME_WORDS: DropReason = DropReason("both images have the same words");
 /// "the second image" and the like.
-const NAMES_IMAGES: DropReason = DropReason("reply: names the pictures");
+const NAMES_IMAGES: DropReason = DropReason("reply: names the images");
 
 /// Settings of the prompts, and limits of the answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,7 +106,7 @@ static POOL: LazyLock<Vec<Demonstration>> =
 /// each prompt is held, some 10 kB.
 ///
 /// # Errors
-/// What stops the whole run, see [`LanguageModel::complete`].
+/// Those that stop the whole run, see [`LanguageModel::complete`].
 pub fn write_instructions(
     model: &dyn LanguageModel,
     pairs: &[ImagePair],

@@ -13,7 +13,7 @@ pub trait LanguageModel: Sync {
     /// One completion a prompt, in the order of the prompts. A prompt that gets none costs itself only and says why.
     ///
     /// # Errors
-    /// What stops the whole run, such as a wrong key, a server that is gone, or money that is spent. Answers until then are in the
+    /// Reasons that stop the whole run, such as a wrong key, a server that is gone, or money that is spent. Answers until then are in the
     /// cache, so that the run can go on later.
     fn complete(&self, prompts: &[Prompt]) -> Result<Vec<Result<Completion, DropReason>>, ModelError>;
 }
@@ -35,7 +35,7 @@ pub struct Prompt {
 pub struct Completion {
     /// The answer.
     pub text: String,
-    /// What a reasoning model thought before, where the server keeps it apart from the answer.
+    /// Reasoning before the answer, where the server keeps it apart from the answer.
     pub thinking: String,
     /// The answer was cut off at the limit of tokens.
     pub is_cut_off: bool,

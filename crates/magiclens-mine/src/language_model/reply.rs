@@ -233,7 +233,7 @@ mod tests {
             ("", EMPTY),
             (" \n", EMPTY),
             ("<think>hm, well", EMPTY),
-            ("I cannot see the pictures", NO_JSON),
+            ("I cannot see the images", NO_JSON),
             ("{\"a\":1", NO_JSON),
             ("[1,2]", NO_JSON),
             (&deep, NO_JSON),

@@ -1,4 +1,4 @@
-//! What was asked, answered and paid.
+//! Counts and costs of requests and answers.
 
 use std::ops::Sub;
 
@@ -20,13 +20,13 @@ pub struct Usage {
     pub prompt_tokens: u64,
     /// Tokens of its answers.
     pub completion_tokens: u64,
-    /// What those cost, by the prices of the configuration.
+    /// Cost of those, by the prices of the configuration.
     pub cost: f64,
     /// Tokens of prompts that were not sent, since their answer was known.
     pub saved_prompt_tokens: u64,
     /// Tokens of known answers.
     pub saved_completion_tokens: u64,
-    /// What those would have cost.
+    /// Cost that those would have had.
     pub saved_cost: f64,
 }
 

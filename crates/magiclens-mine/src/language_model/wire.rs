@@ -60,7 +60,7 @@ const MAX_IMAGE_TOKENS: u64 = 3_000;
 /// More tokens than chat templates put around a message.
 const MAX_FRAME_TOKENS: u64 = 16;
 
-/// What a request costs at most: a token is at least one byte of text.
+/// Upper bound of a request's tokens: a token is at least one byte of text.
 pub(super) fn at_most(config: &ModelConfig, prompt: &Prompt) -> Tokens {
     let message =
         |message: &Message| message.text().len() as u64 + message.images() as u64 * MAX_IMAGE_TOKENS + MAX_FRAME_TOKENS;
@@ -123,7 +123,7 @@ fn content_text(content: &Value) -> String {
     }
 }
 
-/// What a server says about an error, in one line that can be printed.
+/// A server's error message, in one line that can be printed.
 pub(super) fn error_message(body: &str) -> String {
     const MAX_CHARS: usize = 300;
     let json: Option<Value> = serde_json::from_str(body).ok();

@@ -26,7 +26,7 @@ static NUMBERING: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
-/// What stands before the words that tell something; taken away again and again.
+/// Openings without content ("Figure 3:", "image of"), removed until none is left.
 static PREFIXES: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     [
         // "Figure 12.4 – ", "Fig. 3a:", "Abb. 2", "Figure:"
@@ -42,7 +42,7 @@ static PREFIXES: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     .into()
 });
 
-/// What stands after them.
+/// Endings without content ("click to enlarge"), removed likewise.
 static SUFFIXES: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     [
         r"(?i)[\s(\[.,;|–—-]*(?:please\s+)?(?:click|tap|press)\s+(?:here\s+|on\s+)?(?:(?:the\s+|this\s+)?(?:image|picture|photo|thumbnail)\s+)?(?:to|for)\s+(?:a\s+|the\s+)?(?:enlarge|zoom|view|see|open|large|bigger|full|high|more)[^.)\]]{0,60}[.)\]]*$",

@@ -264,7 +264,7 @@ fn triplets(report: &MiningReport, section: &mut Section) {
         .row(cells!["triplets", metrics.triplets])
         .row(cells!["targets of a triplet", each(metrics.targets)])
         .row(cells!["hard negatives of a triplet", each(metrics.hard_negatives)])
-        .row(cells!["different pictures", metrics.images])
+        .row(cells!["different images", metrics.images])
         .row(cells!["pages with a triplet", metrics.pages])
         .row(cells!["hosts or folders with a triplet", hosts])
         .row(cells!["triplets whose pages state an opt-out", metrics.opted_out]);
@@ -481,7 +481,7 @@ fn card_id(sample: &Sample) -> String {
 fn card(sample: &Sample, thumbnails: &Thumbnails<ImageId>) -> Card {
     let figure = |image: ImageId| Figure {
         image: Some(thumbnails.get(&image)),
-        name: or(sample.words(image), "a picture without words").to_owned(),
+        name: or(sample.words(image), "an image without words").to_owned(),
         caption: or(sample.words(image), "(no words)").into(),
         right: None,
     };
@@ -584,12 +584,12 @@ mod tests {
                 "- shards: 3",
                 "| parse    | pages         |   1,200 |   1,000 |     200 | 83.3 % | 2.0 s |      600 |",
                 "| gates    | leaks the caption |      20 | instructions |                25.0 % |",
-                "From language to size the unit changes: 900 pages, then 4,000 pictures, 4.4 for each.",
+                "From language to size the unit changes: 900 pages, then 4,000 images, 4.4 for each.",
                 "| pages    | pages        | 1,200 |      120 |              75 |",
                 "| aspect   |      120 | 75.0 % |",
             ],
         );
-        assert_eq!(page.matches("; query Picture ").count(), SAMPLES_IN_MARKDOWN, "{page}");
+        assert_eq!(page.matches("; query Image ").count(), SAMPLES_IN_MARKDOWN, "{page}");
     }
 
     #[test]
@@ -623,7 +623,7 @@ mod tests {
         let html = report.document(&no_thumbnails()).to_html();
         for part in [
             "language: 900 of 1,000 pages went on; dropped: other language 100",
-            "size: 3,000 of 4,000 pictures went on; dropped: too small 750, extreme aspect 250",
+            "size: 3,000 of 4,000 images went on; dropped: too small 750, extreme aspect 250",
             "In every stage",
         ] {
             assert!(html.contains(part), "{part}");

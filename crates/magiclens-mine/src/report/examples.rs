@@ -22,7 +22,7 @@ pub(super) fn described(number: usize, host: &str) -> Described {
         license: String::new(),
         opt_outs: Vec::new(),
         metadata: Metadata {
-            alt: format!("Picture {number}"),
+            alt: format!("Image {number}"),
             heading: "Filters".to_owned(),
             ..Metadata::default()
         },

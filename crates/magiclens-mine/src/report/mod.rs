@@ -197,7 +197,7 @@ mod tests {
             .unwrap();
         assert_eq!(
             (first.words(mined[0].query), first.words(mined[0].hard_negatives[0])),
-            ("Picture 0", "")
+            ("Image 0", "")
         );
     }
 }

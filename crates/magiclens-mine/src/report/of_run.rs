@@ -91,7 +91,7 @@ fn thumbnails(run: &Run, wanted: &BTreeSet<ImageId>) -> anyhow::Result<Thumbnail
     let mut thumbnails = Thumbnails::new(THUMBNAIL_PX);
     thumbnails.add(wanted.iter().copied(), |id| match files.get(id) {
         Some(bytes) => decode_rgb(bytes, &limits).map_err(|error| error.to_string()),
-        None => Err("its file is in no picture shard".to_owned()),
+        None => Err("its file is in no image shard".to_owned()),
     });
     Ok(thumbnails)
 }

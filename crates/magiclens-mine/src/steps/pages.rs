@@ -102,7 +102,7 @@ fn find_files(work: &mut Work<'_>, files: &mut ImageFiles<'_>, page: &Page) -> a
             false => files.find(image)?,
         };
         if let Some(file) = work.tally.decide(FIND, file) {
-            work.tally.count("picture bytes", file.bytes.len());
+            work.tally.count("image bytes", file.bytes.len());
             found.push((at, file));
         }
     }

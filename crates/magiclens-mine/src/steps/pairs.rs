@@ -135,7 +135,7 @@ impl Copies {
         }
     }
 
-    /// What remains of a group.
+    /// The kept part of a group; `None` if nothing of it is.
     fn apply(&self, work: &mut Work<'_>, row: Row<Group>) -> anyhow::Result<Option<Kept>> {
         let group = row.value;
         let decision = self.pages.get(&group.page).map_or(Ok(()), |reason| Err(*reason));

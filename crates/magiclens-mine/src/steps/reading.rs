@@ -143,7 +143,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn keep(&mut self, mut image: RawImage) -> anyhow::Result<()> {
-        self.tally.count("picture bytes in the archive", image.bytes.len());
+        self.tally.count("image bytes in the archive", image.bytes.len());
         if self.images == Images::Addresses {
             image.bytes.clear();
         }
@@ -183,7 +183,7 @@ impl<'a> Reader<'a, '_> {
     fn finish(mut self) -> anyhow::Result<Shard<'a>> {
         self.end_chunk()?;
         if self.files.len() > 0 {
-            self.tally.count("pictures in the archive", self.files.len());
+            self.tally.count("images in the archive", self.files.len());
         }
         Ok(Shard {
             chunks: self.chunks.finish()?,

@@ -1,6 +1,6 @@
 //! The place where a run lives: a folder, or a prefix in an object store. Files appear in it whole or not at all.
 //!
-//! What is written goes to a temporary file first: beside the run for a folder (`tmp/`, so that a rename publishes it), in the
+//! Every write goes to a temporary file first: beside the run for a folder (`tmp/`, so that a rename publishes it), in the
 //! machine's own temporary folder for an object store (an upload publishes it). A process that is killed at any moment
 //! leaves at most such a temporary file, which no [`Store::list`] shows and which [`Store::clean`] removes.
 

@@ -29,7 +29,7 @@ fn folder() -> (tempfile::TempDir, Store) {
     (temp, store)
 }
 
-/// What every place promises. `store` is empty.
+/// The contract of every place. `store` is empty.
 fn check_promises(store: &Store) {
     assert!(store.list("").unwrap().is_empty() && store.list("pages").unwrap().is_empty());
     assert!(!store.exists("pages/1").unwrap());

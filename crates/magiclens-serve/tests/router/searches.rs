@@ -65,7 +65,7 @@ async fn a_sent_image_can_be_named_by_its_id_afterwards() {
     assert_eq!(
         *house.gate.encoded_images.lock().unwrap(),
         1,
-        "the image tower runs once for a picture"
+        "the image tower runs once for an image"
     );
 }
 

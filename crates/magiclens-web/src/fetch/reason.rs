@@ -59,7 +59,7 @@ pub mod reasons {
     /// Larger than allowed.
     pub const TOO_LARGE: DropReason = DropReason("too large");
     /// Neither of an image type nor with the first bytes of one, or empty.
-    pub const NOT_AN_IMAGE: DropReason = DropReason("not a picture");
+    pub const NOT_AN_IMAGE: DropReason = DropReason("not an image");
     /// The name of the host has no address.
     pub const HOST_NOT_FOUND: DropReason = DropReason("host not found");
     /// No connection came about.

@@ -289,7 +289,7 @@ impl<'a> Schedule<'a> {
     fn start(&mut self, job: Job, host: usize) {
         let failures = self.hosts[host].failures;
         if matches!(job.goal, Goal::Image(_)) && self.config.max_host_failures <= failures {
-            let failure = FetchFailure::new(reasons::HOST_FAILING, format!("{failures} pictures in a row"));
+            let failure = FetchFailure::new(reasons::HOST_FAILING, format!("{failures} images in a row"));
             return self.answer(job, Err(failure));
         }
         let (client, url, goal) = (self.client.clone(), job.url.clone(), job.goal.clone());

@@ -25,7 +25,7 @@ use crate::page::{Page, PageImage};
 
 const NO_PAGE: DropReason = DropReason("row without a page");
 const LONG_ADDRESS: DropReason = DropReason("address too long");
-const TOO_MANY: DropReason = DropReason("too many pictures on the page");
+const TOO_MANY: DropReason = DropReason("too many images on the page");
 const DAMAGED: DropReason = DropReason("damaged table");
 
 /// Rows that are decoded at once; a batch of long texts stays small.
@@ -513,7 +513,7 @@ mod tests {
         };
         assert_eq!(
             read_all(&path, 0..3, &config),
-            ["links row 2: too many pictures on the page", "http://p.org/:  2"]
+            ["links row 2: too many images on the page", "http://p.org/:  2"]
         );
     }
 

@@ -37,6 +37,6 @@ impl Record {
 }
 
 pub(super) const EMPTY: DropReason = DropReason("empty");
-pub(super) const IMAGE_TOO_LARGE: DropReason = DropReason("picture too large");
+pub(super) const IMAGE_TOO_LARGE: DropReason = DropReason("image too large");
 pub(super) const PAGE_TOO_LARGE: DropReason = DropReason("page too large");
 pub(super) const REVISIT: DropReason = DropReason("revisit");

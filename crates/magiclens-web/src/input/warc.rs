@@ -11,7 +11,7 @@ use crate::DropReason;
 use crate::page::{RawImage, RawPage};
 
 const NO_TYPE: DropReason = DropReason("record without a type");
-const OTHER_TYPE: DropReason = DropReason("neither HTML nor a picture");
+const OTHER_TYPE: DropReason = DropReason("neither HTML nor an image");
 
 /// The page or image in a record, if it is of a kind that has one.
 pub(super) fn record(head: &Head, block: &[u8], config: &InputConfig) -> Result<Option<Record>, DropReason> {

@@ -121,7 +121,7 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// What is shared outweighs what is not, but for circumstances: "bridge at night", "bridge in the fog".
+    /// Whether the shared words outweigh the others, circumstances aside: "bridge at night", "bridge in the fog".
     fn is_small(&self) -> bool {
         // A quotation is one name, however long.
         let weight = |(phrase, span): (&Phrase, &Range<usize>)| if phrase.is_quoted(span) { 1 } else { span.len() };

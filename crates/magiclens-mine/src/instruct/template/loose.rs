@@ -48,7 +48,7 @@ fn looks_similar(pair: &ImagePair, config: &TemplateConfig) -> bool {
     passed.peek().is_some() && passed.all(|passes| passes)
 }
 
-/// What the target shows in few words, with one that the query's words lack, and without telling a long caption whole.
+/// The target in few words, one of them absent from the query's words; `None` if only a whole long caption would do.
 fn brief(target: &Metadata, query_words: &str, config: &TemplateConfig) -> Option<String> {
     let is_telling = |what: &String| !adds_no_word(what, query_words) && !is_generic(what);
     target

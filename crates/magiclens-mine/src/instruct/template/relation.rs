@@ -23,7 +23,7 @@ impl Relation {
     }
 }
 
-/// What the places of the two images have in common.
+/// Common ground of the places of two images.
 pub(super) struct Setting {
     pub(super) page: bool,
     pub(super) section: bool,

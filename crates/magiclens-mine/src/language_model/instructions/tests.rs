@@ -1,4 +1,4 @@
-//! What is asked about pairs, and what is made of right and wrong answers.
+//! Requests about pairs, and the handling of right and wrong answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 

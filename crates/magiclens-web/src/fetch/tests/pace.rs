@@ -1,4 +1,4 @@
-//! How fast, and in whose turn.
+//! Pace of fetching, and turns of hosts.
 
 use std::sync::{Condvar, Mutex};
 use std::time::Instant;

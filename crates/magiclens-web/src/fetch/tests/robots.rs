@@ -3,7 +3,7 @@
 use super::server::send_forever;
 use super::*;
 
-/// What becomes of `/a.png` when robots.txt is answered so, and how often robots.txt was asked for.
+/// Checks the fate of `/a.png` for this answer to robots.txt, and the number of requests for robots.txt.
 fn check_robots(robots: (u16, &'static str, &'static [u8]), expected: Option<DropReason>, asked: usize) {
     let server = Server::start(move |request, stream| match request.path.as_str() {
         "/robots.txt" => send(stream, robots.0, robots.1, robots.2),

@@ -77,7 +77,7 @@ impl Server {
         self.requests().into_iter().map(|request| request.path).collect()
     }
 
-    /// How often a path was asked for.
+    /// Number of requests for a path.
     pub(super) fn count(&self, path: &str) -> usize {
         self.paths().iter().filter(|asked| *asked == path).count()
     }

@@ -1,4 +1,4 @@
-//! Which words are the caption of which image, and which are not.
+//! Words that are an image's caption, and words that are not.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Which images are found, and where from.
+//! Images that are found, and their sources.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What is read of the page as a whole, and of the text around its images.
+//! Properties of a whole page, and of the text around its images.
 
 use super::*;
 use crate::page::Region;
