@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use magiclens_data::{DigestBuilder, ImageId, Triplet, write_triplets};
 
 use crate::error::CollectionError;
-use crate::folder::{food_images_path, food_triplets_path, images_path, triplets_path};
+use crate::folder::{food_images_path, food_triplets_path, images_path, remove_if_there, triplets_path};
 use crate::image::{LabeledImage, Split, write_labeled_images};
 use crate::packages::FOOD_IMAGES;
 use crate::report::{Missing, Report};
@@ -32,10 +32,9 @@ pub struct BuildConfig {
 impl BuildConfig {
     /// Drawings of 256 pixels, no flags, seed 0.
     pub fn new(packages_dir: impl Into<PathBuf>, out_dir: impl Into<PathBuf>) -> Self {
-        let (packages_dir, out_dir) = (packages_dir.into(), out_dir.into());
         Self {
-            packages_dir,
-            out_dir,
+            packages_dir: packages_dir.into(),
+            out_dir: out_dir.into(),
             image_size_px: 256,
             include_flags: false,
             seed: 0,
@@ -126,10 +125,7 @@ fn write_foods(out_dir: &Path, images: &[LabeledImage], triplets: &[Triplet]) ->
         return Ok(write_triplets(triplets_path, triplets)?);
     }
     for path in [images_path, triplets_path] {
-        match fs_err::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
+        remove_if_there(&path)?;
     }
     Ok(())
 }

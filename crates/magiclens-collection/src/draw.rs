@@ -18,14 +18,9 @@ impl Draw {
         Self::new(Digest::of(format!("{seed} {text}")).seed())
     }
 
-    /// The next number.
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0.next_u64()
-    }
-
     /// A number below `limit`, which must not be 0.
     pub(crate) fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
+        (self.0.next_u64() % limit as u64) as usize
     }
 
     /// One of `items`, which must not be empty.

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use magiclens_data::TableError;
 
-use crate::labels::LabelsError;
 use crate::packages::LABELS;
 
 /// An error of building a collection.
@@ -26,9 +25,6 @@ pub enum CollectionError {
         /// The problem.
         source: serde_json::Error,
     },
-    /// The label files are not as expected.
-    #[error(transparent)]
-    Labels(#[from] LabelsError),
     /// Without labels no drawing has a name.
     #[error("`{packages_dir}` has no package `{}`: {reason}\nhint: run `scripts/fetch-packages {packages_dir}`", LABELS.0)]
     NoLabels {

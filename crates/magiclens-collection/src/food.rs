@@ -121,14 +121,9 @@ fn foods(images: &Path, version: &str, names: &BTreeMap<String, String>) -> Food
             continue;
         };
         let label = label(code, text, &name);
-        foods.items.push(photo_item(
-            Art::File(file),
-            label,
-            PHOTO_STYLE,
-            &source,
-            LICENSE.to_owned(),
-            format!("{FOOD_IMAGES}/{code}"),
-        ));
+        let (license, place) = (LICENSE.to_owned(), format!("{FOOD_IMAGES}/{code}"));
+        let item = photo_item(Art::File(file), label, PHOTO_STYLE, &source, license, place);
+        foods.items.push(item);
         foods.names.push(name);
     }
     foods
@@ -277,10 +272,11 @@ fn without_remark(text: &str) -> String {
 fn without_number(part: &str) -> &str {
     let part = part.trim();
     let rest = part.trim_end_matches(|letter: char| letter.is_ascii_digit());
-    if rest.len() == part.len() {
-        part
-    } else {
+    let is_numbered = rest.len() < part.len();
+    if is_numbered {
         rest.trim_end_matches(['-', ' '])
+    } else {
+        part
     }
 }
 
@@ -296,9 +292,8 @@ fn read_names(table: &str) -> Result<BTreeMap<String, String>, String> {
         Some((fields.next()?, fields.next()?))
     });
     // A code is a letter and digits; whatever else stands there must not become a path.
-    Ok(rows
-        .filter(|(code, _)| code.bytes().all(|byte| byte.is_ascii_alphanumeric()))
-        .collect())
+    let is_code = |code: &str| code.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    Ok(rows.filter(|(code, _)| is_code(code)).collect())
 }
 
 fn fields(line: &str) -> Vec<String> {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use crate::rcc::{RccError, RccFile, read_rcc};
+use crate::rcc::{RccError, read_rcc};
 
 /// File, kind, emoji and caption of what is taken.
 const IMAGES: &str = include_str!("gcompris.tsv");
@@ -55,14 +55,13 @@ pub(crate) enum GcomprisError {
 
 /// All listed images found below the unpacked package, in the order of the list.
 pub(crate) fn images(package: &Path) -> Result<Vec<GcomprisImage>, GcomprisError> {
-    let rows = rows();
+    let rows = listed();
     let mut files = listed_files(package, &rows)?;
     let licenses = licenses(&files);
     let image = |listed: Listed| {
-        let mut paths = ["webp", "jpg", "png"]
-            .map(|ending| format!("{ACTIVITIES}{}.{ending}", listed.name))
-            .into_iter();
-        let (path, content) = paths.find_map(|path| files.remove_entry(&path))?;
+        let mut endings = ["webp", "jpg", "png"].iter();
+        let (path, content) =
+            endings.find_map(|ending| files.remove_entry(&format!("{ACTIVITIES}{}.{ending}", listed.name)))?;
         let license = licenses.get(&path).cloned().unwrap_or_else(|| LICENSE.to_owned());
         Some(GcomprisImage {
             listed,
@@ -89,18 +88,13 @@ fn listed_files(package: &Path, rows: &[Listed]) -> Result<HashMap<String, Vec<u
         }
         let archive = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let found = read_rcc(&fs_err::read(&path)?, &wanted);
-        let found = found.map_err(|source| GcomprisError::Rcc { archive, source })?;
-        files.extend(found.into_iter().map(|RccFile { path, content }| (path, content)));
+        files.extend(found.map_err(|source| GcomprisError::Rcc { archive, source })?);
     }
     Ok(files)
 }
 
-/// Number of listed images.
-pub(crate) fn listed() -> usize {
-    rows().len()
-}
-
-fn rows() -> Vec<Listed> {
+/// The list of images.
+pub(crate) fn listed() -> Vec<Listed> {
     let row = |line: &'static str| {
         let mut fields = line.split('\t');
         let (name, kind, concept, caption) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
@@ -111,11 +105,8 @@ fn rows() -> Vec<Listed> {
             caption,
         })
     };
-    IMAGES
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(row)
-        .collect()
+    let lines = IMAGES.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(row).collect()
 }
 
 /// The license of each file that a README lists, by path in the archive.
@@ -172,12 +163,12 @@ mod tests {
     #[test]
     fn the_list_is_well_formed() {
         let lines = IMAGES.lines().filter(|line| !line.starts_with('#')).count();
-        assert_eq!(listed(), lines);
+        assert_eq!(listed().len(), lines);
         assert!(
-            rows()
+            listed()
                 .iter()
                 .all(|row| !row.caption.is_empty() && row.name.contains('/'))
         );
-        assert!(rows().iter().filter(|row| row.photo && row.concept.is_some()).count() > 120);
+        assert!(listed().iter().filter(|row| row.photo && row.concept.is_some()).count() > 120);
     }
 }

@@ -45,38 +45,19 @@ struct Shape {
     hidden: bool,
 }
 
-/// An alias and the name it stands for.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct SameIcon<'a> {
-    /// The other name.
-    pub(crate) alias: &'a str,
-    /// The name it stands for; may be an alias again.
-    pub(crate) parent: &'a str,
-}
-
 impl IconSet {
     /// The names of icons that are shown, without plain aliases, with those aliases that flip or rotate.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        let icons = self
-            .icons
-            .iter()
-            .filter(|(_, icon)| !icon.shape.hidden)
-            .map(|(name, _)| name.as_str());
-        let turned = self
-            .aliases
-            .iter()
-            .filter(|(_, alias)| alias.shape.turns())
-            .map(|(name, _)| name.as_str());
-        icons.chain(turned)
+        let icons = self.icons.iter().filter(|(_, icon)| !icon.shape.hidden);
+        let turned = self.aliases.iter().filter(|(_, alias)| alias.shape.turns());
+        let names = icons.map(|(name, _)| name).chain(turned.map(|(name, _)| name));
+        names.map(String::as_str)
     }
 
-    /// Aliases that only give another name.
-    pub(crate) fn same_icons(&self) -> impl Iterator<Item = SameIcon<'_>> {
+    /// Aliases that only give another name, each with the name it stands for, which may be an alias again.
+    pub(crate) fn same_icons(&self) -> impl Iterator<Item = (&str, &str)> {
         let plain = self.aliases.iter().filter(|(_, alias)| !alias.shape.turns());
-        plain.map(|(name, alias)| SameIcon {
-            alias: name,
-            parent: &alias.parent,
-        })
+        plain.map(|(name, alias)| (name.as_str(), alias.parent.as_str()))
     }
 
     /// The SVG document of an icon or alias; nothing if the name or a parent is unknown.
@@ -162,12 +143,8 @@ mod tests {
             set.names().collect::<Vec<_>>(),
             ["hand", "wide", "back", "right", "twice", "up"]
         );
-        assert!(set.same_icons().any(|same| same
-            == SameIcon {
-                alias: "paw",
-                parent: "hand"
-            }));
-        assert!(!set.same_icons().any(|same| same.alias == "right"));
+        assert!(set.same_icons().any(|same| same == ("paw", "hand")));
+        assert!(!set.same_icons().any(|(alias, _)| alias == "right"));
     }
 
     #[test]

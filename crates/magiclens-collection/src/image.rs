@@ -102,15 +102,13 @@ pub fn read_labeled_images(path: impl AsRef<Path>) -> Result<Vec<LabeledImage>, 
 /// as that of a mined collection.
 pub fn read_training_images(path: impl AsRef<Path>) -> Result<Vec<Image>, TableError> {
     table::read_rows(path.as_ref(), |columns| {
-        let mut images = images_of_columns(columns)?.into_iter();
-        let splits = match columns.parsed::<Split>("split") {
-            Err(TableError::MissingColumn { .. }) => return Ok(images.collect()),
-            splits => splits?,
+        let mut images = images_of_columns(columns)?;
+        let mut splits = match columns.parsed::<Split>("split") {
+            Err(TableError::MissingColumn { .. }) => return Ok(images),
+            splits => splits?.into_iter(),
         };
-        let training = splits
-            .into_iter()
-            .filter_map(|split| images.next().filter(|_| split == Split::Train));
-        Ok(training.collect())
+        images.retain(|_| splits.next() == Some(Split::Train));
+        Ok(images)
     })
 }
 
@@ -137,11 +135,8 @@ fn labeled_images(columns: Columns<'_>) -> Result<Vec<LabeledImage>, TableError>
         color: colors[row].map(str::to_owned),
         split: splits[row],
     };
-    Ok(images_of_columns(columns)?
-        .into_iter()
-        .enumerate()
-        .map(labeled)
-        .collect())
+    let images = images_of_columns(columns)?.into_iter().enumerate();
+    Ok(images.map(labeled).collect())
 }
 
 /// Drawing or photograph.
@@ -199,12 +194,6 @@ impl ImageKind {
 }
 
 impl fmt::Display for Split {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl fmt::Display for ImageKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }

@@ -37,11 +37,6 @@ pub(crate) struct Labels {
     left_out: HashSet<String>,
 }
 
-/// An error of reading the label files.
-#[derive(Debug, thiserror::Error)]
-#[error("the emoji labels are not as expected: {0}")]
-pub struct LabelsError(#[from] serde_json::Error);
-
 /// Skin tones, light to dark, as they are written in labels and columns.
 pub(crate) const SKIN_TONES: [&str; 5] = ["light", "medium-light", "medium", "medium-dark", "dark"];
 /// The group of flags.
@@ -52,20 +47,7 @@ const PERSON_ROOT: &str = "person";
 /// The root of couples and families.
 const FAMILY_ROOT: &str = "family";
 const PERSON_SUBGROUPS: &str = "person person-gesture person-role person-activity person-sport person-resting";
-const COLORS: [&str; 12] = [
-    "red",
-    "orange",
-    "yellow",
-    "green",
-    "blue",
-    "purple",
-    "brown",
-    "black",
-    "white",
-    "grey",
-    "pink",
-    "light blue",
-];
+const COLORS: &str = "red|orange|yellow|green|blue|purple|brown|black|white|grey|pink|light blue";
 /// These words may be left out of a root without changing what is shown.
 const DIRECTIONS: &str = "left right leftwards rightwards left-facing right-facing up down";
 const SIZES: &str = "large medium medium-small small";
@@ -73,8 +55,9 @@ const SIZES: &str = "large medium medium-small small";
 const WITHOUT_ARTICLE: &str = "bread bacon sushi oden salt butter popcorn rice falafel ice fog fire wood money soap bubbles dna yarn thread \
     tennis bowling lacrosse badminton garlic spaghetti milk coral chopsticks";
 
+/// An emoji in `data.json` of emojibase.
 #[derive(Deserialize)]
-struct Emoji {
+pub(crate) struct Emoji {
     label: String,
     hexcode: String,
     #[serde(default)]
@@ -95,8 +78,9 @@ enum Tone {
     Several(#[expect(dead_code, reason = "only that there are several counts")] Vec<usize>),
 }
 
+/// The names of groups, as in `groups.json` of emojibase.
 #[derive(Deserialize)]
-struct Groups {
+pub(crate) struct Groups {
     groups: BTreeMap<u32, String>,
     subgroups: BTreeMap<u32, String>,
 }
@@ -104,26 +88,22 @@ struct Groups {
 /// The hex code of an emoji in one form: upper case, `-` between code points, no variation selectors.
 pub(crate) fn key(hexcode: &str) -> String {
     let points = hexcode.split('-').map(str::to_ascii_uppercase);
-    points
-        .filter(|point| point != "FE0F" && point != "FE0E")
-        .collect::<Vec<_>>()
-        .join("-")
+    let points = points.filter(|point| point != "FE0F" && point != "FE0E");
+    points.collect::<Vec<_>>().join("-")
 }
 
 impl Labels {
-    /// Reads `data.json` and `groups.json` of emojibase. Emoji without a group, parts of emoji, and people of two
-    /// different tones are left out.
-    pub(crate) fn parse(data: &[u8], groups: &[u8]) -> Result<Self, LabelsError> {
-        let emoji: Vec<Emoji> = serde_json::from_slice(data)?;
-        let groups: Groups = serde_json::from_slice(groups)?;
+    /// The labels of emoji and their skins. Emoji without a group, parts of emoji, and people of two different tones are
+    /// left out.
+    pub(crate) fn new(emoji: &[Emoji], groups: &Groups) -> Self {
         let mut labels = Self::default();
-        for emoji in &emoji {
-            labels.insert(emoji, emoji, &groups);
+        for emoji in emoji {
+            labels.insert(emoji, emoji, groups);
             for skin in &emoji.skins {
-                labels.insert(skin, emoji, &groups);
+                labels.insert(skin, emoji, groups);
             }
         }
-        Ok(labels)
+        labels
     }
 
     /// The label of an emoji, by its [`key`].
@@ -161,9 +141,7 @@ impl Labels {
             return;
         };
         // "Red hair" and "white cane" are no colors of a person.
-        let color = without_color(&base.label)
-            .filter(|_| group != "people-body")
-            .map(|(_, color)| color.to_owned());
+        let color = without_color(&base.label).filter(|_| group != "people-body");
         let label = Label {
             order: emoji.order,
             concept: emoji.label.clone(),
@@ -172,7 +150,7 @@ impl Labels {
             tags: base.tags.clone(),
             skin_tone: tone.map(str::to_owned),
             gender: gender(&base.label, &subgroup).map(str::to_owned),
-            color,
+            color: color.map(|(_, color)| color.to_owned()),
             group,
             subgroup,
         };
@@ -197,28 +175,24 @@ pub(crate) fn without_tone(concept: &str) -> String {
 /// if nothing would be left.
 pub(crate) fn without_color(label: &str) -> Option<(String, &'static str)> {
     // The longest word first: "light blue heart" is no "light heart".
-    COLORS.iter().rev().find_map(|&color| {
-        let rest = without_phrase(label, color)?;
-        Some((rest, color))
-    })
+    let mut colors = COLORS.rsplit('|');
+    colors.find_map(|color| Some((without_phrase(label, color)?, color)))
 }
 
 /// The label without its gender words, tone included: "woman astronaut: dark skin tone" and "man astronaut: dark skin
 /// tone" give the same.
 pub(crate) fn without_gender(concept: &str) -> String {
-    let neutral = |word: &str| match word.trim_end_matches([':', ',']) {
-        "man" | "woman" | "person" | "men" | "women" | "people" => Some(String::new()),
-        "boy" | "girl" => Some("child".to_owned()),
-        "older" => Some("old".to_owned()),
-        "merman" | "mermaid" => Some("merperson".to_owned()),
-        "Mrs." | "Mx" | "Santa" => Some(String::new()),
-        "prince" | "princess" => Some("with crown".to_owned()),
-        "breast-feeding" => Some("breast-feeding".to_owned()),
-        _ => None,
-    };
     let words = concept.split(' ').map(|word| {
-        let colon = if word.ends_with(':') { ":" } else { "" };
-        neutral(word).map_or_else(|| word.to_owned(), |word| word + colon)
+        let neutral = match word.trim_end_matches([':', ',']) {
+            "man" | "woman" | "person" | "men" | "women" | "people" | "Mrs." | "Mx" | "Santa" => "",
+            "boy" | "girl" => "child",
+            "older" => "old",
+            "merman" | "mermaid" => "merperson",
+            "prince" | "princess" => "with crown",
+            "breast-feeding" => "breast-feeding",
+            _ => return word.to_owned(),
+        };
+        neutral.to_owned() + if word.ends_with(':') { ":" } else { "" }
     });
     words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
@@ -305,9 +279,8 @@ pub(crate) fn has_word(words: &str, word: &str) -> bool {
 /// "a" or "an", by the first letter.
 pub(crate) fn article(phrase: &str) -> &'static str {
     let vowel = phrase.starts_with(['a', 'e', 'i', 'o', 'u', 'A', 'E', 'I', 'O', 'U']);
-    let exception = ["uni", "one", "euro", "UK", "Euro", "use"]
-        .iter()
-        .any(|start| phrase.starts_with(start));
+    let exceptions = ["uni", "one", "euro", "UK", "Euro", "use"];
+    let exception = exceptions.iter().any(|start| phrase.starts_with(start));
     if vowel && !exception { "an" } else { "a" }
 }
 
@@ -336,7 +309,8 @@ mod tests {
 
     #[test]
     fn labels_are_read() {
-        let labels = Labels::parse(DATA.as_bytes(), GROUPS.as_bytes()).unwrap();
+        let emoji: Vec<Emoji> = serde_json::from_str(DATA).unwrap();
+        let labels = Labels::new(&emoji, &serde_json::from_str(GROUPS).unwrap());
         let order: Vec<_> = labels.iter().map(|(key, _)| key).collect();
         assert_eq!(order, ["2764", "1F469-200D-1F680", "1F469-1F3FF-200D-1F680"]);
         let expected = Label {

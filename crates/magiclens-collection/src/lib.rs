@@ -37,7 +37,6 @@ pub use food::FOOD;
 pub use image::{
     ImageKind, LabeledImage, ParseVariantError, Split, read_labeled_images, read_training_images, write_labeled_images,
 };
-pub use labels::LabelsError;
 pub use packages::{
     DRAWINGS, DrawingPackage, FOOD_IMAGES, FOOD_NAMES, GCOMPRIS, HELD_OUT_STYLES, LABELS, Look, PHOTO_STYLE, TUXPAINT,
 };

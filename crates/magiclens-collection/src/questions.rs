@@ -58,6 +58,7 @@ pub(crate) fn questions<'a>(
 }
 
 /// The images of one part, by what they show and how.
+#[derive(Default)]
 struct Index<'a> {
     images: &'a [LabeledImage],
     members: Vec<usize>,
@@ -76,10 +77,7 @@ impl<'a> Index<'a> {
         let mut index = Self {
             images,
             members: (0..images.len()).filter(|&at| images[at].split == split).collect(),
-            drawings: HashMap::new(),
-            things: HashMap::new(),
-            siblings: HashMap::new(),
-            groups: HashMap::new(),
+            ..Self::default()
         };
         for at in index.members.clone() {
             index.add(at);
@@ -112,10 +110,7 @@ impl<'a> Index<'a> {
 
     /// The drawings of a concept in a style.
     fn drawn<'s>(&'s self, style: &'s str, concept: &'s str) -> &'s [usize] {
-        self.drawings
-            .get(&(style, concept))
-            .map(Vec::as_slice)
-            .unwrap_or_default()
+        self.drawings.get(&(style, concept)).map_or(&[], Vec::as_slice)
     }
 
     /// Everything a drawing shows, in another style. Styles without tones answer with the image that has none.
@@ -139,10 +134,8 @@ impl<'a> Index<'a> {
         let image = &self.images[at];
         let key = shared(relation, image).map(|rest| (relation, image.style.as_str(), rest));
         let siblings = key.and_then(|key| self.siblings.get(&key));
-        siblings
-            .filter(|siblings| siblings.contains(&at))
-            .map(Vec::as_slice)
-            .unwrap_or_default()
+        let siblings = siblings.filter(|siblings| siblings.contains(&at));
+        siblings.map_or(&[], Vec::as_slice)
     }
 }
 
@@ -250,11 +243,8 @@ impl<'a> Asker<'_, 'a> {
     }
 
     fn group(&mut self) {
-        let group = self
-            .index
-            .groups
-            .get(&(self.image.style.as_str(), self.image.subgroup.as_str()));
-        let others = group.into_iter().flatten().copied();
+        let key = (self.image.style.as_str(), self.image.subgroup.as_str());
+        let others = self.index.groups.get(&key).into_iter().flatten().copied();
         let others = others.filter(|&at| self.index.images[at].root != self.image.root);
         self.ask(GROUP, Ask::Group(&self.image.subgroup), others.collect(), Vec::new());
     }
@@ -263,10 +253,8 @@ impl<'a> Asker<'_, 'a> {
         let drawings = self.index.same_things(self.image, ImageKind::Drawing);
         for package in &DRAWINGS {
             let of_style = |at: &usize| self.index.images[*at].style == package.style;
-            let (targets, others): (BTreeSet<usize>, Vec<usize>) = (
-                drawings.iter().copied().filter(of_style).collect(),
-                drawings.iter().copied().filter(|at| !of_style(at)).take(2).collect(),
-            );
+            let targets = drawings.iter().copied().filter(of_style).collect();
+            let others = drawings.iter().copied().filter(|at| !of_style(at)).take(2).collect();
             self.ask(PHOTO_TO_DRAWING, Ask::Style(package.style), targets, others);
         }
         self.ask(PHOTO_TO_DRAWING, Ask::PhotoToDrawing, drawings, Vec::new());
@@ -296,8 +284,7 @@ fn things(image: &LabeledImage) -> impl Iterator<Item = &str> {
 
 /// True if all concepts of an image agree in a property.
 fn shows_one(image: &LabeledImage, property: impl Fn(&str) -> Option<String>) -> bool {
-    let values: BTreeSet<_> = image.concepts().map(property).collect();
-    values.len() == 1
+    image.concepts().map(property).collect::<BTreeSet<_>>().len() == 1
 }
 
 /// The skin tone in a concept: "dark" in "woman: dark skin tone, red hair".

@@ -10,14 +10,8 @@ const FLAG_ZLIB: u16 = 1;
 const FLAG_FOLDER: u16 = 2;
 const FLAG_ZSTD: u16 = 4;
 
-/// A file of an archive.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct RccFile {
-    /// Folders and name, with `/`, without one in front.
-    pub(crate) path: String,
-    /// The unpacked content.
-    pub(crate) content: Vec<u8>,
-}
+/// The path of a file in an archive, with `/` between names, and its unpacked content.
+pub(crate) type RccFile = (String, Vec<u8>);
 
 /// An error of reading an archive.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,18 +81,12 @@ impl Archive<'_> {
         if depth > MAX_DEPTH {
             return Err(RccError::TooDeep);
         }
-        let at = node
-            .checked_mul(self.node_bytes)
-            .and_then(|offset| self.tree.checked_add(offset));
-        let at = at.ok_or(RccError::Outside("a node"))?;
+        let at = self.place(node)?;
         let flags = number(self.bytes, at + 4, 2, "a node")? as u16;
         if flags & FLAG_FOLDER == 0 {
             let offset = number(self.bytes, at + 10, 4, "a node")? as usize;
             if wanted(path) {
-                files.push(RccFile {
-                    path: path.to_owned(),
-                    content: self.content(offset, flags, path)?,
-                });
+                files.push((path.to_owned(), self.content(offset, flags, path)?));
             }
             return Ok(());
         }
@@ -116,12 +104,16 @@ impl Archive<'_> {
         Ok(())
     }
 
+    /// The place of a node.
+    fn place(&self, node: usize) -> Result<usize, RccError> {
+        let offset = node.checked_mul(self.node_bytes);
+        let at = offset.and_then(|offset| self.tree.checked_add(offset));
+        at.ok_or(RccError::Outside("a node"))
+    }
+
     /// The name of a node: its length, a hash, then UTF-16.
     fn name(&self, node: usize) -> Result<String, RccError> {
-        let at = node
-            .checked_mul(self.node_bytes)
-            .and_then(|offset| self.tree.checked_add(offset));
-        let offset = number(self.bytes, at.ok_or(RccError::Outside("a node"))?, 4, "a node")? as usize;
+        let offset = number(self.bytes, self.place(node)?, 4, "a node")? as usize;
         let at = self.names.saturating_add(offset);
         let length = number(self.bytes, at, 2, "a name")? as usize;
         let units = (0..length).map(|unit| Ok(number(self.bytes, at + 6 + 2 * unit, 2, "a name")? as u16));
@@ -154,10 +146,8 @@ impl Archive<'_> {
 
 fn unpack(stream: impl Read) -> Result<Vec<u8>, String> {
     let mut content = Vec::new();
-    stream
-        .take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut content)
-        .map_err(|error| error.to_string())?;
+    let read = stream.take(MAX_FILE_BYTES + 1).read_to_end(&mut content);
+    read.map_err(|error| error.to_string())?;
     if content.len() as u64 > MAX_FILE_BYTES {
         return Err(format!("it is larger than {MAX_FILE_BYTES} bytes"));
     }
@@ -166,10 +156,8 @@ fn unpack(stream: impl Read) -> Result<Vec<u8>, String> {
 
 /// The big-endian number of `length` bytes at `at`.
 fn number(bytes: &[u8], at: usize, length: usize, what: &'static str) -> Result<u32, RccError> {
-    let digits = at
-        .checked_add(length)
-        .and_then(|end| bytes.get(at..end))
-        .ok_or(RccError::Outside(what))?;
+    let digits = at.checked_add(length).and_then(|end| bytes.get(at..end));
+    let digits = digits.ok_or(RccError::Outside(what))?;
     Ok(digits.iter().fold(0, |number, &digit| number << 8 | u32::from(digit)))
 }
 
@@ -243,7 +231,7 @@ mod tests {
             let files = read_rcc(&archive(version), &|_| true).unwrap();
             let files: Vec<_> = files
                 .iter()
-                .map(|file| (file.path.as_str(), file.content.as_slice()))
+                .map(|(path, content)| (path.as_str(), content.as_slice()))
                 .collect();
             assert_eq!(
                 files,
@@ -256,13 +244,7 @@ mod tests {
     #[test]
     fn only_wanted_files_are_unpacked() {
         let files = read_rcc(&archive(2), &|path| path.ends_with('c')).unwrap();
-        assert_eq!(
-            files,
-            [RccFile {
-                path: "a/c".to_owned(),
-                content: b"zlib!".to_vec()
-            }]
-        );
+        assert_eq!(files, [("a/c".to_owned(), b"zlib!".to_vec())]);
     }
 
     #[test]
@@ -283,7 +265,7 @@ mod tests {
             let mut bad = whole.clone();
             bad[place] ^= 0xff;
             if let Ok(files) = read_rcc(&bad, &|_| true) {
-                assert!(files.iter().map(|file| file.content.len()).sum::<usize>() < 1 << 20);
+                assert!(files.iter().map(|(_, content)| content.len()).sum::<usize>() < 1 << 20);
             }
         }
         let mut circle = whole.clone();

@@ -50,11 +50,8 @@ pub(crate) fn render_svg(svg: &[u8], size_px: u32) -> Result<Rendered, RenderErr
     let transform = Transform::from_scale(scale, scale).post_translate(x / 2.0, y / 2.0);
     resvg::render(&tree, transform, &mut pixmap.as_mut());
     // On an opaque ground nothing is premultiplied.
-    let pixels = pixmap
-        .data()
-        .chunks_exact(4)
-        .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]])
-        .collect();
+    let pixels = pixmap.data().chunks_exact(4);
+    let pixels = pixels.flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
     let image = RgbImage::from_raw(size_px, size_px, pixels).ok_or(RenderError::NoSize)?;
     if image.pixels().all(|pixel| *pixel == Rgb([255; 3])) {
         return Err(RenderError::Blank);
@@ -85,14 +82,11 @@ pub(crate) fn render_raster(bytes: &[u8]) -> Result<Rendered, RenderError> {
         });
     }
     let cut = cut_to_content(&image.to_rgba8()).ok_or(RenderError::Blank)?;
-    let white = on_white(&cut);
-    let white = if white.width().max(white.height()) > MAX_SIDE_PX {
-        DynamicImage::from(white)
-            .resize(MAX_SIDE_PX, MAX_SIDE_PX, Scaling::Lanczos3)
-            .to_rgb8()
-    } else {
-        white
-    };
+    let mut white = on_white(&cut);
+    if white.width().max(white.height()) > MAX_SIDE_PX {
+        let resized = DynamicImage::from(white).resize(MAX_SIDE_PX, MAX_SIDE_PX, Scaling::Lanczos3);
+        white = resized.into_rgb8();
+    }
     encode_png(&white)
 }
 
@@ -119,10 +113,8 @@ fn cut_to_content(image: &RgbaImage) -> Option<RgbaImage> {
     let [left, top, right, bottom] = bounds?;
     let margin = (right - left).max(bottom - top) / 25 + 1;
     let (left, top) = (left.saturating_sub(margin), top.saturating_sub(margin));
-    let (right, bottom) = (
-        (right + margin).min(image.width() - 1),
-        (bottom + margin).min(image.height() - 1),
-    );
+    let right = (right + margin).min(image.width() - 1);
+    let bottom = (bottom + margin).min(image.height() - 1);
     Some(image::imageops::crop_imm(image, left, top, right - left + 1, bottom - top + 1).to_image())
 }
 
@@ -140,12 +132,8 @@ fn on_white(image: &RgbaImage) -> RgbImage {
 fn encode_png(image: &RgbImage) -> Result<Rendered, RenderError> {
     let (width, height) = image.dimensions();
     let mut bytes = Vec::new();
-    PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive).write_image(
-        image.as_raw(),
-        width,
-        height,
-        ExtendedColorType::Rgb8,
-    )?;
+    let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive);
+    encoder.write_image(image.as_raw(), width, height, ExtendedColorType::Rgb8)?;
     Ok(Rendered {
         bytes,
         extension: "png",

@@ -9,7 +9,7 @@ use magiclens_data::Triplet;
 use magiclens_data::files::write_atomic_bytes;
 
 use crate::error::CollectionError;
-use crate::folder::{food_images_path, food_triplets_path, images_path, triplets_path};
+use crate::folder::{food_images_path, food_triplets_path, images_path, remove_if_there, triplets_path};
 use crate::image::{LabeledImage, Split};
 use crate::packages::HELD_OUT_STYLES;
 
@@ -92,17 +92,14 @@ impl Report {
 
     /// Removes the report of an earlier build: from now on its folder is unfinished.
     pub(crate) fn remove(out_dir: &Path) -> Result<(), CollectionError> {
-        match fs_err::remove_file(report_path(out_dir)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(()),
-        }
+        Ok(remove_if_there(&report_path(out_dir))?)
     }
 
     pub(crate) fn count_images(&mut self, images: &[LabeledImage]) {
         self.images = images.len();
         let mut roots: BTreeMap<&str, Split> = BTreeMap::new();
         for image in images {
-            *self.kinds.entry(image.kind.to_string()).or_default() += 1;
+            *self.kinds.entry(image.kind.name().to_owned()).or_default() += 1;
             *self.styles.entry(image.style.clone()).or_default() += 1;
             *self.splits.entry(image.split.to_string()).or_default() += 1;
             if !HELD_OUT_STYLES.contains(&image.style.as_str()) {

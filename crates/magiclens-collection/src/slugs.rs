@@ -26,20 +26,16 @@ impl Slugs {
         for (key, label) in labels.iter() {
             slugs.add(&slug(&label.concept), key);
         }
-        for (key, name) in tables
-            .iter()
-            .copied()
-            .flatten()
-            .filter(|(key, _)| labels.get(key).is_some())
-        {
+        let named = tables.iter().copied().flatten();
+        for (key, name) in named.filter(|(key, _)| labels.get(key).is_some()) {
             slugs.add(&slug(name), key);
         }
         for set in sets {
-            for same in set.same_icons() {
-                if let Some(key) = slugs.keys.get(same.parent).cloned() {
-                    slugs.add(same.alias, &key);
-                } else if let Some(key) = slugs.keys.get(same.alias).cloned() {
-                    slugs.add(same.parent, &key);
+            for (alias, parent) in set.same_icons() {
+                if let Some(key) = slugs.keys.get(parent).cloned() {
+                    slugs.add(alias, &key);
+                } else if let Some(key) = slugs.keys.get(alias).cloned() {
+                    slugs.add(parent, &key);
                 }
             }
         }
@@ -49,11 +45,8 @@ impl Slugs {
                 slugs.by_style.entry(style).or_default().insert(name, key);
             }
         }
-        slugs.compact = slugs
-            .keys
-            .iter()
-            .map(|(name, key)| (name.replace('-', ""), key.clone()))
-            .collect();
+        let compact = |(name, key): (&String, &String)| (name.replace('-', ""), key.clone());
+        slugs.compact = slugs.keys.iter().map(compact).collect();
         slugs
     }
 
@@ -101,6 +94,7 @@ fn slug(label: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::labels::Emoji;
 
     #[test]
     fn slugs_of_labels() {
@@ -120,7 +114,9 @@ mod tests {
             {"label": "blue heart", "hexcode": "1F499", "group": 0, "subgroup": 0},
             {"label": "two hearts", "hexcode": "1F495", "group": 0, "subgroup": 0},
             {"label": "counterclockwise arrows button", "hexcode": "1F504", "group": 0, "subgroup": 0}]"#;
-        let labels = Labels::parse(data.as_bytes(), br#"{"groups": {"0": "g"}, "subgroups": {"0": "s"}}"#).unwrap();
+        let emoji: Vec<Emoji> = serde_json::from_str(data).unwrap();
+        let groups = r#"{"groups": {"0": "g"}, "subgroups": {"0": "s"}}"#;
+        let labels = Labels::new(&emoji, &serde_json::from_str(groups).unwrap());
         let set: IconSet = serde_json::from_str(
             r#"{"icons": {"counterclockwise-arrows-button": {"body": ""}},
                 "aliases": {"anticlockwise": {"parent": "counterclockwise-arrows-button"}}}"#,

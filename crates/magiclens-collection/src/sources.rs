@@ -9,7 +9,7 @@ use crate::error::CollectionError;
 use crate::gcompris;
 use crate::iconify::IconSet;
 use crate::image::ImageKind;
-use crate::labels::{FLAGS, Label, Labels, key};
+use crate::labels::{Emoji, FLAGS, Groups, Label, Labels, key};
 use crate::packages::{
     CARD_STYLE, DRAWINGS, DrawingPackage, GCOMPRIS, LABELS, Layout, Look, PHOTO_STYLE, STAMP_STYLE, TUXPAINT,
 };
@@ -47,10 +47,8 @@ struct Opened {
 }
 
 enum Files {
-    /// An icon set whose names have to be understood.
-    Icons(IconSet),
-    /// An icon set with the names of its code points.
-    NamedIcons(IconSet, Names),
+    /// An icon set with the names of its code points; without them its own names have to be understood.
+    Icons(IconSet, Option<Names>),
     /// A folder of files that are named by code points.
     Folder(PathBuf),
 }
@@ -62,21 +60,16 @@ pub(crate) fn gather(
     reading: &dyn Fn(&str),
 ) -> Result<Sources, CollectionError> {
     let mut sources = Sources::default();
-    let labels = labels(packages_dir)?;
+    let (labels, unicode_names) = labels(packages_dir)?;
     let packages = open_drawings(packages_dir, reading, &mut sources.missing)?;
     let mut tables: Vec<&Names> = Vec::new();
     let mut sets: Vec<&IconSet> = Vec::new();
     for package in &packages {
-        match &package.files {
-            Files::Icons(set) => sets.push(set),
-            Files::NamedIcons(set, names) => {
-                sets.push(set);
-                tables.push(names);
-            }
-            Files::Folder(_) => {}
+        if let Files::Icons(set, names) = &package.files {
+            sets.push(set);
+            tables.extend(names);
         }
     }
-    let unicode_names = unicode_names(packages_dir)?;
     tables.push(&unicode_names);
     let slugs = Slugs::new(&labels, &tables, &sets);
     for package in &packages {
@@ -123,8 +116,8 @@ fn open_drawings(
 fn read_files(layout: Layout, folder: &Path) -> Result<Files, CollectionError> {
     let icons = || read_json(&folder.join("icons.json"));
     Ok(match layout {
-        Layout::IconifyNames => Files::Icons(icons()?),
-        Layout::IconifyChars => Files::NamedIcons(icons()?, read_names(&folder.join("chars.json"))?),
+        Layout::IconifyNames => Files::Icons(icons()?, None),
+        Layout::IconifyChars => Files::Icons(icons()?, Some(read_names(&folder.join("chars.json"))?)),
         Layout::Files(inside) => Files::Folder(folder.join(inside)),
     })
 }
@@ -152,9 +145,8 @@ impl Opened {
                     license: package.license.to_owned(),
                     name: format!("{}/{name}", package.style),
                 }),
-                Some(_) => {}
-                None if labels.leaves_out(&key) => {}
-                None => unnamed += 1,
+                None if !labels.leaves_out(&key) => unnamed += 1,
+                _ => {}
             }
         }
         sources.unnamed.insert(package.style.to_owned(), unnamed);
@@ -168,11 +160,11 @@ impl Opened {
         let style = self.package.style;
         match &self.files {
             Files::Folder(folder) => files(folder),
-            Files::NamedIcons(set, names) => {
+            Files::Icons(set, Some(names)) => {
                 let icon = |(key, name): &(String, String)| Some((key.clone(), name.clone(), Art::Svg(set.svg(name)?)));
                 Ok(names.iter().filter_map(icon).collect())
             }
-            Files::Icons(set) => {
+            Files::Icons(set, None) => {
                 let key = |name: &str| slugs.key(style, name).unwrap_or_default().to_owned();
                 let icon = |name: &str| Some((key(name), name.to_owned(), Art::Svg(set.svg(name)?)));
                 Ok(set.names().filter_map(icon).collect())
@@ -217,9 +209,8 @@ fn add_stamps(packages_dir: &Path, labels: &Labels, sources: &mut Sources) -> Re
         let label = thing_label(labels, stamp.concept, &plain(&stamp.caption));
         let name = format!("{TUXPAINT}/{}", stamp.name);
         let (art, license) = (Art::File(stamp.file), TUXPAINT_LICENSE.to_owned());
-        sources
-            .items
-            .push(photo_item(art, label, style, &source, license, name));
+        let item = photo_item(art, label, style, &source, license, name);
+        sources.items.push(item);
     }
     Ok(())
 }
@@ -227,9 +218,10 @@ fn add_stamps(packages_dir: &Path, labels: &Labels, sources: &mut Sources) -> Re
 fn add_gcompris(packages_dir: &Path, labels: &Labels, sources: &mut Sources) -> Result<(), String> {
     let (folder, source) = open_apt(packages_dir, GCOMPRIS)?;
     let images = gcompris::images(&folder).map_err(|error| error.to_string())?;
-    let lacking = gcompris::listed() - images.len();
+    let listed = gcompris::listed().len();
+    let lacking = listed - images.len();
     if lacking > 0 {
-        let reason = format!("{lacking} of its {} listed images are not in it", gcompris::listed());
+        let reason = format!("{lacking} of its {listed} listed images are not in it");
         sources.missing.push(Missing::new(GCOMPRIS, reason));
     }
     for image in images {
@@ -237,10 +229,8 @@ fn add_gcompris(packages_dir: &Path, labels: &Labels, sources: &mut Sources) -> 
         let style = if listed.photo { PHOTO_STYLE } else { CARD_STYLE };
         let label = thing_label(labels, listed.concept, listed.caption);
         let name = format!("{GCOMPRIS}/{}", listed.name);
-        let art = Art::Raster(image.content);
-        sources
-            .items
-            .push(photo_item(art, label, style, &source, image.license, name));
+        let item = photo_item(Art::Raster(image.content), label, style, &source, image.license, name);
+        sources.items.push(item);
     }
     Ok(())
 }
@@ -278,9 +268,7 @@ fn thing_label(labels: &Labels, concept: Option<&str>, caption: &str) -> Label {
         None => {
             let tags = noun.split(' ').map(str::to_owned).collect();
             // A word that names an emoji too goes to that emoji's part: "woman" to the other people.
-            let root = labels
-                .of_concept(&noun)
-                .map_or_else(|| noun.clone(), |label| label.root.clone());
+            let root = labels.of_concept(&noun).map_or(&noun, |label| &label.root).clone();
             Label {
                 order: u32::MAX,
                 concept: noun,
@@ -309,43 +297,32 @@ fn noun(caption: &str) -> String {
         None => head,
     };
     let word = head.trim().rsplit(' ').next().unwrap_or(head);
-    word.trim_matches(|letter: char| !letter.is_alphanumeric())
-        .to_lowercase()
+    let word = word.trim_matches(|letter: char| !letter.is_alphanumeric());
+    word.to_lowercase()
 }
 
 /// A caption without its full stop: "a pink flamingo" of "A pink flamingo.".
 fn plain(caption: &str) -> String {
     let caption = caption.trim().trim_end_matches('.');
-    match ["A ", "An ", "The ", "Some ", "Two "]
-        .iter()
-        .find(|start| caption.starts_with(*start))
-    {
-        Some(_) => caption[..1].to_lowercase() + &caption[1..],
-        None => caption.to_owned(),
+    let starts = ["A ", "An ", "The ", "Some ", "Two "];
+    if starts.iter().any(|start| caption.starts_with(start)) {
+        caption[..1].to_lowercase() + &caption[1..]
+    } else {
+        caption.to_owned()
     }
 }
 
-/// The folder of the package of labels.
-fn labels_folder(packages_dir: &Path) -> Result<PathBuf, CollectionError> {
-    match open_npm(packages_dir, LABELS.0) {
-        Ok((folder, _)) => Ok(folder),
-        Err(reason) => Err(CollectionError::NoLabels {
-            packages_dir: packages_dir.to_owned(),
-            reason,
-        }),
-    }
-}
-
-fn labels(packages_dir: &Path) -> Result<Labels, CollectionError> {
-    let folder = labels_folder(packages_dir)?;
-    let data = fs_err::read(folder.join("en/data.json"))?;
-    let groups = fs_err::read(folder.join("meta/groups.json"))?;
-    Ok(Labels::parse(&data, &groups)?)
-}
-
-/// The names that Unicode gives its characters, by key.
-fn unicode_names(packages_dir: &Path) -> Result<Names, CollectionError> {
-    read_names(&labels_folder(packages_dir)?.join("meta/unicode-names.json"))
+/// The labels, and the names that Unicode gives its characters, by key.
+fn labels(packages_dir: &Path) -> Result<(Labels, Names), CollectionError> {
+    let opened = open_npm(packages_dir, LABELS.0);
+    let (folder, _) = opened.map_err(|reason| CollectionError::NoLabels {
+        packages_dir: packages_dir.to_owned(),
+        reason,
+    })?;
+    let emoji: Vec<Emoji> = read_json(&folder.join("en/data.json"))?;
+    let groups: Groups = read_json(&folder.join("meta/groups.json"))?;
+    let names = read_names(&folder.join("meta/unicode-names.json"))?;
+    Ok((Labels::new(&emoji, &groups), names))
 }
 
 fn read_names(path: &Path) -> Result<Names, CollectionError> {

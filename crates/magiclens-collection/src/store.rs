@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use crate::error::CollectionError;
+use crate::folder::read_if_there;
 use crate::image::{ImageKind, LabeledImage};
 use crate::labels::Label;
 use crate::render::{self, RENDERER, Rendered};
@@ -117,19 +118,17 @@ impl Stored {
 
     /// A line of the list; a torn or foreign one is nothing.
     fn parse(line: &str) -> Option<(String, Self)> {
-        let fields: Vec<_> = line.split('\t').collect();
-        let [key, id, extension, width, height, bytes] = fields.as_slice() else {
+        let [key, id, extension, width, height, bytes] = line.split('\t').collect::<Vec<_>>()[..] else {
             return None;
         };
-        let (width, height, bytes) = (width.parse().ok()?, height.parse().ok()?, bytes.parse().ok()?);
         let stored = Self {
             id: id.parse().ok()?,
-            extension: (*extension).to_owned(),
-            width,
-            height,
-            bytes,
+            extension: extension.to_owned(),
+            width: width.parse().ok()?,
+            height: height.parse().ok()?,
+            bytes: bytes.parse().ok()?,
         };
-        Some(((*key).to_owned(), stored))
+        Some((key.to_owned(), stored))
     }
 }
 
@@ -141,11 +140,7 @@ impl Store {
             size_px,
             known: HashMap::new(),
         };
-        let list = match fs_err::read(store.list()) {
-            Ok(list) => String::from_utf8_lossy(&list).into_owned(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(error.into()),
-        };
+        let list = read_if_there(&store.list())?.unwrap_or_default();
         store.known = list.lines().filter_map(Stored::parse).collect();
         Ok(store)
     }
@@ -193,10 +188,7 @@ impl Store {
     fn render_one(&self, item: &Item) -> Result<Result<(String, Stored), String>, CollectionError> {
         let (bytes, svg) = match &item.art {
             Art::Svg(svg) => (svg.as_bytes().to_vec(), true),
-            Art::File(path) => (
-                fs_err::read(path)?,
-                path.extension().is_some_and(|extension| extension == "svg"),
-            ),
+            Art::File(path) => (fs_err::read(path)?, path.extension().is_some_and(|it| it == "svg")),
             Art::Raster(bytes) => (bytes.clone(), false),
         };
         let key = self.key(&bytes, svg);
@@ -208,41 +200,33 @@ impl Store {
         } else {
             render::render_raster(&bytes)
         };
-        match rendered {
-            Ok(rendered) => Ok(Ok((key, self.save(rendered)?))),
-            Err(error) => Ok(Err(error.to_string())),
-        }
+        Ok(match rendered {
+            Ok(rendered) => Ok((key, self.save(rendered)?)),
+            Err(error) => Err(error.to_string()),
+        })
     }
 
     fn save(&self, rendered: Rendered) -> Result<Stored, CollectionError> {
-        let Rendered {
-            bytes,
-            extension,
-            width,
-            height,
-        } = rendered;
         let stored = Stored {
-            id: ImageId::of_bytes(&bytes),
-            extension: extension.to_owned(),
-            width,
-            height,
-            bytes: bytes.len() as u64,
+            id: ImageId::of_bytes(&rendered.bytes),
+            extension: rendered.extension.to_owned(),
+            width: rendered.width,
+            height: rendered.height,
+            bytes: rendered.bytes.len() as u64,
         };
         let path = self.root.join(stored.path());
         if !self.is_there(&stored) {
             if let Some(folder) = path.parent() {
                 fs_err::create_dir_all(folder)?;
             }
-            write_atomic_bytes(&path, &bytes)?;
+            write_atomic_bytes(&path, &rendered.bytes)?;
         }
         Ok(stored)
     }
 
     fn remember(&self, stored: &[Result<(String, Stored), String>]) -> Result<(), CollectionError> {
-        let new = stored
-            .iter()
-            .flatten()
-            .filter(|(key, stored)| self.known.get(key) != Some(stored));
+        let stored = stored.iter().flatten();
+        let new = stored.filter(|(key, stored)| self.known.get(key) != Some(stored));
         let lines: String = new.map(|(key, stored)| stored.line(key)).collect();
         if !lines.is_empty() {
             // The leading line end closes a line that a stopped build left torn.

@@ -10,7 +10,7 @@ use crate::questions::{Question, questions};
 use crate::relation::{
     COLOR, DRAWING_TO_PHOTO, GENDER, GROUP, PHOTO_TO_DRAWING, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_FAMILY,
 };
-use crate::wordings::{Pool, Wordings};
+use crate::wordings::Wordings;
 
 /// Training triplets of each relation; a number that it cannot fill goes to [`STYLE`].
 const TRAIN_SHARES: [(&str, usize); 9] = [
@@ -54,15 +54,8 @@ pub(crate) fn triplets(images: &[LabeledImage], split: Split, seed: u64) -> Vec<
             chosen.extend(questions.into_iter().map(|question| (question, 0)));
         }
     }
-    let pool = if split == Split::Train {
-        Pool::Train
-    } else {
-        Pool::HeldOut
-    };
-    let mut triplets: Vec<_> = chosen
-        .iter()
-        .map(|(question, repeat)| triplet(images, question, *repeat, &wordings, pool, seed))
-        .collect();
+    let triplet = |(question, repeat): &(Question, usize)| triplet(images, question, *repeat, &wordings, split, seed);
+    let mut triplets: Vec<_> = chosen.iter().map(triplet).collect();
     Draw::of(seed, split.name()).shuffle(&mut triplets);
     triplets
 }
@@ -110,12 +103,12 @@ fn triplet(
     question: &Question,
     repeat: usize,
     wordings: &Wordings,
-    pool: Pool,
+    split: Split,
     seed: u64,
 ) -> Triplet {
     let query = &images[question.query];
     let mut draw = Draw::of(seed, &format!("{} {} {repeat}", query.id, question.ask.seed_text()));
-    let worded = wordings.draw(question.ask, pool, &mut draw);
+    let worded = wordings.draw(question.ask, split, &mut draw);
     let ids = |places: &mut dyn Iterator<Item = usize>| -> Vec<_> {
         let ids: BTreeSet<_> = places.map(|at| images[at].id).collect();
         ids.into_iter().collect()

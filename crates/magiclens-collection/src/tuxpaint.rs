@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use crate::folder::read_if_there;
+
 /// The emoji that a stamp shows, by file.
 const CONCEPTS: &str = include_str!("stamps.tsv");
 /// The folder of stamps in the unpacked Debian package.
 const STAMPS: &str = "usr/share/tuxpaint/stamps";
-/// Folders without images of things.
-const SKIPPED: [&str; 1] = ["symbols/alphabets/"];
+/// The folder without images of things.
+const SKIPPED: &str = "symbols/alphabets/";
 /// Beginnings of the names of raster stamps that were drawn, checked by eye; those in a folder `cartoon` or `symbols` all were.
 const DRAWN: &str = include_str!("drawn_stamps.txt");
 /// Halloween stamps are drawn, but its gravestones are photographs.
@@ -63,11 +65,8 @@ pub(crate) fn stamps(package: &Path) -> std::io::Result<Vec<Stamp>> {
 
 /// The table of stamps and emoji.
 pub(crate) fn concepts() -> HashMap<&'static str, &'static str> {
-    CONCEPTS
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.split_once('\t'))
-        .collect()
+    let lines = CONCEPTS.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split_once('\t')).collect()
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
@@ -75,10 +74,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
         let path = entry?.path();
         if path.is_dir() {
             collect(&path, files)?;
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "png" || extension == "svg")
-        {
+        } else if path.extension().is_some_and(|it| it == "png" || it == "svg") {
             files.push(path);
         }
     }
@@ -88,7 +84,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
 fn stamp_name(root: &Path, file: &Path) -> Option<String> {
     let name = file.strip_prefix(root).ok()?.with_extension("");
     let name = name.to_str()?.replace('\\', "/");
-    let skipped = name.ends_with("_mirror") || SKIPPED.iter().any(|folder| name.starts_with(folder));
+    let skipped = name.ends_with("_mirror") || name.starts_with(SKIPPED);
     (!skipped).then_some(name)
 }
 
@@ -100,17 +96,9 @@ fn is_drawn(name: &str) -> bool {
 
 /// The first line of the text beside a stamp; the others are translations.
 fn caption(file: &Path) -> std::io::Result<Option<String>> {
-    let text = match fs_err::read(file.with_extension("txt")) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let text = String::from_utf8_lossy(&text);
-    Ok(text
-        .lines()
-        .next()
-        .map(|line| line.trim().to_owned())
-        .filter(|line| !line.is_empty()))
+    let text = read_if_there(&file.with_extension("txt"))?.unwrap_or_default();
+    let line = text.lines().next().unwrap_or_default().trim();
+    Ok((!line.is_empty()).then(|| line.to_owned()))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use crate::draw::Draw;
+use crate::image::Split;
 use crate::labels::article;
 
 pub(crate) const TEXT: &str = include_str!("wordings.txt");
@@ -28,15 +29,6 @@ struct Pools {
 struct StyleWords {
     looks: Pools,
     names: Pools,
-}
-
-/// A pool of wordings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pool {
-    /// The wordings of training.
-    Train,
-    /// The wordings that are never trained on.
-    HeldOut,
 }
 
 /// The request of an instruction.
@@ -86,7 +78,7 @@ pub fn held_out_wordings(ask: Ask<'_>, count: usize, seed: u64) -> Vec<String> {
         if found.len() == count {
             break;
         }
-        let text = BUILT_IN.draw(ask, Pool::HeldOut, &mut draw).text;
+        let text = BUILT_IN.draw(ask, Split::Test, &mut draw).text;
         if seen.insert(text.clone()) {
             found.push(text);
         }
@@ -97,7 +89,7 @@ pub fn held_out_wordings(ask: Ask<'_>, count: usize, seed: u64) -> Vec<String> {
 /// The names of a style that training never uses; none for a style without words.
 pub fn held_out_style_names(style: &str) -> &'static [String] {
     let words = BUILT_IN.styles.get(style);
-    words.map(|words| words.names.of(Pool::HeldOut)).unwrap_or_default()
+    words.map(|words| words.names.of(Split::Test)).unwrap_or_default()
 }
 
 static BUILT_IN: LazyLock<Wordings> = LazyLock::new(Wordings::load);
@@ -115,11 +107,8 @@ impl Wordings {
     pub(crate) fn load() -> Self {
         let mut wordings = Self::default();
         let mut section = "";
-        let lines = TEXT
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with('#'));
-        for line in lines {
+        let lines = TEXT.lines().map(str::trim);
+        for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
             match line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
                 Some(name) => section = name,
                 None => wordings.add(section, line),
@@ -133,8 +122,8 @@ impl Wordings {
         self.groups.contains_key(subgroup)
     }
 
-    /// One instruction, drawn at random from the pool: its template, the words in it, its letters and its end.
-    pub(crate) fn draw(&self, ask: Ask, pool: Pool, draw: &mut Draw) -> Worded {
+    /// One instruction for a part of the data, drawn at random: its template, the words in it, its letters and its end.
+    pub(crate) fn draw(&self, ask: Ask, split: Split, draw: &mut Draw) -> Worded {
         // Names and looks of a style take turns: two thirds describe, one third names.
         let section = match ask {
             Ask::Style(_) if draw.below(3) == 0 => "style name",
@@ -147,38 +136,32 @@ impl Wordings {
             Ask::PhotoToDrawing => "photo to drawing",
             Ask::DrawingToPhoto => "drawing to photo",
         };
-        let templates = self.templates[section].of(pool);
+        let templates = self.templates[section].of(split);
         let index = draw.below(templates.len());
-        let text = self.fill(&templates[index], ask, pool, draw);
-        let text = match pool {
-            Pool::Train => dress(&text, draw),
-            Pool::HeldOut => text,
-        };
+        let text = self.fill(&templates[index], ask, split, draw);
         let section = section.replace(' ', "-");
-        let template = match pool {
-            Pool::Train => format!("{section}/{index}"),
-            Pool::HeldOut => format!("{section}-held-out/{index}"),
+        let (text, template) = match split {
+            Split::Train => (dress(&text, draw), format!("{section}/{index}")),
+            Split::Dev | Split::Test => (text, format!("{section}-held-out/{index}")),
         };
         Worded { text, template }
     }
 
-    fn fill_style(&self, template: &str, style: &str, pool: Pool, draw: &mut Draw) -> String {
+    fn fill_style(&self, template: &str, style: &str, split: Split, draw: &mut Draw) -> String {
         let words = &self.styles[style];
         let (slot, words) = if template.contains("{name}") {
-            ("{name}", words.names.of(pool))
+            ("{name}", words.names.of(split))
         } else {
-            ("{look}", words.looks.of(pool))
+            ("{look}", words.looks.of(split))
         };
         let word: &String = draw.pick(words);
-        template
-            .replace(slot, word)
-            .replace("the the ", "the ")
-            .replace("the Google's", "Google's")
+        let text = template.replace(slot, word).replace("the the ", "the ");
+        text.replace("the Google's", "Google's")
     }
 
-    fn fill(&self, template: &str, ask: Ask, pool: Pool, draw: &mut Draw) -> String {
+    fn fill(&self, template: &str, ask: Ask, split: Split, draw: &mut Draw) -> String {
         match ask {
-            Ask::Style(style) => self.fill_style(template, style, pool, draw),
+            Ask::Style(style) => self.fill_style(template, style, split, draw),
             Ask::SkinTone(tone) => template.replace("{tone}", tone),
             Ask::Gender(gender) => template.replace("{gender}", gender),
             Ask::Color(color) => {
@@ -222,10 +205,10 @@ impl Wordings {
 }
 
 impl Pools {
-    fn of(&self, pool: Pool) -> &[String] {
-        match pool {
-            Pool::Train => &self.train,
-            Pool::HeldOut => &self.held_out,
+    fn of(&self, split: Split) -> &[String] {
+        match split {
+            Split::Train => &self.train,
+            Split::Dev | Split::Test => &self.held_out,
         }
     }
 }
@@ -240,9 +223,8 @@ fn split(words: &str) -> Vec<String> {
 
 /// The text as people type it: with or without a capital, a full stop, a "please".
 fn dress(text: &str, draw: &mut Draw) -> String {
-    let question = ["what ", "can ", "is there", "do you", "how ", "which "]
-        .iter()
-        .any(|start| text.starts_with(start));
+    let starts = ["what ", "can ", "is there", "do you", "how ", "which "];
+    let question = starts.iter().any(|start| text.starts_with(start));
     let text = match draw.below(3) {
         0 => capitalized(text),
         _ => text.to_owned(),
@@ -259,9 +241,8 @@ fn dress(text: &str, draw: &mut Draw) -> String {
 
 fn capitalized(text: &str) -> String {
     let mut letters = text.chars();
-    letters
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).collect()
 }
 
 #[cfg(test)]
@@ -345,7 +326,7 @@ mod tests {
         let trained: BTreeSet<String> = (0..500)
             .map(|seed| {
                 Wordings::load()
-                    .draw(Ask::Color("red"), Pool::Train, &mut Draw::new(seed))
+                    .draw(Ask::Color("red"), Split::Train, &mut Draw::new(seed))
                     .text
             })
             .collect();
@@ -377,11 +358,11 @@ mod tests {
         ];
         for seed in 0..300 {
             for ask in asks {
-                for pool in [Pool::Train, Pool::HeldOut] {
-                    let text = wordings.draw(ask, pool, &mut Draw::new(seed)).text;
+                for split in [Split::Train, Split::Test] {
+                    let text = wordings.draw(ask, split, &mut Draw::new(seed)).text;
                     assert!(!text.is_empty() && !text.contains(['{', '}']), "{text}");
                     assert!(!text.contains("a orange") && !text.contains("a insect"), "{text}");
-                    assert_eq!(text, wordings.draw(ask, pool, &mut Draw::new(seed)).text);
+                    assert_eq!(text, wordings.draw(ask, split, &mut Draw::new(seed)).text);
                 }
             }
         }
