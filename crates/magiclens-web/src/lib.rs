@@ -1,6 +1,7 @@
 //! Archives, HTML, polite fetching -> pages with images and words.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod ascii;
 pub mod fetch;
 pub mod html;
 pub mod input;

@@ -2,22 +2,10 @@
 
 /// Directives of `X-Robots-Tag` that forbid to index an image or to learn from it. The first two and `none` are Google's, the
 /// next two DeviantArt's, which img2dataset honors too. The last stands for the header `TDM-Reservation: 1`.
-const DIRECTIVES: [&str; 6] = [
-    "noindex",
-    "noimageindex",
-    "none",
-    "noai",
-    "noimageai",
-    "tdm-reservation",
-];
+const DIRECTIVES: &str = "noindex noimageindex none noai noimageai tdm-reservation";
 
 /// Directives with a value of their own, whose colon follows no name of a crawler.
-const WITH_VALUE: [&str; 4] = [
-    "unavailable_after",
-    "max-snippet",
-    "max-image-preview",
-    "max-video-preview",
-];
+const WITH_VALUE: &str = "unavailable_after max-snippet max-image-preview max-video-preview";
 
 /// All directives of these `X-Robots-Tag` values that ask the crawler of this product token to leave an image.
 ///
@@ -36,25 +24,28 @@ fn opt_outs_of_value(value: &str, product_token: &str) -> Vec<&'static str> {
         // More than one name may stand before a directive; the last counts.
         while let Some((name, rest)) = directive.split_once(':') {
             let name = name.trim();
-            if WITH_VALUE.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            if find(WITH_VALUE, name).is_some() {
                 break;
             }
             is_for_us = name == "*" || match_len(name.as_bytes(), product_token).is_some();
             directive = rest.trim();
         }
-        if is_for_us && let Some(found) = DIRECTIVES.iter().find(|known| known.eq_ignore_ascii_case(directive)) {
-            opt_outs.push(*found);
-        }
+        opt_outs.extend(find(DIRECTIVES, directive).filter(|_| is_for_us));
     }
     opt_outs
 }
 
 /// All wishes in a robots `<meta>` or `X-Robots-Tag`, for whichever crawler they are meant; `none` is `noindex`.
 pub(crate) fn wishes(value: &str) -> impl Iterator<Item = &'static str> {
-    value.split([',', ';', ' ', ':', '\t', '\n']).filter_map(|word| {
-        let known = DIRECTIVES.iter().find(|known| known.eq_ignore_ascii_case(word.trim()));
-        known.map(|&known| if known == "none" { "noindex" } else { known })
-    })
+    let known = value
+        .split([',', ';', ' ', ':', '\t', '\n'])
+        .filter_map(|word| find(DIRECTIVES, word.trim()));
+    known.map(|known| if known == "none" { "noindex" } else { known })
+}
+
+/// The word among `words` that this is, whatever its case.
+fn find(words: &'static str, word: &str) -> Option<&'static str> {
+    words.split(' ').find(|known| known.eq_ignore_ascii_case(word))
 }
 
 /// Quality of a match between a name in robots.txt or a header and the crawler: its length if the product token is the name, or begins

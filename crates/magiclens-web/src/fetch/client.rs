@@ -22,6 +22,7 @@ use super::reason::{FetchFailure, reasons};
 use super::retry::retry_after;
 use super::robots::Robots;
 use crate::DropReason;
+use crate::ascii::starts_with;
 
 /// A request that brought nothing.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ impl Client {
             .referer(false)
             .redirect(reqwest::redirect::Policy::none())
             .dns_resolver(lookup)
-            .connect_timeout(config.connect_timeout())
+            .connect_timeout(Duration::from_millis(config.connect_timeout_ms))
             .pool_max_idle_per_host(config.per_host_concurrency)
             // As long as a host's next turn needs: a run over many hosts would hold too many sockets otherwise.
             .pool_idle_timeout(config.per_host_interval() * 2 + Duration::from_millis(500))
@@ -88,9 +89,10 @@ impl Client {
     }
 
     async fn in_time<T>(&self, answer: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
-        let limit = self.config.timeout();
+        let limit_ms = self.config.timeout_ms;
+        let limit = Duration::from_millis(limit_ms);
         tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| {
-            let detail = format!("not done after {} ms", limit.as_millis());
+            let detail = format!("not done after {limit_ms} ms");
             Err(FetchFailure::new(reasons::TIMED_OUT, detail).into())
         })
     }
@@ -105,9 +107,8 @@ impl Client {
         if self.config.respect_opt_outs {
             self.check_opt_outs(response.headers(), &robots_tags)?;
         }
-        let content_type = texts(response.headers(), header::CONTENT_TYPE)
-            .pop()
-            .unwrap_or_default();
+        let content_type = texts(response.headers(), header::CONTENT_TYPE).pop();
+        let content_type = content_type.unwrap_or_default();
         let bytes = self.read_body(&mut response, &content_type).await?;
         Ok(Body {
             hash: ImageId::of_bytes(&bytes),
@@ -220,38 +221,29 @@ fn reason_of(status: StatusCode) -> DropReason {
 }
 
 fn check_image(bytes: &[u8], content_type: &str) -> Result<(), FetchFailure> {
-    if bytes.is_empty() {
-        return Err(FetchFailure::new(reasons::NOT_AN_IMAGE, "the answer is empty"));
-    }
-    if image::guess_format(bytes).is_err() {
-        return Err(FetchFailure::new(
-            reasons::NOT_AN_IMAGE,
-            format!("its type is `{content_type}`"),
-        ));
-    }
-    Ok(())
+    let detail = if bytes.is_empty() {
+        "the answer is empty".to_owned()
+    } else if image::guess_format(bytes).is_err() {
+        format!("its type is `{content_type}`")
+    } else {
+        return Ok(());
+    };
+    Err(FetchFailure::new(reasons::NOT_AN_IMAGE, detail))
 }
 
 fn says_image(content_type: &str) -> bool {
-    content_type
-        .trim_start()
-        .get(..6)
-        .is_some_and(|start| start.eq_ignore_ascii_case("image/"))
+    starts_with(content_type.trim_start().as_bytes(), b"image/")
 }
 
 fn is_encoded(headers: &HeaderMap) -> bool {
-    texts(headers, header::CONTENT_ENCODING)
-        .iter()
-        .any(|value| !matches!(value.trim(), "" | "identity" | "none"))
+    let is_encoding = |value: &String| !matches!(value.trim(), "" | "identity" | "none");
+    texts(headers, header::CONTENT_ENCODING).iter().any(is_encoding)
 }
 
 /// The values of a header, whatever their encoding.
 fn texts(headers: &HeaderMap, name: HeaderName) -> Vec<String> {
-    headers
-        .get_all(name)
-        .iter()
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-        .collect()
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    headers.get_all(name).iter().map(text).collect()
 }
 
 /// The failure of an exchange that broke below HTTP, or was not HTTP.

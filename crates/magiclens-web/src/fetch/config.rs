@@ -93,7 +93,7 @@ impl Default for FetchConfig {
 }
 
 /// Waits beyond it are mistakes, and sums of waits must stay representable.
-const MAX_WAIT: Duration = Duration::from_secs(30 * 86_400);
+const MAX_WAIT_MS: u64 = 30 * 86_400 * 1_000;
 
 impl FetchConfig {
     /// The name under which publishers address the operator's crawler in robots.txt files and `X-Robots-Tag` headers: the start
@@ -130,22 +130,22 @@ impl FetchConfig {
                 "`{name}` is 0, so nothing could be fetched\nhint: set it to 1 or more"
             );
         }
-        let waits = [
-            ("per_host_interval_ms", self.per_host_interval()),
-            ("max_crawl_delay_ms", self.max_crawl_delay()),
-            ("connect_timeout_ms", self.connect_timeout()),
-            ("timeout_ms", self.timeout()),
-            ("backoff_ms", Duration::from_millis(self.backoff_ms)),
-            ("max_backoff_ms", self.max_backoff()),
-            ("robots_max_age_s", Duration::from_secs(self.robots_max_age_s)),
+        let waits_ms = [
+            ("per_host_interval_ms", self.per_host_interval_ms),
+            ("max_crawl_delay_ms", self.max_crawl_delay_ms),
+            ("connect_timeout_ms", self.connect_timeout_ms),
+            ("timeout_ms", self.timeout_ms),
+            ("backoff_ms", self.backoff_ms),
+            ("max_backoff_ms", self.max_backoff_ms),
+            ("robots_max_age_s", self.robots_max_age_s.saturating_mul(1_000)),
             (
                 "robots_failure_max_age_s",
-                Duration::from_secs(self.robots_failure_max_age_s),
+                self.robots_failure_max_age_s.saturating_mul(1_000),
             ),
         ];
-        for (name, wait) in waits {
+        for (name, wait_ms) in waits_ms {
             ensure!(
-                wait <= MAX_WAIT,
+                wait_ms <= MAX_WAIT_MS,
                 "`{name}` is longer than 30 days\nhint: mind the unit at the end of its name"
             );
         }
@@ -177,18 +177,6 @@ impl FetchConfig {
 
     pub(super) fn per_host_interval(&self) -> Duration {
         Duration::from_millis(self.per_host_interval_ms)
-    }
-
-    pub(super) fn max_crawl_delay(&self) -> Duration {
-        Duration::from_millis(self.max_crawl_delay_ms)
-    }
-
-    pub(super) fn connect_timeout(&self) -> Duration {
-        Duration::from_millis(self.connect_timeout_ms)
-    }
-
-    pub(super) fn timeout(&self) -> Duration {
-        Duration::from_millis(self.timeout_ms)
     }
 
     pub(super) fn max_backoff(&self) -> Duration {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::ascii::name_and_value;
 use crate::opt_out::match_len;
 
 /// The rules of one site for one crawler.
@@ -33,16 +34,21 @@ impl Robots {
 
     /// Reads the text for a crawler of this product token. Any bytes will do: what is not a rule is skipped.
     pub fn parse(text: &[u8], product_token: &str) -> Self {
-        let mut groups = Groups::new(product_token);
+        let mut groups = Groups {
+            product_token,
+            ..Groups::default()
+        };
         for line in without_byte_order_mark(text).split(|byte| matches!(byte, b'\n' | b'\r')) {
             let line = line.split(|&byte| byte == b'#').next().unwrap_or_default();
             if let Some((key, value)) = key_and_value(line) {
-                match Key::of(key) {
-                    Some(Key::UserAgent) => groups.user_agent(value),
-                    Some(Key::Allow) => groups.rule(value, true),
-                    Some(Key::Disallow) => groups.rule(value, false),
-                    Some(Key::CrawlDelay) => groups.crawl_delay(value),
-                    None => {}
+                match key.to_ascii_lowercase().as_slice() {
+                    b"user-agent" | b"useragent" | b"user agent" => groups.user_agent(value),
+                    b"allow" => groups.rule(value, true),
+                    b"disallow" | b"dissallow" | b"dissalow" | b"disalow" | b"diasllow" | b"disallaw" => {
+                        groups.rule(value, false);
+                    }
+                    b"crawl-delay" | b"crawldelay" => groups.crawl_delay(value),
+                    _ => {}
                 }
             }
         }
@@ -69,14 +75,25 @@ impl Robots {
 
     /// Memory that the rules take, roughly.
     pub(super) fn bytes(&self) -> usize {
-        self.rules
-            .iter()
-            .map(|rule| size_of::<Rule>() + rule.pattern.len())
-            .sum()
+        let sizes = self.rules.iter().map(|rule| size_of::<Rule>() + rule.pattern.len());
+        sizes.sum()
     }
 }
 
 impl Rule {
+    fn new(path: &[u8], allow: bool) -> Self {
+        let start = path.strip_suffix(b"$");
+        let mut pattern = normalize(
+            start.unwrap_or(path),
+            |special| if special == b'*' { "*" } else { "%24" },
+        );
+        if !pattern.starts_with(['/', '*']) {
+            pattern.insert(0, '/');
+        }
+        let whole = start.is_some();
+        Self { pattern, whole, allow }
+    }
+
     fn len(&self) -> usize {
         self.pattern.len() + usize::from(self.whole)
     }
@@ -105,6 +122,7 @@ impl Rule {
 }
 
 /// The groups that matter, while they are read: those for the crawler, and those for everybody.
+#[derive(Default)]
 struct Groups<'a> {
     product_token: &'a str,
     ours: Robots,
@@ -118,19 +136,7 @@ struct Groups<'a> {
     has_rules: bool,
 }
 
-impl<'a> Groups<'a> {
-    fn new(product_token: &'a str) -> Self {
-        Self {
-            product_token,
-            ours: Robots::default(),
-            everybodys: Robots::default(),
-            best_len: 0,
-            in_ours: false,
-            in_everybodys: false,
-            has_rules: false,
-        }
-    }
-
+impl Groups<'_> {
     fn user_agent(&mut self, name: &[u8]) {
         if self.has_rules {
             (self.in_ours, self.in_everybodys, self.has_rules) = (false, false, false);
@@ -163,16 +169,12 @@ impl<'a> Groups<'a> {
 
     fn crawl_delay(&mut self, value: &[u8]) {
         let seconds = str::from_utf8(value).ok().and_then(|text| text.parse::<f64>().ok());
-        let Some(delay) = seconds.and_then(crawl_delay) else {
-            return;
-        };
-        for (is_in, group) in [
-            (self.in_ours, &mut self.ours),
-            (self.in_everybodys, &mut self.everybodys),
-        ] {
-            if is_in {
-                group.crawl_delay = group.crawl_delay.max(Some(delay));
-            }
+        let delay = seconds.and_then(crawl_delay);
+        if self.in_ours {
+            self.ours.crawl_delay = self.ours.crawl_delay.max(delay);
+        }
+        if self.in_everybodys {
+            self.everybodys.crawl_delay = self.everybodys.crawl_delay.max(delay);
         }
     }
 
@@ -186,20 +188,6 @@ fn crawl_delay(seconds: f64) -> Option<Duration> {
     (seconds >= 0.0).then(|| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
-impl Rule {
-    fn new(path: &[u8], allow: bool) -> Self {
-        let (path, whole) = match path.strip_suffix(b"$") {
-            Some(start) => (start, true),
-            None => (path, false),
-        };
-        let mut pattern = normalize(path, |special| if special == b'*' { "*" } else { "%24" });
-        if !pattern.starts_with(['/', '*']) {
-            pattern.insert(0, '/');
-        }
-        Self { pattern, whole, allow }
-    }
-}
-
 /// One spelling for paths that mean the same: escapes only where they are needed, in upper case; the result is ASCII.
 /// `special` gives the spelling of a bare `*` or `$`.
 fn normalize(path: &[u8], special: fn(u8) -> &'static str) -> String {
@@ -209,10 +197,10 @@ fn normalize(path: &[u8], special: fn(u8) -> &'static str) -> String {
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
         match byte {
-            b'%' => match rest {
-                [high, low, after @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+            b'%' => match rest.split_at_checked(2).map(|(code, after)| (unescape(code), after)) {
+                Some((Some(byte), after)) => {
                     rest = after;
-                    push_escaped(&mut normal, hex_digit(*high) << 4 | hex_digit(*low), in_query);
+                    push_escaped(&mut normal, byte, in_query);
                 }
                 _ => normal.push_str("%25"),
             },
@@ -223,10 +211,7 @@ fn normalize(path: &[u8], special: fn(u8) -> &'static str) -> String {
             }
             // Addresses escape the apostrophe in queries only.
             b'\'' if in_query => normal.push_str("%27"),
-            b' ' | b'"' | b'<' | b'>' | b'[' | b'\\' | b']' | b'^' | b'`' | b'{' | b'|' | b'}' => {
-                escape(&mut normal, byte)
-            }
-            b'!'..=b'~' => normal.push(char::from(byte)),
+            b'!'..=b'~' if !br#""<>[\]^`{|}"#.contains(&byte) => normal.push(char::from(byte)),
             _ => escape(&mut normal, byte),
         }
     }
@@ -244,42 +229,19 @@ fn push_escaped(normal: &mut String, byte: u8, in_query: bool) {
 }
 
 fn escape(normal: &mut String, byte: u8) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    normal.push('%');
-    normal.push(char::from(DIGITS[usize::from(byte >> 4)]));
-    normal.push(char::from(DIGITS[usize::from(byte & 15)]));
+    normal.push_str(&format!("%{byte:02X}"));
 }
 
-fn hex_digit(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        _ => (digit | 0x20) - b'a' + 10,
-    }
-}
-
-enum Key {
-    UserAgent,
-    Allow,
-    Disallow,
-    CrawlDelay,
-}
-
-impl Key {
-    fn of(key: &[u8]) -> Option<Self> {
-        match key.to_ascii_lowercase().as_slice() {
-            b"user-agent" | b"useragent" | b"user agent" => Some(Self::UserAgent),
-            b"allow" => Some(Self::Allow),
-            b"disallow" | b"dissallow" | b"dissalow" | b"disalow" | b"diasllow" | b"disallaw" => Some(Self::Disallow),
-            b"crawl-delay" | b"crawldelay" => Some(Self::CrawlDelay),
-            _ => None,
-        }
-    }
+/// The byte of two hexadecimal digits.
+fn unescape(digits: &[u8]) -> Option<u8> {
+    let mut values = digits.iter().map(|&digit| char::from(digit).to_digit(16));
+    values.try_fold(0_u8, |byte, value| Some(byte << 4 | value? as u8))
 }
 
 /// Splits a line at its colon, or at the white space between two words if there is none.
 fn key_and_value(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    if let Some(colon) = line.iter().position(|&byte| byte == b':') {
-        return Some((line[..colon].trim_ascii(), line[colon + 1..].trim_ascii()));
+    if line.contains(&b':') {
+        return name_and_value(line);
     }
     let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let (key, value) = (words.next()?, words.next()?);
@@ -288,12 +250,8 @@ fn key_and_value(line: &[u8]) -> Option<(&[u8], &[u8])> {
 
 fn without_byte_order_mark(text: &[u8]) -> &[u8] {
     // Google passes over a damaged mark as well.
-    let marks = [0xEF, 0xBB, 0xBF]
-        .iter()
-        .zip(text)
-        .take_while(|(mark, byte)| mark == byte)
-        .count();
-    &text[marks..]
+    let marks = text.iter().zip(b"\xEF\xBB\xBF");
+    &text[marks.take_while(|(byte, mark)| byte == mark).count()..]
 }
 
 #[cfg(test)]

@@ -143,8 +143,8 @@ impl<'a> Schedule<'a> {
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
         }
-        self.memory
-            .keep_pace(self.hosts.into_iter().map(|host| (host.name, host.next_at)));
+        let paces = self.hosts.into_iter().map(|host| (host.name, host.next_at));
+        self.memory.keep_pace(paces);
     }
 
     /// Puts every address into its queue, once.
@@ -155,8 +155,7 @@ impl<'a> Schedule<'a> {
             let parsed = match address::parse(&url, self.config) {
                 Ok(parsed) => parsed,
                 Err(failure) => {
-                    let places = vec![place];
-                    let final_url = url.clone();
+                    let (places, final_url) = (vec![place], url.clone());
                     self.deliver(Asked { url, places }, final_url, Err(failure));
                     continue;
                 }
@@ -164,8 +163,10 @@ impl<'a> Schedule<'a> {
             let next = self.asked.len();
             let index = *index_by_url.entry(parsed.clone()).or_insert(next);
             if index == next {
-                let places = Vec::new();
-                self.asked.push(Asked { url, places });
+                self.asked.push(Asked {
+                    url,
+                    places: Vec::new(),
+                });
                 jobs.push(Job::new(Goal::Image(index), parsed));
             }
             self.asked[index].places.push(place);
@@ -197,10 +198,8 @@ impl<'a> Schedule<'a> {
     fn apply(&mut self, job: Job, rules: &Rules) {
         match rules.as_ref() {
             Ok(robots) if robots.allows(&job.url) => {
-                let delay = robots
-                    .crawl_delay()
-                    .unwrap_or_default()
-                    .min(self.config.max_crawl_delay());
+                let longest = Duration::from_millis(self.config.max_crawl_delay_ms);
+                let delay = robots.crawl_delay().unwrap_or_default().min(longest);
                 let host = self.host(&job.url);
                 self.hosts[host].crawl_delay = self.hosts[host].crawl_delay.max(delay);
                 self.enqueue(job);
@@ -372,11 +371,8 @@ impl<'a> Schedule<'a> {
             Goal::Image(_) => {
                 let host = self.host(&job.url);
                 let failures = &mut self.hosts[host].failures;
-                *failures = if HOST_FAILURES.contains(&failure.reason) {
-                    *failures + 1
-                } else {
-                    0
-                };
+                let is_of_host = HOST_FAILURES.contains(&failure.reason);
+                *failures = if is_of_host { *failures + 1 } else { 0 };
                 self.answer(job, Err(failure));
             }
             Goal::Robots(_) => {
@@ -392,25 +388,17 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    fn follow(&mut self, job: Job, next: Url) {
+    fn follow(&mut self, job: Job, url: Url) {
         let redirects = job.redirects + 1;
         match job.goal {
             Goal::Image(_) if redirects <= self.config.max_redirects => {
-                self.enqueue_image(Job {
-                    url: next,
-                    redirects,
-                    ..job
-                });
+                self.enqueue_image(Job { url, redirects, ..job });
             }
             Goal::Image(_) => {
                 let detail = format!("more than `max_redirects` of {}", self.config.max_redirects);
                 self.answer(job, Err(FetchFailure::new(reasons::TOO_MANY_REDIRECTS, detail)));
             }
-            Goal::Robots(_) if redirects <= MAX_ROBOTS_REDIRECTS => self.enqueue(Job {
-                url: next,
-                redirects,
-                ..job
-            }),
+            Goal::Robots(_) if redirects <= MAX_ROBOTS_REDIRECTS => self.enqueue(Job { url, redirects, ..job }),
             Goal::Robots(_) => self.learn(job.goal, Ok(Robots::allow_all())),
         }
     }

@@ -1,11 +1,11 @@
 //! Findings of the pass -> a page: main content, context of each image, addresses, repetitions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use url::Url;
 
 use super::config::HtmlConfig;
-use super::findings::{Findings, FoundImage, MainLevel};
+use super::findings::{Findings, FoundImage, Heading, MainLevel};
 use super::sources::{Base, resolve};
 use super::statements::License;
 use super::text::{Span, Text};
@@ -20,6 +20,7 @@ pub(super) fn assemble(mut findings: Findings, config: &HtmlConfig, raw: &RawPag
     let main = main_content(&findings, config);
     let words = Words::new(&findings, &main);
     let images = images(&mut findings, config, &words, &main, &base);
+    let main_text = words.main_text.pieces(whole(&findings));
     let statements = &findings.statements;
     let title = if statements.title.is_empty() {
         &statements.shared_title
@@ -37,9 +38,7 @@ pub(super) fn assemble(mut findings: Findings, config: &HtmlConfig, raw: &RawPag
             None => String::new(),
         },
         opt_outs: statements.opt_outs(),
-        text: findings
-            .text
-            .first_of(words.main_text.pieces(whole(&findings)), config.max_text_chars),
+        text: findings.text.first_of(main_text, config.max_text_chars),
         images,
     }
 }
@@ -47,12 +46,8 @@ pub(super) fn assemble(mut findings: Findings, config: &HtmlConfig, raw: &RawPag
 /// The places of the main content, in their order.
 fn main_content(findings: &Findings, config: &HtmlConfig) -> Vec<Span> {
     let of = |level: MainLevel| -> Vec<Span> {
-        let mut spans: Vec<Span> = findings
-            .mains
-            .iter()
-            .filter(|part| part.level == level)
-            .map(|part| part.span)
-            .collect();
+        let parts = findings.mains.iter().filter(|part| part.level == level);
+        let mut spans: Vec<Span> = parts.map(|part| part.span).collect();
         spans.sort_unstable();
         spans
     };
@@ -62,12 +57,9 @@ fn main_content(findings: &Findings, config: &HtmlConfig) -> Vec<Span> {
     }
     let beside = Cuts::new(findings.aside.clone());
     let length = |spans: &[Span]| -> usize {
-        spans
-            .iter()
-            .flat_map(|span| beside.pieces(*span))
-            .filter(|piece| !findings.text.is_blank(*piece))
-            .map(|piece| piece.end - piece.start)
-            .sum()
+        let pieces = spans.iter().flat_map(|span| beside.pieces(*span));
+        let pieces = pieces.filter(|piece| !findings.text.is_blank(*piece));
+        pieces.map(|piece| piece.end - piece.start).sum()
     };
     let all = length(&[whole(findings)]);
     [MainLevel::Article, MainLevel::Named]
@@ -86,14 +78,15 @@ fn whole(findings: &Findings) -> Span {
 fn first_heading(findings: &Findings, config: &HtmlConfig, main: &[Span]) -> String {
     let mut headings: Vec<_> = findings.headings.iter().filter(|heading| heading.level == 1).collect();
     headings.sort_by_key(|heading| heading.span);
-    let is_main = |span: Span| main.iter().any(|part| part.start <= span.start && span.end <= part.end);
-    let first = headings
-        .iter()
-        .find(|heading| heading.region == Region::Main && is_main(heading.span));
-    let heading = first.or_else(|| headings.first());
-    heading.map_or_else(String::new, |heading| {
-        findings.text.tidy(heading.span, config.max_label_chars)
-    })
+    let is_main = |heading: &&&Heading| heading.region == Region::Main && is_within(heading.span, main);
+    let heading = headings.iter().find(is_main).or_else(|| headings.first());
+    let words = heading.map(|heading| findings.text.tidy(heading.span, config.max_label_chars));
+    words.unwrap_or_default()
+}
+
+fn is_within(span: Span, parts: &[Span]) -> bool {
+    let holds = |part: &Span| part.start <= span.start && span.end <= part.end;
+    parts.iter().any(holds)
 }
 
 /// Places of running text.
@@ -131,9 +124,7 @@ impl Words {
     /// The running text around a place: before and after, as far as other images and headings allow.
     fn around(&self, at: Span, previous: usize, next: usize, text: &Text, max_chars: usize) -> (String, String) {
         let heading = self.headings.partition_point(|heading| heading.start < at.start);
-        let above = heading
-            .checked_sub(1)
-            .map_or(0, |last| self.headings[last].end.min(at.start));
+        let above = self.headings[..heading].last().map_or(0, |last| last.end.min(at.start));
         let below = self.headings.get(heading).map_or(usize::MAX, |next| next.start);
         let mut before: Vec<Span> = self.running.pieces(Span::new(above.max(previous), at.start)).collect();
         before.reverse();
@@ -144,18 +135,14 @@ impl Words {
 
 fn images(findings: &mut Findings, config: &HtmlConfig, words: &Words, main: &[Span], base: &Base) -> Vec<PageImage> {
     let end = findings.text.len();
-    let found: Vec<(FoundImage, Vec<String>)> = std::mem::take(&mut findings.images)
-        .into_iter()
-        .map(|found| {
-            let addresses = resolve(&found.sources, base, config.max_alternatives.saturating_add(1));
-            (found, addresses)
-        })
-        .filter(|(_, addresses)| !addresses.is_empty())
-        .collect();
-    let places: Vec<Span> = found.iter().map(|(found, _)| found.at).collect();
+    let max_sources = config.max_alternatives.saturating_add(1);
+    let found = std::mem::take(&mut findings.images).into_iter();
+    let found = found.map(|found| (resolve(&found.sources, base, max_sources), found));
+    let found: Vec<_> = found.filter(|(addresses, _)| !addresses.is_empty()).collect();
+    let places: Vec<Span> = found.iter().map(|(_, found)| found.at).collect();
     // The last heading and its words: most images share it with the one before.
     let mut heading = (0, String::new());
-    let images = found.into_iter().enumerate().map(|(at, (found, mut addresses))| {
+    let images = found.into_iter().enumerate().map(|(at, (mut addresses, found))| {
         if heading.0 != found.heading {
             let above = found.heading.checked_sub(1).map(|at| findings.headings[at].span);
             let words = above.map(|span| findings.text.tidy(span, config.max_label_chars));
@@ -190,11 +177,8 @@ fn images(findings: &mut Findings, config: &HtmlConfig, words: &Words, main: &[S
 }
 
 fn region(found: &FoundImage, main: &[Span]) -> Region {
-    let is_main = main
-        .iter()
-        .any(|part| part.start <= found.at.start && found.at.end <= part.end);
     match found.region {
-        Region::Main if is_main => Region::Main,
+        Region::Main if is_within(found.at, main) => Region::Main,
         // Above the main content stands the head of the page, even where nothing says so.
         Region::Main if main.first().is_some_and(|first| found.at.start < first.start) => Region::Header,
         Region::Main => Region::Aside,
@@ -220,16 +204,10 @@ fn without_repetitions(images: Vec<PageImage>) -> Vec<PageImage> {
             *kept = at;
         }
     }
-    let is_kept: Vec<bool> = images
-        .iter()
-        .enumerate()
-        .map(|(at, image)| best[image.url.as_str()] == at)
-        .collect();
-    images
-        .into_iter()
-        .zip(is_kept)
-        .filter_map(|(image, is_kept)| is_kept.then_some(image))
-        .collect()
+    let kept: HashSet<usize> = best.into_values().collect();
+    let images = images.into_iter().enumerate();
+    let images = images.filter(|(at, _)| kept.contains(at));
+    images.map(|(_, image)| image).collect()
 }
 
 /// Numbers the figures that are left from 0, in the order of their first images.
@@ -261,16 +239,12 @@ impl Cuts {
     /// The remainder of a place, first to last.
     fn pieces(&self, span: Span) -> impl Iterator<Item = Span> {
         let first = self.0.partition_point(|cut| cut.end <= span.start);
-        let cuts = self.0[first..]
-            .iter()
-            .take_while(move |cut| cut.start < span.end)
-            .copied();
+        let cuts = self.0[first..].iter().copied();
+        let cuts = cuts.take_while(move |cut| cut.start < span.end);
         let ends = cuts.clone().map(|cut| cut.start).chain([span.end]);
         let starts = [span.start].into_iter().chain(cuts.map(|cut| cut.end));
-        starts
-            .zip(ends)
-            .map(|(start, end)| Span::new(start, end))
-            .filter(|piece| piece.start < piece.end)
+        let pieces = starts.zip(ends).map(|(start, end)| Span::new(start, end));
+        pieces.filter(|piece| piece.start < piece.end)
     }
 }
 

@@ -149,24 +149,17 @@ impl Ending<'_> {
     /// True if an element named a caption is one although images stand in it: symbols in the text about the image before.
     fn is_caption_with_symbols(&mut self, frames: &[Frame]) -> bool {
         let wrapper = frames.iter().rfind(|outer| outer.wrapper != Wrapper::None);
+        let Findings { images, text, .. } = &mut *self.findings;
         let is_after_image = wrapper.is_some_and(|outer| {
-            let before = self
-                .findings
-                .images
-                .get(outer.first_image..self.frame.first_image)
-                .unwrap_or_default();
-            before.iter().any(|image| !image.in_caption)
+            let before = images.get(outer.first_image..self.frame.first_image);
+            before.unwrap_or_default().iter().any(|image| !image.in_caption)
         });
-        let has_own_captions = self.frame.first_caption < self.waiting.len()
-            || self.findings.images[self.frame.first_image..]
-                .iter()
-                .any(|image| image.caption.is_some());
-        let is_caption = is_after_image && !has_own_captions && !self.findings.text.is_blank(self.span);
-        for image in self.findings.images[self.frame.first_image..]
-            .iter_mut()
-            .filter(|_| is_caption)
-        {
-            image.in_caption = true;
+        let inside = &mut images[self.frame.first_image..];
+        let has_own_captions =
+            self.frame.first_caption < self.waiting.len() || inside.iter().any(|image| image.caption.is_some());
+        let is_caption = is_after_image && !has_own_captions && !text.is_blank(self.span);
+        if is_caption {
+            inside.iter_mut().for_each(|image| image.in_caption = true);
         }
         is_caption
     }
@@ -235,12 +228,10 @@ impl Ending<'_> {
     fn runs(&self) -> Vec<Vec<Item>> {
         let is_bare = |at: &usize| self.findings.images[*at].caption.is_none() && !self.findings.images[*at].in_caption;
         let images = (self.frame.first_image..self.findings.images.len()).filter(is_bare);
-        let mut items: Vec<(Span, Item)> = images
-            .map(|at| (self.findings.images[at].at, Item::Image(at)))
-            .collect();
-        items.extend(
-            (self.frame.first_caption..self.waiting.len()).map(|at| (self.waiting[at].span, Item::Caption(at))),
-        );
+        let images = images.map(|at| (self.findings.images[at].at, Item::Image(at)));
+        let captions = self.frame.first_caption..self.waiting.len();
+        let captions = captions.map(|at| (self.waiting[at].span, Item::Caption(at)));
+        let mut items: Vec<(Span, Item)> = images.chain(captions).collect();
         items.sort_by_key(|(span, _)| *span);
         let mut runs: Vec<Vec<Item>> = Vec::new();
         let mut end = self.frame.text_start;
@@ -307,10 +298,8 @@ impl Ending<'_> {
     fn place_of_words(&self) -> Option<(Span, bool)> {
         let Findings { text, images, .. } = &*self.findings;
         let images = &images[self.frame.first_image..];
-        let (start, end) = (self.span.start, images[0].at.start);
-        let before = Span::new(start, end);
-        let (start, end) = (images[images.len() - 1].at.end, self.span.end);
-        let after = Span::new(start, end);
+        let before = Span::new(self.span.start, images[0].at.start);
+        let after = Span::new(images[images.len() - 1].at.end, self.span.end);
         let (is_blank_before, is_blank_after) = (text.is_blank(before), text.is_blank(after));
         let is_under = is_blank_before && !is_blank_after && text.begins_with_break(after);
         let is_above = is_blank_after && !is_blank_before && text.ends_with_break(before);

@@ -25,9 +25,8 @@ enum Row {
 pub(super) fn captioned(cells: &[Cell], text: &Text, max_chars: usize) -> Vec<(Cell, Cell)> {
     let rows: Vec<&[Cell]> = cells.chunk_by(|a, b| a.row == b.row).collect();
     let kind = |row: &[Cell]| kind_of_row(row, text, max_chars);
-    columns(&rows, kind)
-        .or_else(|| labeled_rows(&rows, kind))
-        .unwrap_or_default()
+    let pairs = columns(&rows, kind).or_else(|| labeled_rows(&rows, kind));
+    pairs.unwrap_or_default()
 }
 
 /// Rows of images above or below rows of as many words: each image takes the words of its column.

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
+use crate::ascii::{split_at, starts_with};
+
 /// The part of an unlabeled page that the guess looks at: detection is several times slower than everything else together.
 const GUESS_BYTES: usize = 64 << 10;
 
@@ -64,13 +66,13 @@ fn from_meta(mut rest: &[u8]) -> Option<&'static Encoding> {
             let end = rest[2..].windows(3).position(|window| window == b"-->");
             rest = end.map_or(&[], |end| &rest[end + 5..]);
         } else if is_meta {
-            let end = rest.iter().position(|&byte| byte == b'>').unwrap_or(rest.len());
-            let meta = &rest[5..end];
+            let (tag, after) = split_at(rest, |byte| byte == b'>');
+            let meta = &tag[5..];
             let is_free_text = find(meta, b"content=").is_some() && find(meta, b"http-equiv").is_none();
             if let Some(encoding) = from_content_type(meta).filter(|_| !is_free_text) {
                 return Some(encoding);
             }
-            rest = &rest[end..];
+            rest = after;
         } else {
             rest = &rest[1..];
         }
@@ -115,12 +117,6 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack
         .windows(needle.len())
         .position(|window| window.eq_ignore_ascii_case(needle))
-}
-
-fn starts_with(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack
-        .get(..needle.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(needle))
 }
 
 #[cfg(test)]

@@ -171,11 +171,8 @@ impl<'a> Images<'a> {
 
     /// Puts an image on the page, unless it is another form of the one just before it.
     fn place(&mut self, mut image: FoundImage, stack: &mut Stack, findings: &mut Findings) {
-        let here = Span::new(
-            findings.images.last().map_or(0, |last| last.at.end),
-            findings.text.len(),
-        );
-        let is_adjacent = findings.text.is_blank(here);
+        let end = findings.images.last().map_or(0, |last| last.at.end);
+        let is_adjacent = findings.text.is_blank(Span::new(end, findings.text.len()));
         if let Some(last) = findings.images.last_mut().filter(|_| is_adjacent) {
             if image.noscript && last.lazy && !last.noscript {
                 // What a browser without scripts shows in the place of a lazy image.

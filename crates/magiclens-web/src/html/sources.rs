@@ -1,8 +1,8 @@
 //! Sources of an image: `src`, `srcset`, lazy-load attributes, links to the full image; the best first.
 
-use std::cmp::Reverse;
-
 use url::Url;
+
+use crate::ascii::{split_at, starts_with};
 
 /// The kind of a source, from the weakest to the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,10 +48,8 @@ impl Source {
     /// A source from an attribute; none for `data:` addresses and for what is no address.
     pub(super) fn new(address: &[u8], rank: Rank, max_bytes: usize) -> Option<Self> {
         let address = address.trim_ascii();
-        let is_data = address
-            .get(..5)
-            .is_some_and(|start| start.eq_ignore_ascii_case(b"data:"));
-        if address.is_empty() || max_bytes < address.len() || is_data || address.starts_with(b"#") {
+        let is_elsewhere = starts_with(address, b"data:") || address.starts_with(b"#");
+        if address.is_empty() || max_bytes < address.len() || is_elsewhere {
             return None;
         }
         // Scripts keep all sorts of things in their attributes.
@@ -64,12 +62,6 @@ impl Source {
             width: 0.0,
             format: format_of_name(address),
         })
-    }
-
-    /// With the media type that `<source type>` states.
-    fn with_type(mut self, media_type: &[u8]) -> Self {
-        self.format = self.format.min(format_of_type(media_type));
-        self
     }
 
     /// The same address, known in a stronger way.
@@ -86,10 +78,8 @@ impl Source {
             .rsplit_once('.')
             .map_or(name, |(stem, _)| stem)
             .to_ascii_lowercase();
-        let mut words = stem
-            .split(|char: char| !char.is_ascii_alphanumeric())
-            .filter(|word| !word.is_empty())
-            .peekable();
+        let words = stem.split(|char: char| !char.is_ascii_alphanumeric());
+        let mut words = words.filter(|word| !word.is_empty()).peekable();
         words.peek().is_some()
             && words.all(|word| PLACEHOLDER_WORDS.split(' ').any(|known| known == word))
             && !matches!(stem.as_str(), "img" | "image" | "1")
@@ -106,46 +96,43 @@ pub(super) fn read_srcset(
 ) {
     let mut rest = srcset;
     for _ in 0..MAX_CANDIDATES {
-        let start = rest
-            .iter()
-            .position(|byte| !byte.is_ascii_whitespace() && *byte != b',')
-            .unwrap_or(rest.len());
-        rest = &rest[start..];
+        (_, rest) = split_at(rest, |byte| !byte.is_ascii_whitespace() && byte != b',');
         if rest.is_empty() {
             return;
         }
-        let end = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
-        let (mut address, mut descriptor) = (&rest[..end], &b""[..]);
-        rest = &rest[end..];
+        let (word, after) = split_at(rest, |byte| byte.is_ascii_whitespace());
+        let (mut address, mut descriptor) = (word, &b""[..]);
+        rest = after;
         if let Some(bare) = address.strip_suffix(b",") {
             // No descriptor: the comma ends the candidate. Commas inside belong to the address.
             address = bare;
         } else {
-            let end = rest.iter().position(|&byte| byte == b',').unwrap_or(rest.len());
-            descriptor = rest[..end].trim_ascii();
-            rest = &rest[end..];
+            (descriptor, rest) = split_at(rest, |byte| byte == b',');
         }
-        if let Some(source) = Source::new(trim_commas(address), Rank::Set, max_bytes) {
-            let width = width_of_descriptor(descriptor, css_width);
-            into.push(Source { width, ..source }.with_type(media_type));
+        while let Some(bare) = address.strip_suffix(b",") {
+            address = bare;
+        }
+        if let Some(source) = Source::new(address, Rank::Set, max_bytes) {
+            into.push(Source {
+                width: width_of_descriptor(descriptor.trim_ascii(), css_width),
+                format: source.format.min(format_of_type(media_type)),
+                ..source
+            });
         }
     }
 }
 
 /// The absolute addresses, best first, without repetition; without vector drawings, placeholders only if there is nothing else.
 pub(super) fn resolve(sources: &[Source], base: &Base, max_sources: usize) -> Vec<String> {
-    let has_real = 1 < sources.len()
-        && sources
-            .iter()
-            .any(|source| source.format != Format::Vector && !source.is_placeholder());
     let mut best: Vec<&Source> = sources
         .iter()
-        .filter(|source| source.format != Format::Vector && !(has_real && source.is_placeholder()))
+        .filter(|source| source.format != Format::Vector)
         .collect();
+    let has_real = 1 < sources.len() && best.iter().any(|source| !source.is_placeholder());
+    best.retain(|source| !(has_real && source.is_placeholder()));
     best.sort_by(|a, b| {
-        (Reverse(a.format), Reverse(a.rank))
-            .cmp(&(Reverse(b.format), Reverse(b.rank)))
-            .then(b.width.total_cmp(&a.width))
+        let by_kind = (b.format, b.rank).cmp(&(a.format, a.rank));
+        by_kind.then(b.width.total_cmp(&a.width))
     });
     let mut addresses: Vec<String> = Vec::new();
     for source in best {
@@ -163,11 +150,7 @@ pub(super) fn resolve(sources: &[Source], base: &Base, max_sources: usize) -> Ve
 
 /// True if an address, as written, names an image file that we read, and not a page about one.
 pub(super) fn is_image_file(address: &[u8]) -> bool {
-    let path = address
-        .split(|byte| matches!(byte, b'?' | b'#'))
-        .next()
-        .unwrap_or_default();
-    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    let (path, name) = path_and_name(address);
     // `File:Cat.jpg` is a page of a wiki; `/blob/` is one of a code host.
     let is_page = name.contains(&b':') || path.windows(6).any(|part| part == b"/wiki/" || part == b"/blob/");
     !is_page
@@ -184,13 +167,11 @@ pub(super) struct Base {
 impl Base {
     /// `href` is that of the first `<base>`, if there is one.
     pub(super) fn new(page: Url, href: Option<&str>) -> Self {
-        let base = href
-            .and_then(|href| page.join(href.trim()).ok())
-            .filter(|base| !base.cannot_be_a_base());
-        Self {
-            base: base.unwrap_or_else(|| page.clone()),
-            page,
-        }
+        let base = href.and_then(|href| page.join(href.trim()).ok());
+        let base = base
+            .filter(|base| !base.cannot_be_a_base())
+            .unwrap_or_else(|| page.clone());
+        Self { page, base }
     }
 
     /// An absolute address without its fragment; none unless it is `http`, `https`, or a file beside a page that is a file.
@@ -211,12 +192,14 @@ const READABLE: [&[u8]; 10] = [
     b"jpg", b"jpeg", b"png", b"gif", b"webp", b"bmp", b"tif", b"tiff", b"jpe", b"jfif",
 ];
 
+/// An address without query and fragment, and its part behind the last slash.
+fn path_and_name(address: &[u8]) -> (&[u8], &[u8]) {
+    let (path, _) = split_at(address, |byte| matches!(byte, b'?' | b'#'));
+    (path, path.rsplit(|&byte| byte == b'/').next().unwrap_or_default())
+}
+
 fn format_of_name(address: &[u8]) -> Format {
-    let path = address
-        .split(|byte| matches!(byte, b'?' | b'#'))
-        .next()
-        .unwrap_or_default();
-    match extension(path.rsplit(|&byte| byte == b'/').next().unwrap_or_default()).as_deref() {
+    match extension(path_and_name(address).1).as_deref() {
         Some(b"svg" | b"svgz") => Format::Vector,
         Some(b"avif" | b"heic" | b"heif" | b"jxl" | b"jp2" | b"ico" | b"pdf" | b"mp4" | b"webm") => Format::Unreadable,
         _ => Format::Readable,
@@ -224,13 +207,8 @@ fn format_of_name(address: &[u8]) -> Format {
 }
 
 fn format_of_type(media_type: &[u8]) -> Format {
-    let media_type = media_type
-        .split(|&byte| byte == b';')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii()
-        .to_ascii_lowercase();
-    match &media_type[..] {
+    let (media_type, _) = split_at(media_type, |byte| byte == b';');
+    match &media_type.trim_ascii().to_ascii_lowercase()[..] {
         b"image/svg+xml" => Format::Vector,
         b"" | b"image/jpeg" | b"image/jpg" | b"image/png" | b"image/gif" | b"image/webp" | b"image/bmp"
         | b"image/tiff" => Format::Readable,
@@ -250,28 +228,16 @@ fn width_of_descriptor(descriptor: &[u8], css_width: Option<u32>) -> f32 {
         let Some((unit, number)) = part.split_last() else {
             continue;
         };
-        let Some(number) = std::str::from_utf8(number)
+        let number = std::str::from_utf8(number)
             .ok()
-            .and_then(|number| number.parse::<f32>().ok())
-        else {
-            continue;
-        };
-        if number.is_finite() && 0.0 < number {
-            match unit {
-                b'w' => width = number,
-                b'x' => width = number * css_width.unwrap_or(1) as f32,
-                _ => {}
-            }
+            .and_then(|number| number.parse::<f32>().ok());
+        match (unit, number.filter(|number| number.is_finite() && 0.0 < *number)) {
+            (b'w', Some(number)) => width = number,
+            (b'x', Some(number)) => width = number * css_width.unwrap_or(1) as f32,
+            _ => {}
         }
     }
     width
-}
-
-fn trim_commas(mut address: &[u8]) -> &[u8] {
-    while let Some(bare) = address.strip_suffix(b",") {
-        address = bare;
-    }
-    address
 }
 
 #[cfg(test)]

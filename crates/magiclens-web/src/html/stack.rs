@@ -172,37 +172,33 @@ impl Stack {
 
     /// The open item of the same list.
     pub(super) fn sibling(&self, siblings: &[Tag]) -> Option<usize> {
-        let at = self.frames.iter().rposition(|frame| {
-            siblings.contains(&frame.tag)
-                || (!frame.tag.has(INLINE) && !matches!(frame.tag, Tag::Address | Tag::Div | Tag::P))
-        });
-        at.filter(|&at| siblings.contains(&self.frames[at].tag))
+        let is_bound = |tag: Tag| !tag.has(INLINE) && !matches!(tag, Tag::Address | Tag::Div | Tag::P);
+        self.innermost(|tag| siblings.contains(&tag), is_bound)
     }
 
     /// The open part of the same table.
     pub(super) fn table_part(&self, parts: &[Tag]) -> Option<usize> {
-        let at = self
-            .frames
-            .iter()
-            .rposition(|frame| parts.contains(&frame.tag) || matches!(frame.tag, Tag::Table | Tag::Template));
-        at.filter(|&at| parts.contains(&self.frames[at].tag))
+        let is_bound = |tag: Tag| matches!(tag, Tag::Table | Tag::Template);
+        self.innermost(|tag| parts.contains(&tag), is_bound)
     }
 
     /// The innermost such element that an end tag here can reach.
     pub(super) fn reachable(&self, tag: Tag) -> Option<usize> {
-        let is_part = tag.has(PART);
-        let at = self.frames.iter().rposition(|frame| {
-            let bounds = match frame.tag {
-                Tag::Table | Tag::Template => true,
-                _ if is_part => false,
-                other if tag.has(INLINE) && !matches!(tag, Tag::Noscript | Tag::Image | Tag::Svg | Tag::Template) => {
-                    !other.has(INLINE)
-                }
-                other => other.has(BOUND),
-            };
-            frame.tag == tag || bounds
-        });
-        at.filter(|&at| self.frames[at].tag == tag)
+        let is_inline = tag.has(INLINE) && !matches!(tag, Tag::Noscript | Tag::Image | Tag::Svg | Tag::Template);
+        let is_bound = |other: Tag| match other {
+            Tag::Table | Tag::Template => true,
+            _ if tag.has(PART) => false,
+            _ if is_inline => !other.has(INLINE),
+            _ => other.has(BOUND),
+        };
+        self.innermost(|other| other == tag, is_bound)
+    }
+
+    /// The innermost such element, unless a bound stands in between.
+    fn innermost(&self, is_such: impl Fn(Tag) -> bool, is_bound: impl Fn(Tag) -> bool) -> Option<usize> {
+        let mut frames = self.frames.iter();
+        let at = frames.rposition(|frame| is_such(frame.tag) || is_bound(frame.tag));
+        at.filter(|&at| is_such(self.frames[at].tag))
     }
 
     /// The frame of an element that starts; its places are for the caller to fill in.
@@ -339,9 +335,9 @@ impl Stack {
                 self.rows
             }
             Tag::Td | Tag::Th => self
-                .frames
                 .last()
-                .map_or(0, |parent| if parent.tag == Tag::Tr { parent.row } else { 0 }),
+                .filter(|parent| parent.tag == Tag::Tr)
+                .map_or(0, |parent| parent.row),
             _ => 0,
         }
     }

@@ -50,9 +50,8 @@ impl Statements {
 
     pub(super) fn read_base(&mut self, attributes: &Attributes) {
         if self.base.is_none() {
-            self.base = attributes
-                .get(Attribute::Href)
-                .map(|href| String::from_utf8_lossy(href).into_owned());
+            let href = attributes.get(Attribute::Href);
+            self.base = href.map(|href| String::from_utf8_lossy(href).into_owned());
         }
     }
 
@@ -63,10 +62,8 @@ impl Statements {
         };
         let is_license = |word: &[u8]| word.eq_ignore_ascii_case(b"license") || word.eq_ignore_ascii_case(b"licence");
         if rel.split(u8::is_ascii_whitespace).any(is_license) {
-            self.license_link = attributes
-                .get(Attribute::Href)
-                .map(words)
-                .filter(|href| !href.is_empty());
+            let href = attributes.get(Attribute::Href).map(words);
+            self.license_link = href.filter(|href| !href.is_empty());
         }
     }
 
@@ -107,27 +104,16 @@ impl Statements {
             return;
         }
         if let Ok(data) = serde_json::from_slice::<Value>(script) {
-            self.license_data = license_of(&data)
-                .map(|license| tidy(license, MAX_CHARS))
-                .filter(|it| !it.is_empty());
+            let license = license_of(&data).map(|license| tidy(license, MAX_CHARS));
+            self.license_data = license.filter(|license| !license.is_empty());
         }
     }
 
     /// The license that is stated most clearly.
     pub(super) fn license(&self) -> Option<License<'_>> {
-        let data = self.license_data.as_deref().map(License::Words);
-        let meta = || {
-            self.license_meta
-                .iter()
-                .flatten()
-                .next()
-                .map(|words| License::Words(words))
-        };
-        self.license_link
-            .as_deref()
-            .map(License::Address)
-            .or(data)
-            .or_else(meta)
+        let link = self.license_link.as_deref().map(License::Address);
+        let mut words = self.license_data.iter().chain(self.license_meta.iter().flatten());
+        link.or_else(|| words.next().map(|words| License::Words(words)))
     }
 
     /// The wishes, sorted.

@@ -171,6 +171,7 @@ pub(super) fn tidy(text: &str, max_chars: usize) -> String {
 }
 
 /// A tidy string in the making.
+#[derive(Default)]
 struct Tidy {
     out: String,
     chars: usize,
@@ -182,11 +183,8 @@ struct Tidy {
 impl Tidy {
     fn new(max_chars: usize) -> Self {
         Self {
-            out: String::new(),
-            chars: 0,
             max_chars,
-            space: false,
-            full: false,
+            ..Self::default()
         }
     }
 
@@ -218,12 +216,8 @@ impl Tidy {
                 .bytes()
                 .position(|byte| !byte.is_ascii_graphic())
                 .unwrap_or(rest.len());
-            let word = if 0 < plain {
-                &rest[..plain]
-            } else {
-                &rest[..char.len_utf8()]
-            };
-            rest = &rest[word.len()..];
+            let word;
+            (word, rest) = rest.split_at(if 0 < plain { plain } else { char.len_utf8() });
             if 0 < plain || !(char.is_whitespace() || char.is_control() || is_invisible(char)) {
                 if !self.push_word(word, if 0 < plain { plain } else { 1 }) {
                     return false;

@@ -49,17 +49,14 @@ pub(super) struct Attributes {
 impl Attributes {
     /// The value of an attribute; empty if it has none.
     pub(super) fn get(&self, attribute: Attribute) -> Option<&[u8]> {
-        self.spans
-            .iter()
-            .find(|(known, ..)| *known == attribute)
-            .map(|&(_, start, end)| &self.bytes[start..end])
+        let found = self.spans.iter().find(|(known, ..)| *known == attribute);
+        found.map(|&(_, start, end)| &self.bytes[start..end])
     }
 
     /// All attributes, in their order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Attribute, &[u8])> {
-        self.spans
-            .iter()
-            .map(|&(attribute, start, end)| (attribute, &self.bytes[start..end]))
+        let value = |&(attribute, start, end): &(_, usize, usize)| (attribute, &self.bytes[start..end]);
+        self.spans.iter().map(value)
     }
 
     pub(super) fn is_empty(&self) -> bool {
