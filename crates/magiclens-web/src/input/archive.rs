@@ -77,15 +77,11 @@ impl Iterator for Archive<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let (head, converted) = match self.records.next() {
-                Ok(Some(Item::Record(head))) => {
-                    let converted = (self.convert)(&head, self.records.block(), self.config);
-                    (head, converted)
-                }
-                Ok(Some(Item::Lost(head, reason))) => (head, Err(reason)),
-                Ok(None) => return None,
+            let (head, read) = match self.records.next().transpose()? {
+                Ok(record) => record,
                 Err(source) => return Some(Err(unreadable(self.name, source))),
             };
+            let converted = read.and_then(|()| (self.convert)(&head, self.records.block(), self.config));
             match converted {
                 Ok(None) => {}
                 Ok(Some(record)) => return Some(Ok(record)),
@@ -115,15 +111,6 @@ pub(super) struct Head {
     pub(super) content_type: String,
 }
 
-/// The next stretch of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Item {
-    /// A whole record; its content is at [`Records::block`].
-    Record(Head),
-    /// Something that could not be read.
-    Lost(Head, DropReason),
-}
-
 /// The records of a WARC file.
 struct Records<R> {
     feed: Feed<R>,
@@ -136,14 +123,17 @@ struct Records<R> {
     is_broken: bool,
 }
 
-/// The end of a record's content.
-enum End {
-    /// As its header says.
-    Good,
-    /// It is lost; the search goes on so far behind the record's start.
-    At(usize, DropReason),
-    /// It is lost together with all that is in the feed.
-    Broken(DropReason),
+/// The reason for which there is no record where one was looked for.
+enum Halt {
+    Io(io::Error),
+    /// Something could not be read. The feed stands where the search is to go on.
+    Lost(DropReason),
+}
+
+impl From<io::Error> for Halt {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 impl<R: Read + Seek> Records<R> {
@@ -165,31 +155,47 @@ impl<R: Read + Seek> Records<R> {
         &self.feed.available()[self.block.clone()]
     }
 
-    /// The next record or loss; none at the end of the file.
-    fn next(&mut self) -> io::Result<Option<Item>> {
+    /// The head of the next record, or of what is lost and why; none at the end of the file.
+    fn next(&mut self) -> io::Result<Option<(Head, Result<(), DropReason>)>> {
         self.leave_record();
         loop {
-            let found = self.find_record()?;
+            let found = self.find_record();
             let mut head = Head {
                 offset: self.feed.offset(),
                 ..Head::default()
             };
-            let lost = match found {
-                Found::Nothing => return Ok(None),
-                Found::Loss(reason) => Err(reason),
-                Found::Record => self.read_record(&mut head)?,
+            let read = match found {
+                Ok(false) => return Ok(None),
+                Ok(true) => self.read_record(&mut head),
+                Err(halt) => Err(halt),
             };
-            let Err(reason) = lost else {
-                self.is_lost = false;
-                self.feed.note_record();
-                return Ok(Some(Item::Record(head)));
-            };
-            // What follows a loss may look like a record and be none: only what has an address is another loss.
-            if !self.is_lost || !head.address.is_empty() {
-                self.is_lost = true;
-                return Ok(Some(Item::Lost(head, reason)));
+            match read {
+                Ok(()) => {
+                    self.is_lost = false;
+                    self.feed.note_record();
+                    return Ok(Some((head, Ok(()))));
+                }
+                // What follows a loss may look like a record and be none: only what has an address is another loss.
+                Err(Halt::Lost(reason)) if !self.is_lost || !head.address.is_empty() => {
+                    self.is_lost = true;
+                    return Ok(Some((head, Err(reason))));
+                }
+                Err(Halt::Lost(_)) => {}
+                Err(Halt::Io(error)) => return Err(error),
             }
         }
+    }
+
+    /// Gives up so many bytes of the feed.
+    fn lose(&mut self, bytes: usize, reason: DropReason) -> Halt {
+        self.feed.consume(bytes);
+        Halt::Lost(reason)
+    }
+
+    /// Gives up all that is in the feed.
+    fn lose_all(&mut self, reason: DropReason) -> Halt {
+        self.feed.clear();
+        Halt::Lost(reason)
     }
 
     fn leave_record(&mut self) {
@@ -202,8 +208,8 @@ impl<R: Read + Seek> Records<R> {
         self.block = 0..0;
     }
 
-    /// Brings the next record line to the front of the feed.
-    fn find_record(&mut self) -> io::Result<Found> {
+    /// Brings the next record line to the front of the feed; false if there is none.
+    fn find_record(&mut self) -> Result<bool, Halt> {
         let mut is_garbage = false;
         loop {
             self.skip_blank();
@@ -211,30 +217,23 @@ impl<R: Read + Seek> Records<R> {
             if let Some(line) = RECORD_LINE.find(bytes) {
                 let skipped = line.start();
                 self.feed.consume(skipped);
-                return Ok(if is_garbage || 0 < skipped {
-                    Found::Loss(UNREADABLE)
+                is_garbage |= 0 < skipped;
+                return if is_garbage {
+                    Err(Halt::Lost(UNREADABLE))
                 } else {
-                    Found::Record
-                });
+                    Ok(true)
+                };
             }
             let searched = bytes.len().saturating_sub(RECORD_LINE_BYTES);
             is_garbage |= 0 < searched;
             self.feed.consume(searched);
             match self.feed.want(self.feed.available().len() + 1)? {
                 None | Some(Stop::Member) => {}
-                Some(Stop::Damage(reason)) => {
-                    self.feed.clear();
-                    return Ok(Found::Loss(reason));
+                Some(Stop::Damage(reason)) => return Err(self.lose_all(reason)),
+                Some(Stop::End) if is_garbage || !self.feed.available().is_empty() => {
+                    return Err(self.lose_all(UNREADABLE));
                 }
-                Some(Stop::End) => {
-                    is_garbage |= !self.feed.available().is_empty();
-                    self.feed.clear();
-                    return Ok(if is_garbage {
-                        Found::Loss(UNREADABLE)
-                    } else {
-                        Found::Nothing
-                    });
-                }
+                Some(Stop::End) => return Ok(false),
             }
         }
     }
@@ -246,37 +245,20 @@ impl<R: Read + Seek> Records<R> {
         self.feed.consume(blank.unwrap_or(bytes.len()));
     }
 
-    /// Reads the record at the front of the feed. If it is lost, the feed stands where the search is to go on.
-    fn read_record(&mut self, head: &mut Head) -> io::Result<Result<(), DropReason>> {
-        let header_bytes = match self.read_header()? {
-            Ok(bytes) => bytes,
-            Err(reason) => return Ok(Err(reason)),
-        };
+    /// Reads the record at the front of the feed.
+    fn read_record(&mut self, head: &mut Head) -> Result<(), Halt> {
+        let header_bytes = self.read_header()?;
         let length = match self.parse_header(header_bytes, head) {
             Ok(length) => length,
-            Err(reason) => {
-                self.feed.consume(header_bytes);
-                return Ok(Err(reason));
-            }
+            Err(reason) => return Err(self.lose(header_bytes, reason)),
         };
-        Ok(match self.find_end(header_bytes, header_bytes + length)? {
-            End::Good => {
-                self.block = header_bytes..header_bytes + length;
-                Ok(())
-            }
-            End::At(end, reason) => {
-                self.feed.consume(end);
-                Err(reason)
-            }
-            End::Broken(reason) => {
-                self.feed.clear();
-                Err(reason)
-            }
-        })
+        self.check_end(header_bytes, header_bytes + length)?;
+        self.block = header_bytes..header_bytes + length;
+        Ok(())
     }
 
     /// The length of the header, blank line included.
-    fn read_header(&mut self) -> io::Result<Result<usize, DropReason>> {
+    fn read_header(&mut self) -> Result<usize, Halt> {
         let mut searched = 0;
         loop {
             let bytes = self.feed.available();
@@ -286,26 +268,18 @@ impl<R: Read + Seek> Records<R> {
             // A header that was cut off runs into the next record's.
             if let Some(next) = RECORD_LINE.find(&header[VERSION_START.len()..]) {
                 let skipped = next.start() + VERSION_START.len();
-                self.feed.consume(skipped);
-                return Ok(Err(CUT_OFF));
+                return Err(self.lose(skipped, CUT_OFF));
             }
             if self.max_header_bytes < header.len() {
-                self.feed.consume(VERSION_START.len());
-                return Ok(Err(ENDLESS_HEADERS));
+                return Err(self.lose(VERSION_START.len(), ENDLESS_HEADERS));
             }
             if let Some(length) = length {
-                return Ok(Ok(length));
+                return Ok(length);
             }
             match self.feed.want(searched + 1)? {
                 None | Some(Stop::Member) => {}
-                Some(Stop::Damage(reason)) => {
-                    self.feed.clear();
-                    return Ok(Err(reason));
-                }
-                Some(Stop::End) => {
-                    self.feed.clear();
-                    return Ok(Err(CUT_OFF));
-                }
+                Some(Stop::Damage(reason)) => return Err(self.lose_all(reason)),
+                Some(Stop::End) => return Err(self.lose_all(CUT_OFF)),
             }
         }
     }
@@ -314,29 +288,27 @@ impl<R: Read + Seek> Records<R> {
     fn parse_header(&self, header_bytes: usize, head: &mut Head) -> Result<usize, DropReason> {
         let mut length = None;
         for field in fields::parse(&self.feed.available()[..header_bytes]).1 {
-            if field.is("WARC-Type") {
-                head.kind = field.text().to_ascii_lowercase();
-            } else if field.is("WARC-Target-URI") {
-                let address = field.text();
-                head.address = address.trim_start_matches('<').trim_end_matches('>').to_owned();
-            } else if field.is("Content-Type") {
-                head.content_type = field.text();
-            } else if field.is("Content-Length") {
-                length = Some(field.text());
+            match field.name().as_slice() {
+                b"warc-type" => head.kind = field.text().to_ascii_lowercase(),
+                b"warc-target-uri" => {
+                    head.address = field.text().trim_start_matches('<').trim_end_matches('>').to_owned();
+                }
+                b"content-type" => head.content_type = field.text(),
+                b"content-length" => length = Some(field.text()),
+                _ => {}
             }
         }
         let digits = length.filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
         // What has too many digits for a number is too large.
         let length: usize = digits.ok_or(NO_LENGTH)?.parse().map_err(|_| TOO_LARGE)?;
         if self.max_record_bytes < length {
-            Err(TOO_LARGE)
-        } else {
-            Ok(length)
+            return Err(TOO_LARGE);
         }
+        Ok(length)
     }
 
-    /// Checks that the content that starts at `start` ends at `end`, as its header says; if not, says where to search on.
-    fn find_end(&mut self, start: usize, end: usize) -> io::Result<End> {
+    /// Checks that the content that starts at `start` ends at `end`, as its header says.
+    fn check_end(&mut self, start: usize, end: usize) -> Result<(), Halt> {
         let mut boundary: Option<usize> = None;
         let mut is_cut_off = false;
         loop {
@@ -347,7 +319,7 @@ impl<R: Read + Seek> Records<R> {
             let available = self.feed.available();
             if let Some(at) = boundary.filter(|at| at + VERSION_START.len() <= available.len()) {
                 if available[at..].starts_with(VERSION_START) {
-                    return Ok(End::At(at, WRONG_LENGTH));
+                    return Err(self.lose(at, WRONG_LENGTH));
                 }
                 boundary = None;
             }
@@ -364,32 +336,32 @@ impl<R: Read + Seek> Records<R> {
                     is_cut_off = true;
                     break;
                 }
-                Some(Stop::Damage(reason)) => return Ok(End::Broken(reason)),
+                Some(Stop::Damage(reason)) => return Err(self.lose_all(reason)),
                 Some(Stop::End) if is_whole => break,
                 Some(Stop::End) => {
-                    return Ok(match self.find_line(start) {
-                        Some(line) => End::At(line, WRONG_LENGTH),
-                        None => End::At(available.len(), CUT_OFF),
+                    return Err(match self.find_line(start) {
+                        Some(line) => self.lose(line, WRONG_LENGTH),
+                        None => self.lose_all(CUT_OFF),
                     });
                 }
             }
         }
-        Ok(self.check_behind(start, end, is_cut_off))
+        self.check_behind(start, end, is_cut_off)
     }
 
     /// Believes in the stated end of a content that starts at `start` if there is nothing, a record or an empty line behind it.
-    fn check_behind(&mut self, start: usize, end: usize, is_cut_off: bool) -> End {
+    fn check_behind(&mut self, start: usize, end: usize, is_cut_off: bool) -> Result<(), Halt> {
         let behind = &self.feed.available()[end..];
         let next = behind.trim_ascii_start();
         if next.is_empty() || next.starts_with(VERSION_START) || behind.starts_with(b"\r\n\r\n") {
             self.is_broken = is_cut_off;
-            return End::Good;
+            return Ok(());
         }
         if is_cut_off {
-            End::Broken(WRONG_LENGTH)
-        } else {
-            End::At(self.find_line(start).unwrap_or(end), WRONG_LENGTH)
+            return Err(self.lose_all(WRONG_LENGTH));
         }
+        let line = self.find_line(start).unwrap_or(end);
+        Err(self.lose(line, WRONG_LENGTH))
     }
 
     /// The first record line behind `start`.
@@ -398,13 +370,6 @@ impl<R: Read + Seek> Records<R> {
             .find(&self.feed.available()[start..])
             .map(|line| start + line.start())
     }
-}
-
-/// The find at the front of the feed.
-enum Found {
-    Record,
-    Loss(DropReason),
-    Nothing,
 }
 
 fn is_blank(bytes: &[u8]) -> bool {

@@ -71,11 +71,11 @@ pub(super) fn decode<'a>(body: &'a [u8], encodings: &[Encoding], max_bytes: usiz
         });
     }
     // The decoders are other people's code over hostile input: a panic in one of them must cost one body only.
-    let bytes = catch_unwind(AssertUnwindSafe(|| decode_all(body, encodings, max_bytes)))
-        .unwrap_or(Err(ErrorKind::InvalidData.into()))
-        .map_err(|_| BAD_ENCODING)?;
+    let decoded = catch_unwind(AssertUnwindSafe(|| decode_all(body, encodings, max_bytes)));
+    let Ok(Ok(mut bytes)) = decoded else {
+        return Err(BAD_ENCODING);
+    };
     let is_whole = bytes.len() <= max_bytes;
-    let mut bytes = bytes;
     bytes.truncate(max_bytes);
     Ok(Decoded {
         bytes: Cow::Owned(bytes),
@@ -133,9 +133,8 @@ fn is_zlib(method: u8, flags: u8) -> bool {
 
 /// True for bytes that no compressor puts at a start: printable ones and blanks only.
 fn is_text(head: &[u8]) -> bool {
-    let head = &head[..head.len().min(64)];
-    head.iter()
-        .all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace())
+    let mut head = head.iter().take(64);
+    head.all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace())
 }
 
 /// The body of a chunked message. Ends where the last chunk or the body ends, or where no chunk starts.
@@ -160,9 +159,8 @@ impl<R: BufRead> Chunks<R> {
         let mut line = Vec::new();
         loop {
             line.clear();
-            (&mut self.reader)
-                .take(MAX_CHUNK_LINE_BYTES as u64)
-                .read_until(b'\n', &mut line)?;
+            let mut start = (&mut self.reader).take(MAX_CHUNK_LINE_BYTES as u64);
+            start.read_until(b'\n', &mut line)?;
             // The line end behind the chunk before.
             if self.is_first || line.is_empty() || !line.trim_ascii().is_empty() {
                 break;

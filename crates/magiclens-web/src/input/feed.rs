@@ -55,11 +55,6 @@ enum Source<R> {
     Gzip(Box<Gunzip<R>>),
 }
 
-enum Got {
-    Bytes(usize),
-    Stop(Stop),
-}
-
 impl<R: Read + Seek> Feed<R> {
     /// A feed from the start of `file`. What starts like gzip is gzip; for a file that starts like nothing, its name decides.
     pub(super) fn new(mut file: R, named_gz: bool, config: &InputConfig) -> io::Result<Self> {
@@ -69,10 +64,8 @@ impl<R: Read + Seek> Feed<R> {
         file.by_ref().take(5).read_to_end(&mut magic)?;
         file.rewind()?;
         // A record with its header, and what is read beyond it.
-        let max_window_bytes = config
-            .max_record_bytes
-            .saturating_add(config.max_header_bytes)
-            .saturating_add(config.buffer_bytes);
+        let max_window_bytes = config.max_record_bytes.saturating_add(config.max_header_bytes);
+        let max_window_bytes = max_window_bytes.saturating_add(config.buffer_bytes);
         let source = if GZIP_MAGIC.is_match(&magic) || (named_gz && magic != b"WARC/") {
             Source::Gzip(Box::new(Gunzip::new(file, length, max_window_bytes, config)))
         } else {
@@ -107,8 +100,8 @@ impl<R: Read + Seek> Feed<R> {
         while self.end - self.start < bytes {
             self.make_room();
             match self.source.read(&mut self.window[self.end..])? {
-                Got::Bytes(read) => self.end += read,
-                Got::Stop(stop) => return Ok(Some(stop)),
+                Ok(read) => self.end += read,
+                Err(stop) => return Ok(Some(stop)),
             }
         }
         Ok(None)
@@ -150,16 +143,13 @@ impl<R: Read + Seek> Feed<R> {
 }
 
 impl<R: Read + Seek> Source<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<Got> {
+    /// The number of bytes that were read, at least one, or what stopped it.
+    fn read(&mut self, into: &mut [u8]) -> io::Result<Result<usize, Stop>> {
         match self {
             Self::Plain { file, offset } => {
                 let read = read_some(file, into)?;
                 *offset += read as u64;
-                Ok(if read == 0 {
-                    Got::Stop(Stop::End)
-                } else {
-                    Got::Bytes(read)
-                })
+                Ok(if read == 0 { Err(Stop::End) } else { Ok(read) })
             }
             Self::Gzip(gunzip) => gunzip.read(into),
         }
@@ -209,10 +199,10 @@ impl<R: Read + Seek> Gunzip<R> {
         }
     }
 
-    fn read(&mut self, into: &mut [u8]) -> io::Result<Got> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<Result<usize, Stop>> {
         loop {
             if let Some(stop) = self.due.take() {
-                return Ok(Got::Stop(stop));
+                return Ok(Err(stop));
             }
             if !self.inside {
                 self.enter_member()?;
@@ -239,7 +229,7 @@ impl<R: Read + Seek> Gunzip<R> {
                 Ok(_) => {}
             }
             if 0 < made {
-                return Ok(Got::Bytes(made));
+                return Ok(Ok(made));
             }
         }
     }

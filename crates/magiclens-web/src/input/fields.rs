@@ -1,6 +1,8 @@
 //! Header blocks as WARC records and HTTP messages have them, read leniently: any line end, folded lines, any bytes.
 
-/// One field of a header block. Names compare without regard to case.
+use crate::ascii::name_and_value;
+
+/// One field of a header block.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Field<'a> {
     name: &'a [u8],
@@ -8,9 +10,9 @@ pub(super) struct Field<'a> {
 }
 
 impl Field<'_> {
-    /// True if this is the field of that name.
-    pub(super) fn is(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name.as_bytes())
+    /// The name in lower case.
+    pub(super) fn name(&self) -> Vec<u8> {
+        self.name.to_ascii_lowercase()
     }
 
     /// The value: folded lines joined by a space, as UTF-8, or else as Latin-1.
@@ -59,8 +61,7 @@ fn next_field<'a>(rest: &mut &'a [u8]) -> Option<Field<'a>> {
             *rest = split_line(rest).1;
             line = &start[..start.len() - rest.len()];
         }
-        if let Some(colon) = line.iter().position(|&byte| byte == b':') {
-            let (name, value) = (line[..colon].trim_ascii(), line[colon + 1..].trim_ascii());
+        if let Some((name, value)) = name_and_value(line) {
             return Some(Field { name, value });
         }
     }
@@ -69,11 +70,8 @@ fn next_field<'a>(rest: &mut &'a [u8]) -> Option<Field<'a>> {
 
 /// The first line with its end, and what follows.
 fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let end = bytes
-        .iter()
-        .position(|&byte| byte == b'\n')
-        .map_or(bytes.len(), |newline| newline + 1);
-    bytes.split_at(end)
+    let newline = bytes.iter().position(|&byte| byte == b'\n');
+    bytes.split_at(newline.map_or(bytes.len(), |newline| newline + 1))
 }
 
 #[cfg(test)]

@@ -42,22 +42,12 @@ impl Folder {
         })
     }
 
-    /// The file that a `file:` address leads to, if it is an ordinary file inside the folder. Steps upward and links that lead out,
-    /// slashes in disguise and other hosts are refused.
-    pub fn resolve(&self, address: &str) -> Option<PathBuf> {
-        self.find(&self.relative(address)?)
-    }
-
     /// The image at a `file:` address; also if only its gzipped form is there.
     ///
     /// # Errors
     /// The reason for which there is none: not in the folder, too large, unreadable, empty.
     pub fn image(&self, address: &str, config: &InputConfig) -> Result<RawImage, DropReason> {
-        let relative = self.relative(address).ok_or(NOT_IN_FOLDER)?;
-        let path = self
-            .find(&relative)
-            .or_else(|| self.find(&with_gz(&relative)))
-            .ok_or(NOT_IN_FOLDER)?;
+        let path = self.resolve(address).ok_or(NOT_IN_FOLDER)?;
         let bytes = read_file(&path, config.max_image_bytes, IMAGE_TOO_LARGE)?;
         Ok(RawImage {
             url: address.to_owned(),
@@ -68,12 +58,15 @@ impl Folder {
 
     /// Whether [`Folder::image`] finds a file; of its content only the size is looked at.
     pub fn has_image(&self, address: &str, config: &InputConfig) -> bool {
-        let Some(relative) = self.relative(address) else {
-            return false;
-        };
-        let found = self.find(&relative).or_else(|| self.find(&with_gz(&relative)));
-        let bytes = found.and_then(|path| Some(path.metadata().ok()?.len()));
+        let bytes = self.resolve(address).and_then(|path| Some(path.metadata().ok()?.len()));
         bytes.is_some_and(|bytes| (1..=config.max_image_bytes as u64).contains(&bytes))
+    }
+
+    /// The file that a `file:` address leads to, if it or its gzipped form is an ordinary file inside the folder. Steps
+    /// upward and links that lead out, slashes in disguise and other hosts are refused.
+    fn resolve(&self, address: &str) -> Option<PathBuf> {
+        let relative = self.relative(address)?;
+        self.find(&relative).or_else(|| self.find(&with_gz(&relative)))
     }
 
     /// The path that an address names, relative to the folder; names only, no steps.
@@ -149,9 +142,8 @@ pub(super) fn read_page(name: &str, path: &Path, config: &InputConfig) -> Record
     match read_file(path, config.max_page_bytes, PAGE_TOO_LARGE) {
         Ok(html) => {
             let name = name.to_ascii_lowercase();
-            let is_xhtml = [".xhtml", ".xht", ".xhtml.gz", ".xht.gz"]
-                .iter()
-                .any(|ending| name.ends_with(ending));
+            let endings = [".xhtml", ".xht", ".xhtml.gz", ".xht.gz"];
+            let is_xhtml = endings.iter().any(|ending| name.ends_with(ending));
             let content_type = if is_xhtml { "application/xhtml+xml" } else { "text/html" };
             Record::Html(RawPage {
                 url,
@@ -176,11 +168,8 @@ fn page_address(name: &str) -> String {
 /// True if `path` is the folder `NAME_files` beside the page `NAME.html`.
 fn is_part_of_page(path: &Path) -> bool {
     let page = path.file_name().and_then(|name| name.to_str()?.strip_suffix("_files"));
-    page.is_some_and(|page| {
-        ["html", "htm"]
-            .iter()
-            .any(|ending| path.with_file_name(format!("{page}.{ending}")).is_file())
-    })
+    let is_there = |page: &str, ending: &str| path.with_file_name(format!("{page}.{ending}")).is_file();
+    page.is_some_and(|page| is_there(page, "html") || is_there(page, "htm"))
 }
 
 /// True if the folder is that of a run, whose tables are no input: a run may lie in the folder that it reads.

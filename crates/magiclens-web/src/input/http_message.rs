@@ -3,6 +3,7 @@
 use super::encodings::Encoding;
 use super::fields;
 use crate::DropReason;
+use crate::ascii::starts_with;
 
 const NOT_HTTP: DropReason = DropReason("not an HTTP response");
 
@@ -39,19 +40,16 @@ impl<'a> Message<'a> {
         };
         let mut transfer_encodings = Vec::new();
         for field in fields {
-            if field.is("Content-Type") {
-                message.content_type = field.text();
-            } else if field.is("X-Robots-Tag") {
-                message.robots_tags.push(field.text());
-            } else if field.is("TDM-Reservation") {
+            match field.name().as_slice() {
+                b"content-type" => message.content_type = field.text(),
+                b"x-robots-tag" => message.robots_tags.push(field.text()),
                 // The W3C group's protocol for text and data mining; "1" reserves the rights.
-                if field.text().trim() == "1" {
+                b"tdm-reservation" if field.text().trim() == "1" => {
                     message.robots_tags.push("tdm-reservation".to_owned());
                 }
-            } else if field.is("Content-Encoding") {
-                message.encodings.extend(Encoding::parse_list(&field.text())?);
-            } else if field.is("Transfer-Encoding") {
-                transfer_encodings.extend(Encoding::parse_list(&field.text())?);
+                b"content-encoding" => message.encodings.extend(Encoding::parse_list(&field.text())?),
+                b"transfer-encoding" => transfer_encodings.extend(Encoding::parse_list(&field.text())?),
+                _ => {}
             }
         }
         message.encodings.append(&mut transfer_encodings);
@@ -74,11 +72,8 @@ pub(super) fn status_reason(status: u16) -> Option<DropReason> {
 
 /// `HTTP/1.1 200 OK`, `HTTP/2 200`.
 fn parse_status(line: &[u8]) -> Option<u16> {
-    let mut words = line
-        .split(|byte| byte.is_ascii_whitespace())
-        .filter(|word| !word.is_empty());
-    let version = words.next()?;
-    if !version.get(..5)?.eq_ignore_ascii_case(b"HTTP/") {
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    if !starts_with(words.next()?, b"HTTP/") {
         return None;
     }
     std::str::from_utf8(words.next()?).ok()?.parse().ok()

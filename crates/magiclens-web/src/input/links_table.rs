@@ -3,6 +3,7 @@
 //! A table is cut into ranges of rows, and a page into none: the rows of a page that lie together belong to the range of the first
 //! of them. Rows of a page that lie apart are put together within a range.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::ops::{ControlFlow, Range};
@@ -46,9 +47,8 @@ const TITLE_NAMES: &str = "title page_title page_name";
 pub(super) fn row_ranges(name: &str, path: &Path, config: &InputConfig) -> Result<Vec<Range<u64>>, InputError> {
     let rows = Table::open(name, path, &config.columns)?.rows;
     let starts = (0..rows).step_by(usize::try_from(config.rows_per_shard).unwrap_or(usize::MAX));
-    Ok(starts
-        .map(|start| start..start.saturating_add(config.rows_per_shard).min(rows))
-        .collect())
+    let range = |start: u64| start..start.saturating_add(config.rows_per_shard).min(rows);
+    Ok(starts.map(range).collect())
 }
 
 /// The records of a range of rows: rejected rows as they come, at the end the pages.
@@ -73,9 +73,8 @@ impl<'a> Rows<'a> {
         let table = Table::open(name, path, &config.columns)?;
         let range = rows.unwrap_or(0..table.rows);
         let next_row = range.start.saturating_sub(1);
-        let columns = table
-            .columns
-            .map(|at| at.map(|at| table.builder.schema().field(at).name().clone()));
+        let name_of = |at: usize| table.builder.schema().field(at).name().clone();
+        let columns = table.columns.map(|at| at.map(name_of));
         let batches = catch_unwind(AssertUnwindSafe(|| table.batches(next_row)));
         let mut rows = Self {
             pages: Pages::new(name, config, range),
@@ -106,9 +105,9 @@ impl<'a> Rows<'a> {
             let row = self.next_row;
             self.next_row += 1;
             match self.pages.place(row, page) {
-                Place::Behind => return Ok(ControlFlow::Break(())),
-                Place::Before => {}
-                Place::Inside => {
+                Ordering::Greater => return Ok(ControlFlow::Break(())),
+                Ordering::Less => {}
+                Ordering::Equal => {
                     if let Err(reason) = self.pages.add(page, image, alt, title) {
                         let item = format!("{} row {row}", self.pages.name);
                         self.ready.push_back(Record::rejected(item, reason));
@@ -140,13 +139,6 @@ impl Iterator for Rows<'_> {
     }
 }
 
-/// The place of a row as seen from a range.
-enum Place {
-    Before,
-    Inside,
-    Behind,
-}
-
 /// The pages of a range of rows, in the order of their first rows.
 struct Pages<'a> {
     name: &'a str,
@@ -174,26 +166,26 @@ impl<'a> Pages<'a> {
         }
     }
 
-    /// The place of the next row, whose page is given.
-    fn place(&mut self, row: u64, page: Option<&str>) -> Place {
+    /// The place of the next row, whose page is given: before, inside or behind the range.
+    fn place(&mut self, row: u64, page: Option<&str>) -> Ordering {
         if row < self.range.start {
             self.before = page.map(str::to_owned);
-            return Place::Before;
+            return Ordering::Less;
         }
         let is_behind = self.range.end <= row;
         if self.before.is_some() {
             if self.before.as_deref() == page {
-                return if is_behind { Place::Behind } else { Place::Before };
+                return if is_behind { Ordering::Greater } else { Ordering::Less };
             }
             self.before = None;
         }
         if is_behind && (page.is_none() || self.last.as_deref() != page) {
-            return Place::Behind;
+            return Ordering::Greater;
         }
         if row + 1 == self.range.end {
             self.last = page.map(str::to_owned);
         }
-        Place::Inside
+        Ordering::Equal
     }
 
     fn add(
@@ -316,22 +308,11 @@ fn is_text(schema: &Schema, at: usize) -> bool {
 
 /// The columns by their given names, else by the usual ones; the error is what is wrong with the table.
 fn find_columns(schema: &Schema, given: &Columns) -> Result<[Option<usize>; 4], String> {
-    let needed = |setting, given: &str, usual: &str| {
-        let names: Vec<&str> = if given.is_empty() {
-            usual.split(' ').collect()
-        } else {
-            vec![given]
-        };
-        needed_column(schema, setting, &names).map(Some)
-    };
-    // What only goes by a usual name may be something else.
-    let optional = |setting, given: &str, usual: &str| {
-        if given.is_empty() {
-            let names: Vec<&str> = usual.split(' ').collect();
-            Ok(find_column(schema, &names).filter(|&at| is_text(schema, at)))
-        } else {
-            needed(setting, given, usual)
-        }
+    let needed = |setting, given: &str, usual| find_column(schema, setting, given, usual).map(Some);
+    let optional = |setting, given: &str, usual| match needed(setting, given, usual) {
+        // What only goes by a usual name may be something else.
+        Err(_) if given.is_empty() => Ok(None),
+        found => found,
     };
     Ok([
         needed("page", &given.page, PAGE_NAMES)?,
@@ -341,22 +322,22 @@ fn find_columns(schema: &Schema, given: &Columns) -> Result<[Option<usize>; 4], 
     ])
 }
 
-fn find_column(schema: &Schema, names: &[&str]) -> Option<usize> {
-    let mut fields = names.iter().map(|name| {
-        let is_named = |field: &std::sync::Arc<arrow_schema::Field>| field.name().eq_ignore_ascii_case(name);
-        schema.fields().iter().position(is_named)
-    });
-    fields.find_map(|at| at)
-}
-
-fn needed_column(schema: &Schema, setting: &str, names: &[&str]) -> Result<usize, String> {
-    let Some(at) = find_column(schema, names) else {
+fn find_column(schema: &Schema, setting: &str, given: &str, usual: &str) -> Result<usize, String> {
+    let names: Vec<&str> = if given.is_empty() {
+        usual.split(' ').collect()
+    } else {
+        vec![given]
+    };
+    let place = |name: &&str| {
+        schema
+            .fields()
+            .iter()
+            .position(|field| field.name().eq_ignore_ascii_case(name))
+    };
+    let Some(at) = names.iter().find_map(place) else {
         let found: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-        return Err(format!(
-            "it has no column for `{setting}` (`{}`), only `{}`",
-            names.join("`, `"),
-            found.join("`, `")
-        ));
+        let (names, found) = (names.join("`, `"), found.join("`, `"));
+        return Err(format!("it has no column for `{setting}` (`{names}`), only `{found}`"));
     };
     if is_text(schema, at) {
         return Ok(at);

@@ -49,9 +49,8 @@ pub fn plan(inputs: &[PathBuf], config: &InputConfig) -> Result<Vec<Entry>, Inpu
 
 /// True for an address in an object store.
 fn is_remote(input: &str) -> bool {
-    input
-        .split_once("://")
-        .is_some_and(|(scheme, _)| !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+    let scheme = input.split_once("://").map_or("", |(scheme, _)| scheme);
+    !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 fn plan_folder(root: &str, config: &InputConfig, entries: &mut Vec<Entry>) -> Result<(), InputError> {

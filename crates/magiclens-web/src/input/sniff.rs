@@ -20,16 +20,13 @@ pub(super) enum Kind {
 
 /// The kind of a body, by its first bytes and the type that is stated for it.
 pub(super) fn kind(content_type: &str, head: &[u8]) -> Kind {
-    let stated = stated_kind(content_type);
-    if is_image(head) {
-        return Kind::Image;
-    }
-    match stated {
+    match stated_kind(content_type) {
+        _ if is_image(head) => Kind::Image,
         Stated::Html => Kind::Html,
         _ if is_html_document(head) => Kind::Html,
         Stated::Nothing if is_html_fragment(head) => Kind::Html,
         Stated::Image => Kind::Image,
-        Stated::Nothing | Stated::Text | Stated::Other => Kind::Other,
+        _ => Kind::Other,
     }
 }
 
@@ -56,13 +53,8 @@ enum Stated {
 }
 
 fn stated_kind(content_type: &str) -> Stated {
-    let essence = content_type
-        .split([';', ','])
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    match essence.as_str() {
+    let essence = content_type.split([';', ',']).next().unwrap_or_default();
+    match essence.trim().to_ascii_lowercase().as_str() {
         "text/html" | "application/xhtml+xml" | "application/vnd.wap.xhtml+xml" => Stated::Html,
         "" | "application/octet-stream" | "binary/octet-stream" | "application/unknown" | "unknown/unknown" | "*/*" => {
             Stated::Nothing

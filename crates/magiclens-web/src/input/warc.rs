@@ -75,9 +75,5 @@ fn body_kind(message: &Message) -> Result<Kind, DropReason> {
 
 fn decode_whole(message: &Message, max_bytes: usize, too_large: DropReason) -> Result<Vec<u8>, DropReason> {
     let decoded = encodings::decode(message.body, &message.encodings, max_bytes)?;
-    if decoded.is_whole {
-        Ok(decoded.bytes.into_owned())
-    } else {
-        Err(too_large)
-    }
+    decoded.is_whole.then(|| decoded.bytes.into_owned()).ok_or(too_large)
 }

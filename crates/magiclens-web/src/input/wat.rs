@@ -29,11 +29,10 @@ const LICENSE_NAMES: [&str; 4] = ["dc.rights", "dc.license", "dcterms.rights", "
 
 /// The page in a record of metadata.
 pub(super) fn record(head: &Head, block: &[u8], config: &InputConfig) -> Result<Option<Record>, DropReason> {
-    if head.kind == "metadata" {
-        Ok(parse_page(block, &head.address, config)?.map(Record::Page))
-    } else {
-        Ok(None)
+    if head.kind != "metadata" {
+        return Ok(None);
     }
+    Ok(parse_page(block, &head.address, config)?.map(Record::Page))
 }
 
 /// The page that a record describes; none if it describes no response.
@@ -58,11 +57,8 @@ fn parse_page(block: &[u8], address: &str, config: &InputConfig) -> Result<Optio
     if sniff::is_stated_other(content_type) || sniff::is_stated_image(content_type) {
         return Err(NOT_HTML);
     }
-    let url = web_address(if header.address.0.is_empty() {
-        address
-    } else {
-        &header.address.0
-    })?;
+    let stated = header.address.0.as_str();
+    let url = web_address(if stated.is_empty() { address } else { stated })?;
     Ok(Some(make_page(url, &response, html, config)))
 }
 
@@ -77,14 +73,12 @@ fn make_page(url: Url, response: &Response, html: &Html, config: &InputConfig) -
             ..PageImage::default()
         })
     };
-    let mut links = html
-        .head
-        .links
-        .iter()
-        .chain(&html.links)
-        .filter(|link| link.is_license());
-    let license = links.find_map(|link| link.absolute(&base, config));
+    let links = html.head.link.iter().chain(&html.links);
+    let license = links
+        .filter(|link| link.is_license())
+        .find_map(|link| link.absolute(&base, config));
     let license = license.or_else(|| LICENSE_NAMES.iter().find_map(|name| html.head.meta(name)));
+    let images = html.links.iter().filter(|link| link.is_image());
     let title = Some(html.head.title.0.clone()).filter(|title| !title.trim().is_empty());
     let title = title.or_else(|| html.head.meta("og:title"));
     Page {
@@ -92,13 +86,7 @@ fn make_page(url: Url, response: &Response, html: &Html, config: &InputConfig) -
         language: html.head.meta("HTML@/lang").unwrap_or_default(),
         license: text(&license.unwrap_or_default()),
         opt_outs: opt_outs(response, &html.head),
-        images: html
-            .links
-            .iter()
-            .filter(|link| link.is_image())
-            .filter_map(image)
-            .take(config.max_images_per_page)
-            .collect(),
+        images: images.filter_map(image).take(config.max_images_per_page).collect(),
         url: url.into(),
         ..Page::default()
     }
@@ -158,52 +146,42 @@ struct Response {
 }
 
 #[derive(Default, serde::Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
 struct ResponseMessage {
-    #[serde(rename = "Status", default)]
     status: Text,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(Default, serde::Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
 struct Html {
-    #[serde(rename = "Head", default)]
     head: HtmlHead,
-    #[serde(rename = "Links", default)]
     links: Vec<Link>,
 }
 
 #[derive(Default, serde::Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
 struct HtmlHead {
-    #[serde(rename = "Title", default)]
     title: Text,
-    #[serde(rename = "Base", default)]
     base: Text,
-    #[serde(rename = "Metas", default)]
     metas: Vec<Meta>,
-    #[serde(rename = "Link", default)]
-    links: Vec<Link>,
+    link: Vec<Link>,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
 struct Meta {
-    #[serde(default)]
     name: Text,
-    #[serde(default)]
     property: Text,
-    #[serde(default)]
     content: Text,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
 struct Link {
-    #[serde(default)]
     path: Text,
-    #[serde(default)]
     url: Text,
-    #[serde(default)]
     alt: Text,
-    #[serde(default)]
     title: Text,
-    #[serde(default)]
     rel: Text,
 }
 
@@ -231,10 +209,9 @@ impl Link {
 impl Response {
     /// The value of a header, whatever the case of its name.
     fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(found, _)| found.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.0.as_str())
+        let mut headers = self.headers.iter();
+        let header = headers.find(|(found, _)| found.eq_ignore_ascii_case(name));
+        header.map(|(_, value)| value.0.as_str())
     }
 }
 
