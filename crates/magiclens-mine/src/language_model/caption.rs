@@ -14,7 +14,6 @@ use std::borrow::Borrow;
 
 use super::ask::ask;
 use super::config::{check_counts, check_language};
-use super::error::ModelError;
 use super::message::{Content, ImageUrl, Message, Part, Role};
 use super::model::{Completion, LanguageModel, Prompt};
 use super::reply;
@@ -80,7 +79,7 @@ pub fn describe(
     model: &dyn LanguageModel,
     images: &[impl Borrow<RgbImage> + Sync],
     config: &DescriberConfig,
-) -> Result<Vec<Result<Description, DropReason>>, ModelError> {
+) -> anyhow::Result<Vec<Result<Description, DropReason>>> {
     config.check()?;
     let prompts = images.par_iter().map(|image| prompt(image.borrow(), config)).collect();
     ask(model, prompts, config.max_asks, &|_, completion| {
@@ -93,7 +92,7 @@ impl DescriberConfig {
     ///
     /// # Errors
     /// A setting and what to write instead.
-    pub fn check(&self) -> Result<(), ModelError> {
+    pub fn check(&self) -> anyhow::Result<()> {
         check_counts(&[
             ("picture_size_px", self.image_size_px.into()),
             ("jpeg_quality", self.jpeg_quality.into()),
