@@ -15,7 +15,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
 
 use crate::clean::Candidate;
-use crate::stage::{Outcome, Stage, StageInfo};
+use crate::stage::{Stage, StageInfo};
 use magiclens_web::DropReason;
 use magiclens_web::page::Page;
 
@@ -109,10 +109,10 @@ impl Filters {
     }
 
     /// The reason of the first filter that drops an item.
-    fn decide<T>(&self, item: T, drops: impl Fn(&Filter, &T) -> bool) -> Outcome<T> {
+    fn decide<T>(&self, item: T, drops: impl Fn(&Filter, &T) -> bool) -> Result<T, DropReason> {
         match self.0.iter().find(|filter| drops(filter, &item)) {
-            Some(filter) => Outcome::Drop(filter.reason),
-            None => Outcome::Keep(item),
+            Some(filter) => Err(filter.reason),
+            None => Ok(item),
         }
     }
 }
@@ -122,8 +122,8 @@ impl Stage for Filters {
     type Item = Page;
     type Output = Page;
 
-    fn process(&self, page: Page) -> anyhow::Result<Outcome<Page>> {
-        Ok(self.decide(page, Filter::drops_page))
+    fn process(&self, page: Page) -> Result<Page, DropReason> {
+        self.decide(page, Filter::drops_page)
     }
 }
 
@@ -136,9 +136,9 @@ impl Stage for ImageFilters<'_> {
     type Item = Candidate;
     type Output = Candidate;
 
-    fn process(&self, candidate: Candidate) -> anyhow::Result<Outcome<Candidate>> {
+    fn process(&self, candidate: Candidate) -> Result<Candidate, DropReason> {
         let drops = |filter: &Filter, (_, image): &Candidate| filter.drops_address(Scored::Images, &image.url);
-        Ok(self.0.decide(candidate, drops))
+        self.0.decide(candidate, drops)
     }
 }
 
@@ -315,10 +315,8 @@ mod tests {
     }
 
     fn reason(config: FilterConfig, page: Page) -> Option<&'static str> {
-        match Filters::new(&[config]).unwrap().process(page).unwrap() {
-            Outcome::Keep(_) => None,
-            Outcome::Drop(reason) => Some(reason.0),
-        }
+        let decision = Filters::new(&[config]).unwrap().process(page);
+        decision.err().map(|reason| reason.0)
     }
 
     #[test]
@@ -407,10 +405,7 @@ mod tests {
                 url: url.into(),
                 ..PageImage::default()
             };
-            matches!(
-                ImageFilters(&filters).process(("p".into(), image)).unwrap(),
-                Outcome::Keep(_)
-            )
+            ImageFilters(&filters).process(("p".into(), image)).is_ok()
         };
         assert!(keeps("a", false) && !keeps("b", true) && keeps("c", true) && !keeps("c", false));
     }

@@ -37,15 +37,6 @@ impl StageInfo {
     }
 }
 
-/// The decision of a stage.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outcome<T> {
-    /// Goes on, perhaps changed.
-    Keep(T),
-    /// Ends here.
-    Drop(DropReason),
-}
-
 /// Decides about one item at a time, from the item and the stage's settings alone.
 pub trait Stage: Sync {
     /// Its name and unit.
@@ -55,11 +46,11 @@ pub trait Stage: Sync {
     /// The items that go on.
     type Output: Send;
 
-    /// Keeps, changes or drops one item. An error is the item's own: it is dropped, counted and logged.
+    /// Keeps one item, perhaps changed.
     ///
     /// # Errors
-    /// An item that the stage could not cope with.
-    fn process(&self, item: Self::Item) -> anyhow::Result<Outcome<Self::Output>>;
+    /// The reason to drop it.
+    fn process(&self, item: Self::Item) -> Result<Self::Output, DropReason>;
 }
 
 /// Items of one stage, and the reasons of those that ended there.
@@ -81,8 +72,6 @@ pub(crate) struct Tally {
     pub(crate) seconds: BTreeMap<String, f64>,
 }
 
-/// An item that a stage could not cope with.
-const FAILED: DropReason = DropReason("failed");
 /// An item that made a stage panic.
 const PANICKED: DropReason = DropReason("panicked");
 
@@ -98,20 +87,9 @@ impl Tally {
 
     /// Runs a stage over items, on all threads of the current pool; kept items stay in order.
     pub(crate) fn run<S: Stage>(&mut self, stage: &S, items: Vec<S::Item>) -> Vec<S::Output> {
-        let name = S::INFO.name;
-        let decide = |item| {
-            // Other people's pages go through other people's parsers: a panic costs the item only.
-            match catch_unwind(AssertUnwindSafe(|| stage.process(item))) {
-                Ok(Ok(Outcome::Keep(item))) => Ok(item),
-                Ok(Ok(Outcome::Drop(reason))) => Err(reason),
-                Ok(Err(error)) => {
-                    tracing::warn!(stage = name, "{error:#}");
-                    Err(FAILED)
-                }
-                Err(_) => Err(PANICKED),
-            }
-        };
-        let decisions: Vec<_> = self.time(name, || items.into_par_iter().map(decide).collect());
+        // Other people's pages go through other people's parsers: a panic costs the item only.
+        let decide = |item| catch_unwind(AssertUnwindSafe(|| stage.process(item))).unwrap_or(Err(PANICKED));
+        let decisions: Vec<_> = self.time(S::INFO.name, || items.into_par_iter().map(decide).collect());
         self.sift(S::INFO, decisions)
     }
 
@@ -182,25 +160,24 @@ mod tests {
         type Item = u32;
         type Output = u32;
 
-        fn process(&self, item: u32) -> anyhow::Result<Outcome<u32>> {
-            anyhow::ensure!(item < 100, "too large");
+        fn process(&self, item: u32) -> Result<u32, DropReason> {
             assert!(item != 50, "this one panics");
-            Ok(match item % 2 {
-                0 => Outcome::Keep(item / 2),
-                _ => Outcome::Drop(DropReason("odd")),
-            })
+            match item % 2 {
+                0 => Ok(item / 2),
+                _ => Err(DropReason("odd")),
+            }
         }
     }
 
     #[test]
     fn the_runner_counts_every_item_once() {
         let mut tally = Tally::of(&[STAGE]);
-        assert_eq!(tally.run(&Halve, vec![2, 3, 4, 50, 100]), [1, 2]);
+        assert_eq!(tally.run(&Halve, vec![2, 3, 4, 50]), [1, 2]);
         assert_eq!(tally.decide(STAGE, Ok("kept")), Some("kept"));
         assert_eq!(tally.sift(STAGE, [Err::<(), _>(DropReason("odd"))]), []);
-        let dropped = [("odd", 2), ("failed", 1), ("panicked", 1)].map(|(reason, items)| (reason.to_owned(), items));
+        let dropped = [("odd", 2), ("panicked", 1)].map(|(reason, items)| (reason.to_owned(), items));
         let counts = StageCounts {
-            items: 7,
+            items: 6,
             kept: 3,
             dropped: dropped.into(),
         };

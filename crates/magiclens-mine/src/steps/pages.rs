@@ -8,7 +8,7 @@ use half::f16;
 use image::{RgbImage, imageops};
 use magiclens_data::{Digest, ImageFile, ImageId, ImageShard};
 use magiclens_web::DropReason;
-use magiclens_web::page::{Page, PageImage, RawImage};
+use magiclens_web::page::{Page, RawImage};
 
 use super::centers::Sample;
 use super::fetch;
@@ -22,7 +22,7 @@ use crate::encoder::pack;
 use crate::language_model::describe;
 use crate::metadata::expand;
 use crate::page::{Described, Metadata};
-use crate::stage::{Outcome, Stage, StageInfo};
+use crate::stage::{Stage, StageInfo};
 use crate::store::NewFile;
 use crate::table::{ShuffleWriter, TableWriter, file_name};
 use crate::work::{StepInfo, Work};
@@ -168,14 +168,10 @@ impl Stage for Decode<'_> {
     type Item = (usize, usize, RawImage);
     type Output = (usize, usize, Decoded);
 
-    fn process(&self, (page, at, file): Self::Item) -> anyhow::Result<Outcome<Self::Output>> {
-        Ok(match self.pixels.process(file)? {
-            Outcome::Drop(reason) => Outcome::Drop(reason),
-            Outcome::Keep(mut decoded) => {
-                decoded.pixels = reduced(decoded.pixels, self.side);
-                Outcome::Keep((page, at, decoded))
-            }
-        })
+    fn process(&self, (page, at, file): Self::Item) -> Result<Self::Output, DropReason> {
+        let mut decoded = self.pixels.process(file)?;
+        decoded.pixels = reduced(decoded.pixels, self.side);
+        Ok((page, at, decoded))
     }
 }
 
@@ -191,10 +187,7 @@ fn reduced(pixels: RgbImage, side: u32) -> RgbImage {
 
 /// A page's images, each once. Of copies the one of which the page says more stays.
 fn without_copies(page: &Page, images: Vec<Kept>) -> impl Iterator<Item = Result<Kept, DropReason>> + use<> {
-    let words = |at: usize| {
-        let image: &PageImage = &page.images[at];
-        (!image.caption.is_empty(), !image.alt.is_empty())
-    };
+    let words = |at: usize| (!page.images[at].caption.is_empty(), !page.images[at].alt.is_empty());
     let total = images.len();
     let mut kept: Vec<Kept> = Vec::new();
     for (at, image) in images {
@@ -207,19 +200,17 @@ fn without_copies(page: &Page, images: Vec<Kept>) -> impl Iterator<Item = Result
             None => kept.push((at, image)),
         }
     }
-    let copies = total - kept.len();
-    let dropped = std::iter::repeat_with(|| Err(DropReason("copy on the page"))).take(copies);
-    kept.into_iter().map(Ok).chain(dropped)
+    let dropped = std::iter::repeat_n(DropReason("copy on the page"), total - kept.len());
+    kept.into_iter().map(Ok).chain(dropped.map(Err))
 }
 
 fn expand_all(groups: &[(Page, Vec<Kept>)], config: &MineConfig) -> Vec<Metadata> {
-    let of_page = |(page, images): &(Page, Vec<Kept>)| {
-        let expanded = images
-            .iter()
-            .map(|(at, _)| expand(page, &page.images[*at], &config.metadata));
-        expanded.collect::<Vec<_>>()
-    };
-    groups.iter().flat_map(of_page).collect()
+    let images = groups
+        .iter()
+        .flat_map(|(page, images)| images.iter().map(move |(at, _)| (page, &page.images[*at])));
+    images
+        .map(|(page, image)| expand(page, image, &config.metadata))
+        .collect()
 }
 
 fn pixels(groups: &[(Page, Vec<Kept>)]) -> Vec<&RgbImage> {
@@ -268,10 +259,12 @@ impl Output {
             images_file,
             stored: HashSet::new(),
             candidates: CANDIDATES.create(store, task)?,
-            sample: match work.config().neighbor.enabled {
-                true => Some(Sample::begin(work)?),
-                false => None,
-            },
+            sample: work
+                .config()
+                .neighbor
+                .enabled
+                .then(|| Sample::begin(work))
+                .transpose()?,
             // The first shard of the folder, not its path, so that a folder may be moved.
             folder: entries.iter().position(|entry| root.is_some() && entry.root == *root),
         })
@@ -279,10 +272,8 @@ impl Output {
 
     /// Folders of saved pages have addresses of their own: `file:///index.html` of one is another page than that of the next.
     fn page_id(&self, url: &str) -> String {
-        let name = self
-            .folder
-            .map_or_else(|| url.to_owned(), |folder| format!("{folder} {url}"));
-        format!("{:016x}", Digest::of(name).seed())
+        let of_folder = self.folder.map(|folder| format!("{folder} {url}"));
+        format!("{:016x}", Digest::of(of_folder.as_deref().unwrap_or(url)).seed())
     }
 
     /// Adds a group with what is known about each image.
@@ -338,10 +329,7 @@ impl Output {
         self.images.finish()?;
         self.images_file.publish()?;
         self.candidates.publish()?;
-        match self.sample {
-            Some(sample) => sample.publish(),
-            None => Ok(()),
-        }
+        self.sample.map_or(Ok(()), Sample::publish)
     }
 }
 
