@@ -160,10 +160,8 @@ impl Markup<'_> {
     }
 
     fn is_named_decoration(&self, url: &Url) -> bool {
-        let name = url
-            .path_segments()
-            .and_then(|mut path| path.next_back().map(str::to_lowercase));
-        let name = name.unwrap_or_default();
+        let name = url.path_segments().and_then(|mut path| path.next_back());
+        let name = name.unwrap_or_default().to_lowercase();
         let mut words = name.split(|letter: char| !letter.is_alphanumeric());
         words.any(|word| self.0.decoration_words.iter().any(|known| known == word))
     }
@@ -224,6 +222,14 @@ impl Stage for Pixels<'_> {
             print,
         })
     }
+}
+
+/// Width and height of an image within a square of `side`; none of one that fits as it is.
+pub(crate) fn size_within(image: &RgbImage, side: u32) -> Option<(u32, u32)> {
+    let (width, height) = image.dimensions();
+    let long = width.max(height);
+    let scaled = |length: u32| (u64::from(length) * u64::from(side) / u64::from(long)).max(1) as u32;
+    (side < long).then(|| (scaled(width), scaled(height)))
 }
 
 fn decode_reason(error: &DecodeError) -> &'static str {

@@ -64,6 +64,18 @@ pub struct StageCounts {
     pub dropped: BTreeMap<String, u64>,
 }
 
+impl StageCounts {
+    /// Adds those of another task. Counts are read from files: a damaged one must not end a report.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.items = self.items.saturating_add(other.items);
+        self.kept = self.kept.saturating_add(other.kept);
+        for (reason, items) in &other.dropped {
+            let dropped = self.dropped.entry(reason.clone()).or_default();
+            *dropped = dropped.saturating_add(*items);
+        }
+    }
+}
+
 /// Counts and seconds of a task.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
@@ -137,7 +149,8 @@ impl Tally {
         *self.seconds.entry(name.to_owned()).or_default() += start.elapsed().as_secs_f64();
     }
 
-    fn stage(&mut self, name: &str) -> &mut StageCounts {
+    /// The counts of a stage.
+    pub(crate) fn stage(&mut self, name: &str) -> &mut StageCounts {
         let known = self.stages.iter().position(|(known, _)| known == name);
         let at = known.unwrap_or_else(|| {
             self.stages.push((name.to_owned(), StageCounts::default()));

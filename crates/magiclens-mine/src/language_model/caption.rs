@@ -17,6 +17,7 @@ use super::config::{check_counts, check_language};
 use super::message::{Content, ImageUrl, Message, Part, Role};
 use super::model::{Completion, LanguageModel, Prompt};
 use super::reply;
+use crate::clean::size_within;
 
 /// The prompt and its version. Another text needs another number, since runs record it.
 pub(super) const VERSION: &str = "caption/1";
@@ -120,16 +121,11 @@ fn prompt(image: &RgbImage, config: &DescriberConfig) -> Result<Prompt, DropReas
 
 /// A smaller copy as a JPEG: what is sent has bounded size, and nothing of the file but its look.
 fn data_url(image: &RgbImage, config: &DescriberConfig) -> Option<String> {
-    let (width, height) = image.dimensions();
-    if width == 0 || height == 0 {
+    if image.is_empty() {
         return None;
     }
-    let (size, longer) = (config.image_size_px, width.max(height));
-    let mut smaller = None;
-    if size < longer {
-        let scaled = |side: u32| (u64::from(side) * u64::from(size) / u64::from(longer)).max(1) as u32;
-        smaller = Some(resize(image, scaled(width), scaled(height), FilterType::Triangle));
-    }
+    let smaller = size_within(image, config.image_size_px);
+    let smaller = smaller.map(|(width, height)| resize(image, width, height, FilterType::Triangle));
     let image = smaller.as_ref().unwrap_or(image);
     let mut jpeg = Vec::new();
     let mut encoder = JpegEncoder::new_with_quality(&mut jpeg, config.jpeg_quality.min(100));

@@ -15,7 +15,7 @@ use super::fetch;
 use super::image_files::{FIND, ImageFiles};
 use super::reading::{self, Images};
 use super::tables::{CANDIDATES, GROUPS, Group, IMAGES, each_shard};
-use crate::clean::{Decoded, Pixels};
+use crate::clean::{Decoded, Pixels, size_within};
 use crate::config::MineConfig;
 use crate::duplicate::{self, Candidate, Print};
 use crate::encoder::pack;
@@ -170,19 +170,11 @@ impl Stage for Decode<'_> {
 
     fn process(&self, (page, at, file): Self::Item) -> Result<Self::Output, DropReason> {
         let mut decoded = self.pixels.process(file)?;
-        decoded.pixels = reduced(decoded.pixels, self.side);
+        if let Some((width, height)) = size_within(&decoded.pixels, self.side) {
+            decoded.pixels = imageops::thumbnail(&decoded.pixels, width, height);
+        }
         Ok((page, at, decoded))
     }
-}
-
-fn reduced(pixels: RgbImage, side: u32) -> RgbImage {
-    let (width, height) = pixels.dimensions();
-    let long = width.max(height);
-    if long <= side {
-        return pixels;
-    }
-    let scaled = |length: u32| ((u64::from(length) * u64::from(side) / u64::from(long)) as u32).max(1);
-    imageops::thumbnail(&pixels, scaled(width), scaled(height))
 }
 
 /// A page's images, each once. Of copies the one of which the page says more stays.
