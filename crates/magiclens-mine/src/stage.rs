@@ -76,11 +76,19 @@ impl StageCounts {
     }
 }
 
+/// Counts of a task; the same for the same input.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskCounts {
+    /// Items by stage, in the order of the stages.
+    pub stages: Vec<(String, StageCounts)>,
+    /// Other numbers: bytes, pages, images, ...
+    pub numbers: BTreeMap<String, u64>,
+}
+
 /// Counts and seconds of a task.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
-    pub(crate) stages: Vec<(String, StageCounts)>,
-    pub(crate) numbers: BTreeMap<String, u64>,
+    pub(crate) counts: TaskCounts,
     pub(crate) seconds: BTreeMap<String, f64>,
 }
 
@@ -90,11 +98,9 @@ const PANICKED: DropReason = DropReason("panicked");
 impl Tally {
     /// Nothing counted yet of these stages.
     pub(crate) fn of(stages: &[StageInfo]) -> Self {
-        let none = |stage: &StageInfo| (stage.name.to_owned(), StageCounts::default());
-        Self {
-            stages: stages.iter().map(none).collect(),
-            ..Self::default()
-        }
+        let mut tally = Self::default();
+        stages.iter().for_each(|stage| _ = tally.stage(stage.name));
+        tally
     }
 
     /// Runs a stage over items, on all threads of the current pool; kept items stay in order.
@@ -133,7 +139,7 @@ impl Tally {
 
     /// Adds to a number.
     pub(crate) fn count(&mut self, name: &str, more: usize) {
-        *self.numbers.entry(name.to_owned()).or_default() += more as u64;
+        *self.counts.numbers.entry(name.to_owned()).or_default() += more as u64;
     }
 
     /// Does some work and adds its seconds to those of `name`.
@@ -151,12 +157,13 @@ impl Tally {
 
     /// The counts of a stage.
     pub(crate) fn stage(&mut self, name: &str) -> &mut StageCounts {
-        let known = self.stages.iter().position(|(known, _)| known == name);
+        let stages = &mut self.counts.stages;
+        let known = stages.iter().position(|(known, _)| known == name);
         let at = known.unwrap_or_else(|| {
-            self.stages.push((name.to_owned(), StageCounts::default()));
-            self.stages.len() - 1
+            stages.push((name.to_owned(), StageCounts::default()));
+            stages.len() - 1
         });
-        &mut self.stages[at].1
+        &mut stages[at].1
     }
 }
 
@@ -194,6 +201,6 @@ mod tests {
             kept: 3,
             dropped: dropped.into(),
         };
-        assert_eq!(tally.stages, [("halve".to_owned(), counts)]);
+        assert_eq!(tally.counts.stages, [("halve".to_owned(), counts)]);
     }
 }

@@ -88,12 +88,3 @@ fn loaded<T>(cell: &OnceLock<T>, load: impl FnOnce() -> anyhow::Result<T>) -> an
     let new = load()?;
     Ok(cell.get_or_init(|| new))
 }
-
-impl std::fmt::Debug for Tools {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tools")
-            .field("default_model", &self.default_model)
-            .field("reply_cache", &self.reply_cache)
-            .finish_non_exhaustive()
-    }
-}

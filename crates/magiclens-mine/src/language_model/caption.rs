@@ -25,7 +25,7 @@ const SYSTEM: &str = include_str!("../../prompts/caption-1.txt");
 const QUESTION: &str = "Describe this picture.";
 
 /// An image that has no pixel, or more a side than a JPEG can have.
-const NOT_SHOWN: DropReason = DropReason("picture cannot be shown to a model");
+const NOT_SHOWN: DropReason = DropReason("image cannot be shown to a model");
 
 /// Settings of images for a vision model, and limits of its answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -171,6 +171,7 @@ fn label_texts(labels: &Value) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use image::Rgb;
+    use magiclens_data::Digest;
 
     use super::super::scripted::Scripted;
     use super::*;
@@ -238,7 +239,7 @@ mod tests {
             panic!("parts")
         };
         let Part::ImageUrl { image_url } = &parts[1] else {
-            panic!("a picture")
+            panic!("an image")
         };
         let jpeg = STANDARD
             .decode(image_url.url.strip_prefix("data:image/jpeg;base64,").unwrap())
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_image_without_pixels_is_not_asked_about() {
+    fn an_image_without_pixels_is_not_asked_about() {
         let model = Scripted::new(|_| Ok(String::new()));
         let answers = describe(&model, &[RgbImage::new(0, 0)], &DescriberConfig::default()).unwrap();
         assert_eq!(answers, [Err(NOT_SHOWN)]);
@@ -300,7 +301,7 @@ mod tests {
 
     #[test]
     fn the_version_names_the_text() {
-        let hash = blake3::hash(format!("{SYSTEM}\0{QUESTION}").as_bytes()).to_hex();
+        let hash = Digest::of(format!("{SYSTEM}\0{QUESTION}")).to_string();
         assert_eq!(
             (VERSION, &hash[..16]),
             ("caption/1", "ff91e15aee1f3526"),

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_image_is_a_data_url_in_a_part() {
+    fn an_image_is_a_data_url_in_a_part() {
         let part = Part::ImageUrl {
             image_url: ImageUrl {
                 url: "data:image/jpeg;base64,AA==".to_owned(),

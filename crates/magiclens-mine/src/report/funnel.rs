@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::counts::{rounded, share};
 use crate::language_model::Usage;
-use crate::stage::{StageCounts, StageInfo, Tally};
-use crate::tasks::{TaskCost, TaskCounts};
+use crate::stage::{StageCounts, StageInfo, Tally, TaskCounts};
+use crate::tasks::TaskCost;
 
 /// One step of the funnel: sums over its tasks.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -96,7 +96,7 @@ impl FunnelStep {
             }
             sum.add_cost(cost);
         }
-        for (stage, counts) in sums.stages {
+        for (stage, counts) in sums.counts.stages {
             let info = pipeline.iter().find(|info| info.name == stage);
             let seconds = sum.other_seconds.remove(&stage);
             let unit = info.map_or(UNKNOWN_UNIT, |info| info.unit);

@@ -16,7 +16,7 @@ use super::image_files::{FIND, ImageFiles};
 use super::reading::{self, Images};
 use super::tables::{CANDIDATES, GROUPS, Group, IMAGES, each_shard};
 use crate::clean::{Decoded, Pixels, size_within};
-use crate::config::MineConfig;
+use crate::config::{GroupConfig, MineConfig};
 use crate::duplicate::{self, Candidate, Print};
 use crate::encoder::pack;
 use crate::language_model::describe;
@@ -56,19 +56,19 @@ fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
     let mut output = Output::begin(work)?;
     let mut seen = HashSet::new();
     for pages in shard.chunks {
-        let mut batch = Batch::default();
+        let mut batch = Vec::new();
         for page in pages? {
             if !seen.insert(Digest::of(&page.url).seed()) {
                 work.tally.note(GROUP, Err("crawled again"));
                 continue;
             }
             let found = find_files(work, &mut shard.files, &page)?;
-            batch.add(page, found);
-            if batch.images >= config.group.chunk_images || batch.bytes >= config.group.chunk_bytes {
-                finish(work, std::mem::take(&mut batch).pages, &mut output)?;
+            batch.push((page, found));
+            if is_full(&batch, &config.group) {
+                finish(work, std::mem::take(&mut batch), &mut output)?;
             }
         }
-        finish(work, batch.pages, &mut output)?;
+        finish(work, batch, &mut output)?;
     }
     output.publish()
 }
@@ -76,20 +76,11 @@ fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
 /// A file and the place of its image among the page's images.
 type FoundFile = (usize, RawImage);
 
-/// Pages with the files that were found, until there are enough for the encoders.
-#[derive(Default)]
-struct Batch {
-    pages: Vec<(Page, Vec<FoundFile>)>,
-    images: usize,
-    bytes: usize,
-}
-
-impl Batch {
-    fn add(&mut self, page: Page, found: Vec<FoundFile>) {
-        self.images += found.len();
-        self.bytes += found.iter().map(|(_, file)| file.bytes.len()).sum::<usize>();
-        self.pages.push((page, found));
-    }
+/// Whether pages have enough files for the encoders.
+fn is_full(batch: &[(Page, Vec<FoundFile>)], config: &GroupConfig) -> bool {
+    let files = || batch.iter().flat_map(|(_, found)| found);
+    let bytes: usize = files().map(|(_, file)| file.bytes.len()).sum();
+    files().count() >= config.chunk_images || bytes >= config.chunk_bytes
 }
 
 /// The files of a page's images.
@@ -183,10 +174,8 @@ fn without_copies(page: &Page, images: Vec<Kept>) -> impl Iterator<Item = Result
     let total = images.len();
     let mut kept: Vec<Kept> = Vec::new();
     for (at, image) in images {
-        let copy = kept
-            .iter_mut()
-            .find(|(_, other)| other.print.duplicate_of(&image.print).is_some());
-        match copy {
+        let is_copy = |kept: &&mut Kept| kept.1.print.duplicate_of(&image.print).is_some();
+        match kept.iter_mut().find(is_copy) {
             Some(other) if words(other.0) < words(at) => *other = (at, image),
             Some(_) => {}
             None => kept.push((at, image)),
@@ -216,9 +205,8 @@ fn caption_all(work: &mut Work<'_>, groups: &[(Page, Vec<Kept>)], metadata: &mut
     let (Some(caption), Some(model)) = (&config.caption, work.tools.captioner(config)?) else {
         return Ok(());
     };
-    let described = work
-        .tally
-        .time(CAPTION.name, || describe(model, &pixels(groups), &caption.ask))?;
+    let ask = || describe(model, &pixels(groups), &caption.ask);
+    let described = work.tally.time(CAPTION.name, ask)?;
     for (metadata, description) in metadata.iter_mut().zip(described) {
         if let Some(description) = work.tally.decide(CAPTION, description) {
             metadata.model_caption = description.caption;

@@ -52,21 +52,8 @@ pub(super) fn read<'a>(
     images: Images,
     tally: &mut Tally,
 ) -> anyhow::Result<Shard<'a>> {
-    let is_folder = entry.kind == InputKind::Folder;
-    // Copies of remote files go when these are dropped.
-    let fetched = match is_folder {
-        true => Vec::new(),
-        false => entry
-            .files
-            .iter()
-            .map(|file| store::fetch(file))
-            .collect::<Result<_, _>>()?,
-    };
-    let paths: Vec<PathBuf> = match is_folder {
-        true => entry.paths(),
-        false => fetched.iter().map(|file: &LocalFile| file.path().to_owned()).collect(),
-    };
-    let root = entry.root.as_deref().filter(|_| is_folder);
+    let (paths, _copies) = local_files(entry)?;
+    let root = entry.root.as_deref().filter(|_| entry.kind == InputKind::Folder);
     let mut reader = Reader {
         config,
         filters,
@@ -81,6 +68,16 @@ pub(super) fn read<'a>(
         reader.take(record?)?;
     }
     reader.finish()
+}
+
+/// The paths of an entry's files on this machine, and the copies of remote ones, which go when they are dropped.
+fn local_files(entry: &Entry) -> anyhow::Result<(Vec<PathBuf>, Vec<LocalFile>)> {
+    if entry.kind == InputKind::Folder {
+        return Ok((entry.paths(), Vec::new()));
+    }
+    let files = entry.files.iter().map(|file| store::fetch(file));
+    let files: Vec<LocalFile> = files.collect::<anyhow::Result<_>>()?;
+    Ok((files.iter().map(|file| file.path().to_owned()).collect(), files))
 }
 
 struct Reader<'a, 'b> {
