@@ -10,7 +10,7 @@ use magiclens_data::fingerprint::Fingerprint;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::stage::{Outcome, Stage, StageInfo};
+use crate::stage::{Stage, StageInfo};
 use magiclens_web::DropReason;
 use magiclens_web::page::{PageImage, RawImage, Region};
 
@@ -90,6 +90,16 @@ impl Default for CleanConfig {
     }
 }
 
+impl CleanConfig {
+    /// Limits of what is decoded.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            max_bytes: self.max_bytes,
+            max_pixels: self.max_pixels,
+        }
+    }
+}
+
 /// An image and the address of its page.
 pub type Candidate = (String, PageImage);
 
@@ -102,11 +112,11 @@ impl Stage for Markup<'_> {
     type Item = Candidate;
     type Output = Candidate;
 
-    fn process(&self, (page, image): Candidate) -> anyhow::Result<Outcome<Candidate>> {
-        Ok(match self.reason(&page, &image) {
-            Some(reason) => Outcome::Drop(DropReason(reason)),
-            None => Outcome::Keep((page, image)),
-        })
+    fn process(&self, (page, image): Candidate) -> Result<Candidate, DropReason> {
+        match self.reason(&page, &image) {
+            Some(reason) => Err(DropReason(reason)),
+            None => Ok((page, image)),
+        }
     }
 }
 
@@ -150,10 +160,8 @@ impl Markup<'_> {
     }
 
     fn is_named_decoration(&self, url: &Url) -> bool {
-        let name = url
-            .path_segments()
-            .and_then(|mut path| path.next_back().map(str::to_lowercase));
-        let name = name.unwrap_or_default();
+        let name = url.path_segments().and_then(|mut path| path.next_back());
+        let name = name.unwrap_or_default().to_lowercase();
         let mut words = name.split(|letter: char| !letter.is_alphanumeric());
         words.any(|word| self.0.decoration_words.iter().any(|known| known == word))
     }
@@ -185,20 +193,14 @@ impl Stage for Pixels<'_> {
     type Item = RawImage;
     type Output = Decoded;
 
-    fn process(&self, image: RawImage) -> anyhow::Result<Outcome<Decoded>> {
+    fn process(&self, image: RawImage) -> Result<Decoded, DropReason> {
         let config = self.0;
-        let dropped = |reason| Ok(Outcome::Drop(DropReason(reason)));
+        let dropped = |reason| Err(DropReason(reason));
         if (image.bytes.len() as u64) < config.min_bytes {
             return dropped("tiny file");
         }
-        let limits = Limits {
-            max_bytes: config.max_bytes,
-            max_pixels: config.max_pixels,
-        };
-        let pixels = match decode_rgb(&image.bytes, &limits) {
-            Ok(pixels) => pixels,
-            Err(error) => return dropped(decode_reason(&error)),
-        };
+        let decoded = decode_rgb(&image.bytes, &config.limits());
+        let pixels = decoded.map_err(|error| DropReason(decode_reason(&error)))?;
         let (short, long) = (pixels.width().min(pixels.height()), pixels.width().max(pixels.height()));
         if short < config.min_side_px {
             return dropped("low resolution");
@@ -211,15 +213,23 @@ impl Stage for Pixels<'_> {
         if flat_share(&pixels) > config.max_flat_share {
             return dropped("blank");
         }
-        Ok(Outcome::Keep(Decoded {
+        Ok(Decoded {
             url: image.url,
             bytes: image.bytes,
             id,
             shown: pixels.dimensions(),
             pixels,
             print,
-        }))
+        })
     }
+}
+
+/// Width and height of an image within a square of `side`; none of one that fits as it is.
+pub(crate) fn size_within(image: &RgbImage, side: u32) -> Option<(u32, u32)> {
+    let (width, height) = image.dimensions();
+    let long = width.max(height);
+    let scaled = |length: u32| (u64::from(length) * u64::from(side) / u64::from(long)).max(1) as u32;
+    (side < long).then(|| (scaled(width), scaled(height)))
 }
 
 fn decode_reason(error: &DecodeError) -> &'static str {
@@ -327,10 +337,7 @@ mod tests {
             bytes,
             ..RawImage::default()
         };
-        match Pixels(&CleanConfig::default()).process(raw).unwrap() {
-            Outcome::Keep(decoded) => Ok(decoded),
-            Outcome::Drop(reason) => Err(reason.0),
-        }
+        Pixels(&CleanConfig::default()).process(raw).map_err(|reason| reason.0)
     }
 
     fn checks(width: u32, height: u32) -> RgbImage {

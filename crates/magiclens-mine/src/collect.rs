@@ -26,8 +26,8 @@ pub struct Collected {
     pub images: usize,
 }
 
-/// Writes the triplets of a finished run and their images to `out`: `triplets-train.parquet`, `images.parquet`, and the
-/// files under `images/`. All of it is for training, so no image has a split.
+/// Writes the triplets of a finished run and their images to `out`: `triplets-train.parquet`, `pictures.parquet`, and the
+/// files under `pictures/`. All of it is for training, so no image has a split.
 ///
 /// # Errors
 /// A run that is not finished, a folder that holds something else, files that cannot be read or written.
@@ -65,7 +65,6 @@ pub fn collect(run: &Run, out: &Path) -> anyhow::Result<Collected> {
 pub fn all_triplets(run: &Run) -> anyhow::Result<Vec<Triplet>> {
     let mut triplets = Vec::new();
     for shard in 0..run.entries().len() {
-        let name = file_name(TRIPLETS, shard);
         // The file of a run that is to be done again may still be there, but no longer fits its images.
         let task = Task {
             step: Step::TRIPLETS,
@@ -76,10 +75,9 @@ pub fn all_triplets(run: &Run) -> anyhow::Result<Vec<Triplet>> {
             "the run has no triplets of shard {shard} yet\nhint: `magiclens mine run {}` finishes it",
             run.store().address()
         );
-        let local = run.store().local(&name)?;
-        triplets.extend(
-            read_triplets(local.path()).with_context(|| format!("step `{}`, task {shard}", Step::TRIPLETS.name()))?,
-        );
+        let of_task = || format!("step `{}`, task {shard}", task.step.name());
+        let local = run.store().local(&file_name(TRIPLETS, shard))?;
+        triplets.extend(read_triplets(local.path()).with_context(of_task)?);
     }
     Ok(triplets)
 }

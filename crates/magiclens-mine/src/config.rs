@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::clean::CleanConfig;
@@ -172,20 +172,17 @@ impl MineConfig {
         if self.fetch.allowed {
             self.fetch.check()?;
         }
-        if self.instruct.asks_model() && self.writer.is_none() {
-            bail!(
-                "`instruct.writers` asks a model, but there is no `[writer.model]`\nhint: see docs/language-models.md for recipes"
-            );
-        }
+        ensure!(
+            self.writer.is_some() || !self.instruct.asks_model(),
+            "`instruct.writers` asks a model, but there is no `[writer.model]`\nhint: see docs/language-models.md for recipes"
+        );
         Ok(())
     }
 
     fn check_encoders(&self) -> anyhow::Result<()> {
         let is_known = |name: &String| self.encoder.iter().any(|encoder| encoder.name == *name);
-        let pair = [
-            ("pair.image_encoder", &self.pair.image_encoder),
-            ("pair.text_encoder", &self.pair.text_encoder),
-        ];
+        let (image, text) = (&self.pair.image_encoder, &self.pair.text_encoder);
+        let pair = [("pair.image_encoder", image), ("pair.text_encoder", text)];
         let bands = self.neighbor.encoders.iter().filter(|_| self.neighbor.enabled);
         let bands = bands.map(|band| ("neighbour.encoders", &band.encoder));
         for (field, name) in pair.into_iter().chain(bands) {

@@ -7,6 +7,7 @@
 //! their order, an item stays unless it matches one that stays. So nothing goes as a copy of what went itself.
 
 use std::cmp::Reverse;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::ensure;
@@ -82,11 +83,8 @@ impl Print {
     }
 
     fn to_bytes(&self) -> Vec<u8> {
-        self.bits
-            .iter()
-            .flat_map(|word| word.to_le_bytes())
-            .chain(self.colors.iter().copied())
-            .collect()
+        let bits = self.bits.iter().flat_map(|word| word.to_le_bytes());
+        bits.chain(self.colors.iter().copied()).collect()
     }
 
     fn from_bytes(bytes: &[u8]) -> anyhow::Result<Self> {
@@ -105,31 +103,18 @@ impl Print {
     /// The bands by which copies are found; none of a drawing with little structure.
     fn telling_bands(&self, config: &DuplicateConfig) -> impl Iterator<Item = (usize, u16)> {
         let structure: u32 = self.bits.iter().map(|word| word.count_ones()).sum();
-        let bands = match structure < config.min_structure {
-            true => 0,
-            false => BANDS,
-        };
+        let bands = if structure < config.min_structure { 0 } else { BANDS };
         let bits = self.bits;
-        let value = move |band| (band, (bits[band / 4] >> (band % 4 * 16)) as u16);
+        let values = (0..bands).map(move |band| (band, (bits[band / 4] >> (band % 4 * 16)) as u16));
         // A band of one tone is everywhere and says nothing.
-        (0..bands)
-            .map(value)
-            .filter(|(_, value)| !matches!(*value, 0 | u16::MAX))
+        values.filter(|(_, value)| !matches!(*value, 0 | u16::MAX))
     }
 
     fn is_copy(&self, other: &Self, config: &DuplicateConfig) -> bool {
-        let differing: u32 = self
-            .bits
-            .iter()
-            .zip(other.bits)
-            .map(|(a, b)| (a ^ b).count_ones())
-            .sum();
-        let color: u32 = self
-            .colors
-            .iter()
-            .zip(&other.colors)
-            .map(|(a, b)| u32::from(a.abs_diff(*b)))
-            .sum();
+        let bits = self.bits.iter().zip(other.bits);
+        let differing: u32 = bits.map(|(a, b)| (a ^ b).count_ones()).sum();
+        let colors = self.colors.iter().zip(&other.colors);
+        let color: u32 = colors.map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
         differing <= config.max_bits && color as f32 <= config.max_color * self.colors.len() as f32
     }
 }
@@ -259,35 +244,28 @@ fn decide_band(
     let mut images: BTreeMap<ImageId, (Print, Vec<&Candidate>)> = BTreeMap::new();
     for row in rows {
         let id = row.value.images[0];
-        match images.get_mut(&id) {
-            Some((_, places)) => places.push(&row.value),
-            None => {
-                images.insert(id, (Print::from_bytes(&row.bytes)?, vec![&row.value]));
-            }
-        }
+        let image = match images.entry(id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert((Print::from_bytes(&row.bytes)?, Vec::new())),
+        };
+        image.1.push(&row.value);
     }
     let images: Vec<_> = images.into_iter().take(config.max_band_members).collect();
-    let links = links(images.len(), images.len(), |a, b| {
-        images[a].1.0.is_copy(&images[b].1.0, config)
-    });
-    let mut everywhere: BTreeSet<usize> = BTreeSet::new();
+    let is_copy = |a: usize, b: usize| images[a].1.0.is_copy(&images[b].1.0, config);
+    let links = links(images.len(), images.len(), is_copy);
+    let mut everywhere: BTreeSet<ImageId> = BTreeSet::new();
     for family in families(&links) {
-        let places = || {
-            family
-                .iter()
-                .flat_map(|at| images[*at].1.1.iter().map(move |place| (*at, *place)))
-        };
+        let family = || family.iter().map(|at| &images[*at]);
+        let places = || family().flat_map(|(id, (_, places))| places.iter().map(move |place| (*id, *place)));
         let pages: BTreeSet<&String> = places().map(|(_, place)| &place.page).collect();
         if config.max_pages < pages.len() {
-            everywhere.extend(family.iter().copied());
-            decisions.extend(places().map(|(at, place)| (place.shard, Decision::TooManyPages(images[at].0))));
+            everywhere.extend(family().map(|(id, _)| *id));
+            decisions.extend(places().map(|(id, place)| (place.shard, Decision::TooManyPages(id))));
         }
     }
-    for (at, matched) in links.iter().enumerate().filter(|(at, _)| !everywhere.contains(at)) {
-        let links = matched
-            .iter()
-            .map(|earlier| Decision::CopyOf(images[at].0, images[*earlier].0));
-        decisions.extend(links.map(|link| (ALL_SHARDS, link)));
+    for ((id, _), matched) in images.iter().zip(links).filter(|((id, _), _)| !everywhere.contains(id)) {
+        let link = |earlier: usize| Decision::CopyOf(*id, images[earlier].0);
+        decisions.extend(matched.into_iter().map(|earlier| (ALL_SHARDS, link(earlier))));
     }
     Ok(())
 }
@@ -311,11 +289,9 @@ fn decide_pages(rows: &[Row<Candidate>], config: &DuplicateConfig, decisions: &m
     let pages: BTreeMap<PageOfShard, &Candidate> = rows.iter().map(|row| (order(&row.value), &row.value)).collect();
     let pages: Vec<(PageOfShard, &Candidate)> = pages.into_iter().collect();
     let is_like = |a: usize, b: usize| config.max_overlap < overlap(&pages[a].1.images, &pages[b].1.images);
-    for (at, matched) in links(pages.len(), config.max_band_members, is_like)
-        .into_iter()
-        .enumerate()
-    {
-        let link = |earlier: usize| Decision::PageLike(pages[at].0.clone(), pages[earlier].0.clone());
+    let links = links(pages.len(), config.max_band_members, is_like);
+    for ((page, _), matched) in pages.iter().zip(links) {
+        let link = |earlier: usize| Decision::PageLike(page.clone(), pages[earlier].0.clone());
         decisions.extend(matched.into_iter().map(|earlier| (ALL_SHARDS, link(earlier))));
     }
 }

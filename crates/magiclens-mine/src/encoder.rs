@@ -124,8 +124,8 @@ impl Encoders {
         let mut encoded = Vec::with_capacity(images.len());
         for (images, texts) in images.chunks(BATCH).zip(texts.chunks(BATCH)) {
             let by_encoder = self.encode_batch(images, texts)?;
-            encoded
-                .extend((0..images.len()).map(|at| by_encoder.iter().map(|rows| rows[at].clone()).collect::<Vec<_>>()));
+            let of_image = |at: usize| by_encoder.iter().map(|rows| rows[at].clone()).collect::<Vec<_>>();
+            encoded.extend((0..images.len()).map(of_image));
         }
         Ok(encoded)
     }
@@ -146,16 +146,15 @@ impl Encoders {
                 trunks.insert(path, features);
             }
             let trunk = trunks.get(path.as_path());
+            let no_trunk = || no_trunk(encoder, path);
             let rows = match encoder.output {
                 Output::Image => match trunk {
-                    Some(features) => model
-                        .project_image_features(features)
-                        .ok_or_else(|| no_trunk(encoder, path))?,
+                    Some(features) => model.project_image_features(features).ok_or_else(no_trunk)?,
                     None => model.encode_images(images)?,
                 },
-                Output::ImageTrunk => trunk.cloned().ok_or_else(|| no_trunk(encoder, path))?,
+                Output::ImageTrunk => trunk.cloned().ok_or_else(no_trunk)?,
                 Output::Text => model.encode_texts(&texts)?,
-                Output::TextTrunk => model.text_features(&texts)?.ok_or_else(|| no_trunk(encoder, path))?,
+                Output::TextTrunk => model.text_features(&texts)?.ok_or_else(no_trunk)?,
             };
             let wordless = |at: usize| !is_image && texts[at].trim().is_empty();
             let unit = |(at, row): (usize, Vec<f32>)| unit_vector(row, wordless(at));

@@ -15,7 +15,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
 
 use crate::clean::Candidate;
-use crate::stage::{Outcome, Stage, StageInfo};
+use crate::stage::{Stage, StageInfo};
 use magiclens_web::DropReason;
 use magiclens_web::page::Page;
 
@@ -109,10 +109,10 @@ impl Filters {
     }
 
     /// The reason of the first filter that drops an item.
-    fn decide<T>(&self, item: T, drops: impl Fn(&Filter, &T) -> bool) -> Outcome<T> {
+    fn decide<T>(&self, item: T, drops: impl Fn(&Filter, &T) -> bool) -> Result<T, DropReason> {
         match self.0.iter().find(|filter| drops(filter, &item)) {
-            Some(filter) => Outcome::Drop(filter.reason),
-            None => Outcome::Keep(item),
+            Some(filter) => Err(filter.reason),
+            None => Ok(item),
         }
     }
 }
@@ -122,8 +122,8 @@ impl Stage for Filters {
     type Item = Page;
     type Output = Page;
 
-    fn process(&self, page: Page) -> anyhow::Result<Outcome<Page>> {
-        Ok(self.decide(page, Filter::drops_page))
+    fn process(&self, page: Page) -> Result<Page, DropReason> {
+        self.decide(page, Filter::drops_page)
     }
 }
 
@@ -136,9 +136,9 @@ impl Stage for ImageFilters<'_> {
     type Item = Candidate;
     type Output = Candidate;
 
-    fn process(&self, candidate: Candidate) -> anyhow::Result<Outcome<Candidate>> {
+    fn process(&self, candidate: Candidate) -> Result<Candidate, DropReason> {
         let drops = |filter: &Filter, (_, image): &Candidate| filter.drops_address(Scored::Images, &image.url);
-        Ok(self.0.decide(candidate, drops))
+        self.0.decide(candidate, drops)
     }
 }
 
@@ -156,10 +156,9 @@ impl Filter {
                 filter.reason = DropReason("listed words");
                 filter.words = words.iter().map(|word| word.to_lowercase()).collect();
                 if let Some(file) = file {
-                    let lines = fs_err::read_to_string(file)?;
-                    filter
-                        .words
-                        .extend(lines.lines().map(|line| line.trim().to_lowercase()));
+                    let text = fs_err::read_to_string(file)?;
+                    let lines = text.lines().map(|line| line.trim().to_lowercase());
+                    filter.words.extend(lines);
                 }
             }
             FilterConfig::Table { name, file, .. } => {
@@ -201,16 +200,11 @@ impl Filter {
 
 /// The page's statement counts unless its words clearly contradict: many pages state a language they are not in.
 fn is_other_language(page: &Page, keep: &[String], min_confidence: f64, min_chars: usize) -> bool {
-    let stated = page
-        .language
-        .split(['-', '_'])
-        .next()
-        .unwrap_or_default()
-        .to_lowercase();
-    let found = (page.text.chars().count() >= min_chars)
-        .then(|| whatlang::detect(&page.text))
-        .flatten()
-        .filter(|found| found.confidence() >= min_confidence);
+    let stated = page.language.split(['-', '_']).next().unwrap_or_default();
+    let stated = stated.to_lowercase();
+    let is_long = page.text.chars().count() >= min_chars;
+    let found = is_long.then(|| whatlang::detect(&page.text)).flatten();
+    let found = found.filter(|found| found.confidence() >= min_confidence);
     match found {
         Some(found) => !keep.iter().any(|code| three_letters(code) == found.lang().code()),
         None => !stated.is_empty() && !keep.contains(&stated),
@@ -228,24 +222,15 @@ fn three_letters(code: &str) -> &str {
 }
 
 fn has_listed_words(page: &Page, listed: &HashSet<String>, max_percent: f64, allow: usize) -> bool {
-    let of_images = page
-        .images
-        .iter()
-        .flat_map(|image| [&image.alt, &image.caption, &image.title, &image.url]);
-    let texts = [&page.url, &page.title, &page.heading, &page.text]
-        .into_iter()
-        .chain(of_images);
-    let (mut words, mut found) = (0_usize, 0_usize);
-    for text in texts {
-        for word in text
-            .split(|letter: char| !letter.is_alphanumeric())
-            .filter(|word| !word.is_empty())
-        {
-            words += 1;
-            found += usize::from(listed.contains(&word.to_lowercase()));
-        }
-    }
-    allow < found && max_percent < 100.0 * found as f64 / words as f64
+    let images = page.images.iter();
+    let of_images = images.flat_map(|image| [&image.alt, &image.caption, &image.title, &image.url]);
+    let of_page = [&page.url, &page.title, &page.heading, &page.text];
+    let texts = of_page.into_iter().chain(of_images);
+    let words = texts.flat_map(|text| text.split(|letter: char| !letter.is_alphanumeric()));
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let is_listed = |word: &&&str| listed.contains(&word.to_lowercase());
+    let found = words.iter().filter(is_listed).count();
+    allow < found && max_percent < 100.0 * found as f64 / words.len() as f64
 }
 
 /// Names of filters are counted like the stages' own reasons, which live as long as the program; there are a handful.
@@ -315,10 +300,8 @@ mod tests {
     }
 
     fn reason(config: FilterConfig, page: Page) -> Option<&'static str> {
-        match Filters::new(&[config]).unwrap().process(page).unwrap() {
-            Outcome::Keep(_) => None,
-            Outcome::Drop(reason) => Some(reason.0),
-        }
+        let decision = Filters::new(&[config]).unwrap().process(page);
+        decision.err().map(|reason| reason.0)
     }
 
     #[test]
@@ -407,10 +390,7 @@ mod tests {
                 url: url.into(),
                 ..PageImage::default()
             };
-            matches!(
-                ImageFilters(&filters).process(("p".into(), image)).unwrap(),
-                Outcome::Keep(_)
-            )
+            ImageFilters(&filters).process(("p".into(), image)).is_ok()
         };
         assert!(keeps("a", false) && !keeps("b", true) && keeps("c", true) && !keeps("c", false));
     }

@@ -187,20 +187,12 @@ mod tests {
     use super::*;
     use crate::encoder::default_encoders;
     use crate::page::Metadata;
+    use crate::page::tests::described;
 
     fn member(n: u8, page: &str, angle: f32) -> Member {
         let described = Described {
-            image: ImageId::from_bytes([n; 16]),
-            shard: 0,
-            url: String::new(),
             page_url: page.into(),
-            width: 1,
-            height: 1,
-            figure: None,
-            position: 0,
-            license: String::new(),
-            opt_outs: Vec::new(),
-            metadata: Metadata::default(),
+            ..described(n, Metadata::default())
         };
         Member {
             described,

@@ -112,3 +112,36 @@ pub struct Instruction {
     /// The model's reasoning before its answer; empty for templates.
     pub reasoning: String,
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Image `number` of a page of `a.example`.
+    pub(crate) fn described(number: u8, metadata: Metadata) -> Described {
+        Described {
+            image: ImageId::from_bytes([number; 16]),
+            shard: 0,
+            url: format!("https://a.example/{number}.jpg"),
+            page_url: "https://a.example/".to_owned(),
+            width: 300,
+            height: 200,
+            figure: None,
+            position: number.into(),
+            license: String::new(),
+            opt_outs: Vec::new(),
+            metadata,
+        }
+    }
+
+    /// The images 1 and 2 as a pair of their page.
+    pub(crate) fn pair(query: Metadata, target: Metadata) -> ImagePair {
+        ImagePair {
+            query: described(1, query),
+            target: described(2, target),
+            origin: Origin::Page,
+            scores: BTreeMap::new(),
+            hard_negatives: Vec::new(),
+        }
+    }
+}

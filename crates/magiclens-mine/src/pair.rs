@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::encoder::{EncoderConfig, score_name, similarity};
 use crate::page::{Described, ImagePair, Origin};
-use crate::stage::{Outcome, Stage, StageInfo};
+use crate::stage::{Stage, StageInfo};
 
 /// The band of pairs that are kept, and their numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,7 +85,7 @@ impl Stage for Band<'_> {
     type Item = ScoredPair;
     type Output = ScoredPair;
 
-    fn process(&self, pair: ScoredPair) -> anyhow::Result<Outcome<ScoredPair>> {
+    fn process(&self, pair: ScoredPair) -> Result<ScoredPair, DropReason> {
         let config = self.0;
         let (image, text) = (pair.image as f32, pair.text as f32);
         let reason = if image < config.min_image_similarity {
@@ -97,9 +97,9 @@ impl Stage for Band<'_> {
         } else if config.max_text_similarity < text {
             "words the same"
         } else {
-            return Ok(Outcome::Keep(pair));
+            return Ok(pair);
         };
-        Ok(Outcome::Drop(DropReason(reason)))
+        Err(DropReason(reason))
     }
 }
 
@@ -167,25 +167,15 @@ pub fn backwards(pair: &ImagePair) -> ImagePair {
 
 #[cfg(test)]
 mod tests {
-    use magiclens_data::ImageId;
-
     use super::*;
     use crate::encoder::default_encoders;
     use crate::page::Metadata;
+    use crate::page::tests::described;
 
     fn scored(n: u8, image: [f32; 2], figure: Option<u32>) -> Scored {
         let described = Described {
-            image: ImageId::from_bytes([n; 16]),
-            shard: 0,
-            url: String::new(),
-            page_url: String::new(),
-            width: 1,
-            height: 1,
             figure,
-            position: u32::from(n),
-            license: String::new(),
-            opt_outs: Vec::new(),
-            metadata: Metadata::default(),
+            ..described(n, Metadata::default())
         };
         Scored {
             described,
@@ -251,10 +241,7 @@ mod tests {
             let images = [scored(1, [1.0, 0.0], None), scored(2, [0.6, 0.8], None)];
             let mut pair = all_pairs(&images, &config).remove(0);
             (pair.image, pair.text) = (image, text);
-            match Band(&config).process(pair).unwrap() {
-                Outcome::Keep(_) => "kept",
-                Outcome::Drop(reason) => reason.0,
-            }
+            Band(&config).process(pair).err().map_or("kept", |reason| reason.0)
         };
         assert_eq!(decide(0.5, 0.5), "kept");
         assert_eq!(decide(0.1, 0.5), "images unrelated");

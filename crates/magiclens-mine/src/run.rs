@@ -74,11 +74,12 @@ impl Run {
 
     /// The configuration for people to read; the manifest is what counts.
     fn write_config(&self) -> anyhow::Result<()> {
-        let text = toml::to_string(self.config())?;
-        if !self.store.exists("config.toml")? {
-            self.store.write("config.toml", text.as_bytes())?;
+        match self.store.exists("config.toml")? {
+            true => Ok(()),
+            false => self
+                .store
+                .write("config.toml", toml::to_string(self.config())?.as_bytes()),
         }
-        Ok(())
     }
 
     /// Fixes the weights of the run's encoders when it begins to use them.
@@ -86,10 +87,8 @@ impl Run {
     /// # Errors
     /// A run that was begun with other weights: their vectors do not compare.
     pub(crate) fn fix_models(&self, models: &[String]) -> anyhow::Result<()> {
-        if self
-            .store
-            .create_exclusive(MODELS, &serde_json::to_vec_pretty(models)?)?
-        {
+        let text = serde_json::to_vec_pretty(models)?;
+        if self.store.create_exclusive(MODELS, &text)? {
             return Ok(());
         }
         let begun = self.models()?;

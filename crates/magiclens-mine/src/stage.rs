@@ -37,15 +37,6 @@ impl StageInfo {
     }
 }
 
-/// The decision of a stage.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outcome<T> {
-    /// Goes on, perhaps changed.
-    Keep(T),
-    /// Ends here.
-    Drop(DropReason),
-}
-
 /// Decides about one item at a time, from the item and the stage's settings alone.
 pub trait Stage: Sync {
     /// Its name and unit.
@@ -55,11 +46,11 @@ pub trait Stage: Sync {
     /// The items that go on.
     type Output: Send;
 
-    /// Keeps, changes or drops one item. An error is the item's own: it is dropped, counted and logged.
+    /// Keeps one item, perhaps changed.
     ///
     /// # Errors
-    /// An item that the stage could not cope with.
-    fn process(&self, item: Self::Item) -> anyhow::Result<Outcome<Self::Output>>;
+    /// The reason to drop it.
+    fn process(&self, item: Self::Item) -> Result<Self::Output, DropReason>;
 }
 
 /// Items of one stage, and the reasons of those that ended there.
@@ -73,45 +64,50 @@ pub struct StageCounts {
     pub dropped: BTreeMap<String, u64>,
 }
 
+impl StageCounts {
+    /// Adds those of another task. Counts are read from files: a damaged one must not end a report.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.items = self.items.saturating_add(other.items);
+        self.kept = self.kept.saturating_add(other.kept);
+        for (reason, items) in &other.dropped {
+            let dropped = self.dropped.entry(reason.clone()).or_default();
+            *dropped = dropped.saturating_add(*items);
+        }
+    }
+}
+
+/// Counts of a task; the same for the same input.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskCounts {
+    /// Items by stage, in the order of the stages.
+    pub stages: Vec<(String, StageCounts)>,
+    /// Other numbers: bytes, pages, images, ...
+    pub numbers: BTreeMap<String, u64>,
+}
+
 /// Counts and seconds of a task.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
-    pub(crate) stages: Vec<(String, StageCounts)>,
-    pub(crate) numbers: BTreeMap<String, u64>,
+    pub(crate) counts: TaskCounts,
     pub(crate) seconds: BTreeMap<String, f64>,
 }
 
-/// An item that a stage could not cope with.
-const FAILED: DropReason = DropReason("failed");
 /// An item that made a stage panic.
 const PANICKED: DropReason = DropReason("panicked");
 
 impl Tally {
     /// Nothing counted yet of these stages.
     pub(crate) fn of(stages: &[StageInfo]) -> Self {
-        let none = |stage: &StageInfo| (stage.name.to_owned(), StageCounts::default());
-        Self {
-            stages: stages.iter().map(none).collect(),
-            ..Self::default()
-        }
+        let mut tally = Self::default();
+        stages.iter().for_each(|stage| _ = tally.stage(stage.name));
+        tally
     }
 
     /// Runs a stage over items, on all threads of the current pool; kept items stay in order.
     pub(crate) fn run<S: Stage>(&mut self, stage: &S, items: Vec<S::Item>) -> Vec<S::Output> {
-        let name = S::INFO.name;
-        let decide = |item| {
-            // Other people's pages go through other people's parsers: a panic costs the item only.
-            match catch_unwind(AssertUnwindSafe(|| stage.process(item))) {
-                Ok(Ok(Outcome::Keep(item))) => Ok(item),
-                Ok(Ok(Outcome::Drop(reason))) => Err(reason),
-                Ok(Err(error)) => {
-                    tracing::warn!(stage = name, "{error:#}");
-                    Err(FAILED)
-                }
-                Err(_) => Err(PANICKED),
-            }
-        };
-        let decisions: Vec<_> = self.time(name, || items.into_par_iter().map(decide).collect());
+        // Other people's pages go through other people's parsers: a panic costs the item only.
+        let decide = |item| catch_unwind(AssertUnwindSafe(|| stage.process(item))).unwrap_or(Err(PANICKED));
+        let decisions: Vec<_> = self.time(S::INFO.name, || items.into_par_iter().map(decide).collect());
         self.sift(S::INFO, decisions)
     }
 
@@ -143,7 +139,7 @@ impl Tally {
 
     /// Adds to a number.
     pub(crate) fn count(&mut self, name: &str, more: usize) {
-        *self.numbers.entry(name.to_owned()).or_default() += more as u64;
+        *self.counts.numbers.entry(name.to_owned()).or_default() += more as u64;
     }
 
     /// Does some work and adds its seconds to those of `name`.
@@ -159,13 +155,15 @@ impl Tally {
         *self.seconds.entry(name.to_owned()).or_default() += start.elapsed().as_secs_f64();
     }
 
-    fn stage(&mut self, name: &str) -> &mut StageCounts {
-        let known = self.stages.iter().position(|(known, _)| known == name);
+    /// The counts of a stage.
+    pub(crate) fn stage(&mut self, name: &str) -> &mut StageCounts {
+        let stages = &mut self.counts.stages;
+        let known = stages.iter().position(|(known, _)| known == name);
         let at = known.unwrap_or_else(|| {
-            self.stages.push((name.to_owned(), StageCounts::default()));
-            self.stages.len() - 1
+            stages.push((name.to_owned(), StageCounts::default()));
+            stages.len() - 1
         });
-        &mut self.stages[at].1
+        &mut stages[at].1
     }
 }
 
@@ -182,28 +180,27 @@ mod tests {
         type Item = u32;
         type Output = u32;
 
-        fn process(&self, item: u32) -> anyhow::Result<Outcome<u32>> {
-            anyhow::ensure!(item < 100, "too large");
+        fn process(&self, item: u32) -> Result<u32, DropReason> {
             assert!(item != 50, "this one panics");
-            Ok(match item % 2 {
-                0 => Outcome::Keep(item / 2),
-                _ => Outcome::Drop(DropReason("odd")),
-            })
+            match item % 2 {
+                0 => Ok(item / 2),
+                _ => Err(DropReason("odd")),
+            }
         }
     }
 
     #[test]
     fn the_runner_counts_every_item_once() {
         let mut tally = Tally::of(&[STAGE]);
-        assert_eq!(tally.run(&Halve, vec![2, 3, 4, 50, 100]), [1, 2]);
+        assert_eq!(tally.run(&Halve, vec![2, 3, 4, 50]), [1, 2]);
         assert_eq!(tally.decide(STAGE, Ok("kept")), Some("kept"));
         assert_eq!(tally.sift(STAGE, [Err::<(), _>(DropReason("odd"))]), []);
-        let dropped = [("odd", 2), ("failed", 1), ("panicked", 1)].map(|(reason, items)| (reason.to_owned(), items));
+        let dropped = [("odd", 2), ("panicked", 1)].map(|(reason, items)| (reason.to_owned(), items));
         let counts = StageCounts {
-            items: 7,
+            items: 6,
             kept: 3,
             dropped: dropped.into(),
         };
-        assert_eq!(tally.stages, [("halve".to_owned(), counts)]);
+        assert_eq!(tally.counts.stages, [("halve".to_owned(), counts)]);
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::language_model::Usage;
 use crate::run::Run;
-use crate::stage::{StageCounts, Tally};
+use crate::stage::{Tally, TaskCounts};
 use crate::steps::{self, Step};
 use crate::tools::Tools;
 use crate::work::Work;
@@ -33,15 +33,6 @@ pub struct Task {
     pub step: Step,
     /// The task's number.
     pub task: usize,
-}
-
-/// Counts of a task; the same for the same input.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct TaskCounts {
-    /// Items by stage, in the order of the stages.
-    pub stages: Vec<(String, StageCounts)>,
-    /// Other numbers: bytes, pages, images, ...
-    pub numbers: BTreeMap<String, u64>,
 }
 
 /// Time, memory and money of a task; another time it takes something else.
@@ -98,11 +89,7 @@ impl Run {
         };
         let done = task.step.run(&mut work);
         done.with_context(|| format!("step `{}`, task {}", task.step.name(), task.task))?;
-        let Tally {
-            stages,
-            numbers,
-            seconds,
-        } = work.tally;
+        let Tally { counts, seconds } = work.tally;
         let cost = TaskCost {
             seconds,
             wall_seconds: start.elapsed().as_secs_f64(),
@@ -110,7 +97,6 @@ impl Run {
             peak_memory_mib: peak_memory_mib(),
             usage: tools.usage_since(&usage),
         };
-        let counts = TaskCounts { stages, numbers };
         let (cost, counts) = (serde_json::to_vec_pretty(&cost)?, serde_json::to_vec_pretty(&counts)?);
         self.store().write(&cost_name(task), &cost)?;
         self.store().write(&counts_name(task), &counts)?;
@@ -152,21 +138,18 @@ impl Run {
     /// # Errors
     /// A place that cannot be read or written.
     pub fn retry_failed(&self) -> anyhow::Result<usize> {
-        let fetch = |task| Task {
-            step: Step::FETCH,
-            task,
-        };
+        let step = Step::FETCH;
         let mut again = Vec::new();
         for task in 0..self.entries().len() {
             if steps::may_come_now(self, task)? {
-                again.push(fetch(task));
+                again.push(Task { step, task });
             }
         }
         if again.is_empty() {
             return Ok(0);
         }
         // What depends on it goes first: a run that is killed here does too much again, not too little.
-        for plan in self.steps()?.into_iter().filter(|plan| plan.step != Step::FETCH).rev() {
+        for plan in self.steps()?.into_iter().filter(|plan| plan.step != step).rev() {
             (0..plan.tasks).try_for_each(|task| self.forget(Task { step: plan.step, task }))?;
         }
         again.iter().try_for_each(|task| self.forget(*task))?;
@@ -228,12 +211,8 @@ fn cpu_seconds() -> f64 {
     // Fields 14 and 15 of `proc(5)`'s stat, counted after the name, which may hold spaces; in hundredths of a second on Linux.
     let stat = fs_err::read_to_string("/proc/self/stat").unwrap_or_default();
     let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks = after_name
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .filter_map(|field| field.parse::<f64>().ok());
-    ticks.sum::<f64>() / 100.0
+    let fields = after_name.split_whitespace().skip(11).take(2);
+    fields.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 /// The largest memory of this process so far; 0 where the system does not say.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use anyhow::anyhow;
+use anyhow::Context;
 use magiclens_web::fetch::Fetcher;
 
 use crate::config::MineConfig;
@@ -50,17 +50,14 @@ impl Tools {
 
     /// The model that describes images, if the configuration has one.
     pub(crate) fn captioner(&self, config: &MineConfig) -> anyhow::Result<Option<&ChatEndpoint>> {
-        let load = |caption| loaded(&self.captioner, || Ok(ChatEndpoint::new(caption, self.cache())?));
+        let load = |caption| loaded(&self.captioner, || ChatEndpoint::new(caption, self.cache()));
         config.caption.as_ref().map(|caption| load(&caption.model)).transpose()
     }
 
     /// The model that writes instructions.
     pub(crate) fn writer(&self, config: &MineConfig) -> anyhow::Result<&ChatEndpoint> {
-        let writer = config
-            .writer
-            .as_ref()
-            .ok_or_else(|| anyhow!("there is no `[writer.model]`"))?;
-        loaded(&self.writer, || Ok(ChatEndpoint::new(&writer.model, self.cache())?))
+        let writer = config.writer.as_ref().context("there is no `[writer.model]`")?;
+        loaded(&self.writer, || ChatEndpoint::new(&writer.model, self.cache()))
     }
 
     fn cache(&self) -> Option<Cache> {
@@ -69,11 +66,9 @@ impl Tools {
 
     /// Requests, tokens and money so far, by model.
     pub(crate) fn usage(&self) -> BTreeMap<String, Usage> {
-        let models = [("caption", &self.captioner), ("writer", &self.writer)];
-        let used = models
-            .into_iter()
-            .filter_map(|(name, model)| Some((name, model.get()?)));
-        used.map(|(name, model)| (name.to_owned(), model.usage())).collect()
+        let models = [("caption", &self.captioner), ("writer", &self.writer)].into_iter();
+        let used = models.filter_map(|(name, model)| Some((name.to_owned(), model.get()?.usage())));
+        used.collect()
     }
 
     /// The use since then.
@@ -92,13 +87,4 @@ fn loaded<T>(cell: &OnceLock<T>, load: impl FnOnce() -> anyhow::Result<T>) -> an
     }
     let new = load()?;
     Ok(cell.get_or_init(|| new))
-}
-
-impl std::fmt::Debug for Tools {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tools")
-            .field("default_model", &self.default_model)
-            .field("reply_cache", &self.reply_cache)
-            .finish_non_exhaustive()
-    }
 }

@@ -51,13 +51,11 @@ pub(crate) fn stem(word: &str) -> String {
     if 4 < letters && word.ends_with("ies") {
         return format!("{}y", &word[..word.len() - 3]);
     }
-    let sibilant = ["ches", "shes", "sses", "xes", "zes"]
-        .iter()
-        .any(|ending| word.ends_with(ending));
-    if 4 < letters && sibilant {
+    let ends = |endings: &[&str]| endings.iter().any(|ending| word.ends_with(ending));
+    if 4 < letters && ends(&["ches", "shes", "sses", "xes", "zes"]) {
         return word[..word.len() - 2].to_owned();
     }
-    let plural = word.ends_with('s') && !["ss", "us", "is"].iter().any(|ending| word.ends_with(ending));
+    let plural = word.ends_with('s') && !ends(&["ss", "us", "is"]);
     if 3 < letters && plural {
         return word[..word.len() - 1].to_owned();
     }
@@ -75,19 +73,12 @@ pub(crate) fn content_words(text: &str) -> BTreeSet<String> {
 
 /// The part of `words` that `others` has as well: 0 to 1; 0 if there are no words.
 pub(crate) fn share_in(words: &BTreeSet<String>, others: &BTreeSet<String>) -> f64 {
-    if words.is_empty() {
-        return 0.0;
-    }
-    words.intersection(others).count() as f64 / words.len() as f64
+    words.intersection(others).count() as f64 / words.len().max(1) as f64
 }
 
 /// Words common to both, of all: 0 to 1; 0 if there are none.
 pub(crate) fn overlap(a: &BTreeSet<String>, b: &BTreeSet<String>) -> f64 {
-    let all = a.union(b).count();
-    if all == 0 {
-        return 0.0;
-    }
-    a.intersection(b).count() as f64 / all as f64
+    a.intersection(b).count() as f64 / a.union(b).count().max(1) as f64
 }
 
 /// At most `max_chars` characters, cut between words where there is one.

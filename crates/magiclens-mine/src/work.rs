@@ -19,7 +19,6 @@ pub(crate) struct StepInfo {
 }
 
 /// A task at work.
-#[derive(Debug)]
 pub(crate) struct Work<'a> {
     pub(crate) run: &'a Run,
     pub(crate) task: usize,

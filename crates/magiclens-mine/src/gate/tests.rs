@@ -1,35 +1,17 @@
 //! Right and wrong examples for each gate.
 
 use super::*;
-use crate::page::{Described, Origin};
+use crate::page::tests::{self, described};
 
-fn described(number: u8, caption: &str) -> Described {
-    Described {
-        image: ImageId::of_bytes(&[number]),
-        shard: 0,
-        url: format!("https://a.example/{number}.jpg"),
-        page_url: "https://a.example/".to_owned(),
-        width: 300,
-        height: 200,
-        figure: None,
-        position: number.into(),
-        license: String::new(),
-        opt_outs: Vec::new(),
-        metadata: Metadata {
-            caption: caption.to_owned(),
-            ..Metadata::default()
-        },
+fn caption(caption: &str) -> Metadata {
+    Metadata {
+        caption: caption.to_owned(),
+        ..Metadata::default()
     }
 }
 
 fn pair(query: &str, target: &str) -> ImagePair {
-    ImagePair {
-        query: described(1, query),
-        target: described(2, target),
-        origin: Origin::Page,
-        scores: BTreeMap::new(),
-        hard_negatives: Vec::new(),
-    }
+    tests::pair(caption(query), caption(target))
 }
 
 fn instruction(text: &str) -> Instruction {
@@ -289,8 +271,8 @@ fn refuses_repeats_on_a_page() {
     let mut page = PageInstructions::default();
     let mut check = |query: u8, target: u8, text: &str| {
         let pair = ImagePair {
-            query: described(query, ""),
-            target: described(target, ""),
+            query: described(query, Metadata::default()),
+            target: described(target, Metadata::default()),
             ..pair("", "")
         };
         gate.check_page(&pair, &instruction(text), &mut page)

@@ -2,7 +2,6 @@
 
 use magiclens_web::DropReason;
 
-use super::error::ModelError;
 use super::model::{Completion, LanguageModel, Prompt};
 use super::reply;
 
@@ -15,7 +14,7 @@ pub(super) fn ask<T>(
     prompts: Vec<Result<Prompt, DropReason>>,
     max_asks: u32,
     read: Read<'_, T>,
-) -> Result<Vec<Result<T, DropReason>>, ModelError> {
+) -> anyhow::Result<Vec<Result<T, DropReason>>> {
     let mut answers = Vec::with_capacity(prompts.len());
     let (mut open, mut asked) = (Vec::new(), Vec::new());
     for (index, prompt) in prompts.into_iter().enumerate() {

@@ -14,10 +14,10 @@ use std::borrow::Borrow;
 
 use super::ask::ask;
 use super::config::{check_counts, check_language};
-use super::error::ModelError;
 use super::message::{Content, ImageUrl, Message, Part, Role};
 use super::model::{Completion, LanguageModel, Prompt};
 use super::reply;
+use crate::clean::size_within;
 
 /// The prompt and its version. Another text needs another number, since runs record it.
 pub(super) const VERSION: &str = "caption/1";
@@ -25,7 +25,7 @@ const SYSTEM: &str = include_str!("../../prompts/caption-1.txt");
 const QUESTION: &str = "Describe this picture.";
 
 /// An image that has no pixel, or more a side than a JPEG can have.
-const NOT_SHOWN: DropReason = DropReason("picture cannot be shown to a model");
+const NOT_SHOWN: DropReason = DropReason("image cannot be shown to a model");
 
 /// Settings of images for a vision model, and limits of its answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,7 +80,7 @@ pub fn describe(
     model: &dyn LanguageModel,
     images: &[impl Borrow<RgbImage> + Sync],
     config: &DescriberConfig,
-) -> Result<Vec<Result<Description, DropReason>>, ModelError> {
+) -> anyhow::Result<Vec<Result<Description, DropReason>>> {
     config.check()?;
     let prompts = images.par_iter().map(|image| prompt(image.borrow(), config)).collect();
     ask(model, prompts, config.max_asks, &|_, completion| {
@@ -93,7 +93,7 @@ impl DescriberConfig {
     ///
     /// # Errors
     /// A setting and what to write instead.
-    pub fn check(&self) -> Result<(), ModelError> {
+    pub fn check(&self) -> anyhow::Result<()> {
         check_counts(&[
             ("picture_size_px", self.image_size_px.into()),
             ("jpeg_quality", self.jpeg_quality.into()),
@@ -121,16 +121,11 @@ fn prompt(image: &RgbImage, config: &DescriberConfig) -> Result<Prompt, DropReas
 
 /// A smaller copy as a JPEG: what is sent has bounded size, and nothing of the file but its look.
 fn data_url(image: &RgbImage, config: &DescriberConfig) -> Option<String> {
-    let (width, height) = image.dimensions();
-    if width == 0 || height == 0 {
+    if image.is_empty() {
         return None;
     }
-    let (size, longer) = (config.image_size_px, width.max(height));
-    let mut smaller = None;
-    if size < longer {
-        let scaled = |side: u32| (u64::from(side) * u64::from(size) / u64::from(longer)).max(1) as u32;
-        smaller = Some(resize(image, scaled(width), scaled(height), FilterType::Triangle));
-    }
+    let smaller = size_within(image, config.image_size_px);
+    let smaller = smaller.map(|(width, height)| resize(image, width, height, FilterType::Triangle));
     let image = smaller.as_ref().unwrap_or(image);
     let mut jpeg = Vec::new();
     let mut encoder = JpegEncoder::new_with_quality(&mut jpeg, config.jpeg_quality.min(100));
@@ -176,6 +171,7 @@ fn label_texts(labels: &Value) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use image::Rgb;
+    use magiclens_data::Digest;
 
     use super::super::scripted::Scripted;
     use super::*;
@@ -243,7 +239,7 @@ mod tests {
             panic!("parts")
         };
         let Part::ImageUrl { image_url } = &parts[1] else {
-            panic!("a picture")
+            panic!("an image")
         };
         let jpeg = STANDARD
             .decode(image_url.url.strip_prefix("data:image/jpeg;base64,").unwrap())
@@ -282,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_image_without_pixels_is_not_asked_about() {
+    fn an_image_without_pixels_is_not_asked_about() {
         let model = Scripted::new(|_| Ok(String::new()));
         let answers = describe(&model, &[RgbImage::new(0, 0)], &DescriberConfig::default()).unwrap();
         assert_eq!(answers, [Err(NOT_SHOWN)]);
@@ -305,7 +301,7 @@ mod tests {
 
     #[test]
     fn the_version_names_the_text() {
-        let hash = blake3::hash(format!("{SYSTEM}\0{QUESTION}").as_bytes()).to_hex();
+        let hash = Digest::of(format!("{SYSTEM}\0{QUESTION}")).to_string();
         assert_eq!(
             (VERSION, &hash[..16]),
             ("caption/1", "ff91e15aee1f3526"),

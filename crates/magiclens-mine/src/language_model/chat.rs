@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use anyhow::anyhow;
 use magiclens_web::DropReason;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
 use super::config::ModelConfig;
-use super::error::ModelError;
 use super::model::{Completion, LanguageModel, Prompt};
 use super::reply_cache::{Cache, Key};
-use super::server::{Asked, Failure, Job, Server};
+use super::server::{Asked, Failure, Job, Server, no_client};
 use super::usage::{Tokens, Usage};
 use super::{reply, wire};
 
@@ -27,14 +27,14 @@ impl ChatEndpoint {
     ///
     /// # Errors
     /// An impossible setting, or a missing API key.
-    pub fn new(config: &ModelConfig, cache: Option<Cache>) -> Result<Self, ModelError> {
+    pub fn new(config: &ModelConfig, cache: Option<Cache>) -> anyhow::Result<Self> {
         let server = Arc::new(Server::new(config)?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("chat")
             .enable_all()
             .build()
-            .map_err(|error| ModelError::Client(error.to_string()))?;
+            .map_err(|error| no_client(&error))?;
         Ok(Self { runtime, cache, server })
     }
 
@@ -43,7 +43,7 @@ impl ChatEndpoint {
         self.server.budget().usage()
     }
 
-    async fn complete_all(&self, prompts: &[Prompt]) -> Result<Vec<Result<Completion, DropReason>>, ModelError> {
+    async fn complete_all(&self, prompts: &[Prompt]) -> anyhow::Result<Vec<Result<Completion, DropReason>>> {
         let mut round = Round::new(prompts.len());
         for (index, prompt) in prompts.iter().enumerate() {
             let Some(job) = self.open_job(index, prompt, &mut round) else {
@@ -114,7 +114,7 @@ impl ChatEndpoint {
         let (job, answer) = match done {
             Ok(done) => done,
             // Only a panic of the HTTP client comes here, and its reservation stays: the run must stop.
-            Err(error) => return round.stop(ModelError::Client(error.to_string())),
+            Err(error) => return round.stop(no_client(&error)),
         };
         self.server.budget().release(job.at_most);
         match answer {
@@ -125,7 +125,8 @@ impl ChatEndpoint {
                 if let Some(cache) = &self.cache
                     && let Err(error) = cache.put(&job.key, &self.server.config.model, job.version, &body)
                 {
-                    round.stop(ModelError::Cache(error));
+                    let hint = "hint: is the disk full, or the cache folder not writable?";
+                    round.stop(anyhow!("answers cannot be kept: {error}\n{hint}"));
                 }
             }
             Err(Failure::Item(reason)) => {
@@ -147,7 +148,7 @@ struct Round {
     copies: Vec<(usize, usize)>,
     in_flight: JoinSet<(Job, Asked)>,
     stop: watch::Sender<bool>,
-    error: Option<ModelError>,
+    error: Option<anyhow::Error>,
 }
 
 impl Round {
@@ -163,12 +164,12 @@ impl Round {
     }
 
     /// The first error counts; those after it follow from it.
-    fn stop(&mut self, error: ModelError) {
+    fn stop(&mut self, error: anyhow::Error) {
         self.error.get_or_insert(error);
         self.stop.send_replace(true);
     }
 
-    fn end(mut self, server: &Server) -> Result<Vec<Result<Completion, DropReason>>, ModelError> {
+    fn end(mut self, server: &Server) -> anyhow::Result<Vec<Result<Completion, DropReason>>> {
         if let Some(error) = self.error {
             return Err(error);
         }
@@ -192,7 +193,7 @@ impl LanguageModel for ChatEndpoint {
         &self.server.config.model
     }
 
-    fn complete(&self, prompts: &[Prompt]) -> Result<Vec<Result<Completion, DropReason>>, ModelError> {
+    fn complete(&self, prompts: &[Prompt]) -> anyhow::Result<Vec<Result<Completion, DropReason>>> {
         self.runtime.block_on(self.complete_all(prompts))
     }
 }

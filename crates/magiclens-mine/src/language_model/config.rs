@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 use url::Url;
-
-use super::error::ModelError;
 
 /// Address, request settings and cost limit of a model. The defaults fit a vLLM on this machine; `model` must
 /// be named.
@@ -112,15 +111,11 @@ const OWN_FIELDS: [&str; 9] = [
 
 impl ModelConfig {
     /// The address of the completions, once all settings are found possible.
-    pub(super) fn check(&self) -> Result<Url, ModelError> {
-        let wrong = |field, problem: String, hint| Err(ModelError::Config { field, problem, hint });
-        if self.model.trim().is_empty() {
-            return wrong(
-                "model",
-                "is empty".to_owned(),
-                "name the model as the server lists it at `/v1/models`",
-            );
-        }
+    pub(super) fn check(&self) -> anyhow::Result<Url> {
+        ensure!(
+            !self.model.trim().is_empty(),
+            "`model` is empty\nhint: name the model as the server lists it at `/v1/models`"
+        );
         check_counts(&[
             ("concurrency", self.concurrency as u64),
             ("attempts", self.attempts.into()),
@@ -137,26 +132,27 @@ impl ModelConfig {
             ("completion_price", self.completion_price),
             ("max_cost", self.max_cost.unwrap_or(0.0)),
         ] {
-            if !number.is_finite() || number < 0.0 {
-                return wrong(field, format!("is {number}"), "give 0 or a positive number");
-            }
+            ensure!(
+                number.is_finite() && 0.0 <= number,
+                "`{field}` is {number}\nhint: give 0 or a positive number"
+            );
         }
-        if self.max_cost.is_some() && self.prompt_price == 0.0 && self.completion_price == 0.0 {
-            let hint = "give `prompt_price` and `completion_price`, a million tokens each, or leave `max_cost` out";
-            return wrong("max_cost", "would never be reached without prices".to_owned(), hint);
-        }
+        ensure!(
+            self.max_cost.is_none() || self.prompt_price != 0.0 || self.completion_price != 0.0,
+            "`max_cost` would never be reached without prices\n\
+             hint: give `prompt_price` and `completion_price`, a million tokens each, or leave `max_cost` out"
+        );
         if let Some(field) = self.extra.keys().find(|field| OWN_FIELDS.contains(&field.as_str())) {
-            let hint = "use the setting of that name; `extra` is for fields that have none";
-            return wrong("extra", format!("names `{field}`"), hint);
+            bail!("`extra` names `{field}`\nhint: use the setting of that name; `extra` is for fields that have none");
         }
         self.completions_url()
     }
 
-    fn completions_url(&self) -> Result<Url, ModelError> {
-        let wrong = |problem: String| ModelError::Config {
-            field: "base_url",
-            problem,
-            hint: "write it like `http://localhost:8000/v1`; a key goes into the variable that `api_key_env` names",
+    fn completions_url(&self) -> anyhow::Result<Url> {
+        let wrong = |problem: String| {
+            let hint =
+                "write it like `http://localhost:8000/v1`; a key goes into the variable that `api_key_env` names";
+            anyhow!("`base_url` {problem}\nhint: {hint}")
         };
         let base = self.base_url.trim().trim_end_matches('/');
         let mut url = Url::parse(base).map_err(|error| wrong(format!("`{base}` is no address: {error}")))?;
@@ -179,27 +175,21 @@ impl ModelConfig {
 }
 
 /// Refuses counts of 0.
-pub(super) fn check_counts(counts: &[(&'static str, u64)]) -> Result<(), ModelError> {
-    match counts.iter().find(|(_, count)| *count == 0) {
-        Some((field, _)) => Err(ModelError::Config {
-            field,
-            problem: "is 0".to_owned(),
-            hint: "give at least 1",
-        }),
-        None => Ok(()),
+pub(super) fn check_counts(counts: &[(&str, u64)]) -> anyhow::Result<()> {
+    for (field, count) in counts {
+        ensure!(*count > 0, "`{field}` is 0\nhint: give at least 1");
     }
+    Ok(())
 }
 
 /// Refuses what is neither empty nor the code of a language that can be told.
-pub(super) fn check_language(language: &str) -> Result<(), ModelError> {
-    if language.is_empty() || whatlang::Lang::from_code(language).is_some() {
-        return Ok(());
-    }
-    Err(ModelError::Config {
-        field: "language",
-        problem: format!("is `{language}`, which is no language that can be told"),
-        hint: "give an ISO 639-3 code such as `eng`, or leave it empty to take any",
-    })
+pub(super) fn check_language(language: &str) -> anyhow::Result<()> {
+    ensure!(
+        language.is_empty() || whatlang::Lang::from_code(language).is_some(),
+        "`language` is `{language}`, which is no language that can be told\n\
+         hint: give an ISO 639-3 code such as `eng`, or leave it empty to take any"
+    );
+    Ok(())
 }
 
 #[cfg(test)]

@@ -13,10 +13,9 @@ use serde_json::Value;
 
 use super::ask::ask;
 use super::config::{check_counts, check_language};
-use super::error::ModelError;
 use super::message::Message;
 use super::model::{Completion, LanguageModel, Prompt};
-use super::prompt::{NothingToSay, PairWords, pair_words};
+use super::prompt::{PairWords, pair_words};
 use super::reply;
 use crate::gate::names_image;
 use crate::page::{ImagePair, Instruction, Metadata, Origin};
@@ -39,10 +38,6 @@ const RELATIONS: [&str; 9] = [
     "other",
 ];
 
-/// An image without a word about it.
-const NO_WORDS: DropReason = DropReason("nothing is known of an image");
-/// Nothing in the words tells the images apart.
-const SAME_WORDS: DropReason = DropReason("both images have the same words");
 /// "the second image" and the like.
 const NAMES_IMAGES: DropReason = DropReason("reply: names the images");
 
@@ -111,7 +106,7 @@ pub fn write_instructions(
     model: &dyn LanguageModel,
     pairs: &[ImagePair],
     config: &WriterConfig,
-) -> Result<Vec<Result<Vec<Instruction>, DropReason>>, ModelError> {
+) -> anyhow::Result<Vec<Result<Vec<Instruction>, DropReason>>> {
     config.check()?;
     let words = |pair: &ImagePair| {
         let share_a_page = pair.origin == Origin::Page;
@@ -119,10 +114,11 @@ pub fn write_instructions(
         pair_words(query, target, share_a_page, config.max_field_chars)
     };
     let words: Vec<_> = pairs.iter().map(words).collect();
-    let prompts = words.iter().map(|words| match words {
-        Ok(words) => Ok(prompt(words, config)),
-        Err(NothingToSay::NoWords) => Err(NO_WORDS),
-        Err(NothingToSay::SameWords) => Err(SAME_WORDS),
+    let prompts = words.iter().map(|words| {
+        words
+            .as_ref()
+            .map(|words| prompt(words, config))
+            .map_err(|reason| *reason)
     });
     ask(model, prompts.collect(), config.max_asks, &|index, completion| {
         let tag = words[index].as_ref().map_or("", |words| &words.tag);
@@ -135,7 +131,7 @@ impl WriterConfig {
     ///
     /// # Errors
     /// A setting and what to write instead.
-    pub fn check(&self) -> Result<(), ModelError> {
+    pub fn check(&self) -> anyhow::Result<()> {
         check_counts(&[
             ("wordings", self.wordings as u64),
             ("draws", self.draws),

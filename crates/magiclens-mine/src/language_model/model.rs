@@ -2,7 +2,6 @@
 
 use magiclens_web::DropReason;
 
-use super::error::ModelError;
 use super::message::Message;
 
 /// A model that answers prompts.
@@ -15,7 +14,7 @@ pub trait LanguageModel: Sync {
     /// # Errors
     /// Reasons that stop the whole run, such as a wrong key, a server that is gone, or money that is spent. Answers until then are in the
     /// cache, so that the run can go on later.
-    fn complete(&self, prompts: &[Prompt]) -> Result<Vec<Result<Completion, DropReason>>, ModelError>;
+    fn complete(&self, prompts: &[Prompt]) -> anyhow::Result<Vec<Result<Completion, DropReason>>>;
 }
 
 /// A question to a model.

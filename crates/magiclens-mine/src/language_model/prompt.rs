@@ -5,6 +5,7 @@
 //! that could close the bracket or mean something to a chat template.
 
 use magiclens_data::Digest;
+use magiclens_web::DropReason;
 
 use super::reply::one_line;
 use crate::page::Metadata;
@@ -18,29 +19,25 @@ pub(super) struct PairWords {
     pub(super) text: String,
 }
 
-/// The reason why a pair cannot be asked about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NothingToSay {
-    /// An image has no words.
-    NoWords,
-    /// Both images have the same words.
-    SameWords,
-}
+/// An image without a word about it.
+pub(super) const NO_WORDS: DropReason = DropReason("nothing is known of an image");
+/// Nothing in the words tells the images apart.
+pub(super) const SAME_WORDS: DropReason = DropReason("both images have the same words");
 
-/// The question about two images. `share_a_page` says whether they stand on one page.
+/// The question about two images, or the reason why there is none. `share_a_page` says whether they stand on one page.
 pub(super) fn pair_words(
     query: &Metadata,
     target: &Metadata,
     share_a_page: bool,
     max_field_chars: usize,
-) -> Result<PairWords, NothingToSay> {
+) -> Result<PairWords, DropReason> {
     let fields = |metadata| image_fields(metadata, max_field_chars);
     let (query_fields, target_fields) = (fields(query), fields(target));
     if query_fields.is_empty() || target_fields.is_empty() {
-        return Err(NothingToSay::NoWords);
+        return Err(NO_WORDS);
     }
     if query_fields == target_fields {
-        return Err(NothingToSay::SameWords);
+        return Err(SAME_WORDS);
     }
     let site = |metadata: &Metadata| {
         let titles = [&metadata.page_title, &metadata.page_heading];
@@ -104,23 +101,14 @@ fn quote(text: &str, max_chars: usize) -> String {
         '\u{FF1C}' | '\u{FF1E}' | '\u{FF5C}' | '\u{FF3B}' | '\u{FF3D}' | '\u{FF5B}' | '\u{FF5D}' | '\u{2581}' => ' ',
         c => c,
     };
-    let line = one_line(
-        &text
-            .chars()
-            .take(max_chars.saturating_mul(8))
-            .map(harmless)
-            .collect::<String>(),
-    );
+    let text: String = text.chars().take(max_chars.saturating_mul(8)).map(harmless).collect();
+    let line = one_line(&text);
     let Some((end, _)) = line.char_indices().nth(max_chars) else {
         return line;
     };
     // Whole words, where that does not cost the half.
-    let cut = &line[..end];
-    let cut = cut
-        .rfind(' ')
-        .filter(|&space| end / 2 < space)
-        .map_or(cut, |space| &cut[..space]);
-    format!("{} ...", cut.trim_end())
+    let space = line[..end].rfind(' ').filter(|&space| end / 2 < space);
+    format!("{} ...", line[..space.unwrap_or(end)].trim_end())
 }
 
 #[cfg(test)]
@@ -175,9 +163,9 @@ mod tests {
     #[test]
     fn pairs_without_a_difference_in_words_are_not_asked() {
         let check = |query: &str, target: &str| pair_words(&alt(query), &alt(target), true, 300).unwrap_err();
-        assert_eq!(check("a", ""), NothingToSay::NoWords);
-        assert_eq!(check("\u{200B}[ ]<> - .", "a"), NothingToSay::NoWords);
-        assert_eq!(check("a b", " a\nb "), NothingToSay::SameWords);
+        assert_eq!(check("a", ""), NO_WORDS);
+        assert_eq!(check("\u{200B}[ ]<> - .", "a"), NO_WORDS);
+        assert_eq!(check("a b", " a\nb "), SAME_WORDS);
     }
 
     #[test]

@@ -71,14 +71,9 @@ pub(super) fn find_object<'a>(completion: &'a Completion, fields: &[&str]) -> Re
             continue;
         };
         from = start + values.byte_offset();
-        let answer = Answer {
-            before: text[..start]
-                .trim_end()
-                .trim_end_matches("```json")
-                .trim_end_matches("```")
-                .trim(),
-            object,
-        };
+        let before = text[..start].trim_end().trim_end_matches("```json");
+        let before = before.trim_end_matches("```").trim();
+        let answer = Answer { before, object };
         if fields.iter().any(|field| answer.object.contains_key(*field)) {
             return Ok(answer);
         }
@@ -103,20 +98,9 @@ pub(super) fn after_thinking(text: &str) -> &str {
 
 /// Text in one line: controls and runs of white space become one space, invisible characters go.
 pub(super) fn one_line(text: &str) -> String {
-    let visible = text
-        .chars()
-        .filter(|&c| !is_invisible(c))
-        .map(|c| if c.is_control() { ' ' } else { c });
-    let mut line = String::with_capacity(text.len());
-    for c in visible {
-        if !c.is_whitespace() {
-            line.push(c);
-        } else if !line.is_empty() && !line.ends_with(' ') {
-            line.push(' ');
-        }
-    }
-    line.truncate(line.trim_end().len());
-    line
+    let visible = text.chars().filter(|&c| !is_invisible(c));
+    let line: String = visible.map(|c| if c.is_control() { ' ' } else { c }).collect();
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Characters that show nothing, or turn the direction of others: they hide words from people, not from models.
@@ -154,14 +138,12 @@ fn without_list_mark(line: &str) -> &str {
 /// Checks a sentence, whatever it is about.
 pub(super) fn check_sentence(sentence: &str, max_chars: usize) -> Result<(), DropReason> {
     let lower = sentence.to_lowercase();
+    let addresses = ["http://", "https://", "www."];
     if !sentence.chars().any(char::is_alphabetic) {
         Err(NO_WORDS)
     } else if max_chars < sentence.chars().count() {
         Err(TOO_LONG)
-    } else if ["http://", "https://", "www."]
-        .iter()
-        .any(|address| lower.contains(address))
-    {
+    } else if addresses.iter().any(|address| lower.contains(address)) {
         Err(ADDRESS)
     } else {
         Ok(())

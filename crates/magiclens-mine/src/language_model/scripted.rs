@@ -4,7 +4,6 @@ use std::sync::Mutex;
 
 use magiclens_web::DropReason;
 
-use super::error::ModelError;
 use super::model::{Completion, LanguageModel, Prompt};
 
 type Script = Box<dyn Fn(&Prompt) -> Result<String, DropReason> + Sync>;
@@ -33,7 +32,7 @@ impl LanguageModel for Scripted {
         "scripted"
     }
 
-    fn complete(&self, prompts: &[Prompt]) -> Result<Vec<Result<Completion, DropReason>>, ModelError> {
+    fn complete(&self, prompts: &[Prompt]) -> anyhow::Result<Vec<Result<Completion, DropReason>>> {
         self.asked.lock().unwrap().extend_from_slice(prompts);
         let answer = |prompt| {
             (self.script)(prompt).map(|text| Completion {

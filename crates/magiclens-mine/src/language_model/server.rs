@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use anyhow::anyhow;
 use magiclens_web::DropReason;
 use magiclens_web::fetch::{backoff, retry_after};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -12,12 +13,11 @@ use tokio::sync::{Semaphore, watch};
 use url::Url;
 
 use super::config::ModelConfig;
-use super::error::ModelError;
 use super::model::Completion;
 use super::reply;
 use super::reply_cache::Key;
 use super::usage::{Budget, Tokens};
-use super::wire::{self, NoCompletion};
+use super::wire;
 
 /// State that requests in flight share.
 pub(super) struct Server {
@@ -43,7 +43,7 @@ pub(super) struct Job {
 /// The end of a prompt without a completion.
 pub(super) enum Failure {
     Item(DropReason),
-    Run(ModelError),
+    Run(anyhow::Error),
     /// Another prompt stopped the run.
     GivenUp,
 }
@@ -53,7 +53,7 @@ pub(super) type Asked = Result<(String, Completion, Option<Tokens>), Failure>;
 
 impl Server {
     /// Nothing is sent yet.
-    pub(super) fn new(config: &ModelConfig) -> Result<Self, ModelError> {
+    pub(super) fn new(config: &ModelConfig) -> anyhow::Result<Self> {
         let url = config.check()?;
         let budget = Budget::new(config.prompt_price, config.completion_price, config.max_cost);
         Ok(Self {
@@ -74,13 +74,15 @@ impl Server {
     }
 
     /// The error of a request that may cost more than is left.
-    pub(super) fn spent(&self, next: Tokens) -> ModelError {
+    pub(super) fn spent(&self, next: Tokens) -> anyhow::Error {
         let budget = self.budget();
-        ModelError::Spent {
-            max_cost: self.config.max_cost.unwrap_or_default(),
-            spent: budget.usage().cost,
-            next: budget.cost(next),
-        }
+        anyhow!(
+            "the limit of `max_cost = {}` is reached: {:.4} is spent, and the next request may cost {:.4}\n\
+             hint: what was answered is in the cache and will not be paid again; raise `max_cost` or start again, and the run goes on",
+            self.config.max_cost.unwrap_or_default(),
+            budget.usage().cost,
+            budget.cost(next)
+        )
     }
 
     /// Sends a request until it is answered, refused, or given up.
@@ -116,11 +118,11 @@ impl Server {
             Trouble::Stop(error) => return Err(Failure::Run(error)),
             Trouble::Refused(message) => return Err(self.give_up(job, reply::REFUSED, message)),
             Trouble::Unreachable(reason) if is_last => {
-                return Err(Failure::Run(ModelError::Unreachable {
-                    url: self.url.to_string(),
-                    attempts: attempt,
-                    reason,
-                }));
+                return Err(Failure::Run(anyhow!(
+                    "`{}` cannot be reached after {attempt} attempts: {reason}\n\
+                     hint: is the server started, and has it loaded its model? Start the run again then: it goes on where it stopped",
+                    self.url
+                )));
             }
             Trouble::Unreachable(message) => (reply::BROKEN_OFF, message, None),
             Trouble::Passing { reason, message, wait } => (reason, message, wait),
@@ -140,11 +142,12 @@ impl Server {
         if in_a_row < self.config.max_failures_in_a_row {
             return Failure::Item(reason);
         }
-        Failure::Run(ModelError::KeepsFailing {
-            url: self.url.to_string(),
-            in_a_row,
-            reason: format!("{}: {message}", reason.0),
-        })
+        Failure::Run(anyhow!(
+            "`{}` failed on {in_a_row} prompts in a row; at last: {}: {message}\n\
+             hint: look at the server's log; what was answered is kept, and the run goes on where it stopped",
+            self.url,
+            reason.0
+        ))
     }
 
     /// As long as the server wants, or twice as long as the last time; never longer than the limit.
@@ -180,27 +183,19 @@ impl Server {
         }
         match wire::read_reply(&body) {
             Ok(answer) => Ok((body, answer)),
-            Err(NoCompletion::Error { status, message }) => {
-                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                Err(self.refusal(status, message, wait))
-            }
-            Err(NoCompletion::Foreign) => Err(Trouble::passing(reply::FOREIGN, wire::error_message(&body))),
+            Err(Some(status)) => Err(self.refusal(status, wire::error_message(&body), wait)),
+            Err(None) => Err(Trouble::passing(reply::FOREIGN, wire::error_message(&body))),
         }
     }
 
     /// The meaning of a status: for this attempt, this prompt, or the run.
     fn refusal(&self, status: StatusCode, message: String, wait: Option<Duration>) -> Trouble {
+        let passing = |reason, message| Trouble::Passing { reason, message, wait };
         let hint = match status.as_u16() {
             // OpenAI says so when the account is empty; no pause helps.
             429 if message.contains("quota") => "the account has no credit, or its limit is reached".to_owned(),
-            429 => {
-                let reason = reply::RATE_LIMITED;
-                return Trouble::Passing { reason, message, wait };
-            }
-            408 | 425 | 500..=599 => {
-                let (reason, message) = (reply::SERVER_ERROR, format!("{status}: {message}"));
-                return Trouble::Passing { reason, message, wait };
-            }
+            429 => return passing(reply::RATE_LIMITED, message),
+            408 | 425 | 500..=599 => return passing(reply::SERVER_ERROR, format!("{status}: {message}")),
             401 | 403 => match &self.config.api_key_env {
                 Some(variable) => {
                     format!("is the key in the environment variable `{variable}` right, and allowed to use this model?")
@@ -213,13 +208,10 @@ impl Server {
             // 400, 413, 422 and the like: the prompt is too long, its image unreadable, its words unwanted.
             _ => return Trouble::Refused(format!("{status}: {message}")),
         };
-        Trouble::Stop(ModelError::Refused {
-            url: self.url.to_string(),
-            model: self.config.model.clone(),
-            status: status.as_u16(),
-            message,
-            hint,
-        })
+        let (url, model, status) = (&self.url, &self.config.model, status.as_u16());
+        Trouble::Stop(anyhow!(
+            "`{url}` answers {status} to model `{model}`: {message}\nhint: {hint}"
+        ))
     }
 }
 
@@ -236,7 +228,7 @@ enum Trouble {
     /// The server does not want this prompt.
     Refused(String),
     /// It would refuse all others as well.
-    Stop(ModelError),
+    Stop(anyhow::Error),
 }
 
 impl Trouble {
@@ -247,18 +239,20 @@ impl Trouble {
 }
 
 /// The header with the key that an environment variable holds.
-fn authorization(variable: &str) -> Result<HeaderValue, ModelError> {
-    let no_key = || ModelError::NoKey(variable.to_owned());
-    let key = std::env::var(variable).map_err(|_| no_key())?;
-    if key.trim().is_empty() {
-        return Err(no_key());
-    }
-    let mut header = HeaderValue::from_str(&format!("Bearer {}", key.trim())).map_err(|_| no_key())?;
+fn authorization(variable: &str) -> anyhow::Result<HeaderValue> {
+    let key = std::env::var(variable).unwrap_or_default();
+    let header = HeaderValue::from_str(&format!("Bearer {}", key.trim())).ok();
+    let mut header = header.filter(|_| !key.trim().is_empty()).ok_or_else(|| {
+        anyhow!(
+            "the environment variable `{variable}`, which `api_key_env` names, holds no usable key\n\
+             hint: export it, or leave `api_key_env` out if the server asks for no key"
+        )
+    })?;
     header.set_sensitive(true);
     Ok(header)
 }
 
-fn client(config: &ModelConfig, url: &Url) -> Result<Client, ModelError> {
+fn client(config: &ModelConfig, url: &Url) -> anyhow::Result<Client> {
     // Err means that the process has a provider already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = Client::builder()
@@ -272,7 +266,16 @@ fn client(config: &ModelConfig, url: &Url) -> Result<Client, ModelError> {
         // A local server must do on a machine that has no certificates.
         builder = builder.tls_certs_only([]);
     }
-    builder.build().map_err(|error| ModelError::Client(chain(&error)))
+    builder.build().map_err(|error| no_client(&error))
+}
+
+/// The error of a client that cannot be made or that panicked.
+pub(super) fn no_client(error: &dyn std::error::Error) -> anyhow::Error {
+    anyhow!(
+        "no HTTP client can be made: {}\n\
+         hint: an `https` address needs the system's certificates (Debian: `ca-certificates`)",
+        chain(error)
+    )
 }
 
 fn trouble(error: reqwest::Error) -> Trouble {
@@ -288,13 +291,9 @@ fn trouble(error: reqwest::Error) -> Trouble {
 
 /// An error with its causes, in one line.
 fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        line = format!("{line}: {cause}");
-        source = cause.source();
-    }
-    reply::one_line(&line)
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    reply::one_line(&causes.join(": "))
 }
 
 #[cfg(test)]

@@ -65,6 +65,7 @@ pub(super) struct Budget {
     completion_price: f64,
     max_cost: Option<f64>,
     reserved: f64,
+    /// Without costs, which follow from the tokens.
     usage: Usage,
 }
 
@@ -86,14 +87,12 @@ impl Budget {
     /// Lays aside what a request costs at most; false if that is more than is left.
     pub(super) fn reserve(&mut self, at_most: Tokens) -> bool {
         let cost = self.cost(at_most);
-        if self
-            .max_cost
-            .is_some_and(|max_cost| max_cost < self.usage.cost + self.reserved + cost)
-        {
-            return false;
+        let total = self.usage().cost + self.reserved + cost;
+        let has_room = self.max_cost.is_none_or(|max_cost| total <= max_cost);
+        if has_room {
+            self.reserved += cost;
         }
-        self.reserved += cost;
-        true
+        has_room
     }
 
     /// Gives back what was laid aside.
@@ -105,21 +104,12 @@ impl Budget {
         self.usage.requests += 1;
         self.usage.prompt_tokens = self.usage.prompt_tokens.saturating_add(tokens.prompt);
         self.usage.completion_tokens = self.usage.completion_tokens.saturating_add(tokens.completion);
-        // From the totals, so that the order of the answers does not show in the last digits.
-        self.usage.cost = self.cost(Tokens {
-            prompt: self.usage.prompt_tokens,
-            completion: self.usage.completion_tokens,
-        });
     }
 
     pub(super) fn save(&mut self, tokens: Tokens) {
         self.usage.cached += 1;
         self.usage.saved_prompt_tokens = self.usage.saved_prompt_tokens.saturating_add(tokens.prompt);
         self.usage.saved_completion_tokens = self.usage.saved_completion_tokens.saturating_add(tokens.completion);
-        self.usage.saved_cost = self.cost(Tokens {
-            prompt: self.usage.saved_prompt_tokens,
-            completion: self.usage.saved_completion_tokens,
-        });
     }
 
     pub(super) fn fail(&mut self) {
@@ -131,7 +121,14 @@ impl Budget {
     }
 
     pub(super) fn usage(&self) -> Usage {
-        self.usage
+        // Costs of the totals, so that the order of the answers does not show in the last digits.
+        let cost = |prompt, completion| self.cost(Tokens { prompt, completion });
+        let usage = self.usage;
+        Usage {
+            cost: cost(usage.prompt_tokens, usage.completion_tokens),
+            saved_cost: cost(usage.saved_prompt_tokens, usage.saved_completion_tokens),
+            ..usage
+        }
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use reqwest::StatusCode;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::config::{LimitField, ModelConfig};
 use super::message::Message;
@@ -23,15 +24,9 @@ struct Request<'a> {
     seed: u64,
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    response_format: Option<ResponseFormat>,
+    response_format: Option<Value>,
     #[serde(flatten)]
     extra: &'a BTreeMap<String, Value>,
-}
-
-#[derive(Serialize)]
-struct ResponseFormat {
-    #[serde(rename = "type")]
-    kind: &'static str,
 }
 
 /// The body of the request: the same bytes for the same prompt and settings.
@@ -49,7 +44,7 @@ pub(super) fn request_body(config: &ModelConfig, prompt: &Prompt) -> String {
         },
         seed: config.seed.wrapping_add(u64::from(prompt.ask)),
         stream: false,
-        response_format: config.json_mode.then_some(ResponseFormat { kind: "json_object" }),
+        response_format: config.json_mode.then(|| json!({ "type": "json_object" })),
         extra: &config.extra,
     };
     serde_json::to_string(&request).expect("strings, numbers and JSON values always serialise")
@@ -70,29 +65,19 @@ pub(super) fn at_most(config: &ModelConfig, prompt: &Prompt) -> Tokens {
     }
 }
 
-/// A body that holds no completion.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum NoCompletion {
-    /// An error that came with a good status, as some versions of servers send it.
-    Error { status: u16, message: String },
-    /// Something else: a web page, another service, half a reply.
-    Foreign,
-}
-
 /// Reads the body of a reply. Servers that count no tokens give none.
-pub(super) fn read_reply(body: &str) -> Result<(Completion, Option<Tokens>), NoCompletion> {
-    let reply: Value = serde_json::from_str(body).map_err(|_| NoCompletion::Foreign)?;
+///
+/// # Errors
+/// The status of an error that came with a good one, as some versions of servers send it; none of something else: a web page,
+/// another service, half a reply.
+pub(super) fn read_reply(body: &str) -> Result<(Completion, Option<Tokens>), Option<StatusCode>> {
+    let reply: Value = serde_json::from_str(body).map_err(|_| None)?;
     let Some(choice) = reply.pointer("/choices/0").filter(|choice| choice.is_object()) else {
         let error = reply.get("error").filter(|error| !error.is_null());
         let code = error.and_then(|error| error.get("code")).or_else(|| reply.get("code"));
-        let status = code.and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
-        return Err(match status.filter(|status| (400..600).contains(status)) {
-            Some(status) => NoCompletion::Error {
-                status,
-                message: error_message(body),
-            },
-            None => NoCompletion::Foreign,
-        });
+        let code = code.and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
+        let status = code.and_then(|code| StatusCode::from_u16(code).ok());
+        return Err(status.filter(|status| status.is_client_error() || status.is_server_error()));
     };
     let message = choice.get("message").unwrap_or(&Value::Null);
     let finish = choice.get("finish_reason").and_then(Value::as_str).unwrap_or_default();
@@ -107,11 +92,9 @@ pub(super) fn read_reply(body: &str) -> Result<(Completion, Option<Tokens>), NoC
         is_declined: finish == "content_filter" || !refusal.is_empty(),
     };
     let count = |field: &str| reply.get("usage")?.get(field)?.as_u64();
-    let tokens = count("prompt_tokens").zip(count("completion_tokens"));
-    Ok((
-        completion,
-        tokens.map(|(prompt, completion)| Tokens { prompt, completion }),
-    ))
+    let counts = count("prompt_tokens").zip(count("completion_tokens"));
+    let tokens = counts.map(|(prompt, completion)| Tokens { prompt, completion });
+    Ok((completion, tokens))
 }
 
 /// A string, or the texts of an array of parts.
@@ -170,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_image_is_a_data_url_in_a_part() {
+    fn an_image_is_a_data_url_in_a_part() {
         let part = Part::ImageUrl {
             image_url: ImageUrl {
                 url: "data:image/jpeg;base64,AA==".to_owned(),
@@ -231,14 +214,11 @@ mod tests {
             r#"{"choices":[1]}"#,
             r#"{"choices":[{"#,
         ] {
-            assert_eq!(read_reply(body).unwrap_err(), NoCompletion::Foreign, "{body}");
+            assert_eq!(read_reply(body).unwrap_err(), None, "{body}");
         }
         let body = r#"{"error":{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error"}}"#;
-        let expected = NoCompletion::Error {
-            status: 400,
-            message: "the request exceeds the available context size".to_owned(),
-        };
-        assert_eq!(read_reply(body).unwrap_err(), expected);
+        assert_eq!(read_reply(body).unwrap_err(), Some(StatusCode::BAD_REQUEST));
+        assert_eq!(error_message(body), "the request exceeds the available context size");
     }
 
     #[test]

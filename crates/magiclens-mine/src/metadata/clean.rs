@@ -93,10 +93,8 @@ pub(crate) fn describing(text: &str) -> String {
     let line = one_line(text);
     let rest = without_affixes(&line);
     // The end of a quotation whose beginning was taken away.
-    let rest = match rest.strip_suffix('"') {
-        Some(open) if !open.contains('"') => open,
-        _ => rest,
-    };
+    let open = rest.strip_suffix('"').filter(|open| !open.contains('"'));
+    let rest = open.unwrap_or(rest);
     if says_nothing(rest) {
         String::new()
     } else {
@@ -144,14 +142,10 @@ pub(crate) fn says_nothing(text: &str) -> bool {
 pub(crate) fn heading(text: &str) -> String {
     let line = one_line(text);
     let bare = NUMBERING.replace(&line, "$1");
-    let bare = bare
-        .trim_matches(|c: char| c.is_whitespace() || "#:|".contains(c))
-        .trim_end_matches("...");
-    if bare.chars().any(char::is_alphabetic) {
-        bare.to_owned()
-    } else {
-        String::new()
-    }
+    let bare = bare.trim_matches(|c: char| c.is_whitespace() || "#:|".contains(c));
+    let bare = bare.trim_end_matches("...");
+    let has_words = bare.contains(char::is_alphabetic);
+    if has_words { bare.to_owned() } else { String::new() }
 }
 
 /// True for headings that name a kind of text, like "Overview", and no matter.
@@ -176,13 +170,9 @@ pub(crate) fn page_title(title: &str, first_heading: &str, url: &str) -> String 
         return heading(if shown { &line[parts[0].len() + 2..] } else { &line });
     }
     let wanted = squeezed(&heading(first_heading));
-    let said = parts
-        .iter()
-        .find(|part| !wanted.is_empty() && squeezed(&heading(part)) == wanted);
-    let title = said
-        .or_else(|| parts.iter().find(|part| !names_host(part, url)))
-        .unwrap_or(&parts[0]);
-    heading(title)
+    let is_said = |part: &&&str| !wanted.is_empty() && squeezed(&heading(part)) == wanted;
+    let own = || parts.iter().find(|part| !names_host(part, url));
+    heading(parts.iter().find(is_said).or_else(own).unwrap_or(&parts[0]))
 }
 
 /// True if a name, without its spaces, stands in the host of an address: "Tate Britain" in `www.tatebritain.example`.

@@ -27,11 +27,8 @@ pub(crate) fn file_words(url: &str, max_words: usize) -> String {
     while let Some(ending) = IMAGE_ENDING.find(name) {
         name = &name[..ending.start()];
     }
-    let words: Vec<String> = split(name)
-        .into_iter()
-        .filter(|word| is_real(word))
-        .take(max_words)
-        .collect();
+    let words = split(name).into_iter().filter(|word| is_real(word));
+    let words: Vec<String> = words.take(max_words).collect();
     // A word like "at" alone says nothing.
     if words.iter().any(|word| 3 <= word.chars().count()) {
         words.join(" ")
@@ -85,13 +82,11 @@ fn split(name: &str) -> Vec<String> {
     let mut parts = Vec::new();
     for run in name.split(|c: char| !c.is_alphanumeric() && c != '\'') {
         let mut part = String::new();
-        let mut last: Option<char> = None;
         for c in run.chars() {
-            if last.is_some_and(char::is_lowercase) && c.is_uppercase() && 2 <= part.chars().count() {
+            if part.ends_with(char::is_lowercase) && c.is_uppercase() && 2 <= part.chars().count() {
                 parts.push(std::mem::take(&mut part));
             }
             part.push(c);
-            last = Some(c);
         }
         if !part.is_empty() {
             parts.push(part);

@@ -49,10 +49,8 @@ fn lead(report: &MiningReport, document: &mut Document) {
     }
     facts.retain(|(name, _)| *name != "triplets");
     facts.push(("triplets", report.triplets.triplets));
-    let mut facts: Vec<(String, Text)> = facts
-        .into_iter()
-        .map(|(name, items)| (name.to_owned(), items.into()))
-        .collect();
+    let facts = facts.into_iter().map(|(name, items)| (name.to_owned(), items.into()));
+    let mut facts: Vec<(String, Text)> = facts.collect();
     let cpu: f64 = report.steps.iter().map(|step| step.cpu_seconds).sum();
     if cpu > 0.0 {
         facts.push(("CPU time".to_owned(), seconds(cpu).into()));
@@ -90,11 +88,7 @@ fn funnel_chart(steps: &[FunnelStep]) -> Option<BarChart> {
         for stage in &step.stages {
             let stages = steps.iter().flat_map(|step| &step.stages);
             let of_unit = stages.filter(|other| other.unit == stage.unit);
-            let largest = of_unit
-                .map(|other| other.items.max(other.kept))
-                .max()
-                .unwrap_or(0)
-                .max(1);
+            let largest = of_unit.fold(1, |most, other| most.max(other.items).max(other.kept));
             chart.bar(Bar {
                 label: stage.stage.clone(),
                 text: format!("{} of {} {}", whole(stage.kept), whole(stage.items), stage.unit),
@@ -128,7 +122,8 @@ fn stages(step: &FunnelStep) -> Table {
         .words(["stage", "decides about"])
         .numbers(["came in", "went on", "dropped", "kept", "time", "a second"]);
     for stage in &step.stages {
-        let speed = stage.seconds.filter(|seconds| *seconds > 0.0);
+        let time = stage.seconds.filter(|seconds| *seconds > 0.0);
+        let speed = time.map(|seconds| rate(stage.items as f64 / seconds));
         table.row(cells![
             &stage.stage,
             &stage.unit,
@@ -137,9 +132,7 @@ fn stages(step: &FunnelStep) -> Table {
             stage.dropped_items(),
             stage.kept_share.map(percent).unwrap_or_default(),
             stage.seconds.map(seconds).unwrap_or_default(),
-            speed
-                .map(|seconds| rate(stage.items as f64 / seconds))
-                .unwrap_or_default(),
+            speed.unwrap_or_default(),
         ]);
     }
     for pair in step.stages.windows(2) {
@@ -158,11 +151,9 @@ fn change(before: &FunnelStage, stage: &FunnelStage) -> Option<String> {
         return (before.kept != stage.items)
             .then(|| format!("{kept} {unit} went on from {name}, {items} came into {}.", stage.stage));
     }
-    let each = stage.items as f64 / before.kept as f64;
-    let each = if before.kept == 0 {
-        String::new()
-    } else {
-        format!(", {each:.1} for each")
+    let each = match before.kept {
+        0 => String::new(),
+        before => format!(", {:.1} for each", stage.items as f64 / before as f64),
     };
     Some(format!(
         "From {name} to {} the unit changes: {kept} {unit}, then {items} {}{each}.",
@@ -201,16 +192,11 @@ fn speed(report: &MiningReport, section: &mut Section) {
         .folded();
     for step in &report.steps {
         let (time, cpu) = (seconds(step.wall_seconds), seconds(step.cpu_seconds));
-        resources.row(cells![
-            &step.step,
-            step.tasks,
-            time,
-            cpu,
-            format!("{:.0} MiB", step.peak_memory_mib)
-        ]);
+        let memory = format!("{:.0} MiB", step.peak_memory_mib);
+        resources.row(cells![&step.step, step.tasks, time, cpu, memory]);
         for rated in &step.rates {
-            let speed = [rated.per_second, rated.per_core_second].map(|speed| speed.map(rate).unwrap_or_default());
-            let [a_second, a_core_second] = speed;
+            let [a_second, a_core_second] =
+                [rated.per_second, rated.per_core_second].map(|speed| speed.map(rate).unwrap_or_default());
             rates.row(cells![&step.step, &rated.unit, rated.items, a_second, a_core_second]);
         }
         for (name, value) in other_numbers(step) {
@@ -223,11 +209,9 @@ fn speed(report: &MiningReport, section: &mut Section) {
 
 fn other_numbers(step: &FunnelStep) -> impl Iterator<Item = (String, String)> {
     let number = |(name, &number): (&String, &u64)| {
-        let is_size = name.ends_with("bytes") || name.starts_with("bytes");
-        let text = if is_size {
-            format!("{:.1} MiB", number as f64 / f64::from(1 << 20))
-        } else {
-            whole(number)
+        let text = match name.ends_with("bytes") || name.starts_with("bytes") {
+            true => format!("{:.1} MiB", number as f64 / f64::from(1 << 20)),
+            false => whole(number),
         };
         (name.clone(), text)
     };
@@ -284,12 +268,8 @@ fn list(title: &str, head: &str, empty: &str, counts: &Counts, triplets: u64) ->
     let share = |items: u64| percent(items as f64 / triplets.max(1) as f64);
     let mut table = Table::new(title).words([head]).numbers(["triplets", "share"]);
     for Counted { value, items } in &counts.values {
-        let name = if value.is_empty() {
-            format!("({empty})")
-        } else {
-            value.clone()
-        };
-        table.row(cells![name, *items, share(*items)]);
+        let none = format!("({empty})");
+        table.row(cells![or(value, &none), *items, share(*items)]);
     }
     if counts.others > 0 {
         table.row(cells!["(others)", counts.others, share(counts.others)]);
@@ -330,17 +310,13 @@ fn instructions(report: &MiningReport, section: &mut Section) {
         return;
     }
     section.push(wording(report));
-    section.push(Block::Columns(
-        generators.iter().map(|generator| lengths(generator).into()).collect(),
-    ));
+    let lengths = generators.iter().map(|generator| lengths(generator).into());
+    section.push(Block::Columns(lengths.collect()));
     for generator in generators {
-        section.push(Block::Folded(
-            format!("Words of {}", generator.generator).into(),
-            vec![
-                format!("Most frequent: {}.", counted(&generator.top_words)).into(),
-                format!("Openings: {}.", counted(&generator.openings)).into(),
-            ],
-        ));
+        let title = format!("Words of {}", generator.generator);
+        let words = format!("Most frequent: {}.", counted(&generator.top_words));
+        let openings = format!("Openings: {}.", counted(&generator.openings));
+        section.push(Block::Folded(title.into(), vec![words.into(), openings.into()]));
     }
 }
 
@@ -366,11 +342,10 @@ fn wording(report: &MiningReport) -> Table {
     line("instructions".into(), &|g| whole(g.instructions));
     line("different instructions".into(), &|g| whole(g.distinct));
     line("share of different ones".into(), &|g| percent(g.distinct_share));
-    line("words of an instruction, mean".into(), &|g| {
-        format!("{:.1}", g.length.mean)
-    });
+    let one_digit = |value: f64| format!("{value:.1}");
+    line("words of an instruction, mean".into(), &|g| one_digit(g.length.mean));
     line("words of an instruction, median".into(), &|g| {
-        format!("{:.1}", g.length.median)
+        one_digit(g.length.median)
     });
     line("words of the longest".into(), &|g| whole(g.length.longest));
     for (name, measure) in MEASURES {
@@ -378,9 +353,8 @@ fn wording(report: &MiningReport) -> Table {
     }
     if report.words.compared_size.is_some() {
         for (name, measure) in MEASURES {
-            line(format!("same size: {name}"), &|g| {
-                g.compared.as_ref().map(measure).unwrap_or_default()
-            });
+            let compared = |g: &GeneratorWords| g.compared.as_ref().map(measure).unwrap_or_default();
+            line(format!("same size: {name}"), &compared);
         }
     }
     wording_notes(report, &mut table);
@@ -410,10 +384,8 @@ fn wording_notes(report: &MiningReport, table: &mut Table) {
 fn lengths(generator: &GeneratorWords) -> Histogram {
     const LEAST_SHOWN: usize = 12;
     let histogram = &generator.length.histogram;
-    let used = histogram
-        .iter()
-        .rposition(|&items| items > 0)
-        .map_or(0, |last| last + 1);
+    let last = histogram.iter().rposition(|&items| items > 0);
+    let used = last.map_or(0, |last| last + 1);
     let shown = used.max(LEAST_SHOWN).min(histogram.len());
     let bar = |(words, &items): (usize, &u64)| (format!("{words} words"), items);
     let more = if shown == histogram.len() { "+" } else { "" };
@@ -451,18 +423,13 @@ fn relations(report: &MiningReport, thumbnails: &Thumbnails<ImageId>, section: &
     let relations = report.triplets.counts.get("relations");
     for Counted { value, items } in relations.iter().flat_map(|counts| &counts.values) {
         let samples = report.samples.iter().filter(|sample| sample.relation == *value);
-        let links = samples.fold(Text::default(), |links, sample| {
-            links
-                .then(Text::jump(&card_id(sample), sample.number.to_string()))
-                .then(" ")
-        });
+        let jump = |sample: &Sample| Text::jump(&card_id(sample), sample.number.to_string());
+        let links = samples.fold(Text::default(), |links, sample| links.then(jump(sample)).then(" "));
         let share = *items as f64 / report.triplets.triplets.max(1) as f64;
         table.row(cells![or(value, "(none)"), *items, percent(share), links]);
     }
-    section.push(Block::HtmlOnly(vec![
-        table.into(),
-        gallery(report, thumbnails, true).into(),
-    ]));
+    let gallery = gallery(report, thumbnails, true);
+    section.push(Block::HtmlOnly(vec![table.into(), gallery.into()]));
 }
 
 fn gallery(report: &MiningReport, thumbnails: &Thumbnails<ImageId>, extra: bool) -> Gallery {
@@ -491,10 +458,8 @@ fn card(sample: &Sample, thumbnails: &Thumbnails<ImageId>) -> Card {
     };
     let hidden = sample.targets.len() - sample.shown_targets().len();
     let generator = or(&sample.provenance.generator, "generator not stated");
-    let mut about = vec![Text::from(format!(
-        "{} · {generator}",
-        or(&sample.relation, "no relation")
-    ))];
+    let relation = or(&sample.relation, "no relation");
+    let mut about = vec![Text::from(format!("{relation} · {generator}"))];
     about.extend((hidden > 0).then(|| format!("{hidden} more targets").into()));
     Card {
         id: card_id(sample),

@@ -5,8 +5,8 @@ use magiclens_data::{ImageAddress, ImageId, Provenance, Triplet};
 use super::triplets::TripletCollector;
 use super::*;
 use crate::page::Metadata;
-use crate::stage::{StageCounts, StageInfo};
-use crate::tasks::{TaskCost, TaskCounts};
+use crate::stage::{StageCounts, StageInfo, TaskCounts};
+use crate::tasks::TaskCost;
 
 /// Image `number`, on a page of `host`.
 pub(super) fn described(number: usize, host: &str) -> Described {
@@ -137,7 +137,7 @@ fn steps() -> Vec<FunnelStep> {
             &[
                 StageInfo::new("parse", "pages"),
                 StageInfo::new("language", "pages"),
-                StageInfo::new("size", "pictures"),
+                StageInfo::new("size", "images"),
             ],
             &[(pages, cost)],
         ),

@@ -1,13 +1,14 @@
 //! Items of each stage of a step: those that came in, went on, and were dropped for a reason; time and speed.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::counts::{rounded, share};
 use crate::language_model::Usage;
-use crate::stage::{StageCounts, StageInfo};
-use crate::tasks::{TaskCost, TaskCounts};
+use crate::stage::{StageCounts, StageInfo, Tally, TaskCounts};
+use crate::tasks::TaskCost;
 
 /// One step of the funnel: sums over its tasks.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -80,10 +81,7 @@ impl FunnelStep {
     /// The sums of a step's tasks. `pipeline` holds its stages in their order; counted stages that are
     /// missing there come last.
     pub(super) fn new(step: &str, pipeline: &[StageInfo], results: &[(TaskCounts, TaskCost)]) -> Self {
-        let mut stages: Vec<(&str, &str, StageCounts)> = pipeline
-            .iter()
-            .map(|stage| (stage.name, stage.unit, StageCounts::default()))
-            .collect();
+        let mut sums = Tally::of(pipeline);
         let mut sum = Self {
             step: step.to_owned(),
             tasks: results.len() as u64,
@@ -91,17 +89,19 @@ impl FunnelStep {
         };
         for (counts, cost) in results {
             for (stage, counts) in &counts.stages {
-                add_stage(&mut stages, stage, counts);
+                sums.stage(stage).add(counts);
             }
             for (name, number) in &counts.numbers {
                 *sum.numbers.entry(name.clone()).or_default() += number;
             }
             sum.add_cost(cost);
         }
-        sum.stages = stages
-            .into_iter()
-            .map(|(stage, unit, counts)| FunnelStage::new(stage, unit, counts, sum.other_seconds.remove(stage)))
-            .collect();
+        for (stage, counts) in sums.counts.stages {
+            let info = pipeline.iter().find(|info| info.name == stage);
+            let seconds = sum.other_seconds.remove(&stage);
+            let unit = info.map_or(UNKNOWN_UNIT, |info| info.unit);
+            sum.stages.push(FunnelStage::new(stage, unit, counts, seconds));
+        }
         sum.rates = sum.rates();
         sum
     }
@@ -166,43 +166,26 @@ impl FunnelStep {
     }
 }
 
-fn add_stage<'a>(stages: &mut Vec<(&'a str, &'a str, StageCounts)>, stage: &'a str, counts: &StageCounts) {
-    let known = stages.iter().position(|(name, ..)| *name == stage);
-    let at = known.unwrap_or_else(|| {
-        stages.push((stage, UNKNOWN_UNIT, StageCounts::default()));
-        stages.len() - 1
-    });
-    let sum = &mut stages[at].2;
-    // Counts are read from files: a damaged one must not end the report.
-    sum.items = sum.items.saturating_add(counts.items);
-    sum.kept = sum.kept.saturating_add(counts.kept);
-    for (reason, items) in &counts.dropped {
-        let dropped = sum.dropped.entry(reason.clone()).or_default();
-        *dropped = dropped.saturating_add(*items);
-    }
-}
-
 impl FunnelStage {
-    fn new(stage: &str, unit: &str, counts: StageCounts, seconds: Option<f64>) -> Self {
+    fn new(stage: String, unit: &str, counts: StageCounts, seconds: Option<f64>) -> Self {
         let share = |part: u64| (counts.items > 0).then(|| share(part, counts.items));
         let dropped = |(reason, items): (String, u64)| Dropped {
             reason,
             items,
             share: share(items),
         };
-        let mut stage = Self {
-            stage: stage.to_owned(),
+        let mut dropped: Vec<Dropped> = counts.dropped.into_iter().map(dropped).collect();
+        // A stable sort: equals stay in the order of their names.
+        dropped.sort_by_key(|dropped| Reverse(dropped.items));
+        Self {
+            stage,
             unit: unit.to_owned(),
             items: counts.items,
             kept: counts.kept,
             kept_share: share(counts.kept),
             seconds,
-            dropped: counts.dropped.into_iter().map(dropped).collect(),
-        };
-        stage
-            .dropped
-            .sort_by(|a, b| b.items.cmp(&a.items).then_with(|| a.reason.cmp(&b.reason)));
-        stage
+            dropped,
+        }
     }
 
     /// All items that ended here.
@@ -212,16 +195,10 @@ impl FunnelStage {
     }
 
     fn problem(&self) -> Option<String> {
-        let Self {
-            stage,
-            unit,
-            items,
-            kept,
-            ..
-        } = self;
+        let (stage, unit, items, kept) = (&self.stage, &self.unit, self.items, self.kept);
         let dropped = self.dropped_items();
         let known = kept.saturating_add(dropped);
-        (known != *items).then(|| {
+        (known != items).then(|| {
             format!(
                 "{items} {unit} came into `{stage}`, but {known} are accounted for: {kept} went on and {dropped} were dropped"
             )

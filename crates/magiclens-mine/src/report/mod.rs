@@ -9,7 +9,7 @@
 //! | `words.rs` | wording of instructions by generator |
 //! | `document.rs` | the report as a document of `magiclens-report` |
 //!
-//! The JSON form is [`MiningReport`] with the names of its fields, and `schema` before them. Shares lie between 0 and 1, metrics
+//! The JSON form is [`MiningReport`] with the names of its fields. Shares lie between 0 and 1, metrics
 //! have six decimals, an unknown number is `null`, and images are named by their id, the hash of their file.
 
 mod counts;
@@ -39,6 +39,8 @@ const SCHEMA: &str = "magiclens-mining-report/2";
 /// The whole of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MiningReport {
+    /// The name of this form.
+    schema: String,
     run: RunFacts,
     /// The steps in their order: the funnel, time and memory.
     steps: Vec<FunnelStep>,
@@ -95,19 +97,9 @@ struct Sample {
 }
 
 impl MiningReport {
-    /// The report as JSON: its fields, and `schema`, which names this form.
+    /// The report as JSON.
     pub fn to_json(&self) -> String {
-        #[derive(Serialize)]
-        struct Versioned<'a> {
-            schema: &'a str,
-            #[serde(flatten)]
-            report: &'a MiningReport,
-        }
-        let versioned = Versioned {
-            schema: SCHEMA,
-            report: self,
-        };
-        serde_json::to_string_pretty(&versioned).expect("texts, numbers and lists of them have a JSON form")
+        serde_json::to_string_pretty(self).expect("texts, numbers and lists of them have a JSON form")
     }
 
     /// The images that its samples show.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use magiclens_data::decode::{Limits, decode_rgb};
+use magiclens_data::decode::decode_rgb;
 use magiclens_data::{ImageId, read_image_shard};
 use magiclens_report::Thumbnails;
 
@@ -22,15 +22,10 @@ const THUMBNAIL_PX: u32 = 240;
 /// # Errors
 /// A run that cannot be read. A run that is not finished is reported as far as it is.
 pub fn of_run(run: &Run, config: ReportConfig) -> anyhow::Result<(MiningReport, Thumbnails<ImageId>)> {
+    let address = run.store().address();
+    let name = address.trim_end_matches('/').rsplit('/').next();
     let mut facts = RunFacts {
-        name: run
-            .store()
-            .address()
-            .trim_end_matches('/')
-            .rsplit('/')
-            .next()
-            .unwrap_or_default()
-            .to_owned(),
+        name: name.unwrap_or_default().to_owned(),
         settings: settings(run),
         remarks: Vec::new(),
     };
@@ -83,11 +78,7 @@ fn thumbnails(run: &Run, wanted: &BTreeSet<ImageId>) -> anyhow::Result<Thumbnail
             }
         }
     }
-    let clean = &run.config().clean;
-    let limits = Limits {
-        max_bytes: clean.max_bytes,
-        max_pixels: clean.max_pixels,
-    };
+    let limits = run.config().clean.limits();
     let mut thumbnails = Thumbnails::new(THUMBNAIL_PX);
     thumbnails.add(wanted.iter().copied(), |id| match files.get(id) {
         Some(bytes) => decode_rgb(bytes, &limits).map_err(|error| error.to_string()),
@@ -100,25 +91,18 @@ fn settings(run: &Run) -> BTreeMap<String, String> {
     let config = run.config();
     let writers: Vec<&str> = config.instruct.writers.iter().map(|writer| writer.name()).collect();
     let encoders: Vec<&str> = config.encoder.iter().map(|encoder| encoder.name.as_str()).collect();
-    let band = |min: f32, max: f32| format!("{min} to {max}");
     let pair = &config.pair;
+    let images = format!("{} to {}", pair.min_image_similarity, pair.max_image_similarity);
+    let texts = format!("{} to {}", pair.min_text_similarity, pair.max_text_similarity);
+    let fetching = if config.fetch.allowed { "allowed" } else { "off" };
     [
         ("shards", run.entries().len().to_string()),
         ("seed", config.seed.to_string()),
         ("writers", writers.join(", ")),
         ("encoders", encoders.join(", ")),
-        (
-            "image similarity",
-            band(pair.min_image_similarity, pair.max_image_similarity),
-        ),
-        (
-            "text similarity",
-            band(pair.min_text_similarity, pair.max_text_similarity),
-        ),
-        (
-            "fetching",
-            if config.fetch.allowed { "allowed" } else { "off" }.to_owned(),
-        ),
+        ("image similarity", images),
+        ("text similarity", texts),
+        ("fetching", fetching.to_owned()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()

@@ -9,7 +9,7 @@ use url::Url;
 use super::counts::{Counter, Counts, Draw, draw_key, rounded};
 use super::funnel::FunnelStep;
 use super::words::WordCollector;
-use super::{MiningReport, ReportConfig, RunFacts, Sample};
+use super::{MiningReport, ReportConfig, RunFacts, SCHEMA, Sample};
 
 /// Counts of the triplets of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -45,11 +45,8 @@ fn values(triplet: &Triplet) -> Vec<(&'static str, String)> {
     ];
     let models: BTreeSet<&String> = provenance.models.iter().collect();
     values.extend(models.into_iter().map(|model| ("models", model.clone())));
-    values.extend(
-        opt_outs(provenance)
-            .into_iter()
-            .map(|wish| ("opt_outs", wish.to_owned())),
-    );
+    let wishes = opt_outs(provenance).into_iter();
+    values.extend(wishes.map(|wish| ("opt_outs", wish.to_owned())));
     values
 }
 
@@ -122,26 +119,25 @@ impl TripletCollector {
         self.words.add(&provenance.generator, key, &triplet.instruction);
         self.drawn.offer(key, || triplet.clone());
         let of_relation = self.drawn_of_relations.entry(triplet.relation.clone());
-        of_relation
-            .or_insert_with(|| Draw::new(SAMPLES_PER_RELATION))
-            .offer(key, || triplet.clone());
+        let of_relation = of_relation.or_insert_with(|| Draw::new(SAMPLES_PER_RELATION));
+        of_relation.offer(key, || triplet.clone());
     }
 
     /// The report, with the steps in the order of the run.
     pub(super) fn finish(self, run: RunFacts, steps: Vec<FunnelStep>) -> MiningReport {
         let samples = self.samples();
         let counts = self.counters.into_iter();
+        let counts = counts.map(|(name, counter)| (name.to_owned(), counter.finish()));
         let scores = self.scores.into_iter().map(|(name, scores)| scores.finish(name));
         MiningReport {
+            schema: SCHEMA.to_owned(),
             problems: steps.iter().flat_map(FunnelStep::problems).collect(),
             run,
             steps,
             triplets: TripletMetrics {
                 images: self.images.len() as u64,
                 pages: self.pages.len() as u64,
-                counts: counts
-                    .map(|(name, counter)| (name.to_owned(), counter.finish()))
-                    .collect(),
+                counts: counts.collect(),
                 scores: scores.collect(),
                 ..self.metrics
             },
@@ -156,12 +152,8 @@ impl TripletCollector {
         let mut drawn: Vec<(&Triplet, bool)> = self.drawn.items().map(|triplet| (triplet, false)).collect();
         for (relation, of_relation) in &self.drawn_of_relations {
             let known = |triplet: &&Triplet| self.drawn.items().any(|other| other == *triplet);
-            let of_sample = self
-                .drawn
-                .items()
-                .filter(|triplet| triplet.relation == *relation)
-                .count();
-            let missing = SAMPLES_PER_RELATION.saturating_sub(of_sample);
+            let of_sample = self.drawn.items().filter(|triplet| triplet.relation == *relation);
+            let missing = SAMPLES_PER_RELATION.saturating_sub(of_sample.count());
             let more = of_relation.items().filter(|triplet| !known(triplet)).take(missing);
             drawn.extend(more.map(|triplet| (triplet, true)));
         }
@@ -223,19 +215,17 @@ fn key(seed: u64, triplet: &Triplet) -> Digest {
 
 /// The origin of the pair: a mined triplet names the page if its images share one.
 fn origin(provenance: &Provenance) -> &'static str {
-    match provenance {
-        provenance if !provenance.page.is_empty() => "one page",
-        provenance if !provenance.urls.is_empty() => "neighbours",
-        _ => "",
+    match (provenance.page.is_empty(), provenance.urls.is_empty()) {
+        (false, _) => "one page",
+        (true, false) => "neighbours",
+        (true, true) => "",
     }
 }
 
 /// The opt-outs that the pages of a triplet's images state.
 pub(super) fn opt_outs(provenance: &Provenance) -> BTreeSet<&str> {
-    let addresses = provenance.urls.values();
-    addresses
-        .flat_map(|address| address.opt_outs.iter().map(String::as_str))
-        .collect()
+    let wishes = provenance.urls.values().flat_map(|address| &address.opt_outs);
+    wishes.map(String::as_str).collect()
 }
 
 fn sample(mut triplet: Triplet, number: usize, extra: bool) -> Sample {

@@ -91,7 +91,6 @@ pub(super) struct WordCollector(BTreeMap<String, Collected>);
 
 #[derive(Debug)]
 struct Collected {
-    instructions: u64,
     words: u64,
     longest: u64,
     histogram: Vec<u64>,
@@ -127,7 +126,6 @@ impl WordCollector {
 impl Collected {
     fn new() -> Self {
         Self {
-            instructions: 0,
             words: 0,
             longest: 0,
             histogram: vec![0; MAX_LENGTH + 1],
@@ -138,7 +136,6 @@ impl Collected {
 
     fn add(&mut self, key: Digest, instruction: &str) {
         let length = words(instruction).len();
-        self.instructions += 1;
         self.words += length as u64;
         self.longest = self.longest.max(length as u64);
         self.histogram[length.min(MAX_LENGTH)] += 1;
@@ -148,6 +145,7 @@ impl Collected {
 
     fn measure(self, generator: String, lines: &[Line], compared_size: Option<u64>) -> GeneratorWords {
         let words = size(lines);
+        let instructions = self.histogram.iter().sum();
         let distinct = self.texts.len() as u64;
         let (mut top_words, mut openings) = (Counter::default(), Counter::default());
         for line in lines.iter().filter(|line| !line.is_empty()) {
@@ -157,12 +155,12 @@ impl Collected {
         let compared_size = compared_size.filter(|_| is_enough(words));
         GeneratorWords {
             generator,
-            instructions: self.instructions,
+            instructions,
             distinct,
-            distinct_share: share(distinct, self.instructions),
+            distinct_share: share(distinct, instructions),
             length: Lengths {
                 words: self.words,
-                mean: rounded(self.words as f64 / self.instructions.max(1) as f64),
+                mean: rounded(self.words as f64 / instructions.max(1) as f64),
                 median: median(&self.histogram),
                 longest: self.longest,
                 histogram: self.histogram,
@@ -208,11 +206,8 @@ impl Diversity {
             taken
         };
         let lengths: Vec<usize> = lines.iter().map(cut).collect();
-        let lines: Vec<&[String]> = lines
-            .iter()
-            .zip(lengths)
-            .map(|(line, length)| &line[..length])
-            .collect();
+        let lines = lines.iter().zip(lengths).map(|(line, length)| &line[..length]);
+        let lines: Vec<&[String]> = lines.collect();
         Self {
             words,
             ngrams: [1, 2, 3].map(|n| ngrams(&lines, n)).into(),

@@ -27,15 +27,12 @@ pub(super) static STEP: StepInfo = StepInfo {
 const MAX_CENTERS: usize = 256;
 
 /// Vectors by rank and image: the smallest ranks of those that were offered.
-#[derive(Debug, Default)]
-struct Smallest(BTreeMap<(String, ImageId), Vec<u8>>);
+type Smallest = BTreeMap<(String, ImageId), Vec<u8>>;
 
-impl Smallest {
-    fn offer(&mut self, rank: String, id: ImageId, vectors: Vec<u8>) {
-        self.0.insert((rank, id), vectors);
-        if self.0.len() > MAX_CENTERS {
-            self.0.pop_last();
-        }
+fn offer(smallest: &mut Smallest, rank: String, id: ImageId, vectors: Vec<u8>) {
+    smallest.insert((rank, id), vectors);
+    if smallest.len() > MAX_CENTERS {
+        smallest.pop_last();
     }
 }
 
@@ -64,7 +61,7 @@ impl Sample {
         self.images += 1;
         self.widths = vectors.iter().map(Vec::len).collect();
         let rank = Digest::of(format!("{}:{image}", self.seed)).seed();
-        self.smallest.offer(format!("{rank:016x}"), image, pack(vectors));
+        offer(&mut self.smallest, format!("{rank:016x}"), image, pack(vectors));
     }
 
     pub(super) fn publish(mut self) -> anyhow::Result<()> {
@@ -73,7 +70,7 @@ impl Sample {
             images: self.images,
         };
         self.table.push("", &head, Vec::new())?;
-        for ((rank, id), vectors) in self.smallest.0 {
+        for ((rank, id), vectors) in self.smallest {
             self.table.push(rank, &SampleRow::Image(id), vectors)?;
         }
         self.table.publish()
@@ -87,27 +84,23 @@ fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
         for row in SAMPLE.read(work.store(), shard)? {
             let Row { key, value, bytes } = row?;
             match value {
-                SampleRow::Head { widths, images } => {
-                    all += images;
-                    if !widths.is_empty() {
-                        all_widths = widths;
-                    }
-                }
-                SampleRow::Image(id) => smallest.offer(key, id, bytes),
+                SampleRow::Head { images: 0, .. } => {}
+                SampleRow::Head { widths, images } => (all, all_widths) = (all + images, widths),
+                SampleRow::Image(id) => offer(&mut smallest, key, id, bytes),
             }
         }
     }
     let clusters = (all as usize)
         .div_ceil(work.config().neighbor.cluster_size)
         .clamp(1, MAX_CENTERS)
-        .min(smallest.0.len().max(1));
+        .min(smallest.len().max(1));
     let mut table = CENTERS.create(work.store(), work.task)?;
     let head = CentersRow::Head {
         widths: all_widths,
         clusters,
     };
     table.push("", &head, Vec::new())?;
-    for ((rank, id), vectors) in smallest.0.into_iter().take(clusters) {
+    for ((rank, id), vectors) in smallest.into_iter().take(clusters) {
         work.tally.note(STAGE, Ok(()));
         table.push(rank, &CentersRow::Image(id), vectors)?;
     }

@@ -10,7 +10,7 @@ use super::reading::{self, Images};
 use super::tables::{Answer, FETCHED, each_shard};
 use crate::run::Run;
 use crate::stage::{StageInfo, Tally};
-use crate::table::TableWriter;
+use crate::table::{Row, TableWriter};
 use crate::work::{StepInfo, Work};
 
 const FETCH: StageInfo = StageInfo::new("fetch", "images");
@@ -34,12 +34,10 @@ fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
         has_file: HashMap::new(),
     };
     // Answers of an earlier try stand: only failures that may pass are asked for again.
-    if FETCHED.exists(work.run.store(), work.task)? {
-        for row in FETCHED.read(work.run.store(), work.task)? {
-            let row = row?;
-            if !row.value.retryable {
-                answers.add(row.key, &row.value, row.bytes)?;
-            }
+    for row in known(work.run, work.task)? {
+        let row = row?;
+        if !row.value.retryable {
+            answers.add(row.key, &row.value, row.bytes)?;
         }
     }
     loop {
@@ -98,40 +96,29 @@ impl Answers<'_> {
     }
 
     fn add_fetched(&mut self, fetched: Fetched) -> anyhow::Result<()> {
-        let final_url = fetched.final_url;
+        let mut answer = Answer {
+            final_url: fetched.final_url,
+            ..Answer::default()
+        };
+        let mut file = Vec::new();
         match fetched.result {
             Ok(body) => {
-                let answer = Answer {
-                    final_url,
-                    content_type: body.content_type,
-                    robots_tags: body.robots_tags,
-                    hash: body.hash.to_string(),
-                    ..Answer::default()
-                };
-                self.add(fetched.url, &answer, body.bytes)
+                (answer.content_type, answer.robots_tags) = (body.content_type, body.robots_tags);
+                (answer.hash, file) = (body.hash.to_string(), body.bytes);
             }
             Err(failure) => {
-                let answer = Answer {
-                    final_url,
-                    reason: failure.reason.0.to_owned(),
-                    detail: failure.detail,
-                    retryable: failure.retryable,
-                    ..Answer::default()
-                };
-                self.add(fetched.url, &answer, Vec::new())
+                answer.reason = failure.reason.0.to_owned();
+                (answer.detail, answer.retryable) = (failure.detail, failure.retryable);
             }
         }
+        self.add(fetched.url, &answer, file)
     }
 
     /// The best address of each image that has not failed yet, of images without a file; the others are taken off `wanted`.
     fn next_addresses(&self, wanted: &mut Vec<VecDeque<String>>) -> BTreeSet<String> {
+        let has_failed = |url: &mut String| self.has_file.get(url) == Some(&false);
         wanted.retain_mut(|addresses| {
-            while addresses
-                .front()
-                .is_some_and(|url| self.has_file.get(url) == Some(&false))
-            {
-                addresses.pop_front();
-            }
+            while addresses.pop_front_if(has_failed).is_some() {}
             addresses.front().is_some_and(|url| !self.has_file.contains_key(url))
         });
         wanted
@@ -174,13 +161,17 @@ pub(super) fn add_fetched(work: &mut Work<'_>, files: &mut ImageFiles<'_>) -> an
 
 /// Whether images of a shard failed to come that may come now.
 pub(crate) fn may_come_now(run: &Run, task: usize) -> anyhow::Result<bool> {
-    if !FETCHED.exists(run.store(), task)? {
-        return Ok(false);
-    }
-    for row in FETCHED.read(run.store(), task)? {
+    for row in known(run, task)? {
         if row?.value.retryable {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// The answers that a shard has; none before the first try.
+fn known(run: &Run, task: usize) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Row<Answer>>>> {
+    let exists = FETCHED.exists(run.store(), task)?;
+    let rows = exists.then(|| FETCHED.read(run.store(), task)).transpose()?;
+    Ok(rows.into_iter().flatten())
 }

@@ -9,7 +9,6 @@ use magiclens_data::Digest;
 use magiclens_web::DropReason;
 use magiclens_web::input::Folder;
 use magiclens_web::page::{PageImage, RawImage};
-use serde::{Deserialize, Serialize};
 
 use crate::config::MineConfig;
 use crate::stage::StageInfo;
@@ -41,15 +40,13 @@ impl<'a> ImageFiles<'a> {
     /// # Errors
     /// Without room for more; the outer error is the disk's.
     pub(super) fn add(&mut self, image: &RawImage) -> anyhow::Result<Result<(), DropReason>> {
-        let has_room = self.spill.len() < self.config.group.max_images_per_shard;
-        Ok(match self.spill.holds(&image.url) {
-            true => Ok(()),
-            false if has_room => {
-                self.spill.put(image)?;
-                Ok(())
+        if !self.spill.holds(&image.url) {
+            if self.spill.len() >= self.config.group.max_images_per_shard {
+                return Ok(Err(DropReason("shard has more images")));
             }
-            false => Err(DropReason("shard has more images")),
-        })
+            self.spill.put(image)?;
+        }
+        Ok(Ok(()))
     }
 
     /// The number of kept files.
@@ -61,8 +58,7 @@ impl<'a> ImageFiles<'a> {
     pub(super) fn find(&mut self, image: &PageImage) -> anyhow::Result<Result<RawImage, DropReason>> {
         let mut reason = DropReason("file is not in the input");
         for url in addresses(image) {
-            let in_folder = self.folder.as_ref().filter(|_| url.starts_with("file:"));
-            match in_folder.map(|folder| folder.image(url, &self.config.input)) {
+            match self.folder_of(url).map(|folder| folder.image(url, &self.config.input)) {
                 Some(Ok(found)) => return Ok(self.heeded(found)),
                 Some(Err(refused)) => reason = refused,
                 None => {}
@@ -77,10 +73,15 @@ impl<'a> ImageFiles<'a> {
     /// Whether the shard lacks an image, so that it is to be fetched. Those with an opt-out are there and not asked for again.
     pub(super) fn lacks(&self, image: &PageImage) -> bool {
         let is_there = |url: &String| {
-            let in_folder = self.folder.as_ref().filter(|_| url.starts_with("file:"));
-            in_folder.is_some_and(|folder| folder.has_image(url, &self.config.input)) || self.spill.holds(url)
+            let folder = self.folder_of(url);
+            folder.is_some_and(|folder| folder.has_image(url, &self.config.input)) || self.spill.holds(url)
         };
         !addresses(image).any(is_there)
+    }
+
+    /// The folder of saved pages, for addresses that can be in it.
+    fn folder_of(&self, url: &str) -> Option<&Folder> {
+        self.folder.as_ref().filter(|_| url.starts_with("file:"))
     }
 
     /// The file, unless its publisher wants it left alone.
@@ -115,13 +116,6 @@ struct Place {
     image_bytes: usize,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Head {
-    url: String,
-    content_type: String,
-    robots_tags: Vec<String>,
-}
-
 impl Spill {
     fn new() -> anyhow::Result<Self> {
         Ok(Self {
@@ -140,11 +134,7 @@ impl Spill {
     }
 
     fn put(&mut self, image: &RawImage) -> anyhow::Result<()> {
-        let head = serde_json::to_vec(&Head {
-            url: image.url.clone(),
-            content_type: image.content_type.clone(),
-            robots_tags: image.robots_tags.clone(),
-        })?;
+        let head = serde_json::to_vec(&(&image.url, &image.content_type, &image.robots_tags))?;
         self.file.write_all(&head)?;
         self.file.write_all(&image.bytes)?;
         let place = Place {
@@ -169,12 +159,12 @@ impl Spill {
         let mut bytes = vec![0; place.image_bytes];
         file.read_exact(&mut bytes)?;
         file.seek(SeekFrom::Start(self.end))?;
-        let head: Head = serde_json::from_slice(&head)?;
+        let (url, content_type, robots_tags) = serde_json::from_slice(&head)?;
         Ok(Some(RawImage {
-            url: head.url,
-            content_type: head.content_type,
+            url,
+            content_type,
             bytes,
-            robots_tags: head.robots_tags,
+            robots_tags,
         }))
     }
 }

@@ -8,21 +8,21 @@ use half::f16;
 use image::{RgbImage, imageops};
 use magiclens_data::{Digest, ImageFile, ImageId, ImageShard};
 use magiclens_web::DropReason;
-use magiclens_web::page::{Page, PageImage, RawImage};
+use magiclens_web::page::{Page, RawImage};
 
 use super::centers::Sample;
 use super::fetch;
 use super::image_files::{FIND, ImageFiles};
 use super::reading::{self, Images};
 use super::tables::{CANDIDATES, GROUPS, Group, IMAGES, each_shard};
-use crate::clean::{Decoded, Pixels};
-use crate::config::MineConfig;
+use crate::clean::{Decoded, Pixels, size_within};
+use crate::config::{GroupConfig, MineConfig};
 use crate::duplicate::{self, Candidate, Print};
 use crate::encoder::pack;
 use crate::language_model::describe;
 use crate::metadata::expand;
 use crate::page::{Described, Metadata};
-use crate::stage::{Outcome, Stage, StageInfo};
+use crate::stage::{Stage, StageInfo};
 use crate::store::NewFile;
 use crate::table::{ShuffleWriter, TableWriter, file_name};
 use crate::work::{StepInfo, Work};
@@ -56,19 +56,19 @@ fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
     let mut output = Output::begin(work)?;
     let mut seen = HashSet::new();
     for pages in shard.chunks {
-        let mut batch = Batch::default();
+        let mut batch = Vec::new();
         for page in pages? {
             if !seen.insert(Digest::of(&page.url).seed()) {
                 work.tally.note(GROUP, Err("crawled again"));
                 continue;
             }
             let found = find_files(work, &mut shard.files, &page)?;
-            batch.add(page, found);
-            if batch.images >= config.group.chunk_images || batch.bytes >= config.group.chunk_bytes {
-                finish(work, std::mem::take(&mut batch).pages, &mut output)?;
+            batch.push((page, found));
+            if is_full(&batch, &config.group) {
+                finish(work, std::mem::take(&mut batch), &mut output)?;
             }
         }
-        finish(work, batch.pages, &mut output)?;
+        finish(work, batch, &mut output)?;
     }
     output.publish()
 }
@@ -76,20 +76,11 @@ fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
 /// A file and the place of its image among the page's images.
 type FoundFile = (usize, RawImage);
 
-/// Pages with the files that were found, until there are enough for the encoders.
-#[derive(Default)]
-struct Batch {
-    pages: Vec<(Page, Vec<FoundFile>)>,
-    images: usize,
-    bytes: usize,
-}
-
-impl Batch {
-    fn add(&mut self, page: Page, found: Vec<FoundFile>) {
-        self.images += found.len();
-        self.bytes += found.iter().map(|(_, file)| file.bytes.len()).sum::<usize>();
-        self.pages.push((page, found));
-    }
+/// Whether pages have enough files for the encoders.
+fn is_full(batch: &[(Page, Vec<FoundFile>)], config: &GroupConfig) -> bool {
+    let files = || batch.iter().flat_map(|(_, found)| found);
+    let bytes: usize = files().map(|(_, file)| file.bytes.len()).sum();
+    files().count() >= config.chunk_images || bytes >= config.chunk_bytes
 }
 
 /// The files of a page's images.
@@ -168,58 +159,39 @@ impl Stage for Decode<'_> {
     type Item = (usize, usize, RawImage);
     type Output = (usize, usize, Decoded);
 
-    fn process(&self, (page, at, file): Self::Item) -> anyhow::Result<Outcome<Self::Output>> {
-        Ok(match self.pixels.process(file)? {
-            Outcome::Drop(reason) => Outcome::Drop(reason),
-            Outcome::Keep(mut decoded) => {
-                decoded.pixels = reduced(decoded.pixels, self.side);
-                Outcome::Keep((page, at, decoded))
-            }
-        })
+    fn process(&self, (page, at, file): Self::Item) -> Result<Self::Output, DropReason> {
+        let mut decoded = self.pixels.process(file)?;
+        if let Some((width, height)) = size_within(&decoded.pixels, self.side) {
+            decoded.pixels = imageops::thumbnail(&decoded.pixels, width, height);
+        }
+        Ok((page, at, decoded))
     }
-}
-
-fn reduced(pixels: RgbImage, side: u32) -> RgbImage {
-    let (width, height) = pixels.dimensions();
-    let long = width.max(height);
-    if long <= side {
-        return pixels;
-    }
-    let scaled = |length: u32| ((u64::from(length) * u64::from(side) / u64::from(long)) as u32).max(1);
-    imageops::thumbnail(&pixels, scaled(width), scaled(height))
 }
 
 /// A page's images, each once. Of copies the one of which the page says more stays.
 fn without_copies(page: &Page, images: Vec<Kept>) -> impl Iterator<Item = Result<Kept, DropReason>> + use<> {
-    let words = |at: usize| {
-        let image: &PageImage = &page.images[at];
-        (!image.caption.is_empty(), !image.alt.is_empty())
-    };
+    let words = |at: usize| (!page.images[at].caption.is_empty(), !page.images[at].alt.is_empty());
     let total = images.len();
     let mut kept: Vec<Kept> = Vec::new();
     for (at, image) in images {
-        let copy = kept
-            .iter_mut()
-            .find(|(_, other)| other.print.duplicate_of(&image.print).is_some());
-        match copy {
+        let is_copy = |kept: &&mut Kept| kept.1.print.duplicate_of(&image.print).is_some();
+        match kept.iter_mut().find(is_copy) {
             Some(other) if words(other.0) < words(at) => *other = (at, image),
             Some(_) => {}
             None => kept.push((at, image)),
         }
     }
-    let copies = total - kept.len();
-    let dropped = std::iter::repeat_with(|| Err(DropReason("copy on the page"))).take(copies);
-    kept.into_iter().map(Ok).chain(dropped)
+    let dropped = std::iter::repeat_n(DropReason("copy on the page"), total - kept.len());
+    kept.into_iter().map(Ok).chain(dropped.map(Err))
 }
 
 fn expand_all(groups: &[(Page, Vec<Kept>)], config: &MineConfig) -> Vec<Metadata> {
-    let of_page = |(page, images): &(Page, Vec<Kept>)| {
-        let expanded = images
-            .iter()
-            .map(|(at, _)| expand(page, &page.images[*at], &config.metadata));
-        expanded.collect::<Vec<_>>()
-    };
-    groups.iter().flat_map(of_page).collect()
+    let images = groups
+        .iter()
+        .flat_map(|(page, images)| images.iter().map(move |(at, _)| (page, &page.images[*at])));
+    images
+        .map(|(page, image)| expand(page, image, &config.metadata))
+        .collect()
 }
 
 fn pixels(groups: &[(Page, Vec<Kept>)]) -> Vec<&RgbImage> {
@@ -233,9 +205,8 @@ fn caption_all(work: &mut Work<'_>, groups: &[(Page, Vec<Kept>)], metadata: &mut
     let (Some(caption), Some(model)) = (&config.caption, work.tools.captioner(config)?) else {
         return Ok(());
     };
-    let described = work
-        .tally
-        .time(CAPTION.name, || describe(model, &pixels(groups), &caption.ask))?;
+    let ask = || describe(model, &pixels(groups), &caption.ask);
+    let described = work.tally.time(CAPTION.name, ask)?;
     for (metadata, description) in metadata.iter_mut().zip(described) {
         if let Some(description) = work.tally.decide(CAPTION, description) {
             metadata.model_caption = description.caption;
@@ -268,10 +239,12 @@ impl Output {
             images_file,
             stored: HashSet::new(),
             candidates: CANDIDATES.create(store, task)?,
-            sample: match work.config().neighbor.enabled {
-                true => Some(Sample::begin(work)?),
-                false => None,
-            },
+            sample: work
+                .config()
+                .neighbor
+                .enabled
+                .then(|| Sample::begin(work))
+                .transpose()?,
             // The first shard of the folder, not its path, so that a folder may be moved.
             folder: entries.iter().position(|entry| root.is_some() && entry.root == *root),
         })
@@ -279,10 +252,8 @@ impl Output {
 
     /// Folders of saved pages have addresses of their own: `file:///index.html` of one is another page than that of the next.
     fn page_id(&self, url: &str) -> String {
-        let name = self
-            .folder
-            .map_or_else(|| url.to_owned(), |folder| format!("{folder} {url}"));
-        format!("{:016x}", Digest::of(name).seed())
+        let of_folder = self.folder.map(|folder| format!("{folder} {url}"));
+        format!("{:016x}", Digest::of(of_folder.as_deref().unwrap_or(url)).seed())
     }
 
     /// Adds a group with what is known about each image.
@@ -338,10 +309,7 @@ impl Output {
         self.images.finish()?;
         self.images_file.publish()?;
         self.candidates.publish()?;
-        match self.sample {
-            Some(sample) => sample.publish(),
-            None => Ok(()),
-        }
+        self.sample.map_or(Ok(()), Sample::publish)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::encoder::{pack, unpack};
 use crate::neighbor::clusters_of;
 use crate::page::{Described, ImagePair};
 use crate::pair::{Band, Scored, ScoredPair, backwards, choose, pairs};
-use crate::stage::{Outcome, Stage, StageInfo};
+use crate::stage::{Stage, StageInfo};
 use crate::table::{Row, ShuffleWriter, TableWriter};
 use crate::work::{StepInfo, Work};
 
@@ -39,10 +39,7 @@ fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
         text: encoder_place(work.run, &config.pair.text_encoder)?,
         table: PAIRS.create(work.store(), work.task)?,
     };
-    let mut clusters = match config.neighbor.enabled {
-        true => Some(Clusters::begin(work)?),
-        false => None,
-    };
+    let mut clusters = config.neighbor.enabled.then(|| Clusters::begin(work)).transpose()?;
     for row in GROUPS.read(work.store(), work.task)? {
         let Some(group) = copies.apply(work, row?)? else {
             continue;
@@ -87,10 +84,8 @@ impl Copies {
             copies.add(row?.value, &mut links);
         }
         for id in drops(&links.images) {
-            copies
-                .images
-                .entry(id)
-                .or_insert(DropReason("near-copy on another page"));
+            let reason = DropReason("near-copy on another page");
+            copies.images.entry(id).or_insert(reason);
         }
         copies.drop_pages(&links.pages, work.task);
         Ok(copies)
@@ -164,13 +159,11 @@ impl Copies {
 
     /// Whether an earlier page shows both images, so that the pair is that page's.
     fn is_of_earlier_page(&self, pair: &ImagePair, page: &str) -> bool {
-        let pages = |id: ImageId| self.shown_on.get(&id);
-        match (pages(pair.query.image), pages(pair.target.image)) {
-            (Some(a), Some(b)) => a
-                .intersection(b)
-                .any(|other| other.as_str() < page && !self.gone.contains(other)),
-            _ => false,
-        }
+        let [query, target] = [&pair.query, &pair.target].map(|side| self.shown_on.get(&side.image));
+        let is_earlier = |other: &String| other.as_str() < page && !self.gone.contains(other);
+        query
+            .zip(target)
+            .is_some_and(|(a, b)| a.intersection(b).any(is_earlier))
     }
 }
 
@@ -192,9 +185,9 @@ impl Stage for OwnPairs<'_> {
     type Item = ScoredPair;
     type Output = ScoredPair;
 
-    fn process(&self, pair: ScoredPair) -> anyhow::Result<Outcome<ScoredPair>> {
+    fn process(&self, pair: ScoredPair) -> Result<ScoredPair, DropReason> {
         if self.copies.is_of_earlier_page(&pair.pair, self.page) {
-            return Ok(Outcome::Drop(DropReason("pair of an earlier page")));
+            return Err(DropReason("pair of an earlier page"));
         }
         self.band.process(pair)
     }
@@ -260,12 +253,8 @@ impl Clusters {
                 continue;
             }
             let halves = |vector: &[f32]| vector.iter().map(|&value| f16::from_f32(value)).collect();
-            let of_bands: Vec<Vec<f16>> = self
-                .bands
-                .iter()
-                .map(|(encoder, _)| halves(&vectors[*encoder]))
-                .collect();
-            let bytes = pack(&of_bands);
+            let of_bands = self.bands.iter().map(|(encoder, _)| halves(&vectors[*encoder]));
+            let bytes = pack(&of_bands.collect::<Vec<Vec<f16>>>());
             for (band, (encoder, centers)) in self.bands.iter().enumerate() {
                 let vector = &vectors[*encoder];
                 // An image without words is near to nothing by its words.

@@ -13,7 +13,7 @@ use super::image_files::{FIND, ImageFiles, OPTED_OUT};
 use crate::clean::Markup;
 use crate::config::MineConfig;
 use crate::filter::{Filters, ImageFilters};
-use crate::stage::{Outcome, Stage, StageInfo, Tally};
+use crate::stage::{Stage, StageInfo, Tally};
 use crate::store::{self, LocalFile};
 
 pub(super) const READ: StageInfo = StageInfo::new("read", "pages");
@@ -31,8 +31,8 @@ pub(super) fn stages(config: &MineConfig) -> Vec<StageInfo> {
 
 /// A shard that was read.
 pub(super) struct Shard<'a> {
-    /// The pages, chunk by chunk.
-    pub(super) chunks: Chunks,
+    /// The pages in chunks, as they were read.
+    pub(super) chunks: Box<dyn Iterator<Item = anyhow::Result<Vec<Page>>>>,
     /// The files of the entry's images.
     pub(super) files: ImageFiles<'a>,
 }
@@ -52,7 +52,7 @@ pub(super) fn read<'a>(
     images: Images,
     tally: &mut Tally,
 ) -> anyhow::Result<Shard<'a>> {
-    let local = LocalEntry::open(entry)?;
+    let (paths, _copies) = local_files(entry)?;
     let root = entry.root.as_deref().filter(|_| entry.kind == InputKind::Folder);
     let mut reader = Reader {
         config,
@@ -61,36 +61,23 @@ pub(super) fn read<'a>(
         tally,
         waiting: Vec::new(),
         waiting_bytes: 0,
-        chunks: ChunkWriter::new()?,
+        chunks: BufWriter::new(tempfile::tempfile()?),
         files: ImageFiles::new(config, root)?,
     };
-    for record in input::records(entry, &local.paths(), &config.input) {
+    for record in input::records(entry, &paths, &config.input) {
         reader.take(record?)?;
     }
     reader.finish()
 }
 
-/// The files of an entry on this machine; copies of remote files go when this is dropped.
-enum LocalEntry<'a> {
-    Folder(&'a Entry),
-    Files(Vec<LocalFile>),
-}
-
-impl<'a> LocalEntry<'a> {
-    fn open(entry: &'a Entry) -> anyhow::Result<Self> {
-        if entry.kind == InputKind::Folder {
-            return Ok(Self::Folder(entry));
-        }
-        let files = entry.files.iter().map(|file| store::fetch(file));
-        Ok(Self::Files(files.collect::<Result<_, _>>()?))
+/// The paths of an entry's files on this machine, and the copies of remote ones, which go when they are dropped.
+fn local_files(entry: &Entry) -> anyhow::Result<(Vec<PathBuf>, Vec<LocalFile>)> {
+    if entry.kind == InputKind::Folder {
+        return Ok((entry.paths(), Vec::new()));
     }
-
-    fn paths(&self) -> Vec<PathBuf> {
-        match self {
-            Self::Folder(entry) => entry.paths(),
-            Self::Files(files) => files.iter().map(|file| file.path().to_owned()).collect(),
-        }
-    }
+    let files = entry.files.iter().map(|file| store::fetch(file));
+    let files: Vec<LocalFile> = files.collect::<anyhow::Result<_>>()?;
+    Ok((files.iter().map(|file| file.path().to_owned()).collect(), files))
 }
 
 struct Reader<'a, 'b> {
@@ -100,7 +87,8 @@ struct Reader<'a, 'b> {
     tally: &'b mut Tally,
     waiting: Vec<ReadPage>,
     waiting_bytes: usize,
-    chunks: ChunkWriter,
+    /// Parsed pages wait on the disk until the whole archive is read: each line is a chunk.
+    chunks: BufWriter<File>,
     files: ImageFiles<'a>,
 }
 
@@ -160,7 +148,8 @@ impl<'a> Reader<'a, '_> {
         let pages = self.tally.run(&OptOut(&self.config.group.opt_outs), pages);
         let pages = self.tally.run(self.filters, pages);
         let cleaned: Vec<Page> = pages.into_iter().map(|page| self.clean(page)).collect();
-        self.chunks.push(&cleaned)
+        serde_json::to_writer(&mut self.chunks, &cleaned)?;
+        Ok(self.chunks.write_all(b"\n")?)
     }
 
     /// The page with the images that its markup does not betray, at most as many as a page may have.
@@ -185,45 +174,13 @@ impl<'a> Reader<'a, '_> {
         if self.files.len() > 0 {
             self.tally.count("images in the archive", self.files.len());
         }
+        let mut chunks = self.chunks.into_inner().map_err(|error| error.into_error())?;
+        chunks.rewind()?;
+        let chunks = BufReader::new(chunks).lines();
         Ok(Shard {
-            chunks: self.chunks.finish()?,
+            chunks: Box::new(chunks.map(|line| Ok(serde_json::from_str(&line?)?))),
             files: self.files,
         })
-    }
-}
-
-/// Parsed pages on their way to disk, where they wait until the whole archive is read.
-struct ChunkWriter(BufWriter<File>);
-
-/// Parsed pages in chunks, as they were read.
-pub(super) struct Chunks(std::io::Lines<BufReader<File>>);
-
-impl ChunkWriter {
-    fn new() -> anyhow::Result<Self> {
-        Ok(Self(BufWriter::new(tempfile::tempfile()?)))
-    }
-
-    fn push(&mut self, pages: &[Page]) -> anyhow::Result<()> {
-        serde_json::to_writer(&mut self.0, pages)?;
-        Ok(self.0.write_all(b"\n")?)
-    }
-
-    fn finish(self) -> anyhow::Result<Chunks> {
-        let mut file = self.0.into_inner().map_err(|error| error.into_error())?;
-        file.rewind()?;
-        Ok(Chunks(BufReader::new(file).lines()))
-    }
-}
-
-impl Iterator for Chunks {
-    type Item = anyhow::Result<Vec<Page>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let line = self.0.next()?;
-        Some(
-            line.map_err(Into::into)
-                .and_then(|line| Ok(serde_json::from_str(&line)?)),
-        )
     }
 }
 
@@ -235,14 +192,11 @@ impl Stage for Parse<'_> {
     type Item = ReadPage;
     type Output = Page;
 
-    fn process(&self, page: ReadPage) -> anyhow::Result<Outcome<Page>> {
-        Ok(match page {
-            ReadPage::Parsed(page) => Outcome::Keep(page),
-            ReadPage::Raw(raw) => match html::parse(&raw, self.0) {
-                Ok(page) => Outcome::Keep(page),
-                Err(reason) => Outcome::Drop(reason),
-            },
-        })
+    fn process(&self, page: ReadPage) -> Result<Page, DropReason> {
+        match page {
+            ReadPage::Parsed(page) => Ok(page),
+            ReadPage::Raw(raw) => html::parse(&raw, self.0),
+        }
     }
 }
 
@@ -254,11 +208,10 @@ impl Stage for OptOut<'_> {
     type Item = Page;
     type Output = Page;
 
-    fn process(&self, page: Page) -> anyhow::Result<Outcome<Page>> {
-        Ok(if page.opt_outs.iter().any(|wish| self.0.contains(wish)) {
-            Outcome::Drop(OPTED_OUT)
-        } else {
-            Outcome::Keep(page)
-        })
+    fn process(&self, page: Page) -> Result<Page, DropReason> {
+        match page.opt_outs.iter().any(|wish| self.0.contains(wish)) {
+            true => Err(OPTED_OUT),
+            false => Ok(page),
+        }
     }
 }

@@ -45,10 +45,8 @@ fn run(work: &mut Work<'_>) -> anyhow::Result<()> {
             writing.take(work, pair)?;
         }
     }
-    let tasks = match work.config().neighbor.enabled {
-        true => cluster_tasks(work.run)?,
-        false => 0,
-    };
+    let is_enabled = work.config().neighbor.enabled;
+    let tasks = if is_enabled { cluster_tasks(work.run)? } else { 0 };
     for row in NEIGHBORS.received(work.store(), tasks, work.task) {
         let pair = row?.value;
         let decision = match writing.is_new(&pair) {
@@ -139,12 +137,8 @@ impl<'a> Writing<'a> {
 
     /// The model's instructions for each pair; none where no model is asked, or its answer is of no use.
     fn ask_model(&self, work: &mut Work<'_>, pairs: &[ImagePair]) -> anyhow::Result<Vec<Vec<Instruction>>> {
-        let Some(writer) = self
-            .config
-            .writer
-            .as_ref()
-            .filter(|_| self.config.instruct.asks_model())
-        else {
+        let asks_model = self.config.instruct.asks_model();
+        let Some(writer) = self.config.writer.as_ref().filter(|_| asks_model) else {
             return Ok(vec![Vec::new(); pairs.len()]);
         };
         let answers = write_instructions(work.tools.writer(self.config)?, pairs, &writer.ask)?;
@@ -197,9 +191,8 @@ fn finished(mut triplet: Triplet) -> Triplet {
     triplet.targets.sort_unstable();
     triplet.hard_negatives.sort_unstable();
     let (query, targets) = (triplet.query, &triplet.targets);
-    triplet
-        .hard_negatives
-        .retain(|id| *id != query && !targets.contains(id));
+    let is_wrong = |id: &ImageId| *id != query && !targets.contains(id);
+    triplet.hard_negatives.retain(is_wrong);
     let licenses = triplet.provenance.urls.values().map(|address| address.license.as_str());
     let licenses: BTreeSet<&str> = licenses.filter(|license| !license.is_empty()).collect();
     triplet.provenance.license = licenses.into_iter().collect::<Vec<_>>().join(" AND ");
@@ -230,10 +223,7 @@ fn begin(pair: &ImagePair, instruction: &Instruction, models: &[String]) -> Trip
             page,
             urls: BTreeMap::new(),
             prompt: instruction.prompt.clone(),
-            stages: VERSIONS
-                .iter()
-                .map(|(name, version)| ((*name).to_owned(), *version))
-                .collect(),
+            stages: VERSIONS.map(|(name, version)| (name.to_owned(), version)).into(),
         },
     }
 }

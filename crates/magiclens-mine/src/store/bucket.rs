@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock, mpsc};
 use std::time::Duration;
 
+use anyhow::{Result, anyhow, bail};
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
@@ -13,8 +14,8 @@ use object_store::{BackoffConfig, ObjectStore, ObjectStoreExt, PutMode, PutPaylo
 use tempfile::NamedTempFile;
 use tokio::runtime::Runtime;
 
-use super::error::{Provider, Result, StoreError};
-use super::place::{LocalFile, Place};
+use super::place::{LocalFile, Place, bad_name, missing, no_place};
+use super::provider::{AZURE, GOOGLE, Provider, S3};
 use super::scratch::Scratch;
 use super::status::{LastAnswer, Noting, noted};
 
@@ -69,16 +70,9 @@ macro_rules! client {
 
 /// A transfer that failed, and the last answer that it had.
 struct Failure {
-    problem: Problem,
+    /// The client's or the disk's.
+    problem: anyhow::Error,
     last: LastAnswer,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Problem {
-    #[error(transparent)]
-    Remote(#[from] object_store::Error),
-    #[error(transparent)]
-    Disk(#[from] io::Error),
 }
 
 /// Connects, and asks once whether the bucket is there, so that a wrong address or key shows at once.
@@ -89,11 +83,11 @@ pub(super) fn open(url: &url::Url, settings: &[(&str, &str)]) -> Result<Arc<dyn 
     })? {
         Ok(_) => Ok(Arc::new(Bucket::connect(url, settings, RetryConfig::default())?)),
         // A listing may be empty; it is not found only if its bucket is not.
-        Err(Failure { problem, last }) if last.status == Some(404) => Err(StoreError::NoBucket {
-            address: first.address,
-            provider: first.provider,
-            error: problem.into(),
-        }),
+        Err(Failure { problem, last }) if last.status == Some(404) => bail!(
+            "`{}` cannot be opened: no such bucket: {problem}\nhint: make the bucket first, or check {}",
+            first.address,
+            first.provider.endpoint
+        ),
         Err(failure) => Err(first.failed("", failure)),
     }
 }
@@ -112,24 +106,19 @@ impl Bucket {
             place if place.contains("://") => place.to_owned(),
             _ => url.to_string(),
         };
-        let refuse = |reason: String| StoreError::Address {
-            address: address.clone(),
-            reason,
-        };
         let (provider, connect) = match url.scheme() {
-            "s3" | "s3a" => (Provider::S3, client!(AmazonS3Builder)),
-            "gs" => (Provider::Google, client!(GoogleCloudStorageBuilder)),
-            "az" | "azure" | "adl" | "abfs" | "abfss" => (Provider::Azure, client!(MicrosoftAzureBuilder)),
-            scheme => return Err(refuse(format!("`{scheme}://` is no object store"))),
+            "s3" | "s3a" => (S3, client!(AmazonS3Builder)),
+            "gs" => (GOOGLE, client!(GoogleCloudStorageBuilder)),
+            "az" | "azure" | "adl" | "abfs" | "abfss" => (AZURE, client!(MicrosoftAzureBuilder)),
+            scheme => return Err(no_place(&address, format!("`{scheme}://` is no object store"))),
         };
         if url.host_str().is_none_or(str::is_empty) {
-            return Err(refuse("it names no bucket".to_owned()));
+            return Err(no_place(&address, "it names no bucket"));
         }
-        let prefix = ObjectPath::from_url_path(url.path()).map_err(|error| refuse(error.to_string()))?;
-        let store = connect(url, settings, retry).map_err(|error| StoreError::Settings {
-            address: address.clone(),
-            provider,
-            error: error.into(),
+        let prefix = ObjectPath::from_url_path(url.path()).map_err(|error| no_place(&address, error))?;
+        let store = connect(url, settings, retry).map_err(|error| {
+            let Provider { credentials, endpoint } = provider;
+            anyhow!("`{address}` cannot be opened: {error}\nhint: check {credentials} and {endpoint}")
         })?;
         Ok(Self {
             store,
@@ -148,9 +137,9 @@ impl Bucket {
     ) -> Result<std::result::Result<T, Failure>>
     where
         T: Send + 'static,
-        F: Future<Output = std::result::Result<T, Problem>> + Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
     {
-        let below = ObjectPath::parse(name).map_err(|_| StoreError::Name { name: name.to_owned() })?;
+        let below = ObjectPath::parse(name).map_err(|_| bad_name(name))?;
         let path = self.prefix.parts().chain(below.parts()).collect();
         let transfer = noted(transfer(self.store.clone(), path));
         let (sender, receiver) = mpsc::sync_channel(1);
@@ -161,7 +150,7 @@ impl Bucket {
         // The sender is gone without a word only if the transfer panicked.
         let (result, last) = receiver
             .recv()
-            .map_err(|_| io::Error::other("the client of the object store failed"))?;
+            .map_err(|_| anyhow!("the client of the object store failed"))?;
         Ok(result.map_err(|problem| Failure { problem, last }))
     }
 
@@ -169,41 +158,32 @@ impl Bucket {
     fn succeed<T, F>(&self, name: &str, transfer: impl FnOnce(Arc<dyn ObjectStore>, ObjectPath) -> F) -> Result<T>
     where
         T: Send + 'static,
-        F: Future<Output = std::result::Result<T, Problem>> + Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
     {
         self.transfer(name, transfer)?
             .map_err(|failure| self.failed(name, failure))
     }
 
-    fn failed(&self, name: &str, failure: Failure) -> StoreError {
+    fn failed(&self, name: &str, failure: Failure) -> anyhow::Error {
         use object_store::Error;
         let Failure { problem, last } = failure;
-        let provider = self.provider;
+        let Provider { credentials, endpoint } = self.provider;
         let object = match name {
             "" => self.address.clone(),
             name => format!("{}/{name}", self.address),
         };
-        let error = match problem {
-            Problem::Disk(error) => return error.into(),
-            Problem::Remote(error) => error,
-        };
         let is_denied = last.wanted_credentials || matches!(last.status, Some(401 | 403));
-        match error {
-            Error::NotFound { .. } => StoreError::Missing { object },
-            error if is_denied => StoreError::Denied {
-                object,
-                provider,
-                error: error.into(),
-            },
-            Error::NotImplemented { .. } | Error::NotSupported { .. } => StoreError::NotConditional {
-                object,
-                error: error.into(),
-            },
-            error => StoreError::Unreachable {
-                object,
-                provider,
-                error: error.into(),
-            },
+        match problem.downcast_ref::<Error>() {
+            None => problem,
+            Some(Error::NotFound { .. }) => missing(object),
+            Some(_) if is_denied => anyhow!(
+                "`{object}`: access is denied: {problem}\nhint: check {credentials}, and what they may do in this bucket"
+            ),
+            Some(Error::NotImplemented { .. } | Error::NotSupported { .. }) => anyhow!(
+                "`{object}` cannot be created exclusively: {problem}\n\
+                 hint: this object store lacks conditional writes (`If-None-Match`); use another one, or a shared disk"
+            ),
+            Some(_) => anyhow!("`{object}` cannot be reached: {problem}\nhint: check the network and {endpoint}"),
         }
     }
 }
@@ -283,10 +263,7 @@ impl Place for Bucket {
         });
         match put? {
             Ok(_) => Ok(true),
-            Err(Failure {
-                problem: Problem::Remote(object_store::Error::AlreadyExists { .. }),
-                ..
-            }) => Ok(false),
+            Err(failure) if matches!(failure.remote(), Some(object_store::Error::AlreadyExists { .. })) => Ok(false),
             Err(failure) => Err(self.failed(name, failure)),
         }
     }
@@ -300,8 +277,12 @@ impl Place for Bucket {
 }
 
 impl Failure {
+    fn remote(&self) -> Option<&object_store::Error> {
+        self.problem.downcast_ref()
+    }
+
     fn is_missing(&self) -> bool {
-        matches!(self.problem, Problem::Remote(object_store::Error::NotFound { .. }))
+        matches!(self.remote(), Some(object_store::Error::NotFound { .. }))
     }
 }
 
@@ -322,12 +303,12 @@ async fn upload_parts(
     path: &ObjectPath,
     mut file: fs_err::File,
     part_bytes: usize,
-) -> std::result::Result<(), Problem> {
+) -> Result<()> {
     let mut upload = WriteMultipart::new_with_chunk_size(store.put_multipart(path).await?, part_bytes);
     let mut piece = vec![0; 256 << 10];
     let mut write = async |upload: &mut WriteMultipart| loop {
         match file.read(&mut piece)? {
-            0 => return Ok::<(), Problem>(()),
+            0 => return anyhow::Ok(()),
             read => upload.write(&piece[..read]),
         }
         upload.wait_for_capacity(PARALLEL_PARTS).await?;
@@ -343,5 +324,5 @@ async fn upload_parts(
 
 fn runtime() -> Result<&'static Runtime> {
     let runtime = RUNTIME.as_ref();
-    Ok(runtime.map_err(|error| io::Error::new(error.kind(), format!("no threads for transfers: {error}")))?)
+    runtime.map_err(|error| anyhow!("no threads for transfers: {error}"))
 }

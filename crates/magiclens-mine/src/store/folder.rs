@@ -3,10 +3,10 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use anyhow::{Result, anyhow};
+use tempfile::{NamedTempFile, PersistError};
 
-use super::error::{Result, StoreError};
-use super::place::{LocalFile, Place};
+use super::place::{LocalFile, Place, missing};
 use super::scratch::{self, Scratch};
 
 /// The folder of a run that holds what is being written.
@@ -27,20 +27,28 @@ impl Folder {
         Ok(Self { root, scratch })
     }
 
-    /// Moves a finished file to its place by `persist` and waits until the disk has it.
+    /// Moves a finished file to its place by `persist` and waits until the disk has it; the inner error is that of the move.
     fn persist<E>(
         &self,
         name: &str,
         temporary: NamedTempFile,
-        persist: impl FnOnce(NamedTempFile, &Path) -> std::result::Result<E, tempfile::PersistError>,
-    ) -> Result<()> {
+        persist: impl FnOnce(NamedTempFile, &Path) -> std::result::Result<E, PersistError>,
+    ) -> Result<io::Result<()>> {
         temporary.as_file().sync_all()?;
         let path = self.root.join(name);
         let parent = make_parent(&self.root, &path)?;
-        match persist(temporary, &path) {
-            Ok(_) => sync_folder(parent),
-            Err(tempfile::PersistError { error, .. }) => Err(StoreError::Publish { path, error }),
-        }
+        Ok(match persist(temporary, &path) {
+            Ok(_) => Ok(sync_folder(parent)?),
+            Err(PersistError { error, .. }) => Err(error),
+        })
+    }
+
+    fn not_published(&self, name: &str, error: io::Error) -> anyhow::Error {
+        let path = self.root.join(name);
+        anyhow!(
+            "`{}` cannot be published: {error}\nhint: check that the folder is writable and its disk has space",
+            path.display()
+        )
     }
 }
 
@@ -84,7 +92,7 @@ impl Place for Folder {
     fn read(&self, name: &str) -> Result<Vec<u8>> {
         let path = self.root.join(name);
         fs_err::read(&path).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => StoreError::missing(&path),
+            ErrorKind::NotFound => missing(path.display()),
             _ => error.into(),
         })
     }
@@ -94,13 +102,15 @@ impl Place for Folder {
     }
 
     fn publish(&self, name: &str, temporary: NamedTempFile) -> Result<()> {
-        self.persist(name, temporary, |file, path| file.persist(path))
+        let published = self.persist(name, temporary, |file, path| file.persist(path))?;
+        published.map_err(|error| self.not_published(name, error))
     }
 
     fn publish_new(&self, name: &str, temporary: NamedTempFile) -> Result<bool> {
-        match self.persist(name, temporary, |file, path| file.persist_noclobber(path)) {
-            Err(StoreError::Publish { error, .. }) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-            published => published.map(|()| true),
+        match self.persist(name, temporary, |file, path| file.persist_noclobber(path))? {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(self.not_published(name, error)),
         }
     }
 
@@ -127,7 +137,6 @@ fn make_parent<'a>(root: &Path, path: &'a Path) -> Result<&'a Path> {
     Ok(parent)
 }
 
-fn sync_folder(folder: &Path) -> Result<()> {
-    let synced: io::Result<()> = fs_err::File::open(folder)?.sync_all();
-    Ok(synced?)
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    fs_err::File::open(folder)?.sync_all()
 }

@@ -6,28 +6,27 @@
 
 #[cfg(feature = "object-store")]
 mod bucket;
-mod error;
 mod folder;
 mod place;
+#[cfg(feature = "object-store")]
+mod provider;
 mod scratch;
 #[cfg(feature = "object-store")]
 mod status;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::{Result, ensure};
 use tempfile::NamedTempFile;
 
-use self::error::Result;
-pub use self::error::{Provider, StoreError};
 use self::folder::Folder;
 pub use self::place::LocalFile;
-use self::place::Place;
+use self::place::{Place, bad_name, no_place};
 
 /// A place of named files. Names are relative and use `/`: `pages/00003.parquet`. Clones share the place.
 #[derive(Clone, Debug)]
@@ -90,14 +89,14 @@ impl Store {
     pub fn list(&self, folder: &str) -> Result<Vec<String>> {
         #[cfg(test)]
         tests::LISTS.with(|lists| lists.set(lists.get() + 1));
-        if folder.is_empty() {
-            let mut names = self.place.list(folder)?;
-            names.sort();
-            return Ok(names);
-        }
-        check_name(folder)?;
-        let names = self.place.list(folder)?.into_iter();
-        let mut names: Vec<String> = names.map(|name| format!("{folder}/{name}")).collect();
+        let mut names = match folder {
+            "" => self.place.list(folder)?,
+            _ => {
+                check_name(folder)?;
+                let names = self.place.list(folder)?.into_iter();
+                names.map(|name| format!("{folder}/{name}")).collect()
+            }
+        };
         names.sort();
         Ok(names)
     }
@@ -105,7 +104,7 @@ impl Store {
     /// A whole file; for small ones.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] if there is none; others if it cannot be read.
+    /// If there is none, or it cannot be read.
     pub fn read(&self, name: &str) -> Result<Vec<u8>> {
         check_name(name)?;
         self.place.read(name)
@@ -114,7 +113,7 @@ impl Store {
     /// A file of this machine's disk with the same content: the file itself, or a copy of a remote one.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] if there is none; others if it cannot be had.
+    /// If there is none, or it cannot be had.
     pub fn local(&self, name: &str) -> Result<LocalFile> {
         check_name(name)?;
         self.place.local(name)
@@ -178,12 +177,6 @@ impl Store {
     }
 }
 
-impl fmt::Display for Store {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.address())
-    }
-}
-
 impl NewFile {
     /// The path that it is written under, for writers that want one.
     pub fn path(&self) -> &Path {
@@ -212,7 +205,7 @@ impl Write for NewFile {
 /// A file of this machine's disk with the content of a path or of an object's address (`s3://BUCKET/crawl/a.warc.gz`).
 ///
 /// # Errors
-/// [`StoreError::Missing`] if there is none; others if it cannot be had.
+/// If there is none, or it cannot be had.
 pub fn fetch(address: &str) -> Result<LocalFile> {
     fetch_with(address, &[])
 }
@@ -230,13 +223,11 @@ use bucket as remote;
 /// Programs built without the feature `object-store` know folders only.
 #[cfg(not(feature = "object-store"))]
 mod remote {
-    use super::{Arc, LocalFile, Place, Result, StoreError};
+    use super::{Arc, LocalFile, Place, Result, no_place};
 
     pub(super) fn open(url: &url::Url, _settings: &[(&str, &str)]) -> Result<Arc<dyn Place>> {
-        Err(StoreError::Address {
-            address: url.to_string(),
-            reason: "this program was built without the feature `object-store`".to_owned(),
-        })
+        let reason = "this program was built without the feature `object-store`";
+        Err(no_place(url.as_str(), reason))
     }
 
     pub(super) fn fetch(url: &url::Url, settings: &[(&str, &str)]) -> Result<LocalFile> {
@@ -250,34 +241,23 @@ enum Address {
 }
 
 fn parse_address(address: &str) -> Result<Address> {
-    let refuse = |reason: &str| {
-        Err(StoreError::Address {
-            address: address.to_owned(),
-            reason: reason.to_owned(),
-        })
-    };
-    if address.is_empty() {
-        return refuse("it is empty");
-    }
+    ensure!(!address.is_empty(), no_place(address, "it is empty"));
     if !address.contains("://") {
         return Ok(Address::Path(address.into()));
     }
-    match url::Url::parse(address) {
-        Ok(url) if url.scheme() == "file" => match url.to_file_path() {
-            Ok(path) => Ok(Address::Path(path)),
-            Err(()) => refuse("it names no path of this machine"),
-        },
-        Ok(url) => Ok(Address::Url(url)),
-        Err(error) => refuse(&error.to_string()),
+    let url = url::Url::parse(address).map_err(|error| no_place(address, error))?;
+    if url.scheme() != "file" {
+        return Ok(Address::Url(url));
     }
+    let path = url.to_file_path();
+    let path = path.map_err(|()| no_place(address, "it names no path of this machine"))?;
+    Ok(Address::Path(path))
 }
 
 /// A name that stays in the place, and means the same in a folder and in an object store.
 fn check_name(name: &str) -> Result<()> {
     let is_good = |part: &str| !matches!(part, "" | "." | "..");
-    if name.split('/').all(is_good) && !name.contains(|c: char| c == '\\' || c.is_control()) {
-        Ok(())
-    } else {
-        Err(StoreError::Name { name: name.to_owned() })
-    }
+    let is_portable = name.split('/').all(is_good) && !name.contains(|c: char| c == '\\' || c.is_control());
+    ensure!(is_portable, bad_name(name));
+    Ok(())
 }

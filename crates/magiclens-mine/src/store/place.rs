@@ -4,9 +4,9 @@ use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Result, anyhow, ensure};
 use tempfile::NamedTempFile;
 
-use super::error::{Result, StoreError};
 use super::scratch::Scratch;
 
 /// A place of named files; the caller has checked the names.
@@ -42,9 +42,7 @@ impl LocalFile {
     }
 
     pub(super) fn in_place(path: PathBuf) -> Result<Self> {
-        if !path.try_exists()? {
-            return Err(StoreError::missing(&path));
-        }
+        ensure!(path.try_exists()?, missing(path.display()));
         Ok(Self { path, _copy: None })
     }
 
@@ -57,4 +55,24 @@ impl LocalFile {
             _copy: Some(copy),
         })
     }
+}
+
+/// The error of a path or address where nothing is.
+pub(super) fn missing(object: impl fmt::Display) -> anyhow::Error {
+    anyhow!("`{object}` does not exist\nhint: check its name, and whether what writes it has run")
+}
+
+/// The error of an address that leads nowhere.
+pub(super) fn no_place(address: &str, reason: impl fmt::Display) -> anyhow::Error {
+    anyhow!(
+        "`{address}` is no place that can be opened: {reason}\nhint: give a folder, `s3://BUCKET/PREFIX`, \
+         `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX` or `abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/PREFIX`"
+    )
+}
+
+/// The error of a name that would leave the place, or that some places cannot hold.
+pub(super) fn bad_name(name: &str) -> anyhow::Error {
+    anyhow!(
+        "`{name}` cannot be the name of a file in a run\nhint: names are relative, with `/` between their parts, without `..`"
+    )
 }

@@ -7,9 +7,9 @@ use std::process;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use anyhow::Result;
+use magiclens_data::Digest;
 use tempfile::NamedTempFile;
-
-use super::error::Result;
 
 /// The start of the names of temporary files; then come the machine, the process and random letters.
 const PREFIX: &str = "magiclens-tmp-";
@@ -17,7 +17,7 @@ const PREFIX: &str = "magiclens-tmp-";
 /// Tells this machine, since it was started, from others; none where the system does not say.
 static MACHINE: LazyLock<Option<String>> = LazyLock::new(|| {
     let boot = fs_err::read("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(blake3::hash(&boot).to_hex()[..12].to_owned())
+    Some(Digest::of(boot).to_string()[..12].to_owned())
 });
 
 /// A folder of temporary files, made when the first one is.

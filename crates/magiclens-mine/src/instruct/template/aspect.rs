@@ -25,10 +25,8 @@ pub(super) fn aspect(pair: &ImagePair) -> Option<Relation> {
         .find_map(|phrase| {
             let kind = kind_of(&phrase, &known)?;
             let kind_words = content_words(&kind);
-            let is_of_query = kind_words.is_subset(&query_words)
-                || kind_words
-                    .iter()
-                    .any(|word| is_kind(word) && query_words.contains(word));
+            let is_known_kind = |word: &String| is_kind(word) && query_words.contains(word);
+            let is_of_query = kind_words.is_subset(&query_words) || kind_words.iter().any(is_known_kind);
             (!is_of_query).then(|| Relation::new("aspect", [("kind", kind)]))
         })
 }
@@ -59,13 +57,10 @@ fn kind_behind_subject(
     start: usize,
     known: &BTreeSet<String>,
 ) -> Option<(Range<usize>, Range<usize>)> {
-    let end = (start..phrase.len())
-        .find(|&at| ["in", "on", "at", "with"].contains(&phrase.key(at)))
-        .unwrap_or(phrase.len());
-    let first = (start..end)
-        .rev()
-        .take_while(|&at| !is_known(phrase, at..at + 1, known))
-        .last()?;
+    let place = (start..phrase.len()).find(|&at| ["in", "on", "at", "with"].contains(&phrase.key(at)));
+    let end = place.unwrap_or(phrase.len());
+    let is_of_kind = |at: &usize| !is_known(phrase, *at..at + 1, known);
+    let first = (start..end).rev().take_while(is_of_kind).last()?;
     let fits = start < first
         && phrase.is_whole(&(start..end))
         && !is_stop_word(phrase.key(first))

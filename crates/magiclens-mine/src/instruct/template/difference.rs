@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::aspect::is_kind;
-use super::phrase::{Difference, Phrase};
+use super::phrase::Phrase;
 use super::relation::{Relation, own_words};
 use crate::english::ENGLISH;
 use crate::page::{Described, ImagePair, Metadata};
@@ -71,10 +71,7 @@ struct Change<'a> {
 
 impl<'a> Change<'a> {
     fn between(query: &'a Phrase<'a>, target: &'a Phrase<'a>) -> Option<Self> {
-        let Difference {
-            query: from,
-            target: to,
-        } = query.difference(target)?;
+        let [from, to] = query.difference(target)?;
         Some(Self {
             query,
             target,
@@ -89,9 +86,8 @@ impl<'a> Change<'a> {
     }
 
     fn words(&self) -> String {
-        self.sides()
-            .map(|(phrase, span)| phrase.as_written(span.clone()))
-            .join(" ")
+        let sides = self.sides();
+        sides.map(|(phrase, span)| phrase.as_written(span.clone())).join(" ")
     }
 
     /// Both sides give the same answer.
@@ -126,15 +122,10 @@ impl<'a> Change<'a> {
         // A quotation is one name, however long.
         let weight = |(phrase, span): (&Phrase, &Range<usize>)| if phrase.is_quoted(span) { 1 } else { span.len() };
         let changed = self.sides().map(weight).into_iter().max().unwrap_or_default();
-        let is_circumstance = self
-            .sides()
-            .iter()
-            .any(|(phrase, span)| phrase.starts_with_preposition(span));
-        let needed = if is_circumstance || self.from.is_empty() {
-            1
-        } else {
-            changed
-        };
+        let starts = |(phrase, span): (&Phrase, &Range<usize>)| phrase.starts_with_preposition(span);
+        let is_circumstance = self.sides().into_iter().any(starts);
+        let is_added = is_circumstance || self.from.is_empty();
+        let needed = if is_added { 1 } else { changed };
         let shared = || (0..self.target.len()).filter(|at| !self.to.contains(at));
         let telling = shared().filter(|&at| {
             let key = self.target.key(at);
@@ -185,9 +176,8 @@ impl<'a> Change<'a> {
 
     /// The place with the shared rest of its noun phrase.
     fn up_to_noun(&self) -> Self {
-        let shared = (self.to.end..self.target.len())
-            .take_while(|&at| self.target.noun_follows(at))
-            .count();
+        let behind = self.to.end..self.target.len();
+        let shared = behind.take_while(|&at| self.target.noun_follows(at)).count();
         Self {
             from: self.from.start..self.from.end + shared,
             to: self.to.start..self.to.end + shared,

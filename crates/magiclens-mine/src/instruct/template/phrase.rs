@@ -13,13 +13,6 @@ pub(super) struct Phrase<'a> {
     tokens: Vec<Token>,
 }
 
-/// The one place where two descriptions differ; one side may be empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Difference {
-    pub(super) query: Range<usize>,
-    pub(super) target: Range<usize>,
-}
-
 impl<'a> Phrase<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         Self {
@@ -63,11 +56,8 @@ impl<'a> Phrase<'a> {
         let behind = self.text[end..].trim_start_matches(['”', ')', ']', '’', '"']);
         let outer_end = self.text.len() - behind.len();
         let candidates = [outer_start..outer_end, start..outer_end, outer_start..end, start..end];
-        let balanced = candidates
-            .into_iter()
-            .map(|range| &self.text[range])
-            .find(|text| is_balanced(text));
-        match balanced {
+        let mut texts = candidates.into_iter().map(|range| &self.text[range]);
+        match texts.find(|text| is_balanced(text)) {
             Some(text) => unwrapped(text).to_owned(),
             None => {
                 let bare = tokens.iter().map(|token| &self.text[token.span.clone()]);
@@ -114,8 +104,9 @@ impl<'a> Phrase<'a> {
         at < self.len() && self.gap(at) == ' ' && !is_stop_word(self.key(at))
     }
 
-    /// The one place where `self` (the query's) and `other` (the target's) differ; none if they are the same.
-    pub(super) fn difference(&self, other: &Phrase) -> Option<Difference> {
+    /// The one place where `self` (the query's) and `other` (the target's) differ, in each; one may be empty. None if they are the
+    /// same.
+    pub(super) fn difference(&self, other: &Phrase) -> Option<[Range<usize>; 2]> {
         let shorter = self.len().min(other.len());
         let start = (0..shorter).take_while(|&at| self.key(at) == other.key(at)).count();
         let end = (0..shorter - start)
@@ -138,7 +129,7 @@ impl<'a> Phrase<'a> {
         {
             (query.start, target.start) = (preposition, preposition);
         }
-        Some(Difference { query, target })
+        Some([query, target])
     }
 
     /// The preposition that belongs to a place: "using time" instead of "using distance". An article may stand between them
@@ -146,11 +137,8 @@ impl<'a> Phrase<'a> {
     fn preposition_before(&self, span: &Range<usize>) -> Option<usize> {
         let is_article = |at: &usize| ["a", "an", "the", "its", "their"].contains(&self.key(*at));
         let mut before = (0..span.start).rev();
-        let nearest = if self.noun_follows(span.end) {
-            before.next()
-        } else {
-            before.find(|at| !is_article(at))
-        };
+        let noun_follows = self.noun_follows(span.end);
+        let nearest = before.find(|at| noun_follows || !is_article(at));
         nearest.filter(|&at| ENGLISH.template.prepositions.has(self.key(at)))
     }
 
@@ -177,11 +165,8 @@ impl<'a> Phrase<'a> {
         {
             return None;
         }
-        let end = if sentence_end <= max_words {
-            sentence_end
-        } else {
-            self.cut(max_words)?
-        };
+        let fits = sentence_end <= max_words;
+        let end = if fits { sentence_end } else { self.cut(max_words)? };
         let tells = |at: usize| 3 <= self.key(at).chars().count() && !is_stop_word(self.key(at));
         // "Selection inverted" tells what was done, not what is shown.
         let is_done = 0 < end && lists.participles.has(self.key(end - 1));
@@ -234,10 +219,8 @@ pub(super) fn with_first(text: &str, change: impl Fn(char) -> String) -> String 
 
 /// All telling words of `part` are in `whole`.
 pub(super) fn adds_no_word(part: &str, whole: &str) -> bool {
-    let known = words(whole);
-    words(part)
-        .iter()
-        .all(|word| is_stop_word(word) || known.contains(word))
+    let (words, known) = (words(part), words(whole));
+    words.iter().all(|word| is_stop_word(word) || known.contains(word))
 }
 
 #[cfg(test)]
@@ -246,8 +229,8 @@ mod tests {
 
     fn difference(query: &str, target: &str) -> Option<(String, String)> {
         let (query, target) = (Phrase::new(query), Phrase::new(target));
-        let difference = query.difference(&target)?;
-        Some((query.written(difference.query), target.written(difference.target)))
+        let [old, new] = query.difference(&target)?;
+        Some((query.written(old), target.written(new)))
     }
 
     #[test]

@@ -2,40 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use magiclens_data::ImageId;
-
 use super::*;
 use crate::gate::Gate;
-use crate::page::{Described, Metadata, Origin};
-
-fn described(number: u8, caption: &str) -> Described {
-    Described {
-        image: ImageId::of_bytes(&[number]),
-        shard: 0,
-        url: format!("https://a.example/{number}.jpg"),
-        page_url: "https://a.example/".to_owned(),
-        width: 300,
-        height: 200,
-        figure: None,
-        position: number.into(),
-        license: String::new(),
-        opt_outs: Vec::new(),
-        metadata: Metadata {
-            caption: caption.to_owned(),
-            heading: "Old mills".to_owned(),
-            ..Metadata::default()
-        },
-    }
-}
+use crate::page::{Metadata, Origin, tests};
 
 fn pair(query: &str, target: &str) -> ImagePair {
-    ImagePair {
-        query: described(1, query),
-        target: described(2, target),
-        origin: Origin::Page,
-        scores: BTreeMap::new(),
-        hard_negatives: Vec::new(),
-    }
+    let [query, target] = [query, target].map(|caption| Metadata {
+        caption: caption.to_owned(),
+        heading: "Old mills".to_owned(),
+        ..Metadata::default()
+    });
+    tests::pair(query, target)
 }
 
 /// The way back.

@@ -1,41 +1,19 @@
 //! Requests about pairs, and the handling of right and wrong answers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use magiclens_data::ImageId;
-
+use super::super::prompt::{NO_WORDS, SAME_WORDS};
 use super::super::scripted::Scripted;
 use super::*;
-use crate::page::Described;
-
-fn described(alt: &str) -> Described {
-    Described {
-        image: ImageId::of_bytes(alt.as_bytes()),
-        shard: 0,
-        url: String::new(),
-        page_url: String::new(),
-        width: 100,
-        height: 100,
-        figure: None,
-        position: 0,
-        license: String::new(),
-        opt_outs: Vec::new(),
-        metadata: Metadata {
-            alt: alt.to_owned(),
-            page_title: "Castles".to_owned(),
-            ..Metadata::default()
-        },
-    }
-}
+use crate::page::tests;
 
 fn pair(query: &str, target: &str) -> ImagePair {
-    ImagePair {
-        query: described(query),
-        target: described(target),
-        origin: Origin::Page,
-        scores: BTreeMap::new(),
-        hard_negatives: Vec::new(),
-    }
+    let [query, target] = [query, target].map(|alt| Metadata {
+        alt: alt.to_owned(),
+        page_title: "Castles".to_owned(),
+        ..Metadata::default()
+    });
+    tests::pair(query, target)
 }
 
 fn say(text: &str) -> Result<Vec<Instruction>, DropReason> {
@@ -340,7 +318,7 @@ fn demonstrations_keep_our_own_rules() {
 fn the_version_names_the_text() {
     let prompt = prompt_of(&pair("castle by day", "castle by night"), &WriterConfig::default());
     let question = prompt.messages.last().unwrap().text();
-    let hash = blake3::hash(format!("{SYSTEM}\0{DEMONSTRATIONS}\0{question}").as_bytes()).to_hex();
+    let hash = Digest::of(format!("{SYSTEM}\0{DEMONSTRATIONS}\0{question}")).to_string();
     assert_eq!(
         (VERSION, &hash[..16]),
         ("instruct/1", "98ad7fb552af4eb9"),

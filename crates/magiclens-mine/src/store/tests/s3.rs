@@ -127,10 +127,8 @@ fn an_object_store_keeps_the_promises() {
     let input = fetch_with("s3://bucket/runs/a%20b/pages/large", &settings(&endpoint)).unwrap();
     assert!(fs_err::read(input.path()).unwrap() == content);
     let missing = fetch_with("s3://bucket/none.warc.gz", &settings(&endpoint)).unwrap_err();
-    assert!(
-        matches!(&missing, StoreError::Missing { object } if object == "s3://bucket/none.warc.gz"),
-        "{missing}"
-    );
+    let start = "`s3://bucket/none.warc.gz` does not exist";
+    assert!(missing.to_string().starts_with(start), "{missing}");
 
     // Far more than one answer of the server lists.
     (0..1_050_u32)

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use super::*;
 
 /// The error of opening a bucket on a server that answers every request with this status and body.
-fn refusal(status: &'static str, body: &'static str) -> StoreError {
+fn refusal(status: &'static str, body: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -28,21 +28,21 @@ fn refusal(status: &'static str, body: &'static str) -> StoreError {
         ("AWS_SECRET_ACCESS_KEY", "secret"),
         ("AWS_REGION", "us-east-1"),
     ];
-    Store::open_with("s3://bucket/run", &settings).unwrap_err()
+    Store::open_with("s3://bucket/run", &settings).unwrap_err().to_string()
 }
 
 #[test]
 fn the_status_counts_and_not_the_words() {
     let no_bucket = refusal("404 Not Found", "");
-    assert!(matches!(no_bucket, StoreError::NoBucket { .. }), "{no_bucket}");
+    assert!(no_bucket.contains(": no such bucket: "), "{no_bucket}");
     let denied = refusal("403 Forbidden", "");
-    assert!(matches!(denied, StoreError::Denied { .. }), "{denied}");
+    assert!(denied.contains(": access is denied: "), "{denied}");
     for words in [
         "status code: 404 Not Found",
         "status code: 403 Forbidden",
         "see http://169.254.169.254/",
     ] {
         let other = refusal("400 Bad Request", words);
-        assert!(matches!(other, StoreError::Unreachable { .. }), "{words}: {other}");
+        assert!(other.contains(" cannot be reached: "), "{words}: {other}");
     }
 }
