@@ -215,8 +215,7 @@ impl IntoResponse for Refusal {
         let error = self.to_string();
         let (status, hint) = match self {
             Self::Common(error) => return error.into_response(),
-            Self::UnknownImage(_) => (StatusCode::NOT_FOUND, "reload the page"),
-            Self::UnknownItem => (StatusCode::NOT_FOUND, "reload the page"),
+            Self::UnknownImage(_) | Self::UnknownItem => (StatusCode::NOT_FOUND, "reload the page"),
             Self::JudgedOtherwise(_) => (StatusCode::CONFLICT, "take it back with “Undo” to answer anew"),
             Self::NotAtHand | Self::NotTheLast => {
                 (StatusCode::CONFLICT, "the page was open twice; here is where you are")

@@ -87,14 +87,10 @@ pub struct Judgment {
 impl Judgment {
     /// The meaning of the choice for the systems.
     pub fn preference(&self) -> Preference {
-        let better = match self.choice {
-            Choice::Tie => return Preference::Tie,
-            Choice::Left => self.left,
-            Choice::Right => self.left.other(),
-        };
-        match better {
-            Side::A => Preference::A,
-            Side::B => Preference::B,
+        match (self.choice, self.left) {
+            (Choice::Tie, _) => Preference::Tie,
+            (Choice::Left, Side::A) | (Choice::Right, Side::B) => Preference::A,
+            (Choice::Left, Side::B) | (Choice::Right, Side::A) => Preference::B,
         }
     }
 }

@@ -172,22 +172,23 @@ fn percent(share: Share) -> String {
     share.percent.map_or("–".to_owned(), |percent| format!("{percent:.1}"))
 }
 
+/// A share with the interval that suits its queries.
 fn with_interval(share: Share, several: bool) -> Text {
     let interval = if several { share.by_query } else { share.wilson };
-    let text = Text::from(percent(share));
-    match interval {
-        Some(Interval { low, high }) => text.then(Text::small(format!(" [{low:.1}, {high:.1}]"))),
-        None => text,
-    }
+    beside(percent(share), interval, 1)
 }
 
 fn agreement(class: &ClassResults) -> Text {
-    let text = class
-        .alpha
-        .map_or("not defined".to_owned(), |alpha| format!("{alpha:.3}"));
-    match class.alpha_interval {
-        Some(Interval { low, high }) => Text::from(text).then(Text::small(format!(" [{low:.3}, {high:.3}]"))),
-        None => text.into(),
+    let alpha = class.alpha.map(|alpha| format!("{alpha:.3}"));
+    beside(alpha.unwrap_or("not defined".to_owned()), class.alpha_interval, 3)
+}
+
+/// A value and its interval, if there is one.
+fn beside(value: String, interval: Option<Interval>, decimals: usize) -> Text {
+    let interval = interval.map(|Interval { low, high }| format!(" [{low:.decimals$}, {high:.decimals$}]"));
+    match interval {
+        Some(interval) => Text::from(value).then(Text::small(interval)),
+        None => value.into(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use magiclens_data::ImageId;
-use magiclens_data::decode::Limits;
+use magiclens_data::decode::{DecodeError, Limits};
 use magiclens_data::files::write_atomic_bytes;
 use magiclens_index::{Index, make_thumbnail};
 use magiclens_search::{Encoder, ImageInput, QueryImage, QueryVector, SearchQuery, embed_queries};
@@ -15,7 +15,7 @@ use crate::checks::{automatic_checks, given_checks};
 use crate::error::CompareError;
 use crate::judgment::Side;
 use crate::queries::{QueryFile, StudyQuery};
-use crate::study::{Item, Kind, Method, Settings, Study, image_path, lock, read_if_present};
+use crate::study::{Item, Kind, Method, Settings, Study, image_path, json_line, lock, read_if_present, whole_lines};
 
 const RANKINGS_FILE: &str = "rankings.jsonl";
 
@@ -48,16 +48,15 @@ impl Draft {
         let lock = lock(dir)?;
         let path = dir.join(RANKINGS_FILE);
         let bytes = read_if_present(&path)?.unwrap_or_default();
-        // A last line without its end was being written when the run was stopped.
-        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-        let (head, rankings) = read_lines(&path, &bytes[..whole])?;
+        let whole = whole_lines(&bytes);
+        let (head, rankings) = read_lines(&path, whole)?;
         if let Some(head) = &head {
             head.check(&settings, dir)?;
         }
         let mut file = fs_err::OpenOptions::new().create(true).append(true).open(&path)?;
-        file.set_len(whole as u64)?;
+        file.set_len(whole.len() as u64)?;
         if head.is_none() {
-            write_line(&mut file, &settings)?;
+            file.write_all(&json_line(&settings)?)?;
         }
         let dir = dir.to_owned();
         Ok(Self {
@@ -94,7 +93,7 @@ impl Draft {
                 let ranking = hits.into_iter().map(|hit| hit.image.id).collect();
                 let query = query.id.clone();
                 let ranked = Ranked { side, query, ranking };
-                write_line(&mut self.file, &ranked)?;
+                self.file.write_all(&json_line(&ranked)?)?;
                 self.rankings.insert((side, ranked.query), ranked.ranking);
             }
             done(batch.len());
@@ -175,11 +174,7 @@ fn keep_images(dir: &Path, items: &[Item], queries: &QueryFile, indexes: [&Index
             Some(file) => {
                 let image = read(file)?;
                 let thumbnail = make_thumbnail(&image.bytes, &Limits::default());
-                let bad = |cause| CompareError::BadImage {
-                    path: file.to_path_buf(),
-                    cause,
-                };
-                thumbnail.map_err(bad)?.jpeg
+                thumbnail.map_err(|cause| bad_image(file, cause))?.jpeg
             }
             None => thumbnail(id, indexes)?,
         };
@@ -230,15 +225,10 @@ fn embed(model: &impl Encoder, method: Method, batch: &[&StudyQuery]) -> Result<
 }
 
 fn read(path: &Path) -> Result<QueryImage, CompareError> {
-    QueryImage::read(path, &Limits::default()).map_err(|cause| CompareError::BadImage {
-        path: path.to_owned(),
-        cause,
-    })
+    QueryImage::read(path, &Limits::default()).map_err(|cause| bad_image(path, cause))
 }
 
-/// Writes a line at once: whole, or cut off at the end of the file.
-fn write_line(file: &mut fs_err::File, value: &impl Serialize) -> Result<(), CompareError> {
-    let mut line = serde_json::to_vec(value).map_err(std::io::Error::from)?;
-    line.push(b'\n');
-    Ok(file.write_all(&line)?)
+fn bad_image(path: &Path, cause: DecodeError) -> CompareError {
+    let path = path.to_owned();
+    CompareError::BadImage { path, cause }
 }

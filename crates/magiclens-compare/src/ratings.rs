@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::CompareError;
 use crate::judgment::{Judgment, RaterName};
-use crate::study::{RATINGS_FILE, Study, lock, read_if_present};
+use crate::study::{RATINGS_FILE, Study, json_line, lock, read_if_present, whole_lines};
 
 /// The judgments of each rater, in the order in which they were made.
 pub type Judgments = BTreeMap<RaterName, Vec<Judgment>>;
@@ -116,8 +116,7 @@ impl Ratings {
                 path: self.path.clone(),
             });
         }
-        let mut line = serde_json::to_vec(event).map_err(std::io::Error::from)?;
-        line.push(b'\n');
+        let line = json_line(event)?;
         if let Err(error) = self.file.write_all(&line).and_then(|()| self.file.sync_data()) {
             // Whatever part of the line is there must go, or it would spoil the next one.
             let undone = self.file.set_len(self.length).and_then(|()| self.file.sync_data());
@@ -140,9 +139,9 @@ pub fn read_judgments(dir: &Path, study: &Study) -> Result<Judgments, CompareErr
 /// The judgments, and the bytes of all whole lines.
 fn read(path: &Path, study: &Study) -> Result<(Judgments, u64), CompareError> {
     let bytes = read_if_present(path)?.unwrap_or_default();
-    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let whole = whole_lines(&bytes);
     let mut judgments = Judgments::new();
-    for (number, line) in (1..).zip(bytes[..whole].split_inclusive(|&byte| byte == b'\n')) {
+    for (number, line) in (1..).zip(whole.split_inclusive(|&byte| byte == b'\n')) {
         let event = serde_json::from_slice(line).map_err(|error| error.to_string());
         event
             .and_then(|event| replay(event, &mut judgments, study))
@@ -151,7 +150,7 @@ fn read(path: &Path, study: &Study) -> Result<(Judgments, u64), CompareError> {
                 problem: format!("line {number}: {problem}"),
             })?;
     }
-    Ok((judgments, whole as u64))
+    Ok((judgments, whole.len() as u64))
 }
 
 fn replay(event: Event, judgments: &mut Judgments, study: &Study) -> Result<(), String> {

@@ -72,21 +72,21 @@ impl<'a> Session<'a> {
         let judged = ratings.of(&self.rater);
         let item = self.at_hand(judged).map(|turn| {
             let item = self.item(turn);
-            ItemView::new(item, turn, self.key(item))
+            ItemView::new(item, turn, self.key(&item.id))
         });
         View {
             rater: self.rater.to_string(),
             question: self.study.settings.question.clone(),
             done: judged.len(),
             total: self.turns.len(),
-            last: judged.last().map(|last| self.key_of(&last.item)),
+            last: judged.last().map(|last| self.key(&last.item)),
             item,
         }
     }
 
     /// Records a choice, once: the same again changes nothing, another one is refused.
     pub(crate) fn judge(&self, ratings: &mut Ratings, key: &str, choice: Choice) -> Result<(), Refusal> {
-        let is_meant = |turn: &&Turn| self.key(self.item(turn)) == key;
+        let is_meant = |turn: &&Turn| self.key(&self.item(turn).id) == key;
         let turn = self.turns.iter().find(is_meant).ok_or(Refusal::UnknownItem)?;
         let item = &self.item(turn).id;
         let judged = ratings.of(&self.rater);
@@ -109,11 +109,11 @@ impl<'a> Session<'a> {
 
     /// Takes back the judgment of an item if it is the last one; an item that is not judged stays so.
     pub(crate) fn undo(&self, ratings: &mut Ratings, key: &str) -> Result<(), Refusal> {
-        if !self.turns.iter().any(|turn| self.key(self.item(turn)) == key) {
+        if !self.turns.iter().any(|turn| self.key(&self.item(turn).id) == key) {
             return Err(Refusal::UnknownItem);
         }
         let judged = ratings.of(&self.rater);
-        match judged.iter().rposition(|judgment| self.key_of(&judgment.item) == key) {
+        match judged.iter().rposition(|judgment| self.key(&judgment.item) == key) {
             None => Ok(()),
             Some(place) if place + 1 == judged.len() => Ok(ratings.undo(&self.rater)?),
             Some(_) => Err(Refusal::NotTheLast),
@@ -133,12 +133,8 @@ impl<'a> Session<'a> {
         &self.study.items[turn.item]
     }
 
-    fn key(&self, item: &Item) -> String {
-        self.key_of(&item.id)
-    }
-
     /// A hash, so that an id such as `check 1` does not reach the page, and another one for each rater.
-    fn key_of(&self, id: &str) -> String {
+    fn key(&self, id: &str) -> String {
         let seed = self.study.settings.seed.to_string();
         short_digest(["item", &seed, self.rater.as_str(), id].join("\n"))
     }

@@ -144,31 +144,31 @@ impl Settings {
         }
     }
 
+    /// Each setting in words, with its value.
+    fn described(&self) -> Vec<(String, String)> {
+        let mut rows = Vec::new();
+        for (side, system) in [("A", &self.a), ("B", &self.b)] {
+            let gallery = format!("{} images, {}", system.images, system.gallery);
+            rows.push((format!("the model of {side}"), system.model.clone()));
+            rows.push((format!("the method of {side}"), system.method.name().to_owned()));
+            rows.push((format!("the gallery of {side}"), gallery));
+        }
+        let others = [
+            ("the digest of the query file", self.queries.clone()),
+            ("`-k`", self.k.to_string()),
+            ("`--seed`", self.seed.to_string()),
+            ("`--checks`", self.automatic_checks.to_string()),
+            ("the question", self.question.clone()),
+        ];
+        rows.extend(others.map(|(what, value)| (what.to_owned(), value)));
+        rows
+    }
+
     /// The settings that differ in `other`, in words.
     fn differences(&self, other: &Self) -> Vec<String> {
-        let mut rows = Vec::new();
-        for side in [Side::A, Side::B] {
-            let of =
-                |describe: fn(&ComparedSystem) -> String| [self, other].map(|settings| describe(settings.system(side)));
-            rows.push((format!("the model of {side:?}"), of(|system| system.model.clone())));
-            rows.push((
-                format!("the method of {side:?}"),
-                of(|system| system.method.name().to_owned()),
-            ));
-            let gallery = of(|system| format!("{} images, {}", system.images, system.gallery));
-            rows.push((format!("the gallery of {side:?}"), gallery));
-        }
-        let both = |describe: fn(&Self) -> String| [self, other].map(describe);
-        rows.extend([
-            ("the digest of the query file".to_owned(), both(|it| it.queries.clone())),
-            ("`-k`".to_owned(), both(|it| it.k.to_string())),
-            ("`--seed`".to_owned(), both(|it| it.seed.to_string())),
-            ("`--checks`".to_owned(), both(|it| it.automatic_checks.to_string())),
-            ("the question".to_owned(), both(|it| it.question.clone())),
-        ]);
-        let differ = rows.into_iter().filter(|(_, [here, there])| here != there);
-        differ
-            .map(|(what, [here, there])| format!("{what} is `{here}` there and `{there}` now"))
+        let both = self.described().into_iter().zip(other.described());
+        both.filter(|(here, there)| here != there)
+            .map(|((what, here), (_, there))| format!("{what} is `{here}` there and `{there}` now"))
             .collect()
     }
 
@@ -355,6 +355,19 @@ pub(crate) fn read_if_present(path: &Path) -> Result<Option<Vec<u8>>, CompareErr
         Err(ReadCappedError::Io(error)) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The lines of a log that were written whole. A last line without its end was being written when the program was stopped.
+pub(crate) fn whole_lines(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    &bytes[..end]
+}
+
+/// A line of a log.
+pub(crate) fn json_line(value: &impl Serialize) -> Result<Vec<u8>, CompareError> {
+    let mut line = serde_json::to_vec(value).map_err(std::io::Error::from)?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 /// A digest in the form that studies have had from the start: half the length of a [`Digest`].

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_image_has_one_row() {
+    fn an_image_has_one_row() {
         let mut images = Images::default();
         assert_eq!(images.add(Id::from(5), || "five".into()), 0);
         assert_eq!(images.add(Id::from(7), || "seven".into()), 1);

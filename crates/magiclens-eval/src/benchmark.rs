@@ -304,6 +304,12 @@ impl Variant {
         }
     }
 
+    /// Every query with its task.
+    pub(crate) fn queries(&self) -> impl Iterator<Item = (&Task, &Query)> {
+        let tasks = self.tasks.iter();
+        tasks.flat_map(|task| task.queries.iter().map(move |query| (task, query)))
+    }
+
     /// The variants with the query image in the ranking and without it, the reported one first.
     pub(crate) fn by_own_image(order: [OwnImage; 2], tasks: impl Fn(OwnImage) -> Vec<Task>) -> Vec<Self> {
         let variant = |own: OwnImage| Self::new(own.word(), &format!("query image {}", own.word()), tasks(own));

@@ -39,12 +39,7 @@ pub struct Check {
 impl Check {
     /// Whether scores of this folder can be compared with published ones.
     pub fn passes(&self) -> bool {
-        self.missing.is_empty() && self.corrupt.is_empty() && self.wrong_counts().next().is_none()
-    }
-
-    /// The counts that are not the published ones.
-    pub fn wrong_counts(&self) -> impl Iterator<Item = &Count> {
-        self.counts.iter().filter(|count| !count.is_published())
+        self.missing.is_empty() && self.corrupt.is_empty() && self.counts.iter().all(Count::is_published)
     }
 }
 

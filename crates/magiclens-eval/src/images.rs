@@ -178,8 +178,7 @@ fn known(image: &ImageEntry, cache: &Cache) -> Result<Option<Key>, EvalError> {
         return Ok(None);
     };
     let key = Key::of_image(content, image.crop);
-    let there = cache.has(&[tower_key(&key)])?[0];
-    Ok(there.then_some(key))
+    Ok(cache.has(tower_key(&key))?.then_some(key))
 }
 
 /// An image in memory.

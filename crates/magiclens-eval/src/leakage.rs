@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::EvalError;
-use crate::benchmark::{Benchmark, Query, Task, TaskKind, Truth};
+use crate::benchmark::{Benchmark, Query, Task, TaskKind, Truth, Variant};
 use crate::images::{Step, image_files, read_image};
 
 /// An image of the benchmark that stands in the training set.
@@ -175,14 +175,8 @@ fn fingerprints<'a>(
 fn summary(benchmark: &Benchmark, leaks: Vec<Leak>) -> Leakage {
     let leaked: HashSet<&Path> = leaks.iter().map(|leak| leak.image.as_path()).collect();
     let is_leaked = |row: usize| leaked.contains(benchmark.images[row].path.as_path());
-    let tasks = benchmark
-        .variants
-        .first()
-        .into_iter()
-        .flat_map(|variant| &variant.tasks);
-    let queries: Vec<(&Task, &Query)> = tasks
-        .flat_map(|task| task.queries.iter().map(move |query| (task, query)))
-        .collect();
+    let reported = benchmark.variants.first();
+    let queries: Vec<(&Task, &Query)> = reported.into_iter().flat_map(Variant::queries).collect();
     let has_leaked_truth = |task: &Task, query: &Query| match &query.truth {
         Truth::Items(rows) if task.kind != TaskKind::ImageToText => rows.iter().any(|row| is_leaked(*row)),
         Truth::Class(class) => task.members(*class).any(is_leaked),

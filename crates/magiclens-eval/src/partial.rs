@@ -19,12 +19,8 @@ impl Benchmark {
     pub fn without(mut self, broken: &BTreeSet<usize>) -> (Self, Dropped) {
         let queries = |benchmark: &Self| -> usize {
             // Variants ask the same queries.
-            let tasks = benchmark
-                .variants
-                .first()
-                .into_iter()
-                .flat_map(|variant| &variant.tasks);
-            tasks.map(|task| task.queries.len()).sum()
+            let first = benchmark.variants.first();
+            first.map_or(0, |variant| variant.queries().count())
         };
         let before = queries(&self);
         for task in self.variants.iter_mut().flat_map(|variant| &mut variant.tasks) {

@@ -36,18 +36,14 @@ pub fn run(
     progress: &dyn Fn(Step<'_>),
 ) -> Result<Run, EvalError> {
     let start = Instant::now();
-    let tasks = benchmark.variants.iter().flat_map(|variant| &variant.tasks);
-    let queries = tasks.map(|task| task.queries.len()).sum();
+    let queries = benchmark.variants.iter().flat_map(Variant::queries).count();
     progress(Step::Start("queries", queries));
-    let mut run_variant = |variant: &Variant| -> Result<Vec<TaskOutcome>, EvalError> {
+    let mut outcomes = Vec::with_capacity(benchmark.variants.len());
+    for variant in &benchmark.variants {
         let tasks = variant.tasks.iter();
-        tasks.map(|task| run_task(task, system, head, progress)).collect()
-    };
-    let outcomes = benchmark
-        .variants
-        .iter()
-        .map(&mut run_variant)
-        .collect::<Result<_, _>>()?;
+        let of_tasks = tasks.map(|task| run_task(task, system, head, progress));
+        outcomes.push(of_tasks.collect::<Result<Vec<TaskOutcome>, EvalError>>()?);
+    }
     progress(Step::Done);
     Ok(Run {
         outcomes,

@@ -9,7 +9,6 @@ use serde_json::{Map, Value, json};
 
 use crate::EvalError;
 use crate::benchmark::{Benchmark, Query, Task};
-use crate::id::Id;
 use crate::outcome::QueryOutcome;
 
 /// Ids of each list that the servers want.
@@ -168,10 +167,7 @@ fn list(benchmark: &Benchmark, query: &str, rows: &[usize], top: usize) -> Resul
         if !seen.insert(row) {
             return Err(format!("query {query} ranks `{id}` twice"));
         }
-        ids.push(match id {
-            Id::Number(number) => json!(number),
-            Id::Text(text) => json!(text),
-        });
+        ids.push(json!(id));
     }
     Ok(Value::Array(ids))
 }

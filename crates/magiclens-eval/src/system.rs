@@ -136,48 +136,42 @@ impl<'a> EvalSystem<'a> {
     /// Each query's image as a word in its prompt; of several images the mean direction.
     fn inverted(&self, inversion: &Inversion, queries: &[Query]) -> Result<Vec<Vec<f32>>, EvalError> {
         let prompts: Vec<String> = queries.iter().map(|query| inversion.prompt(query)).collect();
-        let pairs: Vec<(usize, &str)> = queries
-            .iter()
-            .zip(&prompts)
-            .flat_map(|(query, prompt)| query.images.iter().map(move |row| (*row, prompt.as_str())))
-            .collect();
+        let prompts: Vec<&str> = prompts.iter().map(String::as_str).collect();
         let digest = inversion.digest().to_bytes();
-        let keys = self.keys(
-            &pairs,
-            |(row, _)| *row,
-            |image, (_, prompt)| Key::of(&[b"inversion", &digest, image.bytes(), prompt.as_bytes()]),
-        )?;
-        let texts = self.cached(&keys, |rows| {
-            let images: Vec<usize> = rows.iter().map(|row| pairs[*row].0).collect();
-            let prompts: Vec<&str> = rows.iter().map(|row| pairs[*row].1).collect();
-            let towers = self.towers(&images)?;
-            let network = inversion.network();
-            Ok(self
-                .model
-                .embedder
-                .encode_texts_with_pseudo(network, &towers, &prompts)?)
+        let key = |image: &Key, prompt: &str| Key::of(&[b"inversion", &digest, image.bytes(), prompt.as_bytes()]);
+        let texts = self.combined(queries, &prompts, key, |images, prompts| {
+            let embedder = self.model.embedder;
+            Ok(embedder.encode_texts_with_pseudo(inversion.network(), images, prompts)?)
         })?;
         mean_directions(queries, normalize(texts)?)
     }
 
     /// Every image of a query fused with its instruction; of several the mean direction.
     fn fused(&self, queries: &[Query]) -> Result<Vec<Vec<f32>>, EvalError> {
-        let pairs: Vec<(usize, &str)> = queries
-            .iter()
-            .flat_map(|query| query.images.iter().map(|row| (*row, query.text.as_str())))
-            .collect();
-        let keys = self.keys(
-            &pairs,
-            |(row, _)| *row,
-            |image, (_, text)| Key::of(&[b"query", image.bytes(), text.as_bytes()]),
-        )?;
-        let fused = self.cached(&keys, |rows| {
-            let images: Vec<usize> = rows.iter().map(|row| pairs[*row].0).collect();
-            let texts: Vec<&str> = rows.iter().map(|row| pairs[*row].1).collect();
-            let fused = self.model.embedder.fuse(&self.towers(&images)?, &self.texts(&texts)?)?;
+        let key = |image: &Key, text: &str| Key::of(&[b"query", image.bytes(), text.as_bytes()]);
+        let fused = self.combined(queries, &texts_of(queries), key, |images, texts| {
+            let fused = self.model.embedder.fuse(images, &self.texts(texts)?)?;
             Ok(fused.into_iter().map(|vector| vector.as_slice().to_vec()).collect())
         })?;
         mean_directions(queries, fused)
+    }
+
+    /// Every image of every query, combined with the text of its query.
+    fn combined(
+        &self,
+        queries: &[Query],
+        texts: &[&str],
+        key: impl Fn(&Key, &str) -> Key,
+        combine: impl Fn(&[Vec<f32>], &[&str]) -> Result<Vec<Vec<f32>>, EvalError>,
+    ) -> Result<Vec<Vec<f32>>, EvalError> {
+        let pairs = queries.iter().zip(texts);
+        let pairs = pairs.flat_map(|(query, text)| query.images.iter().map(move |row| (*row, *text)));
+        let pairs: Vec<(usize, &str)> = pairs.collect();
+        let keys = self.keys(&pairs, |(row, _)| *row, |image, (_, text)| key(image, text))?;
+        self.cached(&keys, |places| {
+            let (images, texts): (Vec<usize>, Vec<&str>) = places.iter().map(|at| pairs[*at]).unzip();
+            combine(&self.towers(&images)?, &texts)
+        })
     }
 
     /// One vector a query from one vector an image.

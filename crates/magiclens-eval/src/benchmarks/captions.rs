@@ -62,12 +62,7 @@ pub(super) fn from_karpathy(list: &Path, roots: &[PathBuf]) -> Result<Vec<Captio
 pub(super) type CaptionLimit<'a> = (&'a str, &'a str, usize);
 
 /// The benchmark of these images; `published` counts images and captions.
-pub(super) fn build(
-    name: &str,
-    captioned: Vec<Captioned>,
-    limits: &[CaptionLimit<'_>],
-    published: (usize, usize),
-) -> Benchmark {
+pub(super) fn build(captioned: Vec<Captioned>, limits: &[CaptionLimit<'_>], published: (usize, usize)) -> Benchmark {
     let mut images = Images::default();
     let mut texts = Vec::new();
     let mut rows: Vec<(usize, Vec<usize>)> = Vec::with_capacity(captioned.len());
@@ -85,7 +80,6 @@ pub(super) fn build(
         .map(|(flag, name, limit)| Variant::new(flag, name, tasks(&images, &texts, &rows, *limit)))
         .collect();
     Benchmark {
-        name: name.to_owned(),
         columns: limits.first().map(|(flag, ..)| columns(flag)).unwrap_or_default(),
         counts: vec![
             Count::new("images", rows.len(), published.0),

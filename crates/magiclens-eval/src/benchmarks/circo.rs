@@ -91,7 +91,6 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         counts.push(Count::new("images", gallery.len(), IMAGES));
     }
     Ok(Benchmark {
-        name: ENTRY.name.to_owned(),
         images: images.entries,
         variants: Variant::by_own_image([OwnImage::Kept, OwnImage::Removed], |own| {
             vec![task(split, &gallery, own.of(&asked))]

@@ -64,7 +64,6 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         Count::new(format!("{split} images"), gallery.len(), published_images),
     ];
     Ok(Benchmark {
-        name: ENTRY.name.to_owned(),
         images: images.entries,
         variants: Variant::by_own_image([OwnImage::Removed, OwnImage::Kept], |own| {
             vec![task(split, &gallery, own.of(&queries))]

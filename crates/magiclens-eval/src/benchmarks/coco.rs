@@ -61,7 +61,7 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         ("all", "5K test, all captions", usize::MAX),
         ("five", "5K test, five captions an image", 5),
     ];
-    Ok(build(ENTRY.name, images, &limits, (5000, 25_010)))
+    Ok(build(images, &limits, (5000, 25_010)))
 }
 
 /// Images in the order of their ids, as torchvision's `CocoCaptions` has them.

@@ -71,7 +71,6 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
     let mut columns: Vec<Column> = MEASURES.map(|label| Column::of_mean(label, "kept", label)).into();
     columns.extend(Column::of_tasks("kept", DOMAINS, &MEASURES));
     Ok(Benchmark {
-        name: ENTRY.name.to_owned(),
         variants: Variant::by_own_image([OwnImage::Kept, OwnImage::Removed], |own| {
             (0..DOMAINS.len()).map(|number| task(number, own)).collect()
         }),

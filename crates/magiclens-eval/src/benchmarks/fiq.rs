@@ -74,7 +74,6 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
     let names = CATEGORIES.map(|(category, ..)| category);
     columns.extend(Column::of_tasks("original", names, &MEASURES));
     Ok(Benchmark {
-        name: ENTRY.name.to_owned(),
         images: images.entries,
         variants: variants(&categories),
         counts,

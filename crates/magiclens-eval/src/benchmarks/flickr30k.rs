@@ -43,12 +43,7 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         true => read_lines(&list, &roots)?,
         false => from_karpathy(&list, &roots)?,
     };
-    Ok(build(
-        ENTRY.name,
-        images,
-        &[("all", "1K test", usize::MAX)],
-        (1000, 5000),
-    ))
+    Ok(build(images, &[("all", "1K test", usize::MAX)], (1000, 5000)))
 }
 
 fn read_lines(list: &Path, roots: &[PathBuf]) -> Result<Vec<Captioned>, EvalError> {

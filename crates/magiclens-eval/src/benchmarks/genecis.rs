@@ -9,6 +9,7 @@
 //! - Metrics: R@1, 2, 3 a task; the headline is the mean R@1 of the four. Noise of the benchmark itself: 0.2 (its README).
 //!   Counts: 2,000 / 2,112 / 1,960 / 1,960 queries.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ use serde::Deserialize;
 
 use super::{Choice, Entry};
 use crate::EvalError;
-use crate::annotations::{Images, annotation, folders, locate, read_json};
+use crate::annotations::{Images, annotation, find_in, folders, locate, read_json};
 use crate::benchmark::{Benchmark, Column, Count, Crop, Measure, Metric, Query, Scope, Task, Truth, Variant};
 use crate::id::Id;
 
@@ -40,6 +41,7 @@ const TASKS: [(&str, usize); 4] = [
 
 /// The flag of the only variant.
 const FLAG: &str = "official";
+const HINT: &str = "take the folder `genecis` of github.com/facebookresearch/genecis";
 /// Folders that COCO's images may lie in.
 const COCO: [&str; 6] = [
     "val2017",
@@ -83,17 +85,17 @@ struct Shown {
 fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
     let mut loading = Loading::new(data);
     for (name, published) in TASKS {
-        let queries = match loading.find(data, name) {
-            Some(path) => loading.queries(name, &path)?,
-            None => {
+        let file = format!("{name}.json");
+        let queries = match find_in(data, "query templates", &["", "genecis/"], &file, HINT) {
+            Ok(path) => loading.queries(name, &path)?,
+            Err(_) => {
                 let remark = format!("`{name}.json` is not there: the mean is over the other tasks.");
-                loading.remarks.push(remark);
+                loading.benchmark.remarks.push(remark);
                 Vec::new()
             }
         };
-        loading
-            .counts
-            .push(Count::new(format!("{name} queries"), queries.len(), published));
+        let count = Count::new(format!("{name} queries"), queries.len(), published);
+        loading.benchmark.counts.push(count);
         if !queries.is_empty() {
             loading.tasks.push(task(name, queries));
         }
@@ -103,7 +105,7 @@ fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
             data: data.to_owned(),
             what: "query templates".to_owned(),
             tried: TASKS.map(|(name, _)| format!("genecis/{name}.json")).into(),
-            hint: "take the folder `genecis` of github.com/facebookresearch/genecis".to_owned(),
+            hint: HINT.to_owned(),
         });
     }
     Ok(loading.finish())
@@ -125,8 +127,7 @@ struct Loading {
     genome: Vec<PathBuf>,
     images: Images,
     tasks: Vec<Task>,
-    counts: Vec<Count>,
-    remarks: Vec<String>,
+    benchmark: Benchmark,
 }
 
 impl Loading {
@@ -136,14 +137,8 @@ impl Loading {
             genome: folders(data, &GENOME),
             images: Images::default(),
             tasks: Vec::new(),
-            counts: Vec::new(),
-            remarks: Vec::new(),
+            benchmark: Benchmark::default(),
         }
-    }
-
-    fn find(&self, data: &Path, task: &str) -> Option<PathBuf> {
-        let places = [format!("{task}.json"), format!("genecis/{task}.json")];
-        places.iter().map(|place| data.join(place)).find(|path| path.exists())
     }
 
     /// The queries of a file with the usual number of candidates.
@@ -154,7 +149,7 @@ impl Loading {
         let dropped = templates.iter().filter(|template| !is_usual(template)).count();
         if dropped > 0 {
             let (all, candidates) = (templates.len(), usual + 1);
-            self.remarks.push(format!(
+            self.benchmark.remarks.push(format!(
                 "{task}: {dropped} of {all} queries have another number of candidates than {candidates}, and are dropped, as in \
                  the official code."
             ));
@@ -225,7 +220,7 @@ impl Loading {
 
     fn finish(mut self) -> Benchmark {
         let noise = "Differences below 0.2 are noise of the benchmark (README of facebookresearch/genecis).";
-        self.remarks.push(noise.to_owned());
+        self.benchmark.remarks.push(noise.to_owned());
         let mut columns = vec![Column::of_mean("mean R@1", FLAG, "R@1")];
         columns.extend(Column::of_tasks(
             FLAG,
@@ -233,13 +228,10 @@ impl Loading {
             &["R@1", "R@2", "R@3"],
         ));
         Benchmark {
-            name: ENTRY.name.to_owned(),
             images: self.images.entries,
             variants: vec![Variant::new(FLAG, "candidates of each query", self.tasks)],
-            counts: self.counts,
             columns,
-            remarks: self.remarks,
-            ..Benchmark::default()
+            ..self.benchmark
         }
     }
 }
@@ -250,9 +242,8 @@ fn usual_length(templates: &[Template]) -> usize {
     for template in templates {
         *lengths.entry(template.gallery.len()).or_default() += 1;
     }
-    let most = lengths.values().max().copied().unwrap_or(0);
-    lengths
-        .iter()
-        .find(|(_, count)| **count == most)
-        .map_or(0, |(length, _)| *length)
+    let most = lengths
+        .into_iter()
+        .max_by_key(|(length, count)| (*count, Reverse(*length)));
+    most.map_or(0, |(length, _)| length)
 }

@@ -132,35 +132,30 @@ impl Entry {
 
     /// [`Entry::load`] without a look at what was read.
     pub(crate) fn read(&self, data: &Path, options: &LoadOptions) -> Result<Benchmark, EvalError> {
-        let split = self.choose("split", self.splits, options.split.as_deref())?;
-        let template = self.choose("template", self.templates, options.template.as_deref())?;
+        let Names { split, template, .. } = self.names(options);
+        self.check("split", self.splits, split)?;
+        self.check("template", self.templates, template)?;
         let choice = Choice {
             split,
             template,
             only_rankings: options.only_rankings,
         };
-        (self.load)(data, &choice)
+        Ok(Benchmark {
+            name: self.name.to_owned(),
+            ..(self.load)(data, &choice)?
+        })
     }
 
-    fn choose(
-        &self,
-        option: &'static str,
-        known: &'static [&'static str],
-        wanted: Option<&str>,
-    ) -> Result<&'static str, EvalError> {
-        let Some(wanted) = wanted else {
-            return Ok(known.first().copied().unwrap_or_default());
-        };
-        known
-            .iter()
-            .copied()
-            .find(|name| *name == wanted)
-            .ok_or_else(|| EvalError::Option {
-                benchmark: self.name.to_owned(),
-                option,
-                found: wanted.to_owned(),
-                known: known.iter().map(|name| name.to_string()).collect(),
-            })
+    fn check(&self, option: &'static str, known: &[&str], found: &str) -> Result<(), EvalError> {
+        if known.contains(&found) {
+            return Ok(());
+        }
+        Err(EvalError::Option {
+            benchmark: self.name.to_owned(),
+            option,
+            found: found.to_owned(),
+            known: known.iter().map(|name| name.to_string()).collect(),
+        })
     }
 }
 

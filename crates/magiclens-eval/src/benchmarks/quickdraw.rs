@@ -20,14 +20,14 @@ pub(super) const ENTRY: Entry = Entry {
     load,
 };
 
-const LISTS: Lists<'_> = Lists {
-    folder: "QuickDraw",
-    lists: "zeroshot",
+const LISTS: Lists = Lists {
+    folder: ENTRY.folder,
     sketches: "sketch_zero.txt",
     photos: "all_photo_zero.txt",
-    published: (92_291, 54_151),
+    splits: &[("zeroshot", "30 unseen classes", "zeroshot", (92_291, 54_151))],
+    published: ["mAP", "P@200"],
 };
 
 fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
-    sketch::load_one(data, ENTRY.name, &LISTS, ["mAP", "P@200"])
+    sketch::load(data, &LISTS)
 }

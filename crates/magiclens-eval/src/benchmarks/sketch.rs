@@ -15,46 +15,65 @@ use crate::benchmark::{Benchmark, Column, Count, Measure, Metric, Query, Task, T
 use crate::id::Id;
 
 const HINT: &str = "take `datasets` of github.com/buptLinfy/ZSE-SBIR";
+const INTERPOLATED: &str = "Published mAP is the interpolated (VOC) average precision of ZSE-SBIR's code, which is higher \
+                            than the plain one.";
 
-/// The lists of one benchmark or variant of it.
-pub(super) struct Lists<'a> {
+/// The lists of a benchmark, as its authors lay them out.
+pub(super) struct Lists {
     /// Folder of the benchmark in the official layout, e.g. "Sketchy".
-    pub(super) folder: &'a str,
-    /// Folder of the lists in it.
-    pub(super) lists: &'a str,
-    pub(super) sketches: &'a str,
-    pub(super) photos: &'a str,
-    /// Published numbers of sketches and photographs.
-    pub(super) published: (usize, usize),
+    pub(super) folder: &'static str,
+    pub(super) sketches: &'static str,
+    pub(super) photos: &'static str,
+    pub(super) splits: &'static [Split],
+    /// The measures that are published.
+    pub(super) published: [&'static str; 2],
 }
 
-/// A benchmark of 30 unseen classes, with the measures that are published of it.
-pub(super) fn load_one(
-    data: &Path,
-    name: &str,
-    lists: &Lists<'_>,
-    published: [&str; 2],
-) -> Result<Benchmark, EvalError> {
-    const FLAG: &str = "zeroshot";
+/// A split: flag, name, folder of its lists, published numbers of sketches and photographs.
+pub(super) type Split = (&'static str, &'static str, &'static str, (usize, usize));
+
+/// The benchmark of these lists, a variant a split; of several splits some may be missing.
+pub(super) fn load(data: &Path, lists: &Lists) -> Result<Benchmark, EvalError> {
     let mut images = Images::default();
-    let (variant, counts) = load(data, FLAG, "30 unseen classes", lists, &mut images)?;
-    Ok(Benchmark {
-        name: name.to_owned(),
-        images: images.entries,
-        variants: vec![variant],
-        counts: counts.into(),
-        columns: published.map(|label| Column::of_mean(label, FLAG, label)).into(),
-        remarks: remarks(),
-        ..Benchmark::default()
-    })
+    let mut benchmark = Benchmark::default();
+    benchmark.remarks.push(INTERPOLATED.to_owned());
+    let mut missing = None;
+    for &split in lists.splits {
+        match load_split(data, lists, split, &mut images) {
+            Ok((variant, counts)) => {
+                benchmark.variants.push(variant);
+                benchmark.counts.extend(counts);
+            }
+            Err(error @ EvalError::NoAnnotations { .. }) => {
+                let (flag, name, folder, (sketches, _)) = split;
+                let remark = format!("the lists of `{folder}` are not there: {name} are not reported.");
+                benchmark.remarks.push(remark);
+                let count = Count::new(format!("{flag} sketches"), 0, sketches);
+                benchmark.counts.push(count);
+                missing = Some(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if let (true, Some(error)) = (benchmark.variants.is_empty(), missing) {
+        return Err(error);
+    }
+    let columns = |variant: &Variant| {
+        lists.published.map(|measure| match lists.splits {
+            [_] => Column::of_mean(measure, &variant.flag, measure),
+            _ => Column::of_mean(&format!("{measure} ({})", variant.flag), &variant.flag, measure),
+        })
+    };
+    benchmark.columns = benchmark.variants.iter().flat_map(columns).collect();
+    benchmark.images = images.entries;
+    Ok(benchmark)
 }
 
-/// The variant of these lists with its counts; images are added to `images`.
-pub(super) fn load(
+/// The variant of a split with its counts; images are added to `images`.
+fn load_split(
     data: &Path,
-    flag: &str,
-    name: &str,
-    lists: &Lists<'_>,
+    lists: &Lists,
+    (flag, name, folder, published): Split,
     images: &mut Images,
 ) -> Result<(Variant, [Count; 2]), EvalError> {
     let read = |what: &str, file: &str| {
@@ -62,7 +81,7 @@ pub(super) fn load(
             data,
             what,
             &["", &format!("{}/", lists.folder)],
-            &format!("{}/{file}", lists.lists),
+            &format!("{folder}/{file}"),
             HINT,
         )?;
         let list = read_labeled_paths(&path)?;
@@ -83,8 +102,8 @@ pub(super) fn load(
         ..Task::default()
     };
     let counts = [
-        Count::new(format!("{flag} sketches"), sketches.len(), lists.published.0),
-        Count::new(format!("{flag} photographs"), photos.len(), lists.published.1),
+        Count::new(format!("{flag} sketches"), sketches.len(), published.0),
+        Count::new(format!("{flag} photographs"), photos.len(), published.1),
     ];
     Ok((Variant::new(flag, name, vec![task]), counts))
 }
@@ -132,13 +151,5 @@ fn measures() -> Vec<Measure> {
         Measure::new("mAP@200 plain", Metric::PlainAveragePrecision(Some(200))),
         Measure::new("P@100", Metric::CappedPrecision(100)),
         Measure::new("P@200", Metric::CappedPrecision(200)),
-    ]
-}
-
-/// Remarks about all three.
-pub(super) fn remarks() -> Vec<String> {
-    vec![
-        "Published mAP is the interpolated (VOC) average precision of ZSE-SBIR's code, which is higher than the plain one."
-            .to_owned(),
     ]
 }

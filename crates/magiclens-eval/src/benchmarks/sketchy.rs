@@ -9,8 +9,7 @@ use std::path::Path;
 use super::sketch::{self, Lists};
 use super::{Choice, Entry};
 use crate::EvalError;
-use crate::annotations::Images;
-use crate::benchmark::{Benchmark, Column, Count, Variant};
+use crate::benchmark::Benchmark;
 
 pub(super) const ENTRY: Entry = Entry {
     name: "sketchy",
@@ -22,51 +21,17 @@ pub(super) const ENTRY: Entry = Entry {
     load,
 };
 
-/// Flag, name, folder of lists, published numbers.
-const SPLITS: [(&str, &str, &str, (usize, usize)); 2] = [
-    ("25", "25 unseen classes", "zeroshot1", (15_229, 17_101)),
-    ("21", "21 unseen classes", "zeroshot0", (12_694, 12_553)),
-];
+const LISTS: Lists = Lists {
+    folder: ENTRY.folder,
+    sketches: "sketch_tx_000000000000_ready_filelist_zero.txt",
+    photos: "all_photo_filelist_zero.txt",
+    splits: &[
+        ("25", "25 unseen classes", "zeroshot1", (15_229, 17_101)),
+        ("21", "21 unseen classes", "zeroshot0", (12_694, 12_553)),
+    ],
+    published: ["mAP@200", "P@200"],
+};
 
 fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
-    let (mut images, mut counts, mut remarks) = (Images::default(), Vec::new(), sketch::remarks());
-    let mut variants: Vec<Variant> = Vec::new();
-    let mut missing = None;
-    for (flag, name, folder, published) in SPLITS {
-        let lists = Lists {
-            folder: "Sketchy",
-            lists: folder,
-            sketches: "sketch_tx_000000000000_ready_filelist_zero.txt",
-            photos: "all_photo_filelist_zero.txt",
-            published,
-        };
-        match sketch::load(data, flag, name, &lists, &mut images) {
-            Ok((variant, found)) => {
-                variants.push(variant);
-                counts.extend(found);
-            }
-            Err(error @ EvalError::NoAnnotations { .. }) => {
-                let remark = format!("the lists of `{folder}` are not there: {name} are not reported.");
-                remarks.push(remark);
-                counts.push(Count::new(format!("{flag} sketches"), 0, published.0));
-                missing = Some(error);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    if let (true, Some(error)) = (variants.is_empty(), missing) {
-        return Err(error);
-    }
-    let columns = |variant: &Variant| {
-        ["mAP@200", "P@200"].map(|label| Column::of_mean(&format!("{label} ({})", variant.flag), &variant.flag, label))
-    };
-    Ok(Benchmark {
-        name: ENTRY.name.to_owned(),
-        images: images.entries,
-        columns: variants.iter().flat_map(columns).collect(),
-        variants,
-        counts,
-        remarks,
-        ..Benchmark::default()
-    })
+    sketch::load(data, &LISTS)
 }

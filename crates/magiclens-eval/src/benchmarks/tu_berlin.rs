@@ -20,14 +20,14 @@ pub(super) const ENTRY: Entry = Entry {
     load,
 };
 
-const LISTS: Lists<'_> = Lists {
-    folder: "TUBerlin",
-    lists: "zeroshot",
+const LISTS: Lists = Lists {
+    folder: ENTRY.folder,
     sketches: "png_ready_filelist_zero.txt",
     photos: "ImageResized_ready_filelist_zero.txt",
-    published: (2400, 27_989),
+    splits: &[("zeroshot", "30 unseen classes", "zeroshot", (2400, 27_989))],
+    published: ["mAP", "P@100"],
 };
 
 fn load(data: &Path, _choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
-    sketch::load_one(data, ENTRY.name, &LISTS, ["mAP", "P@100"])
+    sketch::load(data, &LISTS)
 }

@@ -91,7 +91,9 @@ impl Predictions {
 
     /// Whether any query of a variant is answered.
     pub fn answers_any(&self, variant: &Variant) -> bool {
-        queries(variant).any(|(task, query)| self.answer(task, query).is_some())
+        variant
+            .queries()
+            .any(|(task, query)| self.answer(task, query).is_some())
     }
 
     /// Scores a variant of the benchmark and keeps the first `head` ids of each ranking. With `partial`, means skip queries that
@@ -101,11 +103,12 @@ impl Predictions {
     /// Queries that are not answered.
     pub fn score(&self, variant: &Variant, head: usize, partial: bool) -> Result<Scored, EvalError> {
         let is_missing = |(task, query): &(&Task, &Query)| self.answer(task, query).is_none();
-        let missing: Vec<String> = queries(variant)
+        let missing: Vec<String> = variant
+            .queries()
             .filter(is_missing)
             .map(|(task, query)| format!("`{}/{}`", task.name, query.id))
             .collect();
-        let all = queries(variant).count();
+        let all = variant.queries().count();
         if missing.len() == all || (!partial && !missing.is_empty()) {
             let examples = missing[..missing.len().min(3)].join(", ");
             return Err(EvalError::Predictions {
@@ -172,11 +175,6 @@ impl Predictions {
         }
         outcome
     }
-}
-
-fn queries(variant: &Variant) -> impl Iterator<Item = (&Task, &Query)> {
-    let tasks = variant.tasks.iter();
-    tasks.flat_map(|task| task.queries.iter().map(move |query| (task, query)))
 }
 
 fn ranked(answer: &Answer, query: &Query, members: &HashSet<usize>) -> Ranked {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -50,20 +51,12 @@ impl<'de> Deserialize<'de> for Value {
                 Ok(Value::Word(text.to_owned()))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
-                let mut ids = Vec::new();
-                while let Some(id) = list.next_element()? {
-                    ids.push(id);
-                }
-                Ok(Value::List(ids))
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Value, A::Error> {
+                Deserialize::deserialize(SeqAccessDeserializer::new(list)).map(Value::List)
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Value::Task(Entries(entries)))
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
+                Deserialize::deserialize(MapAccessDeserializer::new(map)).map(Value::Task)
             }
         }
 

@@ -18,30 +18,27 @@ use crate::outcome::TaskOutcome;
 /// # Errors
 /// The file cannot be written.
 pub fn write(path: &Path, benchmark: &Benchmark, outcomes: &[Vec<TaskOutcome>]) -> Result<(), EvalError> {
-    let mut lines = Vec::new();
-    let tasks = benchmark.variants.iter().zip(outcomes);
     let mut written = HashSet::new();
-    for (task, outcome) in tasks.flat_map(|(variant, outcomes)| variant.tasks.iter().zip(outcomes)) {
-        if written.insert(&task.name) {
-            lines.extend(task.queries.iter().zip(outcome).map(|both| (task, both)));
-        }
-    }
-    write_lines(
-        path,
-        lines.into_iter().map(|(task, (query, outcome))| {
+    let variants = benchmark.variants.iter().zip(outcomes);
+    let tasks = variants.flat_map(|(variant, outcomes)| variant.tasks.iter().zip(outcomes));
+    write_atomic(path, |file| {
+        for (task, outcome) in tasks.filter(|(task, _)| written.insert(&task.name)) {
             let ids = |rows: &[usize]| {
-                rows.iter()
-                    .map(|row| item_of(benchmark, task, *row).id.clone())
-                    .collect()
+                let items = rows.iter().map(|row| item_of(benchmark, task, *row));
+                items.map(|item| item.id.clone()).collect()
             };
-            Line {
-                task: Some(task.name.clone()),
-                query: Id::text(&query.id),
-                ranked: (!task.gallery.is_empty()).then(|| ids(&outcome.head)),
-                subset: (!outcome.subset.is_empty()).then(|| ids(&outcome.subset)),
+            for (query, outcome) in task.queries.iter().zip(outcome) {
+                let line = Line {
+                    task: Some(task.name.clone()),
+                    query: Id::text(&query.id),
+                    ranked: (!task.gallery.is_empty()).then(|| ids(&outcome.head)),
+                    subset: (!outcome.subset.is_empty()).then(|| ids(&outcome.subset)),
+                };
+                write_line(file, &line)?;
             }
-        }),
-    )
+        }
+        Ok(())
+    })
 }
 
 /// A query as other systems need it.
@@ -77,40 +74,27 @@ struct Item<'a> {
 pub fn write_queries(path: &Path, benchmark: &Benchmark) -> Result<(), EvalError> {
     let mut written = HashSet::new();
     let tasks = benchmark.variants.iter().flat_map(|variant| &variant.tasks);
-    let tasks = tasks.filter(|task| written.insert(&task.name));
-    write_lines(
-        path,
-        tasks.flat_map(|task| {
-            let items = task.gallery.iter().map(|row| {
-                QueryOrItem::Item(Item {
-                    gallery: Some(&task.name),
-                    ..item_of(benchmark, task, *row)
-                })
-            });
-            let queries = task.queries.iter().map(|query| {
-                QueryOrItem::Query(QueryLine {
+    write_atomic(path, |file| {
+        for task in tasks.filter(|task| written.insert(&task.name)) {
+            for row in &task.gallery {
+                let gallery = Some(task.name.as_str());
+                let item = item_of(benchmark, task, *row);
+                write_line(file, &Item { gallery, ..item })?;
+            }
+            for query in &task.queries {
+                let images = query.images.iter().map(|row| benchmark.images[*row].path.as_path());
+                let line = QueryLine {
                     task: &task.name,
                     query: &query.id,
-                    images: query
-                        .images
-                        .iter()
-                        .map(|row| benchmark.images[*row].path.as_path())
-                        .collect(),
+                    images: images.collect(),
                     text: &query.text,
                     candidates: query.subset.iter().map(|row| item_of(benchmark, task, *row)).collect(),
-                })
-            });
-            items.chain(queries)
-        }),
-    )
-}
-
-/// A line of the queries file.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum QueryOrItem<'a> {
-    Item(Item<'a>),
-    Query(QueryLine<'a>),
+                };
+                write_line(file, &line)?;
+            }
+        }
+        Ok(())
+    })
 }
 
 fn item_of<'a>(benchmark: &'a Benchmark, task: &Task, row: usize) -> Item<'a> {
@@ -140,12 +124,7 @@ fn item_of<'a>(benchmark: &'a Benchmark, task: &Task, row: usize) -> Item<'a> {
     }
 }
 
-fn write_lines<T: Serialize>(path: &Path, lines: impl Iterator<Item = T>) -> Result<(), EvalError> {
-    write_atomic(path, |file| {
-        for line in lines {
-            serde_json::to_writer(&mut *file, &line).map_err(std::io::Error::from)?;
-            file.write_all(b"\n")?;
-        }
-        Ok(())
-    })
+fn write_line(file: &mut impl Write, line: &impl Serialize) -> std::io::Result<()> {
+    serde_json::to_writer(&mut *file, line)?;
+    file.write_all(b"\n")
 }

@@ -62,7 +62,7 @@ pub struct BenchmarkReport {
 }
 
 /// One system on one benchmark.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SystemReport {
     /// Its name: weights and query builder, or the file of rankings.
     pub system: String,
@@ -162,9 +162,7 @@ impl Report {
         };
         serde_json::to_string_pretty(&document).expect("texts, numbers and lists of them have a JSON form")
     }
-}
 
-impl Report {
     /// Writes `report.json`, `report.md` and `report.html` into a folder, which is made if it is not there.
     ///
     /// # Errors
@@ -182,11 +180,7 @@ impl SystemReport {
     pub(crate) fn named(system: &str) -> Self {
         Self {
             system: system.to_owned(),
-            model_id: None,
-            variants: Vec::new(),
-            differences: Vec::new(),
-            speed: None,
-            failures: Vec::new(),
+            ..Self::default()
         }
     }
 

@@ -1,27 +1,14 @@
 //! "Nothing fits": the similarity of the first answer where a right answer is in the gallery, and where all right answers
 //! are taken out of it; a threshold on it tells the two apart.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
-use magiclens_collection::{
-    COLOR, Collection, DRAWING_TO_PHOTO, GENDER, GROUP, RowTriplet, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_UNSEEN,
-};
+use magiclens_collection::{Collection, RowTriplet};
 use magiclens_metrics::{area_under_curve, quantile};
 use serde::{Deserialize, Serialize};
 
-use super::{Answered, AskedRanker, RobustQuery};
-use crate::EvalError;
+use super::{Answered, RELATIONS, RobustQuery};
 
-const RELATIONS: [&str; 8] = [
-    STYLE,
-    STYLE_UNSEEN,
-    SKETCH_TO_COLOR,
-    SKIN_TONE,
-    GENDER,
-    COLOR,
-    GROUP,
-    DRAWING_TO_PHOTO,
-];
 /// Requests of each relation; each is asked with and without its right answers.
 const EACH: usize = 125;
 /// The false accepts that the reported threshold allows.
@@ -111,12 +98,6 @@ pub fn calibrate(answerable: &[Top], unanswerable: &[f32]) -> Calibration {
     }
 }
 
-pub(super) fn measure(collection: &Collection, ranker: &mut AskedRanker<'_>) -> Result<Calibration, EvalError> {
-    let asked = cases(collection);
-    let queries: Vec<RobustQuery> = asked.iter().flat_map(|asked| queries(asked)).collect();
-    Ok(judge(&asked, &ranker.ask(&queries)?))
-}
-
 pub(super) fn cases(collection: &Collection) -> Vec<&RowTriplet> {
     let drawn = RELATIONS
         .iter()
@@ -139,9 +120,8 @@ pub(super) fn judge(asked: &[&RowTriplet], answers: &[Answered]) -> Calibration 
         .zip(answers.chunks(2))
         .filter_map(|(asked, pair)| {
             let [with, without] = pair else { return None };
-            let truth: HashSet<usize> = asked.targets.iter().copied().collect();
             let (score, unanswerable) = (*with.scores.first()?, *without.scores.first()?);
-            let right = with.items.first().is_some_and(|first| truth.contains(first));
+            let right = with.items.first().is_some_and(|first| asked.targets.contains(first));
             let known = !score.is_nan() && !unanswerable.is_nan();
             known.then_some((asked.relation.as_str(), Top { score, right }, unanswerable))
         })

@@ -1,15 +1,13 @@
 //! Instructions that say nothing: the empty text, which is how every image of the gallery is embedded, and texts without
 //! a word. What comes should be what the image alone brings.
 
-use std::collections::HashSet;
-
+use magiclens_collection::Collection;
 use magiclens_metrics::{Judged, overlap_at_k, precision_at_k};
 
 use super::labels::{Labels, look};
+use super::probe::{Case, Judging};
 use super::report::{Better, Section, Unit};
-use super::{Answered, AskedRanker, DEPTH, RobustQuery};
-use crate::EvalError;
-use magiclens_collection::Collection;
+use super::{Answered, DEPTH, RobustQuery, Titled};
 
 /// Queries with each text.
 const QUERIES: usize = 300;
@@ -21,85 +19,61 @@ pub(super) const TEXTS: [(&str, &str); 4] = [
     ("a question mark", "?"),
 ];
 
-/// An image, and what is like it.
-#[derive(Debug)]
-pub(super) struct Case {
-    pub(super) query: usize,
-    pub(super) same_thing: HashSet<usize>,
-    pub(super) same_style: HashSet<usize>,
-    pub(super) cluster: usize,
+/// Of each case a request with each of [`TEXTS`].
+pub(super) fn probe(collection: &Collection) -> Titled {
+    vec![("Empty instructions", cases(collection))]
 }
 
-/// A metric of a case, its ranking, and that of the empty text.
-type Value<'a> = &'a dyn Fn(&Case, &[usize], &[usize]) -> f64;
-
-pub(super) fn measure(collection: &Collection, ranker: &mut AskedRanker<'_>) -> Result<Section, EvalError> {
-    let cases = cases(collection);
-    let queries: Vec<RobustQuery> = cases
-        .iter()
-        .flat_map(|case| TEXTS.map(|(_, text)| RobustQuery::new(case.query, text)))
-        .collect();
-    Ok(judge(&cases, &ranker.ask(&queries)?))
-}
-
+/// Images, with those of the same thing (`truth`) and of the same style (`other`).
 pub(super) fn cases(collection: &Collection) -> Vec<Case> {
     let labels = Labels::of(collection);
     let images = &collection.images;
     let drawn = (0..images.len()).filter(|row| look(&images[*row]).is_some());
     let order = collection.shuffled("empty", drawn);
     let cases = order.into_iter().map(|query| Case {
-        query,
-        same_thing: labels.same_thing(query),
-        same_style: (0..images.len())
+        queries: TEXTS.map(|(_, text)| RobustQuery::new(query, text)).into(),
+        truth: labels.same_thing(query),
+        other: (0..images.len())
             .filter(|row| *row != query && images[*row].style == images[query].style)
             .collect(),
         cluster: collection.roots[query],
     });
     cases
-        .filter(|case| !case.same_thing.is_empty() && !case.same_style.is_empty())
+        .filter(|case| !case.truth.is_empty() && !case.other.is_empty())
         .take(QUERIES)
         .collect()
 }
 
-/// `answers`: of each case those of all [`TEXTS`].
-pub(super) fn judge(cases: &[Case], answers: &[Answered]) -> Section {
-    let mut section = Section::new(
-        "Empty instructions",
+pub(super) fn judge(title: &str, cases: &[Case], answers: &[Answered]) -> Section {
+    let mut judging = Judging::new(
+        title,
         "Shares of the first ten that show the thing of the query image, that are in its style, and that are among the first \
          ten of the empty text, which is the image alone.",
-        cases.iter().map(|case| case.cluster).collect(),
+        cases,
+        answers,
     );
+    let neither = Better::Neither;
     for (which, (name, text)) in TEXTS.into_iter().enumerate() {
-        let over = |value: Value<'_>| -> Vec<f64> {
-            let of = |(case, all): (&Case, &[Answered])| match (all.first(), all.get(which)) {
-                (Some(empty), Some(answer)) => value(case, &answer.items, &empty.items),
-                _ => f64::NAN,
-            };
-            cases.iter().zip(answers.chunks(TEXTS.len())).map(of).collect()
-        };
-        let things = over(&|case, ranked, _| precision_at_k(&Judged::of(ranked, &case.same_thing), DEPTH));
-        let styles = over(&|case, ranked, _| precision_at_k(&Judged::of(ranked, &case.same_style), DEPTH));
-        section.add(
+        judging.add_share(
             &format!("{name}: same thing among ten"),
-            Unit::Percent,
-            Better::Neither,
-            things,
+            neither,
+            which,
+            |case, ranked| precision_at_k(&Judged::of(ranked, &case.truth), DEPTH),
         );
-        section.add(
+        judging.add_share(
             &format!("{name}: same style among ten"),
-            Unit::Percent,
-            Better::Neither,
-            styles,
+            neither,
+            which,
+            |case, ranked| precision_at_k(&Judged::of(ranked, &case.other), DEPTH),
         );
         if !text.is_empty() {
-            let overlaps = over(&|_, ranked, empty| overlap_at_k(ranked, empty, DEPTH));
-            section.add(
-                &format!("{name}: overlap@10 with empty"),
-                Unit::Percent,
-                Better::Higher,
-                overlaps,
-            );
+            let label = format!("{name}: overlap@10 with empty");
+            let overlap = |_: &Case, all: &[Answered]| match (all.first(), all.get(which)) {
+                (Some(empty), Some(answer)) => overlap_at_k(&answer.items, &empty.items, DEPTH),
+                _ => f64::NAN,
+            };
+            judging.add(&label, Unit::Percent, Better::Higher, overlap);
         }
     }
-    section
+    judging.finish()
 }

@@ -7,41 +7,22 @@ use std::collections::HashSet;
 use magiclens_collection::{Collection, GROUP, STYLE};
 use magiclens_metrics::{Judged, average_precision_at_k, hit_at_k};
 
-use super::report::{Better, Section, Unit};
-use super::{Answered, AskedRanker, DEPTH, RobustQuery};
-use crate::EvalError;
+use super::probe::{Case, Judging};
+use super::report::{Better, Section};
+use super::{Answered, DEPTH, RobustQuery, Titled};
 
 /// Queries of each section.
 const EACH: usize = 200;
 
-/// A query of two images, and the nearest one of a single image.
-#[derive(Debug)]
-pub(super) struct Case {
-    pub(super) both: RobustQuery,
-    pub(super) single: RobustQuery,
-    pub(super) truth: HashSet<usize>,
-    /// The right answers with the images swapped; empty where their order does not count.
-    pub(super) swapped: HashSet<usize>,
-    pub(super) cluster: usize,
-}
-
-pub(super) fn measure(collection: &Collection, ranker: &mut AskedRanker<'_>) -> Result<Vec<Section>, EvalError> {
-    let all = [
+/// Of each case the query of two images, and the nearest one of a single image.
+pub(super) fn probe(collection: &Collection) -> Titled {
+    vec![
         (
             "Two images: the first thing in the style of the second",
             transfer(collection),
         ),
         ("Two images: more like these", more(collection)),
-    ];
-    all.into_iter()
-        .map(|(title, cases)| {
-            let queries: Vec<RobustQuery> = cases
-                .iter()
-                .flat_map(|case| [case.both.clone(), case.single.clone()])
-                .collect();
-            Ok(judge(title, &cases, &ranker.ask(&queries)?))
-        })
-        .collect()
+    ]
 }
 
 /// A thing, and another thing in the style that is wanted; beside it the style named in words.
@@ -66,9 +47,11 @@ pub(super) fn transfer(collection: &Collection) -> Vec<Case> {
         let images = vec![query, other];
         Some(Case {
             truth: in_style(query, other, &images),
-            swapped: in_style(other, query, &images),
-            both: RobustQuery::of(images, "the first thing in the style of the second"),
-            single: RobustQuery::new(query, &asked.instruction),
+            other: in_style(other, query, &images),
+            queries: vec![
+                RobustQuery::of(images, "the first thing in the style of the second"),
+                RobustQuery::new(query, &asked.instruction),
+            ],
             cluster: collection.roots[query],
         })
     });
@@ -91,43 +74,38 @@ pub(super) fn more(collection: &Collection) -> Vec<Case> {
             ..RobustQuery::of(images.clone(), "more like this")
         };
         (!truth.is_empty()).then(|| Case {
-            both: RobustQuery::of(images, "more like these"),
-            single,
+            queries: vec![RobustQuery::of(images, "more like these"), single],
             truth,
-            swapped: HashSet::new(),
+            other: HashSet::new(),
             cluster: collection.roots[asked.query],
         })
     });
     cases.take(EACH).collect()
 }
 
-/// `answers`: of each case those of both images, then those of the single one.
+/// `other` of a case: the right answers with the images swapped; empty where their order does not count.
 pub(super) fn judge(title: &str, cases: &[Case], answers: &[Answered]) -> Section {
-    let mut section = Section::new(
+    let mut judging = Judging::new(
         title,
         "The query is the mean of two images' vectors; beside it the same wish with one image and words.",
-        cases.iter().map(|case| case.cluster).collect(),
+        cases,
+        answers,
     );
-    let over = |which: usize, value: &dyn Fn(&Case, &[usize]) -> f64| -> Vec<f64> {
-        let of =
-            |(case, pair): (&Case, &[Answered])| pair.get(which).map_or(f64::NAN, |answer| value(case, &answer.items));
-        cases.iter().zip(answers.chunks(2)).map(of).collect()
-    };
-    for (which, suffix) in [(0, ""), (1, ", one image")] {
-        let better = if which == 0 { Better::Higher } else { Better::Neither };
-        let hits = over(which, &|case, ranked| hit_at_k(&Judged::of(ranked, &case.truth), DEPTH));
-        let precisions = over(which, &|case, ranked| {
+    let hit = |ranked: &[usize], right: &HashSet<usize>| hit_at_k(&Judged::of(ranked, right), DEPTH);
+    for (which, better, suffix) in [(0, Better::Higher, ""), (1, Better::Neither, ", one image")] {
+        judging.add_share(&format!("R@10{suffix}"), better, which, |case, ranked| {
+            hit(ranked, &case.truth)
+        });
+        judging.add_share(&format!("mAP@10{suffix}"), better, which, |case, ranked| {
             average_precision_at_k(&Judged::of(ranked, &case.truth), DEPTH)
         });
-        section.add(&format!("R@10{suffix}"), Unit::Percent, better, hits);
-        section.add(&format!("mAP@10{suffix}"), Unit::Percent, better, precisions);
     }
-    if cases.iter().any(|case| !case.swapped.is_empty()) {
-        let swapped = over(0, &|case, ranked| match case.swapped.is_empty() {
+    if cases.iter().any(|case| !case.other.is_empty()) {
+        let label = "R@10 of the swapped reading";
+        judging.add_share(label, Better::Lower, 0, |case, ranked| match case.other.is_empty() {
             true => f64::NAN,
-            false => hit_at_k(&Judged::of(ranked, &case.swapped), DEPTH),
+            false => hit(ranked, &case.other),
         });
-        section.add("R@10 of the swapped reading", Unit::Percent, Better::Lower, swapped);
     }
-    section
+    judging.finish()
 }

@@ -8,6 +8,7 @@
 //! | file | matter |
 //! |---|---|
 //! | `paraphrases.rs`, `negation.rs`, `contradiction.rs`, `empty.rs`, `images.rs` | the requests of each probe, and their right answers |
+//! | `probe.rs` | the common part of these: cases, and scores of their answers |
 //! | `calibration.rs` | top scores with and without a right answer in the gallery |
 //! | `report.rs` | the results, as JSON and as a document |
 //! | `system.rs` | a model that is asked |
@@ -19,17 +20,39 @@ mod images;
 mod labels;
 mod negation;
 mod paraphrases;
+mod probe;
 mod report;
 mod system;
 
 pub use report::{Better, Measured, RobustnessReport, Section, Unit};
 pub use system::measure_model;
 
+use magiclens_collection::{
+    COLOR, Collection, DRAWING_TO_PHOTO, GENDER, GROUP, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_UNSEEN,
+};
+
 use crate::EvalError;
-use magiclens_collection::Collection;
+use probe::Case;
 
 /// The depth to which rankings are looked at.
 pub const DEPTH: usize = 10;
+
+/// Relations whose requests are paraphrased, and asked where nothing fits.
+const RELATIONS: [&str; 8] = [
+    STYLE,
+    STYLE_UNSEEN,
+    SKETCH_TO_COLOR,
+    SKIN_TONE,
+    GENDER,
+    COLOR,
+    GROUP,
+    DRAWING_TO_PHOTO,
+];
+
+/// Titles and cases of a probe.
+type Titled = Vec<(&'static str, Vec<Case>)>;
+/// The section of a title, its cases, and the answers to all their requests.
+type Judge = fn(&str, &[Case], &[Answered]) -> Section;
 
 /// A query to run. Images are rows of the collection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,37 +90,32 @@ pub trait Ranker {
 /// Those of the ranker.
 pub fn measure(collection: &Collection, ranker: &mut dyn Ranker) -> Result<RobustnessReport, EvalError> {
     let gallery: Vec<usize> = (0..collection.images.len()).collect();
-    let mut asked = AskedRanker {
-        ranker,
-        gallery: &gallery,
+    let mut ask = |queries: &[RobustQuery]| match queries.is_empty() {
+        true => Ok(Vec::new()),
+        false => ranker.rank(queries, &gallery, DEPTH),
     };
-    let mut sections = vec![paraphrases::measure(collection, &mut asked)?];
-    sections.extend(negation::measure(collection, &mut asked)?);
-    sections.extend(contradiction::measure(collection, &mut asked)?);
-    sections.push(empty::measure(collection, &mut asked)?);
-    sections.extend(images::measure(collection, &mut asked)?);
-    sections.retain(|section| section.queries > 0);
+    let probes: [(Titled, Judge); 5] = [
+        (paraphrases::probe(collection), paraphrases::judge),
+        (negation::probe(collection), negation::judge),
+        (contradiction::probe(collection), contradiction::judge),
+        (empty::probe(collection), empty::judge),
+        (images::probe(collection), images::judge),
+    ];
+    let mut sections = Vec::new();
+    for (titled, judge) in probes {
+        for (title, cases) in titled.into_iter().filter(|(_, cases)| !cases.is_empty()) {
+            let queries: Vec<RobustQuery> = cases.iter().flat_map(|case| case.queries.clone()).collect();
+            sections.push(judge(title, &cases, &ask(&queries)?));
+        }
+    }
+    let unfit = calibration::cases(collection);
+    let queries: Vec<RobustQuery> = unfit.iter().flat_map(|asked| calibration::queries(asked)).collect();
     Ok(RobustnessReport {
         split: collection.split.to_string(),
         gallery: gallery.len(),
         sections,
-        calibration: calibration::measure(collection, &mut asked)?,
+        calibration: calibration::judge(&unfit, &ask(&queries)?),
     })
-}
-
-/// A ranker with its gallery.
-struct AskedRanker<'a> {
-    ranker: &'a mut dyn Ranker,
-    gallery: &'a [usize],
-}
-
-impl AskedRanker<'_> {
-    fn ask(&mut self, queries: &[RobustQuery]) -> Result<Vec<Answered>, EvalError> {
-        if queries.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.ranker.rank(queries, self.gallery, DEPTH)
-    }
 }
 
 impl RobustQuery {

@@ -7,9 +7,9 @@ use magiclens_collection::{Collection, STYLE, held_out_style_names, text_hash};
 use magiclens_metrics::{Judged, hit_at_k, negative_recall_at_k, precision_at_k};
 
 use super::labels::Labels;
-use super::report::{Better, Section, Unit};
-use super::{Answered, AskedRanker, DEPTH, RobustQuery};
-use crate::EvalError;
+use super::probe::{Case, Judging};
+use super::report::{Better, Section};
+use super::{Answered, DEPTH, RobustQuery, Titled};
 
 /// Queries of each section.
 const EACH: usize = 200;
@@ -18,33 +18,15 @@ const PLAIN_COLOR: &str = "in {}";
 const NOT_STYLE: [&str; 3] = ["not in {} style", "in any style but {}", "not as {} draws it"];
 const PLAIN_STYLE: &str = "in {} style";
 
-/// A negated request beside the plain one for what it excludes.
-#[derive(Debug)]
-pub(super) struct Case {
-    pub(super) negated: RobustQuery,
-    pub(super) plain: RobustQuery,
-    pub(super) truth: HashSet<usize>,
-    pub(super) excluded: HashSet<usize>,
-    pub(super) cluster: usize,
-}
-
-pub(super) fn measure(collection: &Collection, ranker: &mut AskedRanker<'_>) -> Result<Vec<Section>, EvalError> {
+/// Of each case the negated request, and the plain one for the images that it excludes.
+pub(super) fn probe(collection: &Collection) -> Titled {
     let labels = Labels::of(collection);
     let (own, other) = colors(collection, &labels);
-    let all = [
+    vec![
         ("Negation: not the color of the image", own),
         ("Negation: not another color", other),
         ("Negation: not a style", styles(collection, &labels)),
-    ];
-    all.into_iter()
-        .map(|(title, cases)| {
-            let queries: Vec<RobustQuery> = cases
-                .iter()
-                .flat_map(|case| [case.negated.clone(), case.plain.clone()])
-                .collect();
-            Ok(judge(title, &cases, &ranker.ask(&queries)?))
-        })
-        .collect()
+    ]
 }
 
 /// Those that exclude the query's own color, and those that exclude another one.
@@ -55,15 +37,9 @@ pub(super) fn colors(collection: &Collection, labels: &Labels<'_>) -> (Vec<Case>
         let color = |row: usize| collection.images[row].color.as_deref();
         let colors: BTreeSet<&str> = family.iter().filter_map(|row| color(*row)).collect();
         let (same, others): (Vec<&str>, Vec<&str>) = colors.into_iter().partition(|word| Some(*word) == color(query));
-        let others = if others.is_empty() {
-            Vec::new()
-        } else {
-            vec![*choose(
-                &others,
-                &format!("other colour {}", collection.images[query].id),
-            )]
-        };
-        for (words, cases) in [(same, &mut own), (others, &mut other)] {
+        let another = choose(&others, &format!("other colour {}", collection.images[query].id));
+        let another = another.into_iter().copied().collect();
+        for (words, cases) in [(same, &mut own), (another, &mut other)] {
             for word in words {
                 let (excluded, truth) = labels.by_color(&family, word);
                 let texts = (&NOT_COLOR[..], PLAIN_COLOR);
@@ -82,10 +58,7 @@ pub(super) fn styles(collection: &Collection, labels: &Labels<'_>) -> Vec<Case> 
     let cases = asked.into_iter().filter_map(|asked| {
         let style = &collection.images[*asked.targets.first()?].style;
         let names = held_out_style_names(style);
-        if names.is_empty() {
-            return None;
-        }
-        let name = choose(names, &format!("style name {}", collection.images[asked.query].id));
+        let name = choose(names, &format!("style name {}", collection.images[asked.query].id))?;
         let same = labels.same_thing(asked.query);
         let (excluded, truth) = same
             .into_iter()
@@ -111,47 +84,39 @@ fn case(
     truth: HashSet<usize>,
     excluded: HashSet<usize>,
 ) -> Option<Case> {
-    let template = choose(negated, &format!("negation {word} {}", collection.images[query].id));
+    let template = *choose(negated, &format!("negation {word} {}", collection.images[query].id))?;
     (!truth.is_empty() && !excluded.is_empty()).then(|| Case {
-        negated: RobustQuery::new(query, template.replace("{}", word)),
-        plain: RobustQuery::new(query, plain.replace("{}", word)),
+        queries: [template, plain]
+            .map(|text| RobustQuery::new(query, text.replace("{}", word)))
+            .into(),
         truth,
-        excluded,
+        other: excluded,
         cluster: collection.roots[query],
     })
 }
 
-/// `answers`: of each case the negated request's, then the plain one's.
 pub(super) fn judge(title: &str, cases: &[Case], answers: &[Answered]) -> Section {
-    let mut section = Section::new(
+    let mut judging = Judging::new(
         title,
         "NegRecall@10: the share of what was excluded that is among the first ten all the same. Beside it, how much of it \
          comes when it is asked for: a system that does not hear \"not\" has the same score twice.",
-        cases.iter().map(|case| case.cluster).collect(),
+        cases,
+        answers,
     );
-    let over = |which: usize, value: &dyn Fn(&Case, &[usize]) -> f64| -> Vec<f64> {
-        let of =
-            |(case, pair): (&Case, &[Answered])| pair.get(which).map_or(f64::NAN, |answer| value(case, &answer.items));
-        cases.iter().zip(answers.chunks(2)).map(of).collect()
-    };
-    let hits = over(0, &|case, ranked| hit_at_k(&Judged::of(ranked, &case.truth), DEPTH));
-    let shares = over(0, &|case, ranked| {
+    judging.add_share("R@10", Better::Higher, 0, |case, ranked| {
+        hit_at_k(&Judged::of(ranked, &case.truth), DEPTH)
+    });
+    judging.add_share("right among the first ten", Better::Higher, 0, |case, ranked| {
         precision_at_k(&Judged::of(ranked, &case.truth), DEPTH)
     });
-    let excluded = |case: &Case, ranked: &[usize]| negative_recall_at_k(ranked, &case.excluded, DEPTH);
-    section.add("R@10", Unit::Percent, Better::Higher, hits);
-    section.add("right among the first ten", Unit::Percent, Better::Higher, shares);
-    section.add("NegRecall@10", Unit::Percent, Better::Lower, over(0, &excluded));
-    section.add(
-        "NegRecall@10 where it is asked for",
-        Unit::Percent,
-        Better::Neither,
-        over(1, &excluded),
-    );
-    section
+    let excluded = |case: &Case, ranked: &[usize]| negative_recall_at_k(ranked, &case.other, DEPTH);
+    judging.add_share("NegRecall@10", Better::Lower, 0, excluded);
+    judging.add_share("NegRecall@10 where it is asked for", Better::Neither, 1, excluded);
+    judging.finish()
 }
 
-/// One of `choices`, which the text decides; they must not be empty.
-fn choose<'a, T>(choices: &'a [T], text: &str) -> &'a T {
-    &choices[(text_hash(text) % choices.len() as u64) as usize]
+/// One of `choices`, which the text decides; `None` if there are none.
+fn choose<'a, T>(choices: &'a [T], text: &str) -> Option<&'a T> {
+    let place = text_hash(text).checked_rem(choices.len() as u64)?;
+    choices.get(place as usize)
 }

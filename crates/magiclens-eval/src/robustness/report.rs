@@ -1,14 +1,11 @@
 //! The results of all probes: JSON by serde, and a section of a document for people.
 
-use magiclens_metrics::{Confidence, MIN_CLUSTERS, Sample, bootstrap_interval, mean};
+use magiclens_metrics::{Confidence, MIN_CLUSTERS};
 use magiclens_report::numbers::points;
 use magiclens_report::{Block, Document, Line, LineChart, Section as Part, Table, Text, cells};
 use serde::{Deserialize, Serialize};
 
 use super::calibration::{ALLOWED_FALSE_ACCEPTS, Calibration, Point};
-
-/// The seed of intervals.
-const SEED: u64 = 20_260_304;
 
 /// All that was measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -35,9 +32,6 @@ pub struct Section {
     /// The scores.
     #[serde(rename = "figures")]
     pub scores: Vec<Measured>,
-    /// The root concept of each request.
-    #[serde(skip)]
-    clusters: Vec<usize>,
 }
 
 /// A mean over requests.
@@ -79,33 +73,6 @@ pub enum Better {
 }
 
 impl Section {
-    /// A section of requests of these root concepts, without scores.
-    pub(super) fn new(title: &str, about: &str, clusters: Vec<usize>) -> Self {
-        Self {
-            title: title.to_owned(),
-            about: about.to_owned(),
-            queries: clusters.len(),
-            scores: Vec::new(),
-            clusters,
-        }
-    }
-
-    /// Adds the mean of one value a request; NaN where it is undefined.
-    pub(super) fn add(&mut self, label: &str, unit: Unit, better: Better, values: Vec<f64>) {
-        let value = mean(values.iter().copied());
-        let sample = Sample {
-            values: &values,
-            clusters: &self.clusters,
-        };
-        self.scores.push(Measured {
-            label: label.to_owned(),
-            unit,
-            better,
-            value: (!value.is_nan()).then_some(value),
-            confidence: bootstrap_interval(&[sample], SEED),
-        });
-    }
-
     /// The score of this label.
     pub fn score(&self, label: &str) -> Option<&Measured> {
         self.scores.iter().find(|score| score.label == label)

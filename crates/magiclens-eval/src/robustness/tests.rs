@@ -59,16 +59,16 @@ fn paraphrases_ask_the_same_in_different_words() {
 
 #[test]
 fn spread_over_wordings_by_hand() {
-    let case = |truth: &[usize]| paraphrases::Case {
+    let case = |truth: &[usize]| Case {
         truth: set(truth),
         queries: vec![RobustQuery::default(); 6],
-        cluster: 0,
+        ..Case::default()
     };
     // The first request is found at rank 1 in three wordings, at rank 2 in two and never in one; the second always first.
     let lists: [&[usize]; 6] = [&[1, 5], &[1, 5], &[1, 5], &[5, 1], &[5, 1], &[8, 9]];
     let mut answers: Vec<Answered> = lists.map(|list| answer(list, 0.9)).into();
     answers.extend(vec![answer(&[2, 7], 0.5); 6]);
-    let section = paraphrases::judge(&[case(&[1]), case(&[2])], &answers);
+    let section = paraphrases::judge("x", &[case(&[1]), case(&[2])], &answers);
     assert_eq!(section.queries, 2);
     check(&section, "R@10", (5.0 / 6.0 + 1.0) / 2.0);
     check(&section, "R@10, spread", 0.5);
@@ -88,17 +88,17 @@ fn negation_excludes_what_it_names() {
     assert!(!own.is_empty() && own.len() == other.len());
     for (cases, is_own) in [(&own, true), (&other, false)] {
         for case in cases {
-            let query = at(&case.negated.images[0]);
+            let query = at(&case.queries[0].images[0]);
             let color = case
-                .excluded
+                .other
                 .iter()
                 .map(|row| at(row).color.clone().unwrap())
                 .next()
                 .unwrap();
-            assert!(case.negated.text.contains(&color) && case.plain.text == format!("in {color}"));
+            assert!(case.queries[0].text.contains(&color) && case.queries[1].text == format!("in {color}"));
             assert_eq!(query.color.as_deref() == Some(color.as_str()), is_own);
             assert!(
-                case.excluded
+                case.other
                     .iter()
                     .all(|row| at(row).color.as_deref() == Some(color.as_str()))
             );
@@ -107,35 +107,34 @@ fn negation_excludes_what_it_names() {
                     .iter()
                     .all(|row| at(row).color.as_deref() != Some(color.as_str()))
             );
-            assert!(case.truth.union(&case.excluded).all(|row| at(row).root == query.root));
-            assert!(fits(&case.negated, &[&case.truth, &case.excluded]));
+            assert!(case.truth.union(&case.other).all(|row| at(row).root == query.root));
+            assert!(fits(&case.queries[0], &[&case.truth, &case.other]));
         }
     }
     let styles = negation::styles(&collection, &labels);
     assert_eq!(styles.len(), 200);
     for case in &styles {
-        let query = at(&case.negated.images[0]);
-        let excluded: HashSet<&str> = case.excluded.iter().map(|row| at(row).style.as_str()).collect();
+        let query = at(&case.queries[0].images[0]);
+        let excluded: HashSet<&str> = case.other.iter().map(|row| at(row).style.as_str()).collect();
         assert_eq!(excluded.len(), 1);
         assert!(case.truth.iter().all(|row| !excluded.contains(at(row).style.as_str())));
         // Fourteen styles draw it: the query's own and the excluded one are not right.
-        assert_eq!((case.truth.len(), case.excluded.len()), (12, 1));
+        assert_eq!((case.truth.len(), case.other.len()), (12, 1));
         assert!(
             case.truth
-                .union(&case.excluded)
+                .union(&case.other)
                 .all(|row| at(row).concept == query.concept)
         );
-        assert!(fits(&case.negated, &[&case.truth, &case.excluded]));
+        assert!(fits(&case.queries[0], &[&case.truth, &case.other]));
     }
 }
 
 #[test]
 fn negation_by_hand() {
-    let case = negation::Case {
-        negated: RobustQuery::default(),
-        plain: RobustQuery::default(),
+    let case = Case {
+        queries: vec![RobustQuery::default(); 2],
         truth: set(&[1, 2]),
-        excluded: set(&[5, 6]),
+        other: set(&[5, 6]),
         cluster: 0,
     };
     let answers = [answer(&[5, 1, 9, 8], 0.9), answer(&[5, 6, 1, 9], 0.9)];
@@ -158,30 +157,29 @@ fn contradictions_have_two_readings() {
         looks.iter().filter(|look| **look != Some(Look::Line)).count()
     );
     for case in &styles {
-        assert!(case.first.iter().all(|row| looks[*row] == Some(Look::Line)) && case.first.len() == 1);
-        assert!(case.second.iter().all(|row| looks[*row] == Some(Look::Color)));
-        assert!(fits(&case.contradictory, &[&case.first, &case.second]));
+        assert!(case.truth.iter().all(|row| looks[*row] == Some(Look::Line)) && case.truth.len() == 1);
+        assert!(case.other.iter().all(|row| looks[*row] == Some(Look::Color)));
+        assert!(fits(&case.queries[0], &[&case.truth, &case.other]));
     }
     let colors = contradiction::colors(&collection, &labels);
     assert!(!colors.is_empty());
     for case in &colors {
         assert!(
-            case.contradictory
+            case.queries[0]
                 .text
-                .starts_with(&format!("{} and not ", case.plain.text))
+                .starts_with(&format!("{} and not ", case.queries[1].text))
         );
-        assert!(case.first.is_disjoint(&case.second) && !case.first.is_empty());
-        assert!(fits(&case.contradictory, &[&case.first, &case.second]));
+        assert!(case.truth.is_disjoint(&case.other) && !case.truth.is_empty());
+        assert!(fits(&case.queries[0], &[&case.truth, &case.other]));
     }
 }
 
 #[test]
 fn contradiction_by_hand() {
-    let case = contradiction::Case {
-        contradictory: RobustQuery::default(),
-        plain: RobustQuery::default(),
-        first: set(&[1]),
-        second: set(&[2, 3]),
+    let case = Case {
+        queries: vec![RobustQuery::default(); 2],
+        truth: set(&[1]),
+        other: set(&[2, 3]),
         cluster: 0,
     };
     let answers = [answer(&[2, 1, 3, 9], 0.6), answer(&[1, 8], 0.9)];
@@ -196,10 +194,10 @@ fn contradiction_by_hand() {
 
 #[test]
 fn empty_instructions_by_hand() {
-    let case = empty::Case {
-        query: 0,
-        same_thing: set(&[1, 2]),
-        same_style: set(&[3]),
+    let case = Case {
+        queries: vec![RobustQuery::default(); 4],
+        truth: set(&[1, 2]),
+        other: set(&[3]),
         cluster: 0,
     };
     let answers = [
@@ -208,7 +206,7 @@ fn empty_instructions_by_hand() {
         answer(&[1, 2, 7, 6], 0.9),
         answer(&[4, 5], 0.9),
     ];
-    let section = empty::judge(&[case], &answers);
+    let section = empty::judge("x", &[case], &answers);
     check(&section, "empty: same thing among ten", 0.25);
     check(&section, "empty: same style among ten", 0.25);
     check(&section, "a space: overlap@10 with empty", 1.0);
@@ -218,16 +216,10 @@ fn empty_instructions_by_hand() {
     let cases = empty::cases(&collection());
     assert_eq!(cases.len(), 98);
     // Each thing is drawn in fourteen styles, each style draws seven things.
-    assert!(
-        cases
-            .iter()
-            .all(|case| (case.same_thing.len(), case.same_style.len()) == (13, 6))
-    );
-    assert!(
-        cases
-            .iter()
-            .all(|case| !case.same_thing.contains(&case.query) && !case.same_style.contains(&case.query))
-    );
+    assert!(cases.iter().all(|case| (case.truth.len(), case.other.len()) == (13, 6)));
+    assert!(cases.iter().all(
+        |case| !case.truth.contains(&case.queries[0].images[0]) && !case.other.contains(&case.queries[0].images[0])
+    ));
 }
 
 #[test]
@@ -237,38 +229,44 @@ fn two_images_have_their_truth_by_labels() {
     let transfer = images::transfer(&collection);
     assert_eq!(transfer.len(), 200);
     for case in &transfer {
-        let [thing, style] = case.both.images[..] else { panic!() };
+        let [thing, style] = case.queries[0].images[..] else {
+            panic!()
+        };
         assert!(at(thing).root != at(style).root && at(thing).style != at(style).style);
         let right = |row: usize, thing: usize, style: usize| {
             at(row).concept == at(thing).concept && at(row).style == at(style).style
         };
         assert!(case.truth.iter().all(|row| right(*row, thing, style)) && case.truth.len() == 1);
-        assert!(case.swapped.iter().all(|row| right(*row, style, thing)) && case.swapped.len() == 1);
-        assert!(fits(&case.both, &[&case.truth, &case.swapped]) && case.single.images == [thing]);
+        assert!(case.other.iter().all(|row| right(*row, style, thing)) && case.other.len() == 1);
+        assert!(fits(&case.queries[0], &[&case.truth, &case.other]) && case.queries[1].images == [thing]);
     }
     let more = images::more(&collection);
     // Four animals in each of fourteen styles; hearts have no other root.
     assert_eq!(more.len(), 56);
     for case in &more {
-        let [one, other] = case.both.images[..] else { panic!() };
+        let [one, other] = case.queries[0].images[..] else {
+            panic!()
+        };
         assert_eq!(case.truth.len(), 2);
         assert!(
             case.truth
                 .iter()
                 .all(|row| at(*row).style == at(one).style && at(*row).root != at(other).root)
         );
-        assert!(fits(&case.both, &[&case.truth]) && fits(&case.single, &[&case.truth]));
-        assert_eq!(case.single.exclude, case.both.exclude, "both have the same gallery");
+        assert!(fits(&case.queries[0], &[&case.truth]) && fits(&case.queries[1], &[&case.truth]));
+        assert_eq!(
+            case.queries[1].exclude, case.queries[0].exclude,
+            "both have the same gallery"
+        );
     }
 }
 
 #[test]
 fn two_images_by_hand() {
-    let case = |swapped: &[usize]| images::Case {
-        both: RobustQuery::default(),
-        single: RobustQuery::default(),
+    let case = |swapped: &[usize]| Case {
+        queries: vec![RobustQuery::default(); 2],
         truth: set(&[1]),
-        swapped: set(swapped),
+        other: set(swapped),
         cluster: 0,
     };
     let pair = [answer(&[7, 1], 0.9), answer(&[1, 7], 0.9)];

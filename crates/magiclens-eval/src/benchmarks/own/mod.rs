@@ -23,9 +23,7 @@ use magiclens_data::read_triplets;
 
 use super::{Choice, Entry};
 use crate::EvalError;
-use crate::benchmark::{
-    Benchmark, Column, Count, ImageEntry, Measure, Metric, Query, Scope, Task, Truth, Variant, image_entries,
-};
+use crate::benchmark::{Benchmark, Column, Count, Measure, Metric, Query, Scope, Task, Truth, Variant, image_entries};
 use focus::Focus;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -63,10 +61,11 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
     let published = |test: usize, dev: usize| if split == Split::Dev { dev } else { test };
     let collection = Collection::read(data, split)?;
     let mut loading = Loading {
-        images: image_entries(&collection),
+        benchmark: Benchmark {
+            images: image_entries(&collection),
+            ..Benchmark::default()
+        },
         tasks: Vec::new(),
-        counts: Vec::new(),
-        remarks: Vec::new(),
     };
     loading.count("images", collection.images.len(), published(IMAGES.0, IMAGES.1));
     let gallery: Vec<usize> = (0..collection.images.len()).collect();
@@ -91,22 +90,20 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
 
 /// A benchmark that is being put together.
 struct Loading {
-    images: Vec<ImageEntry>,
+    benchmark: Benchmark,
     tasks: Vec<Task>,
-    counts: Vec<Count>,
-    remarks: Vec<String>,
 }
 
 impl Loading {
     fn count(&mut self, what: &str, found: usize, published: usize) {
-        self.counts.push(Count::new(what, found, published));
+        self.benchmark.counts.push(Count::new(what, found, published));
     }
 
     fn add(&mut self, name: &str, gallery: &[usize], queries: Vec<Query>, scope: Scope, published: usize) {
         self.count(&format!("{name} queries"), queries.len(), published);
         if queries.is_empty() {
             let remark = format!("`{name}`: this collection has no such queries; means are over the other tasks.");
-            self.remarks.push(remark);
+            self.benchmark.remarks.push(remark);
             return;
         }
         let measures = if scope == Scope::Subset {
@@ -136,10 +133,11 @@ impl Loading {
             (Vec::new(), Vec::new())
         };
         let foods = Collection::new(data, Split::Test, images, &triplets, &path)?;
-        let first = self.images.len();
-        self.images.extend(image_entries(&foods));
+        let images = &mut self.benchmark.images;
+        let first = images.len();
+        images.extend(image_entries(&foods));
+        let gallery: Vec<usize> = (first..images.len()).collect();
         self.count("food photographs", foods.images.len(), FOODS.0);
-        let gallery: Vec<usize> = (first..self.images.len()).collect();
         let asked = foods.triplets.iter().enumerate();
         let queries = asked
             .map(|(number, asked)| query(&foods, number, asked, first))
@@ -159,13 +157,9 @@ impl Loading {
             columns.extend(Column::of_tasks(FLAG, [task.name.as_str()], measures));
         }
         Benchmark {
-            name: ENTRY.name.to_owned(),
-            images: self.images,
             variants: vec![Variant::new(FLAG, "truth by labels, query image removed", self.tasks)],
-            counts: self.counts,
             columns,
-            remarks: self.remarks,
-            ..Benchmark::default()
+            ..self.benchmark
         }
     }
 }
