@@ -390,6 +390,7 @@ fn a_killed_run_is_taken_up_again() {
             let second = Index::create_or_open(
                 &place.dir(),
                 &ModelStamp {
+                    name: String::new(),
                     model_id: String::new(),
                     dim: 1,
                 },
@@ -538,6 +539,7 @@ fn wrong_uses_are_refused_with_a_way_out() {
         Index::rebuild(
             &place.dir(),
             &ModelStamp {
+                name: String::new(),
                 model_id: "another".to_owned(),
                 dim: 4,
             },
