@@ -8,6 +8,7 @@ use indicatif::HumanBytes;
 use magiclens_hub::{Entry, Hub, ModelName, Published, PublishedFile, catalog};
 use magiclens_model::ModelConfig;
 use magiclens_model::checkpoint::Checkpoint;
+use magiclens_model::import::open::open_model;
 use magiclens_search::{ModelSource, Models};
 use serde_json::{Value, json};
 
@@ -190,7 +191,7 @@ fn remove(name: &ModelName) -> anyhow::Result<()> {
 
 fn info(name: &ModelName, as_json: bool) -> anyhow::Result<()> {
     let source = model_choice::locate(Some(name))?;
-    let checkpoint = Checkpoint::read(&source.path)?;
+    let checkpoint = open_model(&source.path)?;
     let parts = parts(&checkpoint);
     let parameters: usize = parts.values().sum();
     let Checkpoint {

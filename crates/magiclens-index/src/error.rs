@@ -18,7 +18,7 @@ pub enum IndexError {
     /// The index holds the vectors of another model.
     #[error(
         "`{}` was made with the model {found}, but the model in use is {wanted}\n\
-         hint: leave `--model` out, choose another folder with `--index`, or run `magiclens index` with the other model, which builds beside and swaps",
+         hint: leave `--model` out, choose another folder with `--index`, or run `magiclens index` with the other model: it builds beside and swaps",
         dir.display()
     )]
     OtherModel {

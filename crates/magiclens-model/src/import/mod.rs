@@ -10,6 +10,7 @@ mod file;
 pub mod flax;
 pub mod inversion;
 pub mod official;
+pub mod open;
 pub mod pickle;
 mod places;
 pub mod small;
