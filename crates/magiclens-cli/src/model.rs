@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use indicatif::HumanBytes;
 use magiclens_hub::{Entry, Hub, ModelName, Published, PublishedFile, catalog};
 use magiclens_model::ModelConfig;
-use magiclens_model::checkpoint::Checkpoint;
+use magiclens_model::checkpoint::{Checkpoint, Precision};
+use magiclens_model::export::export_clip;
 use magiclens_model::import::open::open_model;
 use magiclens_search::{ModelSource, Models};
 use serde_json::{Value, json};
@@ -43,6 +45,17 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    /// Write the CLIP towers of a model as a folder that transformers and sentence-transformers open
+    Export {
+        /// `magiclens-base`, a file or folder, or OWNER/NAME[@REVISION] of the hub
+        name: ModelName,
+        /// Folder to write
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        /// Store 2 bytes a number instead of 4
+        #[arg(long)]
+        f16: bool,
+    },
     /// Remove a downloaded model: one revision if the name has one, else all
     Rm {
         /// `magiclens-base`, or OWNER/NAME[@REVISION] of the hub
@@ -56,6 +69,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         What::List { json } => list(json),
         What::Pull { name } => pull(&name),
         What::Info { name, json } => info(&name, json),
+        What::Export { name, to, f16 } => export(&name, &to, f16),
         What::Rm { name } => remove(&name),
     }
 }
@@ -170,6 +184,31 @@ fn pull(name: &ModelName) -> anyhow::Result<()> {
         "{} is in `{}`",
         source.name,
         source.path.display()
+    )?)
+}
+
+fn export(name: &ModelName, to: &Path, f16: bool) -> anyhow::Result<()> {
+    let source = model_choice::locate(Some(name))?;
+    let checkpoint = open_model(&source.path)?;
+    let precision = if f16 { Precision::F16 } else { Precision::F32 };
+    let left = export_clip(&checkpoint, &source.path, to, precision)?;
+    if left.fusion_tensors > 0 {
+        tell(&format!(
+            "the {} tensors of the fusion have no place in a `CLIPModel`",
+            left.fusion_tensors
+        ));
+    }
+    if left.preprocessing {
+        tell("the preprocessing is none of transformers'; `preprocessor_config.json` is not written");
+    }
+    if left.tokenizer {
+        tell("the model comes without `tokenizer.json`; that of any CLIP fits");
+    }
+    Ok(writeln!(
+        std::io::stdout().lock(),
+        "{} is in `{}`",
+        source.name,
+        to.display()
     )?)
 }
 

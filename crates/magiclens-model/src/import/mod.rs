@@ -4,7 +4,7 @@ mod arrays;
 pub mod clip;
 mod clip_folder;
 mod clip_state;
-mod clip_table;
+pub(crate) mod clip_table;
 mod error;
 mod file;
 pub mod flax;
