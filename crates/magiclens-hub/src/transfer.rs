@@ -127,7 +127,7 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    /// The Python client's name, so that each goes on with what the other has begun.
+    /// The name that clients of the hub share.
     fn partial(&self) -> PathBuf {
         let mut name = self.target.as_os_str().to_owned();
         name.push(".incomplete");
