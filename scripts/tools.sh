@@ -49,7 +49,7 @@ need_rust() {
 need_python() {
     [ -z "${MAGICLENS_PYTHON:-}" ] || return 0
     local folder="$cache_default/python" packages
-    packages="pyspark==4.3.0 moto[server]==5.2.5 warcio==1.8.1 selectolax==1.0.2 pillow==13.0.0 ImageHash==4.3.2"
+    packages="pyspark==4.3.0 moto[server]==5.2.5 huggingface_hub==2.4.0 warcio==1.8.1 selectolax==1.0.2 pillow==13.0.0 ImageHash==4.3.2"
     export MAGICLENS_PYTHON="$folder/bin/python"
     [ "$(cat "$folder/packages" 2>/dev/null)" != "$packages" ] || return 0
     python3 -c 'import ensurepip, venv' 2>/dev/null || need no-such-command python3-venv

@@ -13,7 +13,8 @@ use magiclens_compare::{
 };
 use magiclens_data::files::write_atomic_bytes;
 use magiclens_http::{listen, serve_until_stopped};
-use magiclens_model::Embedder;
+use magiclens_hub::ModelName;
+use magiclens_search::{LoadedModel, Models};
 
 use crate::index::bring_up_to_date;
 use crate::model_choice;
@@ -23,12 +24,12 @@ use crate::serve::open_browser;
 /// Let people compare two systems side by side, blinded, and count their judgments
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// First system: a folder made by `magiclens index`, or weights
-    #[arg(long, value_name = "INDEX|WEIGHTS", required_unless_present_any = ["resume", "export"])]
+    /// First system: a folder made by `magiclens index`, or a model by name or file
+    #[arg(long, value_name = "INDEX|MODEL", required_unless_present_any = ["resume", "export"])]
     a: Option<PathBuf>,
 
-    /// Second system: a folder made by `magiclens index`, or weights
-    #[arg(long, value_name = "INDEX|WEIGHTS", required_unless_present_any = ["resume", "export"])]
+    /// Second system: a folder made by `magiclens index`, or a model by name or file
+    #[arg(long, value_name = "INDEX|MODEL", required_unless_present_any = ["resume", "export"])]
     b: Option<PathBuf>,
 
     /// Queries, one JSON object a line: image, instruction, intent; see docs/comparison.md
@@ -51,13 +52,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     b_name: Option<String>,
 
-    /// Folder of the images to search among, where `--a` or `--b` names weights; indexed into the study folder
+    /// Folder of the images to search among, where `--a` or `--b` names a model; indexed into the study folder
     #[arg(long, alias = "pictures", value_name = "DIR")]
     images: Option<PathBuf>,
 
-    /// Weights that an index of `--a` or `--b` may have been made with, besides the small model; may be repeated
-    #[arg(long, value_name = "FILE")]
-    weights: Vec<PathBuf>,
+    /// Models that an index of `--a` or `--b` may have been made with, where it does not say; may be repeated
+    #[arg(long, value_name = "NAME")]
+    weights: Vec<ModelName>,
 
     /// Study folder [default: beside the query file, `NAME.study`]
     #[arg(long, value_name = "DIR")]
@@ -131,7 +132,15 @@ fn prepare(args: &Args) -> anyhow::Result<PathBuf> {
     let missing = "the arguments are checked when they are parsed";
     let source = |path: &Option<PathBuf>, method, name: &Option<String>| -> anyhow::Result<SystemSource> {
         let (path, name) = (path.clone().context(missing)?, name.clone());
-        Ok(SystemSource { path, method, name })
+        // An index, a file, or something missing, which is told by that name; else a model by its name.
+        match path.to_string_lossy().parse::<ModelName>() {
+            Ok(ModelName::Path(_)) | Err(_) => Ok(SystemSource { path, method, name }),
+            Ok(model) => {
+                let path = model_choice::locate(Some(&model))?.path;
+                let name = name.or_else(|| Some(model.short()));
+                Ok(SystemSource { path, method, name })
+            }
+        }
     };
     let preparation = Preparation {
         systems: [
@@ -161,10 +170,10 @@ struct Program<'a> {
 }
 
 impl Host for Program<'_> {
-    type Model = Embedder;
+    type Model = LoadedModel;
 
-    fn load(&self, weights: &Path) -> anyhow::Result<Embedder> {
-        model_choice::load(Some(weights))
+    fn load(&self, weights: &Path) -> anyhow::Result<LoadedModel> {
+        model_choice::load(Some(&weights.to_string_lossy().parse()?))
     }
 
     fn known_weights(&self) -> Vec<PathBuf> {
@@ -172,11 +181,12 @@ impl Host for Program<'_> {
             .weights
             .iter()
             .cloned()
-            .chain(model_choice::resolve(None))
+            .chain(Models::default_name())
+            .map(|name| PathBuf::from(name.to_string()))
             .collect()
     }
 
-    fn index(&self, index: &Path, images: &Path, model: &Embedder) -> anyhow::Result<()> {
+    fn index(&self, index: &Path, images: &Path, model: &LoadedModel) -> anyhow::Result<()> {
         bring_up_to_date(index, images, model)
     }
 

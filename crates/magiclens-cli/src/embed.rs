@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use image::RgbImage;
 use magiclens_data::decode::{Limits, read_rgb};
+use magiclens_hub::ModelName;
 use magiclens_model::Embedder;
 use serde::{Deserialize, Serialize};
 
@@ -17,9 +18,10 @@ const TOGETHER: usize = 32;
 /// Embed pairs of an image and a text
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Model to embed with; without it, the one that comes with the program
-    #[arg(long, value_name = "FILE")]
-    model: Option<PathBuf>,
+    /// Model: `small`, a file or folder, `magiclens-base`, or OWNER/NAME[@REVISION] of the hub
+    /// [default: $MAGICLENS_MODEL, else `small`]
+    #[arg(long, value_name = "NAME")]
+    model: Option<ModelName>,
     /// Lines `{"image": path, "text": string}`; `-` is standard input. Paths are relative to the current folder
     #[arg(long, value_name = "PAIRS")]
     jsonl: PathBuf,
@@ -47,7 +49,7 @@ struct Line<'a> {
 
 /// Writes a line `{"embedding": [..]}` for each pair, in their order.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    let embedder = Embedder::load(&model_choice::resolve(args.model.as_deref())?)?;
+    let embedder = model_choice::load(args.model.as_ref())?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut waiting = Vec::with_capacity(TOGETHER);
     for (number, line) in lines(&args.jsonl)?.enumerate() {

@@ -8,9 +8,11 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::bail;
 use indicatif::ProgressBar;
+use magiclens_hub::ModelName;
 use magiclens_index::{Counts, Index, SkipReason, Skipped};
-use magiclens_model::Embedder;
-use magiclens_search::{Encoder, IndexOptions, IndexProgress, IndexSummary, index_images};
+#[cfg(feature = "compare")]
+use magiclens_search::LoadedModel;
+use magiclens_search::{Encoder, IndexOptions, IndexProgress, IndexSummary, index_images, replace_model};
 use serde_json::{Value, json};
 
 use crate::model_choice;
@@ -25,9 +27,10 @@ pub(crate) struct Args {
     /// Folder of the index; made if it does not exist
     #[arg(long, value_name = "DIR")]
     index: PathBuf,
-    /// Model to embed with; without it, the one that comes with the program
-    #[arg(long, value_name = "FILE")]
-    model: Option<PathBuf>,
+    /// Model: `small`, a file or folder, `magiclens-base`, or OWNER/NAME[@REVISION] of the hub
+    /// [default: that of the index, else $MAGICLENS_MODEL, else `small`]
+    #[arg(long, value_name = "NAME")]
+    model: Option<ModelName>,
     /// Images embedded and committed together
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: u16,
@@ -84,22 +87,28 @@ fn forget(args: &Args) -> anyhow::Result<usize> {
 }
 
 fn index_paths(args: &Args) -> anyhow::Result<IndexSummary> {
-    let encoder = model_choice::load(args.model.as_deref())?;
-    let mut index = match args.rebuild {
-        true => Index::rebuild(&args.index, &encoder.stamp())?,
-        false => Index::create_or_open(&args.index, &encoder.stamp())?,
+    let encoder = match Index::open(&args.index) {
+        Ok(index) if !args.rebuild => model_choice::load_for(&index, args.model.as_ref())?,
+        _ => model_choice::load(args.model.as_ref())?,
     };
     let options = IndexOptions {
         batch: usize::from(args.batch),
         ..IndexOptions::default()
     };
     let progress = Bars::start()?;
+    let mut index = match args.rebuild {
+        true => Index::rebuild(&args.index, &encoder.stamp())?,
+        false if Index::is_of_another_model(&args.index, &encoder.stamp())? => {
+            return Ok(replace_model(&args.index, &encoder, &args.paths, &options, &progress)?);
+        }
+        false => Index::create_or_open(&args.index, &encoder.stamp())?,
+    };
     Ok(index_images(&mut index, &encoder, &args.paths, &options, &progress)?)
 }
 
 /// Brings the images below a folder into an index, with progress bars.
 #[cfg(feature = "compare")]
-pub(crate) fn bring_up_to_date(index: &Path, images: &Path, encoder: &Embedder) -> anyhow::Result<()> {
+pub(crate) fn bring_up_to_date(index: &Path, images: &Path, encoder: &LoadedModel) -> anyhow::Result<()> {
     let mut index = Index::create_or_open(index, &encoder.stamp())?;
     let (paths, options) = ([images.to_owned()], IndexOptions::default());
     check_finished(&index_images(&mut index, encoder, &paths, &options, &Bars::start()?)?)

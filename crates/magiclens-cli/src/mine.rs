@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail, ensure};
 use clap::Subcommand;
 use magiclens_data::files::write_atomic_bytes;
+use magiclens_hub::ModelName;
 use magiclens_mine::collect::collect;
 use magiclens_mine::report::{self, ReportConfig};
 use magiclens_mine::{MineConfig, Run, Step, Task, Tools};
@@ -119,9 +120,10 @@ struct CollectArgs {
 
 #[derive(clap::Args, Debug)]
 struct ToolArgs {
-    /// Weights of the encoders that name none [default: $MAGICLENS_MODEL, else the repository's weights/small.safetensors]
-    #[arg(long, value_name = "FILE")]
-    model: Option<PathBuf>,
+    /// Model of the encoders that name none: `small`, a file or folder, or OWNER/NAME[@REVISION] of the hub
+    /// [default: $MAGICLENS_MODEL, else `small`]
+    #[arg(long, value_name = "NAME")]
+    model: Option<ModelName>,
     /// Threads [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -197,12 +199,15 @@ fn tools(run: &Run, args: &ToolArgs) -> anyhow::Result<Tools> {
             .build_global()
             .context("the threads cannot be started")?;
     }
-    let model = model_choice::resolve(args.model.as_deref())?;
+    let model = model_choice::locate(args.model.as_ref())?.path;
     let replies = args
         .replies
         .clone()
         .or_else(|| run.store().folder().map(|folder| folder.join("replies")));
-    Ok(Tools::new(model, replies))
+    Ok(Tools::new(model, replies).with_locate(|name| {
+        let name = name.to_string_lossy().parse()?;
+        Ok(model_choice::locate(Some(&name))?.path)
+    }))
 }
 
 fn print_steps(run: &Run) -> anyhow::Result<()> {

@@ -1,41 +1,63 @@
-//! The weights that a command uses when none are named.
+//! The model that a command uses: the one named, the one that an index was made with, or the default.
 
-use std::path::{Path, PathBuf};
+use anyhow::Context;
+use indicatif::ProgressBar;
+use magiclens_hub::{ModelName, Progress};
+use magiclens_index::Index;
+use magiclens_search::{LoadedModel, ModelSource, Models};
 
-use anyhow::{Context, bail};
-use magiclens_model::Embedder;
+use crate::progress::{bytes_bar, tell};
 
-/// Environment variable that names the default weights.
-const VARIABLE: &str = "MAGICLENS_MODEL";
-/// The weights of the repository, seen from its root.
-const COMMITTED: &str = "weights/small.safetensors";
-
-/// The weights named, else `$MAGICLENS_MODEL`, else the repository's `weights/small.safetensors`: from the current
-/// folder or one above it, from the program's own place, or from where it was built.
-pub(crate) fn resolve(named: Option<&Path>) -> anyhow::Result<PathBuf> {
-    if let Some(path) = named {
-        return Ok(path.to_path_buf());
-    }
-    if let Some(path) = std::env::var_os(VARIABLE) {
-        return Ok(PathBuf::from(path));
-    }
-    let here = std::env::current_dir().unwrap_or_default();
-    let program = std::env::current_exe().unwrap_or_default();
-    let built = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for start in [here.as_path(), program.as_path(), built] {
-        if let Some(found) = start
-            .ancestors()
-            .map(|folder| folder.join(COMMITTED))
-            .find(|path| path.is_file())
-        {
-            return Ok(found);
-        }
-    }
-    bail!("found no weights at `{COMMITTED}`\nhint: name them with `--model FILE`, or set {VARIABLE}")
+/// The files of a model, fetched where that is needed; of the default one if none is named.
+pub(crate) fn locate(named: Option<&ModelName>) -> anyhow::Result<ModelSource> {
+    let name = named.cloned().map_or_else(Models::default_name, Ok)?;
+    Ok(Models::default().locate(&name, &mut Downloads::default())?)
 }
 
-/// Loads the model of these weights, or the default one.
-pub(crate) fn load(named: Option<&Path>) -> anyhow::Result<Embedder> {
-    let path = resolve(named)?;
-    Embedder::load(&path).with_context(|| format!("cannot load the model `{}`", path.display()))
+/// A model, fetched where that is needed, and loaded; the default one if none is named.
+pub(crate) fn load(named: Option<&ModelName>) -> anyhow::Result<LoadedModel> {
+    let name = named.cloned().map_or_else(Models::default_name, Ok)?;
+    Ok(Models::default().load(&name, &mut Downloads::default())?)
+}
+
+/// The model that is named, else the one that the index was made with.
+pub(crate) fn load_for(index: &Index, named: Option<&ModelName>) -> anyhow::Result<LoadedModel> {
+    let recorded = &index.stamp().name;
+    if named.is_some() || recorded.is_empty() {
+        return load(named);
+    }
+    let dir = index.dir().display();
+    let loaded = recorded
+        .parse()
+        .map_err(anyhow::Error::from)
+        .and_then(|name| load(Some(&name)));
+    loaded.with_context(|| format!("`{dir}` was made with the model `{recorded}`; name its new place with `--model`"))
+}
+
+/// Shows downloads as bars.
+#[derive(Default)]
+pub(crate) struct Downloads(Option<ProgressBar>);
+
+impl Progress for Downloads {
+    fn begin(&mut self, file: &str, size: Option<u64>, have: u64) {
+        let bar = bytes_bar(size.unwrap_or(0), file);
+        bar.set_position(have);
+        bar.reset_eta();
+        self.0 = Some(bar);
+    }
+
+    fn advance(&mut self, bytes: u64) {
+        self.0.iter().for_each(|bar| bar.inc(bytes));
+    }
+
+    fn end(&mut self) {
+        self.0.take().iter().for_each(ProgressBar::finish_and_clear);
+    }
+
+    fn note(&mut self, line: &str) {
+        match &self.0 {
+            Some(bar) => bar.suspend(|| tell(line)),
+            None => tell(line),
+        }
+    }
 }

@@ -3,22 +3,35 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle, WeakProgressBar};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle, WeakProgressBar};
 
 /// Time between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// A bar over `length` things, for example "images indexed". Lines end when it is finished or dropped.
 pub(crate) fn bar(length: usize, what: impl Into<String>) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {elapsed} elapsed, {eta} left")
+    let template = "{bar:30} {pos}/{len} {msg}, {elapsed} elapsed, {eta} left";
+    shown(length as u64, what.into(), template, line)
+}
+
+/// A bar over the bytes of a file; `length` 0 where that is unknown.
+pub(crate) fn bytes_bar(length: u64, file: &str) -> ProgressBar {
+    let template = "{bar:30} {bytes}/{total_bytes} {msg}, {bytes_per_sec}, {eta} left";
+    shown(length, file.to_owned(), template, |bar| {
+        let (done, total) = (HumanBytes(bar.position()), HumanBytes(bar.length().unwrap_or(0)));
+        let (file, left) = (bar.message(), bar.eta().as_secs());
+        format!("{done} of {total} of {file}, {left} s left")
+    })
+}
+
+fn shown(length: u64, what: String, template: &str, line: fn(&ProgressBar) -> String) -> ProgressBar {
+    let style = ProgressStyle::with_template(template)
         .expect("the template is well-formed")
         .progress_chars("━╸─");
-    let bar = ProgressBar::new(length as u64)
-        .with_style(style)
-        .with_message(what.into());
+    let bar = ProgressBar::new(length).with_style(style).with_message(what);
     match std::io::stderr().is_terminal() {
         true => bar.enable_steady_tick(Duration::from_millis(200)),
-        false => print_lines(bar.downgrade(), LINE_EVERY, |line| tell(&line)),
+        false => print_lines(bar.downgrade(), LINE_EVERY, line, |line| tell(&line)),
     }
     bar
 }
@@ -28,7 +41,12 @@ pub(crate) fn tell(line: &str) {
     eprintln!("{line}");
 }
 
-fn print_lines(bar: WeakProgressBar, every: Duration, print: impl Fn(String) + Send + 'static) {
+fn print_lines(
+    bar: WeakProgressBar,
+    every: Duration,
+    line: fn(&ProgressBar) -> String,
+    print: impl Fn(String) + Send + 'static,
+) {
     std::thread::spawn(move || {
         loop {
             std::thread::sleep(every);
@@ -95,7 +113,7 @@ mod tests {
         bar.set_length(40);
         bar.set_position(10);
         let (sender, lines) = mpsc::channel();
-        print_lines(bar.downgrade(), Duration::from_millis(5), move |line| {
+        print_lines(bar.downgrade(), Duration::from_millis(5), line, move |line| {
             _ = sender.send(line)
         });
         let first = lines.recv_timeout(Duration::from_secs(20)).unwrap();

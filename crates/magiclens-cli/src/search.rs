@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use magiclens_data::decode::Limits;
+use magiclens_hub::ModelName;
 use magiclens_index::{Hit, Index, make_thumbnail};
 use magiclens_search::{Encoder, ImageInput, QueryImage, SearchQuery, embed_query};
 use serde_json::{Value, json};
@@ -34,9 +35,10 @@ pub(crate) struct Args {
     /// Keep the query image itself among the results; it is left out by default
     #[arg(long)]
     include_query: bool,
-    /// Model to embed the query with; without it, the one that comes with the program
-    #[arg(long, value_name = "FILE")]
-    model: Option<PathBuf>,
+    /// Model: `small`, a file or folder, `magiclens-base`, or OWNER/NAME[@REVISION] of the hub
+    /// [default: that of the index]
+    #[arg(long, value_name = "NAME")]
+    model: Option<ModelName>,
     /// Print the results as JSON
     #[arg(long)]
     json: bool,
@@ -54,7 +56,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let index = Index::open(&args.index)?;
     let image = args.image.as_deref();
     let image = image.map(|image| QueryImage::find(image, &index)).transpose()?;
-    let encoder = model_choice::load(args.model.as_deref())?;
+    let encoder = model_choice::load_for(&index, args.model.as_ref())?;
     index.check_model(&encoder.stamp())?;
 
     let query = match &image {

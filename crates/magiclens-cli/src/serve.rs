@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::Context;
+use magiclens_hub::ModelName;
+use magiclens_index::Index;
 use magiclens_serve::{Limits, ServeConfig};
 
 use crate::index::Bars;
@@ -20,9 +22,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     index: PathBuf,
 
-    /// Weights; the same that the index was made with [default: the small model]
-    #[arg(long, value_name = "FILE")]
-    model: Option<PathBuf>,
+    /// Model: `small`, a file or folder, `magiclens-base`, or OWNER/NAME[@REVISION] of the hub
+    /// [default: that of the index, else $MAGICLENS_MODEL, else `small`]
+    #[arg(long, value_name = "NAME")]
+    model: Option<ModelName>,
 
     /// Address to listen on; on one that others reach, everyone there sees the indexed images
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
@@ -48,10 +51,14 @@ pub(crate) struct Args {
 
 /// Serves until Ctrl-C or SIGTERM.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    let (open, model) = (args.open, args.model.clone());
+    let (open, model, dir) = (args.open, args.model.clone(), args.index.clone());
     let config = args.into_config();
     let runtime = tokio::runtime::Runtime::new().context("no threads for the server")?;
-    let load = move || model_choice::load(model.as_deref());
+    let load = move || match Index::open(&dir) {
+        Ok(index) => model_choice::load_for(&index, model.as_ref()),
+        // It is made here, or the service says what is wrong with it.
+        Err(_) => model_choice::load(model.as_ref()),
+    };
     runtime.block_on(magiclens_serve::run(config, load, Bars::default(), |url| {
         announce(url);
         if open {

@@ -7,16 +7,19 @@ use magiclens_eval::cache::Cache;
 use magiclens_eval::evaluate::Contestant;
 use magiclens_eval::method::{Inversion, Method};
 use magiclens_eval::system::AskedModel;
+use magiclens_hub::ModelName;
 use magiclens_model::Embedder;
+use magiclens_search::Models as SearchModels;
 
 use crate::model_choice;
 
 /// Weights and ways to ask them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SystemArgs {
-    /// Weights; several are compared with the first [default: the small model]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) model: Vec<PathBuf>,
+    /// Model: `small`, a file or folder, `magiclens-base`, or OWNER/NAME[@REVISION] of the hub; several are compared with
+    /// the first [default: $MAGICLENS_MODEL, else `small`]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Vec<ModelName>,
     /// Way to make a vector of a query: magiclens, empty, image, text, sum, sum:WEIGHT; several are compared
     #[arg(long, value_name = "METHOD", value_parser = clap::value_parser!(Method))]
     method: Vec<Method>,
@@ -43,15 +46,15 @@ struct Model {
 impl Models {
     /// Loads the weights that are named; the default weights if none are and `or_default` is true.
     pub(crate) fn load(args: &SystemArgs, or_default: bool) -> anyhow::Result<Self> {
-        let paths = match args.model.is_empty() && or_default {
-            true => vec![model_choice::resolve(None)?],
+        let names = match args.model.is_empty() && or_default {
+            true => vec![SearchModels::default_name()?],
             false => args.model.clone(),
         };
         let cache = args.cache.clone().map_or_else(default_cache, Ok)?;
-        let models = paths.iter().map(|path| {
-            let embedder = Embedder::load(path)?;
+        let models = names.iter().map(|name| {
+            let embedder = model_choice::load(Some(name))?.embedder;
             Ok(Model {
-                name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+                name: name.short(),
                 cache: Cache::open(&cache, embedder.model_id())?,
                 embedder,
             })

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::ensure;
 use indicatif::ProgressBar;
+use magiclens_hub::ModelName;
 use magiclens_train::TrainConfig;
 use magiclens_train::dev::DevScores;
 use magiclens_train::pipeline::{Listener, Pipeline};
 use magiclens_train::run::StepMetrics;
 
+use crate::model_choice;
 use crate::progress::{bar, tell};
 
 /// Train a model on the triplets of a collection; goes on where it was cut off
@@ -27,9 +29,9 @@ pub(crate) struct Args {
     /// Number of times that each triplet of the added folders counts: small additions drown otherwise
     #[arg(long, value_name = "N", default_value_t = 1, requires = "add")]
     repeat_added: usize,
-    /// The checkpoint to start from, made by `magiclens import towers`
-    #[arg(long, value_name = "FILE")]
-    start: PathBuf,
+    /// Model to start from: a file made by `magiclens import towers`, or any name that `--model` takes elsewhere
+    #[arg(long, value_name = "NAME")]
+    start: ModelName,
     /// Folder of the run: configuration, metrics, saved states
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -49,7 +51,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         data: args.data,
         added: args.add,
         repeat_added: args.repeat_added,
-        start: args.start,
+        start: model_choice::locate(Some(&args.start))?.path,
         out: args.out,
         weights: args.weights,
         cache: args.cache,

@@ -161,7 +161,7 @@ impl Preparation {
         study: &Path,
         host: &impl Host,
     ) -> Result<Candidate<'a>, CompareError> {
-        let index = match source.path.is_dir() {
+        let index = match Index::is_in(&source.path) {
             true => source.path.clone(),
             false => self.index_for(&source.path, study, host)?,
         };
@@ -195,8 +195,12 @@ impl Preparation {
 impl Candidate<'_> {
     /// The model that made the index.
     fn load<H: Host>(&self, host: &H) -> Result<H::Model, CompareError> {
-        let named = Some(self.source.path.clone()).filter(|path| path.is_file());
-        let weights = named.map_or_else(|| host.known_weights(), |path| vec![path]);
+        let name = &self.index.stamp().name;
+        let weights = match Index::is_in(&self.source.path) {
+            false => vec![self.source.path.clone()],
+            true if name.is_empty() => host.known_weights(),
+            true => vec![PathBuf::from(name)],
+        };
         for path in &weights {
             let model = host.load(path)?;
             if *model.model_id() == self.index.stamp().model_id {

@@ -25,6 +25,7 @@ fn main() -> std::io::Result<()> {
     let mut writer = Index::create_or_open(
         temp.path(),
         &ModelStamp {
+            name: String::new(),
             model_id: "random".to_owned(),
             dim,
         },

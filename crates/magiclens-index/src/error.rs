@@ -18,7 +18,7 @@ pub enum IndexError {
     /// The index holds the vectors of another model.
     #[error(
         "`{}` was made with the model {found}, but the model in use is {wanted}\n\
-         hint: choose another folder with `--index`, use that model with `--model`, or make the index anew with `--rebuild`",
+         hint: leave `--model` out, choose another folder with `--index`, or run `magiclens index` with the other model: it builds beside and swaps",
         dir.display()
     )]
     OtherModel {
@@ -28,6 +28,17 @@ pub enum IndexError {
         found: ModelStamp,
         /// The model in use.
         wanted: ModelStamp,
+    },
+    /// Another model has taken the index over since it was opened.
+    #[error(
+        "`{}` belongs to the model {now} by now\n\
+         hint: start the program again, so that it asks with that model", dir.display()
+    )]
+    ModelChanged {
+        /// Folder of the index.
+        dir: PathBuf,
+        /// The model that it belongs to.
+        now: ModelStamp,
     },
     /// Another process is writing.
     #[error("another `magiclens index` is writing to `{}`\nhint: wait until it has finished, or stop it", dir.display())]

@@ -9,17 +9,33 @@ use magiclens_data::{Embedding, ImageId};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// The model that an index belongs to: vectors of different models must not be compared.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Two are equal if their vectors may be compared, under whatever name.
+#[derive(Clone, Debug)]
 pub struct ModelStamp {
+    /// The name that brings the model back, such as `small` or `OWNER/NAME@COMMIT`; empty if it is not known.
+    pub name: String,
     /// Digest of the weights and the configuration.
     pub model_id: String,
     /// Length of its vectors.
     pub dim: usize,
 }
 
+impl PartialEq for ModelStamp {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.model_id, self.dim) == (&other.model_id, other.dim)
+    }
+}
+
+impl Eq for ModelStamp {}
+
 impl fmt::Display for ModelStamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` (vectors of {})", self.model_id, self.dim)
+        let Self { name, model_id, dim } = self;
+        match name.as_str() {
+            "" => write!(f, "`{model_id}` (vectors of {dim})"),
+            name => write!(f, "`{name}` ({model_id}, vectors of {dim})"),
+        }
     }
 }
 

@@ -91,6 +91,11 @@ impl Index {
         Self::write_locked(dir, model, lock)
     }
 
+    /// True if `dir` is a folder with an index.
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join(DATABASE_FILE).is_file()
+    }
+
     /// Opens the index in `dir` for searching.
     pub fn open(dir: &Path) -> Result<Self, IndexError> {
         let path = dir.join(DATABASE_FILE);
@@ -264,8 +269,12 @@ impl Index {
             schema::create(&mut connection, model).map_err(sql)?;
             kind = Kind::Ours;
         }
-        let index = Self::new(dir, connection, &kind, Some(lock))?;
+        let mut index = Self::new(dir, connection, &kind, Some(lock))?;
         index.check_model(model)?;
+        if !model.name.is_empty() && model.name != index.stamp.name {
+            index.sql(schema::set_name(&index.connection, &model.name))?;
+            index.stamp = model.clone();
+        }
         Ok(index)
     }
 
@@ -308,6 +317,14 @@ impl Index {
     fn refresh(&self, cached: &mut Cached, space: Space) -> Result<(), IndexError> {
         let removals = self.sql(schema::removals(&self.connection))?;
         if cached.removals.as_ref() != Some(&removals) {
+            // Another model may have taken the place of ours, see `next.rs`.
+            let now = self.sql(schema::stamp(&self.connection))?;
+            if now != self.stamp {
+                return Err(IndexError::ModelChanged {
+                    dir: self.dir.clone(),
+                    now,
+                });
+            }
             *cached = Cached {
                 removals: Some(removals),
                 ..Cached::new(self.stamp.dim)

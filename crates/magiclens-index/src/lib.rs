@@ -10,6 +10,7 @@ mod exact;
 mod image;
 mod index;
 mod load;
+mod next;
 mod path_text;
 mod plan;
 mod scan;

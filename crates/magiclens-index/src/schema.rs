@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, Result};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Result};
 
 use crate::image::ModelStamp;
 
@@ -15,6 +15,9 @@ const APPLICATION_ID: i64 = 0x4d4c_6978;
 
 /// Version of the tables below.
 pub(crate) const FORMAT: i64 = 1;
+
+/// Key of the model's name.
+const NAME: &str = "model_name";
 
 const TABLES: &str = "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -89,6 +92,7 @@ pub(crate) fn create(connection: &mut Connection, stamp: &ModelStamp) -> Result<
     transaction.execute_batch(TABLES)?;
     set_meta(&transaction, "model_id", &stamp.model_id)?;
     set_meta(&transaction, "dim", &stamp.dim.to_string())?;
+    set_meta(&transaction, NAME, &stamp.name)?;
     set_meta(&transaction, "removals", "0")?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
@@ -110,9 +114,20 @@ pub(crate) fn stamp(connection: &Connection) -> Result<ModelStamp> {
         .filter(|dim| 0 < *dim)
         .ok_or_else(|| unexpected("the length of the vectors is no number"))?;
     Ok(ModelStamp {
+        name: name(connection)?,
         model_id: meta(connection, "model_id")?,
         dim,
     })
+}
+
+/// Indexes of version 0.1 do not tell their model's name.
+fn name(connection: &Connection) -> Result<String> {
+    meta(connection, NAME).optional().map(Option::unwrap_or_default)
+}
+
+/// Records the name of the model, which may have changed while its weights did not.
+pub(crate) fn set_name(connection: &Connection, name: &str) -> Result<()> {
+    set_meta(connection, NAME, name)
 }
 
 /// Grows whenever images are taken out, so that a reader knows that its copy holds too much.

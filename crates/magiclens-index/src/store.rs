@@ -38,6 +38,12 @@ pub(crate) fn first_and_last_path(connection: &Connection) -> Result<Option<(Str
     Ok(first.zip(last))
 }
 
+/// All files, in the order of their paths.
+pub(crate) fn files(connection: &Connection) -> Result<Vec<PathBuf>> {
+    let mut statement = connection.prepare("SELECT path FROM files ORDER BY path")?;
+    statement.query_map([], |row| path_at(row, 0))?.collect()
+}
+
 /// The files that a scan compares with.
 pub(crate) fn before(connection: &Connection) -> Result<Before> {
     let mut statement = connection.prepare(
@@ -330,6 +336,6 @@ pub(crate) fn from_f16_bytes(bytes: &[u8]) -> impl Iterator<Item = f16> {
     bytes.as_chunks::<2>().0.iter().map(|&pair| f16::from_le_bytes(pair))
 }
 
-fn to_json(payload: &Payload) -> String {
+pub(crate) fn to_json(payload: &Payload) -> String {
     serde_json::to_string(payload).expect("texts and lists of texts can be written as JSON")
 }

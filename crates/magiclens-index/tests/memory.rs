@@ -64,6 +64,7 @@ fn a_large_image_costs_less_than_500_mb() {
         .save(folder.join("large.png"))
         .unwrap();
     let model = ModelStamp {
+        name: String::new(),
         model_id: "m".to_owned(),
         dim: 8,
     };

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub struct EncoderConfig {
     /// The name in scores and origins, e.g. "image".
     pub name: String,
-    /// The checkpoint, as `magiclens import` or `magiclens train` writes it; without one, the program's default weights.
+    /// The model: a file or folder, or a name of the hub; without one, the program's default model.
     #[serde(default)]
     pub checkpoint: Option<PathBuf>,
     /// The output that is used.
@@ -76,11 +76,15 @@ pub struct Encoders {
 const BATCH: usize = 64;
 
 impl Encoders {
-    /// Loads every checkpoint once.
+    /// Loads every checkpoint once. `locate` leads from the name of a checkpoint to its files.
     ///
     /// # Errors
     /// A checkpoint that cannot be read, two encoders of one name, or none.
-    pub fn load(encoders: &[EncoderConfig], default: &Path) -> anyhow::Result<Self> {
+    pub fn load(
+        encoders: &[EncoderConfig],
+        default: &Path,
+        locate: impl Fn(&Path) -> anyhow::Result<PathBuf>,
+    ) -> anyhow::Result<Self> {
         let mut models = BTreeMap::new();
         for (at, encoder) in encoders.iter().enumerate() {
             ensure!(
@@ -90,7 +94,12 @@ impl Encoders {
             );
             let path = encoder.checkpoint.clone().unwrap_or_else(|| default.to_owned());
             if let Entry::Vacant(place) = models.entry(path) {
-                let model = Embedder::load(place.key()).with_context(|| format!("encoder `{}`", encoder.name))?;
+                let named = encoder
+                    .checkpoint
+                    .as_deref()
+                    .map_or_else(|| Ok(default.to_owned()), &locate);
+                let model = named.and_then(|path| Ok(Embedder::load(&path)?));
+                let model = model.with_context(|| format!("encoder `{}`", encoder.name))?;
                 place.insert(model);
             }
         }

@@ -34,4 +34,4 @@ pub use config::MineConfig;
 pub use run::Run;
 pub use steps::Step;
 pub use tasks::Task;
-pub use tools::Tools;
+pub use tools::{Locate, Tools};

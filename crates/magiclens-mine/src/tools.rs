@@ -1,7 +1,7 @@
 //! Models, filters and connections that tasks compute with; loaded once a process, when first needed.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::Context;
@@ -12,10 +12,14 @@ use crate::encoder::Encoders;
 use crate::filter::Filters;
 use crate::language_model::{Cache, ChatEndpoint, Usage};
 
+/// From the name of a model in the configuration to its files.
+pub type Locate = dyn Fn(&Path) -> anyhow::Result<PathBuf> + Send + Sync;
+
 /// The tools of this process.
 #[derive(Default)]
 pub struct Tools {
     default_model: PathBuf,
+    locate: Option<Box<Locate>>,
     encoders: OnceLock<Encoders>,
     filters: OnceLock<Filters>,
     fetcher: OnceLock<Fetcher>,
@@ -36,8 +40,24 @@ impl Tools {
         }
     }
 
+    /// The same tools, which take names of models in the configuration to their files; without it, names are paths.
+    #[must_use]
+    pub fn with_locate(mut self, locate: impl Fn(&Path) -> anyhow::Result<PathBuf> + Send + Sync + 'static) -> Self {
+        self.locate = Some(Box::new(locate));
+        self
+    }
+
+    fn located(&self, name: &Path) -> anyhow::Result<PathBuf> {
+        match &self.locate {
+            Some(locate) => locate(name),
+            None => Ok(name.to_owned()),
+        }
+    }
+
     pub(crate) fn encoders(&self, config: &MineConfig) -> anyhow::Result<&Encoders> {
-        loaded(&self.encoders, || Encoders::load(&config.encoder, &self.default_model))
+        loaded(&self.encoders, || {
+            Encoders::load(&config.encoder, &self.default_model, |name| self.located(name))
+        })
     }
 
     pub(crate) fn filters(&self, config: &MineConfig) -> anyhow::Result<&Filters> {

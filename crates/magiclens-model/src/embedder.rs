@@ -12,6 +12,8 @@ use rayon::prelude::*;
 use crate::ModelError;
 use crate::checkpoint::Checkpoint;
 use crate::config::ModelConfig;
+use crate::fusion::FusionConfig;
+use crate::import::open::open_model;
 use crate::model::MagicLens;
 use crate::rows::{from_rows, map_ids, to_rows};
 use crate::tokenizer::Tokenizer;
@@ -48,13 +50,17 @@ impl std::fmt::Debug for Embedder {
 }
 
 impl Embedder {
-    /// Loads a checkpoint and the files beside it.
+    /// Loads a model and the files beside it: a checkpoint of ours, a folder of transformers, or an official pickle.
     ///
     /// # Errors
-    /// See [`Checkpoint::read`] and [`Checkpoint::into_model`].
+    /// See [`open_model`] and [`Checkpoint::into_model`].
     pub fn load(path: &Path) -> Result<Self, ModelError> {
-        let checkpoint = Checkpoint::read(path)?;
-        Self::new(checkpoint, path.parent().unwrap_or(Path::new("")), Device::flex())
+        let checkpoint = open_model(path)?;
+        let folder = match path.is_dir() {
+            true => path,
+            false => path.parent().unwrap_or(Path::new("")),
+        };
+        Self::new(checkpoint, folder, Device::flex())
     }
 
     /// Makes a checkpoint ready on a device; `folder` holds the files of the tokenizer.
@@ -138,7 +144,8 @@ impl Embedder {
         Ok(Some(map_ids(&ids, tower.batch(), features)))
     }
 
-    /// The text tower's outputs, `[dim]` each, not normalized. The empty text is computed once and kept.
+    /// The text tower's outputs, `[dim]` each, not normalized. The empty text is computed once and kept; to a sum it adds
+    /// nothing.
     ///
     /// # Errors
     /// A text that the tokenizer refuses.
@@ -210,7 +217,11 @@ impl Embedder {
         if let Some(row) = self.empty_text.get() {
             return Ok(row);
         }
-        let row = self.run_text_tower(&[""])?.remove(0);
+        let row = match self.config.fusion {
+            FusionConfig::Attention(_) => self.run_text_tower(&[""])?.remove(0),
+            // The target of a sum is its image alone.
+            FusionConfig::Sum => vec![0.0; self.dim()],
+        };
         Ok(self.empty_text.get_or_init(|| row))
     }
 

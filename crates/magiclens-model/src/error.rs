@@ -10,6 +10,12 @@ use crate::tokenizer::TokenizerError;
 /// An error of the model crate. Messages name the tensor, file or field and the way out.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
+    /// Towers that the export does not write.
+    #[error("`{name}` has towers other than CLIP's, which a `CLIPModel` of transformers has no place for")]
+    NotClip {
+        /// The model.
+        name: String,
+    },
     /// A file could not be read or written; the message of the inner error names the path.
     #[error(transparent)]
     Io(#[from] std::io::Error),

@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod embedder;
 mod error;
+pub mod export;
 pub mod fusion;
 pub mod import;
 pub mod inversion;

@@ -37,6 +37,7 @@ pub trait Encoder {
     /// The model as an index records it.
     fn stamp(&self) -> ModelStamp {
         ModelStamp {
+            name: String::new(),
             model_id: self.model_id().to_owned(),
             dim: self.dim(),
         }

@@ -1,10 +1,12 @@
-//! Errors of searching and indexing.
+//! Errors of models, searching and indexing.
 
 use std::path::PathBuf;
 
 use magiclens_data::EmbeddingError;
 use magiclens_data::decode::DecodeError;
+use magiclens_hub::HubError;
 use magiclens_index::IndexError;
+use magiclens_model::ModelError;
 
 use crate::encoder::EncodeError;
 
@@ -47,6 +49,23 @@ pub enum SearchError {
         /// Id of the image.
         id: magiclens_data::ImageId,
     },
+    /// A model that cannot be found or fetched.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// Files that are no model.
+    #[error("cannot load the model `{name}`: {cause}")]
+    BadModel {
+        /// The model.
+        name: String,
+        /// The loader's reason.
+        cause: Box<ModelError>,
+    },
+    /// The repository's weights are not where the program looks for them.
+    #[error(
+        "found no `weights/small.safetensors`\n\
+         hint: run from the repository, or name a model with `--model` or in MAGICLENS_MODEL"
+    )]
+    NoSmall,
     /// The index cannot be read or written.
     #[error(transparent)]
     Index(#[from] IndexError),

@@ -3,7 +3,7 @@
 //! At most three batches are on their way, two of them with pixels; [`load_in_batches`] bounds each in number and bytes.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Instant;
 
@@ -73,6 +73,34 @@ impl IndexSummary {
             embedded => embedded as f64 / self.seconds,
         }
     }
+}
+
+/// Makes the index in `dir` one of another model: the images under `paths`, and all others that it knows and that are still
+/// there, go into a second index beside it, which takes its place when it is complete. A run that was stopped goes on there.
+///
+/// # Errors
+/// See [`index_images`].
+pub fn replace_model(
+    dir: &Path,
+    encoder: &impl Encoder,
+    paths: &[PathBuf],
+    options: &IndexOptions,
+    progress: &impl IndexProgress,
+) -> Result<IndexSummary, SearchError> {
+    let mut wanted = paths.to_vec();
+    let absolute: Vec<PathBuf> = paths
+        .iter()
+        .filter_map(|path| fs_err::canonicalize(path).ok())
+        .collect();
+    let is_given = |file: &PathBuf| absolute.iter().any(|path| file.starts_with(path));
+    let known = Index::open(dir)?.files()?;
+    wanted.extend(known.into_iter().filter(|file| !is_given(file) && file.is_file()));
+    let mut next = Index::next_to(dir, &encoder.stamp())?;
+    let summary = index_images(&mut next, encoder, &wanted, options, progress)?;
+    if !summary.interrupted {
+        Index::replace_with(dir, next)?;
+    }
+    Ok(summary)
 }
 
 /// Brings the images under `paths` into the index, or what has changed since the last time.

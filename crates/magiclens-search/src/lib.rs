@@ -5,6 +5,7 @@
 //! | file | matter |
 //! |---|---|
 //! | `encoder.rs` | [`Encoder`]: the part of a model that searching and indexing need |
+//! | `models.rs` | [`Models`]: a name to a loaded model, fetched and imported where needed |
 //! | `query.rs` | [`SearchQuery`] to [`QueryVector`], alone or in batches |
 //! | `read.rs` | [`QueryImage`]: a query image from a file or out of an index |
 //! | `indexing.rs` | [`index_images`]: decoding, embedding and committing side by side |
@@ -15,11 +16,13 @@
 mod encoder;
 mod error;
 mod indexing;
+mod models;
 mod query;
 mod read;
 
 pub use encoder::{EncodeError, Encoder};
 pub use error::SearchError;
-pub use indexing::{IndexOptions, IndexProgress, IndexSummary, index_images};
+pub use indexing::{IndexOptions, IndexProgress, IndexSummary, index_images, replace_model};
+pub use models::{LoadedModel, ModelSource, Models};
 pub use query::{ImageInput, QueryVector, SearchQuery, embed_queries, embed_query};
 pub use read::QueryImage;

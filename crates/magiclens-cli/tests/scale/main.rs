@@ -1,8 +1,12 @@
-//! Mining on a cluster's engine and in an object store: the same bytes as on one machine.
+//! Mining on a cluster's engine and in an object store gives the same bytes as on one machine; the hub's cache is the one of
+//! its Python client.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod archives;
+#[path = "../../../magiclens-hub/tests/fake_hub/mod.rs"]
+mod fake_hub;
+mod hub;
 mod object_store;
 mod spark;
 
@@ -29,7 +33,7 @@ fn check_success(command: &mut Command) {
 
 fn python() -> String {
     std::env::var("MAGICLENS_PYTHON")
-        .expect("`MAGICLENS_PYTHON` is not set: it names a Python with the packages `pyspark` and `moto[server]`; `scripts/test` makes one")
+        .expect("`MAGICLENS_PYTHON` is not set: it names a Python with the packages `pyspark`, `moto[server]` and `huggingface_hub`; `scripts/test` makes one")
 }
 
 /// What a run has published, by name. Costs are seconds and memory, which no two runs share.

@@ -116,6 +116,7 @@ impl Gallery {
     /// The index of the images from `first` on, as this model sees them.
     pub fn index(&self, model: &FakeModel, first: usize) -> Index {
         let stamp = ModelStamp {
+            name: String::new(),
             model_id: model.name.to_owned(),
             dim: DIM,
         };

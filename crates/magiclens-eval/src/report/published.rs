@@ -36,6 +36,28 @@ pub struct PublishedRow {
 static ALL: LazyLock<BTreeMap<String, Published>> =
     LazyLock::new(|| toml::from_str(include_str!("published.toml")).expect("a test parses the file that is built in"));
 
+/// A line for each benchmark with published results of a model; `name` is [`PublishedRow::name`].
+pub fn published_lines(name: &str) -> Vec<String> {
+    let rows = ALL
+        .iter()
+        .flat_map(|(benchmark, published)| published.rows.iter().map(move |row| (benchmark, published, row)));
+    let of_model = rows.filter(|(_, _, row)| row.name() == name);
+    let line = |(benchmark, published, row): (&String, &Published, &PublishedRow)| {
+        let values: Vec<String> = row
+            .values
+            .iter()
+            .map(|(metric, value)| format!("{metric} {value:.1}"))
+            .collect();
+        format!(
+            "{benchmark} ({}): {} [{}]",
+            published.split,
+            values.join(", "),
+            row.source
+        )
+    };
+    of_model.map(line).collect()
+}
+
 /// The published rows of the benchmark of this name; `None` where nothing is published.
 pub fn published(benchmark: &str) -> Option<&'static Published> {
     ALL.get(benchmark)

@@ -20,6 +20,7 @@ const DIM: usize = 8;
 
 fn stamp(model_id: &str) -> ModelStamp {
     ModelStamp {
+        name: String::new(),
         model_id: model_id.to_owned(),
         dim: DIM,
     }

@@ -234,7 +234,7 @@ fn an_index_belongs_to_one_model() {
     let error = Index::create_or_open(temp.path(), &stamp("new"))
         .unwrap_err()
         .to_string();
-    for part in ["`old`", "`new`", "--index", "--rebuild"] {
+    for part in ["`old`", "`new`", "--index", "--model"] {
         assert!(error.contains(part), "{error}");
     }
     let index = Index::open(temp.path()).unwrap();

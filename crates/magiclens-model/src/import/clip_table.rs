@@ -7,7 +7,7 @@ use crate::preprocess::PreprocessConfig;
 use crate::towers::{ClipTextConfig, ClipVitConfig, TextConfig, VisionConfig};
 
 /// The parts of a tower under the names of one program.
-pub(super) struct Names {
+pub(crate) struct Names {
     class: &'static str,
     patches: &'static str,
     vision_positions: &'static str,
@@ -28,7 +28,7 @@ pub(super) struct Names {
     feed_forward: [&'static str; 2],
 }
 
-pub(super) const TRANSFORMERS: Names = Names {
+pub(crate) const TRANSFORMERS: Names = Names {
     class: "vision_model.embeddings.class_embedding",
     patches: "vision_model.embeddings.patch_embedding.weight",
     vision_positions: "vision_model.embeddings.position_embedding.weight",
@@ -92,7 +92,7 @@ pub(super) fn model_config(dim: usize, vision: ClipVitConfig, text: ClipTextConf
 }
 
 /// Every tensor of a configuration.
-pub(super) fn table(config: &ModelConfig, names: &Names) -> Table {
+pub(crate) fn table(config: &ModelConfig, names: &Names) -> Table {
     let (vision, text) = towers(config);
     let mut table = Table::new('.');
     table.add("logit_scale", &[], "logit_scale", Change::Flat);

@@ -172,6 +172,12 @@ pub enum ClipError {
     /// The folder lacks the weights.
     #[error("the folder holds neither `model.safetensors` nor `model.safetensors.index.json` nor `pytorch_model.bin`")]
     NoWeights,
+    /// The folder is no model.
+    #[error(
+        "the folder holds no `config.json`\n\
+         hint: needed is a checkpoint of magiclens, or a folder of transformers: `config.json` with `model.safetensors`"
+    )]
+    NoFolder,
     /// `config.json`, or the index of the weights, does not parse.
     #[error("`{file}`: {reason}")]
     BadJson {

@@ -5,6 +5,9 @@ use std::mem::replace;
 use crate::ModelError;
 use crate::array::{Array, NamedArrays, NamedWeights, Weights};
 
+/// Colors of an image.
+const COLORS: usize = 3;
+
 /// One foreign tensor and its place in our model.
 struct Place {
     theirs: String,
@@ -48,7 +51,6 @@ impl Change {
             Self::OnePlus => values.into_iter().map(|value| 1.0 + value).collect(),
             Self::Transpose => (0..count).map(|at| values[(at % first) * inner + at / first]).collect(),
             Self::Patches => {
-                const COLORS: usize = 3;
                 let pixels = inner / COLORS;
                 let value = |at: usize| {
                     let (row, out) = (at / first, at % first);
@@ -60,10 +62,30 @@ impl Change {
         };
         Weights { shape, values }
     }
+
+    /// Their numbers for ours: the reverse of [`Change::apply`].
+    fn undo(self, shape: &[usize], values: &[f32]) -> Vec<f32> {
+        let (count, first) = (values.len(), shape.first().copied().unwrap_or(1));
+        let inner = count / first;
+        match self {
+            Self::OnePlus => values.iter().map(|value| value - 1.0).collect(),
+            Self::Transpose => (0..count).map(|at| values[(at % inner) * first + at / inner]).collect(),
+            Self::Patches => {
+                let pixels = inner / COLORS;
+                let value = |at: usize| {
+                    let (out, within) = (at / inner, at % inner);
+                    let row = (within % pixels) * COLORS + within / pixels;
+                    values[row * first + out]
+                };
+                (0..count).map(value).collect()
+            }
+            Self::Same | Self::Flat | Self::JoinLeading | Self::JoinTrailing => values.to_vec(),
+        }
+    }
 }
 
 /// The tensors of a foreign model. Names are added below those of the parts that the table is [`Table::within`].
-pub(super) struct Table {
+pub(crate) struct Table {
     places: Vec<Place>,
     separator: char,
     theirs: String,
@@ -147,6 +169,25 @@ impl Table {
         }
         no_more(&arrays, model)?;
         Ok(tensors)
+    }
+
+    /// Our tensors under their names and in their shapes: the reverse of [`Table::convert`]. Gives the number of tensors
+    /// that have no place among theirs, too.
+    ///
+    /// # Errors
+    /// A tensor of the table that is missing.
+    pub(crate) fn revert(self, tensors: &NamedWeights, model: &str) -> Result<(NamedWeights, usize), ModelError> {
+        let without_place = tensors.len() - self.places.len().min(tensors.len());
+        let mut theirs = NamedWeights::new();
+        for place in self.places {
+            let ours = tensors
+                .get(&place.ours)
+                .ok_or_else(|| ModelError::missing(&place.ours, 1, model))?;
+            let values = place.change.undo(&place.shape, &ours.values);
+            let shape = place.shape;
+            theirs.insert(place.theirs, Weights { shape, values });
+        }
+        Ok((theirs, without_place))
     }
 }
 

@@ -283,6 +283,7 @@ pub fn form(fields: &[(&str, &str)], image: Option<(&str, &[u8])>) -> Request<Bo
 
 fn build_index(dir: &Path, model: &FakeModel) -> [ImageId; 3] {
     let stamp = ModelStamp {
+        name: String::new(),
         model_id: model.model_id().to_owned(),
         dim: DIM,
     };

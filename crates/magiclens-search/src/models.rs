@@ -1,0 +1,186 @@
+//! Models by name: found on this machine or fetched, imported where that is needed, and loaded.
+
+use std::fmt;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+use magiclens_data::Embedding;
+use magiclens_hub::{Hub, HubConfig, ModelName, Progress, PublishedFile};
+use magiclens_index::ModelStamp;
+use magiclens_model::Embedder;
+use magiclens_model::checkpoint::{Precision, write_checkpoint};
+use magiclens_model::import::official::read_base_or_large;
+
+use crate::encoder::{EncodeError, Encoder};
+use crate::error::SearchError;
+
+/// Environment variable that names the default model.
+const VARIABLE: &str = "MAGICLENS_MODEL";
+/// The weights of `small`, seen from the root of the repository.
+const SMALL: &str = "weights/small.safetensors";
+
+/// The models that names lead to.
+#[derive(Debug)]
+pub struct Models {
+    hub: Hub,
+}
+
+/// A model on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelSource {
+    /// The name that leads to exactly these weights: with the commit for one of the hub, with the whole path for a file.
+    pub name: String,
+    /// A checkpoint, or a folder of transformers or open_clip.
+    pub path: PathBuf,
+}
+
+/// A model that is ready to embed, and its source.
+#[derive(Debug)]
+pub struct LoadedModel {
+    /// The model.
+    pub embedder: Embedder,
+    /// Its source.
+    pub source: ModelSource,
+}
+
+impl Deref for LoadedModel {
+    type Target = Embedder;
+
+    fn deref(&self) -> &Embedder {
+        &self.embedder
+    }
+}
+
+/// As its embedder, and with its name for the index.
+impl Encoder for LoadedModel {
+    fn model_id(&self) -> &str {
+        self.embedder.model_id()
+    }
+
+    fn dim(&self) -> usize {
+        self.embedder.dim()
+    }
+
+    fn encode_images(&self, images: &[&RgbImage]) -> Result<Vec<Vec<f32>>, EncodeError> {
+        Encoder::encode_images(&self.embedder, images)
+    }
+
+    fn encode_texts(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EncodeError> {
+        Encoder::encode_texts(&self.embedder, texts)
+    }
+
+    fn fuse(&self, images: &[Vec<f32>], texts: &[Vec<f32>]) -> Result<Vec<Embedding>, EncodeError> {
+        Encoder::fuse(&self.embedder, images, texts)
+    }
+
+    fn stamp(&self) -> ModelStamp {
+        ModelStamp {
+            name: self.source.name.clone(),
+            ..self.embedder.stamp()
+        }
+    }
+}
+
+impl fmt::Display for ModelSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl Default for Models {
+    /// Those that this process's environment leads to.
+    fn default() -> Self {
+        Self::new(Hub::new(HubConfig::from_env()))
+    }
+}
+
+impl Models {
+    /// Those that a hub leads to.
+    pub fn new(hub: Hub) -> Self {
+        Self { hub }
+    }
+
+    /// The models on this machine, and the way to more.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// The default name: `$MAGICLENS_MODEL`, else `small`.
+    ///
+    /// # Errors
+    /// A variable that names nothing.
+    pub fn default_name() -> Result<ModelName, SearchError> {
+        match std::env::var(VARIABLE) {
+            Ok(name) if !name.is_empty() => Ok(name.parse()?),
+            _ => Ok(ModelName::Small),
+        }
+    }
+
+    /// The files of a model, fetched and imported where needed.
+    ///
+    /// # Errors
+    /// A model that neither is here nor can be fetched, or a published checkpoint that cannot be imported.
+    pub fn locate(&self, name: &ModelName, progress: &mut dyn Progress) -> Result<ModelSource, SearchError> {
+        let (name, path) = match name {
+            ModelName::Small => (name.to_string(), small_weights()?),
+            ModelName::Path(path) => {
+                let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                (absolute.to_string_lossy().into_owned(), path.clone())
+            }
+            ModelName::Published(model) => {
+                let file = self.hub.published(*model, progress)?;
+                (name.to_string(), imported(file, progress)?)
+            }
+            ModelName::Hub(wanted) => {
+                let snapshot = self.hub.get(wanted, progress)?;
+                (snapshot.name.to_string(), snapshot.folder)
+            }
+        };
+        Ok(ModelSource { name, path })
+    }
+
+    /// A model, loaded.
+    ///
+    /// # Errors
+    /// See [`Models::locate`]; files that are no model.
+    pub fn load(&self, name: &ModelName, progress: &mut dyn Progress) -> Result<LoadedModel, SearchError> {
+        let source = self.locate(name, progress)?;
+        let embedder = Embedder::load(&source.path).map_err(|error| SearchError::BadModel {
+            name: source.name.clone(),
+            cause: Box::new(error),
+        })?;
+        Ok(LoadedModel { embedder, source })
+    }
+}
+
+/// The checkpoint of a published file. The pickle is removed once it is imported: only one of the two is needed.
+fn imported(file: PublishedFile, progress: &mut dyn Progress) -> Result<PathBuf, SearchError> {
+    let (path, target) = match file {
+        PublishedFile::Imported(path) => return Ok(path),
+        PublishedFile::Pickle { path, target } => (path, target),
+    };
+    progress.note(&format!("importing `{}` to `{}`", path.display(), target.display()));
+    let bad = |error: magiclens_model::ModelError| SearchError::BadModel {
+        name: path.display().to_string(),
+        cause: Box::new(error),
+    };
+    let (config, tensors) = read_base_or_large(&path).map_err(bad)?;
+    write_checkpoint(&target, &config, &tensors, Precision::F32, &[]).map_err(bad)?;
+    fs_err::remove_file(&path).map_err(magiclens_hub::HubError::from)?;
+    Ok(target)
+}
+
+/// The repository's weights: from the current folder or one above it, from the program's own place, or from where it was
+/// built.
+fn small_weights() -> Result<PathBuf, SearchError> {
+    let here = std::env::current_dir().unwrap_or_default();
+    let program = std::env::current_exe().unwrap_or_default();
+    let built = Path::new(env!("CARGO_MANIFEST_DIR"));
+    [here.as_path(), program.as_path(), built]
+        .into_iter()
+        .flat_map(Path::ancestors)
+        .map(|folder| folder.join(SMALL))
+        .find(|path| path.is_file())
+        .ok_or(SearchError::NoSmall)
+}
