@@ -34,11 +34,16 @@ impl AttentionConfig {
 
     /// Builds the layer with random weights.
     pub fn init(&self, device: &Device) -> Attention {
-        let project = || LinearConfig::new(self.dim, self.inner_dim).init(device);
+        self.init_across(self.dim, device)
+    }
+
+    /// [`AttentionConfig::init`] for queries that look at tokens of another width.
+    pub(crate) fn init_across(&self, token_dim: usize, device: &Device) -> Attention {
+        let project = |dim| LinearConfig::new(dim, self.inner_dim).init(device);
         Attention {
-            query: project(),
-            key: project(),
-            value: project(),
+            query: project(self.dim),
+            key: project(token_dim),
+            value: project(token_dim),
             output: LinearConfig::new(self.inner_dim, self.dim).init(device),
             // softplus(0) * 1 / ln 2 = 1: the start is the usual 1 / sqrt(head_dim).
             per_dim_scale: self

@@ -137,6 +137,15 @@ pub enum ModelError {
         /// The first tensor that does not fit, or why it cannot be read.
         source: Box<ModelError>,
     },
+    /// The image tower takes images of one size only.
+    #[error(
+        "the image tower of `{model}` takes images of one size only\nhint: leave `image_px` out, or start from a model with a \
+         vision transformer"
+    )]
+    FixedImageSize {
+        /// Name of the configuration.
+        model: String,
+    },
     /// The numbers that came out are no direction (all zero, or not finite).
     #[error("row {row}: the model gave no usable embedding: {reason}")]
     NoEmbedding {

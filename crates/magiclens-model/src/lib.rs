@@ -10,6 +10,7 @@ pub mod embedder;
 mod error;
 pub mod export;
 pub mod fusion;
+mod image_size;
 pub mod import;
 pub mod inversion;
 pub mod model;

@@ -39,13 +39,22 @@ impl ModelConfig {
 
     /// Builds the model on the CPU with random weights that follow from `seed` alone.
     pub fn init_seeded(&self, seed: u64) -> MagicLens {
-        // The backend has one random generator, and parameters are drawn when they are first looked at.
-        static GENERATOR: Mutex<()> = Mutex::new(());
-        let _turn = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
-        let device = Device::flex();
-        device.seed(seed);
-        let model = self.init(&device);
-        tensors_of(&model);
-        model
+        seeded(seed, |device| self.init(device))
     }
+
+    /// Builds the fusion alone, like [`ModelConfig::init_seeded`].
+    pub fn init_fusion_seeded(&self, seed: u64) -> Fusion {
+        seeded(seed, |device| self.fusion.init(self.dim, device))
+    }
+}
+
+fn seeded<M: Module>(seed: u64, init: impl FnOnce(&Device) -> M) -> M {
+    // The backend has one random generator, and parameters are drawn when they are first looked at.
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    let _turn = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    let device = Device::flex();
+    device.seed(seed);
+    let module = init(&device);
+    tensors_of(&module);
+    module
 }

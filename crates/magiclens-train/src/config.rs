@@ -12,6 +12,9 @@ use crate::TrainError;
 pub struct TrainConfig {
     /// Seed of the start weights and of the order of triplets.
     pub seed: u64,
+    /// Side of the image tower's input in pixels, where it is not that of the start model: positions are interpolated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_px: Option<usize>,
     /// Optimizer steps.
     pub steps: usize,
     /// Triplets a step.

@@ -27,14 +27,6 @@ pub enum TrainError {
         /// The run directory.
         path: PathBuf,
     },
-    /// The model's image tower has no trunk to freeze.
-    #[error(
-        "the `{model}` model has no frozen trunk with a learned projection; training starts from `small`\nhint: make its start with `magiclens import towers`"
-    )]
-    NoTrunk {
-        /// Name of the configuration.
-        model: String,
-    },
     /// An image of the collection cannot be read.
     #[error(
         "image `{path}` cannot be read: {reason}\nhint: build the collection again with `magiclens collection build`"

@@ -1,4 +1,5 @@
-//! Frozen trunk features of a collection, computed once and kept: a shard of images is done when its file exists.
+//! Frozen features of a collection, computed once and kept: a shard of images is done when its file exists. Features are what
+//! the trunk of a tower gives, or the tower itself where it has no trunk.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +7,7 @@ use image::RgbImage;
 use magiclens_data::decode::{Limits, read_rgb};
 use magiclens_data::{DigestBuilder, Image};
 use magiclens_model::Embedder;
-use magiclens_model::checkpoint::{NamedWeights, Precision, Weights, read_weights, write_tower};
+use magiclens_model::checkpoint::{NamedWeights, Precision, Weights, read_weights, tensors_of, write_tower};
 use rayon::prelude::*;
 
 use crate::TrainError;
@@ -17,11 +18,11 @@ const SHARD: usize = 512;
 /// Texts of one shard.
 const TEXT_SHARD: usize = 4096;
 
-/// The image trunk's features of every image, in the order given. Shards already in `cache` are read back; a shard's
-/// name comes from its images and the trunk's weights, so it is never stale.
+/// The features of every image, in the order given. Shards already in `cache` are read back; a shard's name comes from its
+/// images and the frozen weights, so it is never stale.
 ///
 /// # Errors
-/// An image that cannot be read, a model without trunk, or a cache that cannot be written.
+/// An image that cannot be read, or a cache that cannot be written.
 pub fn image_features(
     embedder: &Embedder,
     collection: &Path,
@@ -30,15 +31,14 @@ pub fn image_features(
     progress: &mut dyn FnMut(usize),
 ) -> Result<FeatureTable, TrainError> {
     fs_err::create_dir_all(cache)?;
-    let weights = embedder.model().vision.trunk_weights();
-    let trunk = digest(
-        &format!("{:?}{:?}", embedder.config().preprocess, embedder.config().vision),
-        weights.ok_or_else(|| no_trunk(embedder))?,
-    );
+    let tower = &embedder.model().vision;
+    let weights = tower.trunk_weights().unwrap_or_else(|| tensors_of(tower));
+    let settings = format!("{:?}{:?}", embedder.config().preprocess, embedder.config().vision);
+    let frozen = digest(&settings, weights);
     let mut table = FeatureTable::default();
     for shard in images.chunks(SHARD) {
         let ids: Vec<[u8; 16]> = shard.iter().map(|image| image.id.to_bytes()).collect();
-        let path = shard_path(cache, &trunk, ids.iter().map(|id| id.as_slice()));
+        let path = shard_path(cache, &frozen, ids.iter().map(|id| id.as_slice()));
         let rows = match read_shard(&path) {
             Some(weights) => weights,
             None => write_shard(embedder, collection, shard, &path)?,
@@ -49,10 +49,10 @@ pub fn image_features(
     Ok(table)
 }
 
-/// The text trunk's features of every text, in the order given, kept in `cache` like those of images.
+/// The features of every text, in the order given, kept in `cache` like those of images.
 ///
 /// # Errors
-/// A model without trunk, a text that the tokenizer refuses, or a cache that cannot be written.
+/// A text that the tokenizer refuses, or a cache that cannot be written.
 pub fn text_features(
     embedder: &Embedder,
     texts: &[&str],
@@ -60,16 +60,19 @@ pub fn text_features(
     progress: &mut dyn FnMut(usize),
 ) -> Result<FeatureTable, TrainError> {
     fs_err::create_dir_all(cache)?;
-    let weights = embedder.model().text.trunk_weights();
-    let weights = weights.ok_or_else(|| no_trunk(embedder))?;
-    let trunk = digest(&format!("{:?}", embedder.config().text), weights);
+    let tower = &embedder.model().text;
+    let weights = tower.trunk_weights().unwrap_or_else(|| tensors_of(tower));
+    let frozen = digest(&format!("{:?}", embedder.config().text), weights);
     let mut table = FeatureTable::default();
     for shard in texts.chunks(TEXT_SHARD) {
-        let path = shard_path(cache, &trunk, shard.iter().flat_map(|text| [text.as_bytes(), b"\0"]));
+        let path = shard_path(cache, &frozen, shard.iter().flat_map(|text| [text.as_bytes(), b"\0"]));
         let rows = match read_shard(&path) {
             Some(weights) => weights,
             None => {
-                let rows = embedder.text_features(shard)?.ok_or_else(|| no_trunk(embedder))?;
+                let rows = match embedder.text_features(shard)? {
+                    Some(rows) => rows,
+                    None => embedder.encode_texts(shard)?,
+                };
                 write_rows(&path, rows)?
             }
         };
@@ -104,7 +107,10 @@ fn read_shard(path: &Path) -> Option<Weights> {
 
 fn write_shard(embedder: &Embedder, collection: &Path, shard: &[&Image], path: &Path) -> Result<Weights, TrainError> {
     let images = read_images(collection, shard)?;
-    let rows = embedder.image_features(&images).ok_or_else(|| no_trunk(embedder))?;
+    let rows = match embedder.image_features(&images) {
+        Some(rows) => rows,
+        None => embedder.encode_images(&images)?,
+    };
     write_rows(path, rows)
 }
 
@@ -121,30 +127,24 @@ fn write_rows(path: &Path, rows: Vec<Vec<f32>>) -> Result<Weights, TrainError> {
     Ok(weights)
 }
 
-fn shard_path<'a>(cache: &Path, trunk: &str, items: impl Iterator<Item = &'a [u8]>) -> PathBuf {
+fn shard_path<'a>(cache: &Path, frozen: &str, items: impl Iterator<Item = &'a [u8]>) -> PathBuf {
     let mut hasher = DigestBuilder::new();
-    hasher.update(trunk.as_bytes());
+    hasher.update(frozen.as_bytes());
     for item in items {
         hasher.update(item);
     }
     cache.join(format!("features-{}.safetensors", &hasher.finish().to_string()[..32]))
 }
 
-/// Digest of a trunk's weights and of the settings that decide its features, too.
-fn digest(settings: &str, trunk: NamedWeights) -> String {
+/// Digest of frozen weights and of the settings that decide their features, too.
+fn digest(settings: &str, frozen: NamedWeights) -> String {
     let mut hasher = DigestBuilder::new();
     hasher.update(settings.as_bytes());
-    for (name, weights) in trunk {
+    for (name, weights) in frozen {
         hasher.update(name.as_bytes());
         for value in weights.values {
             hasher.update(value.to_le_bytes());
         }
     }
     hasher.finish().to_string()
-}
-
-fn no_trunk(embedder: &Embedder) -> TrainError {
-    TrainError::NoTrunk {
-        model: embedder.config().name.clone(),
-    }
 }

@@ -1,4 +1,5 @@
-//! The part of a model that is trained on frozen trunks: two projections, the fusion, the temperature.
+//! The part of a model that is trained on frozen towers: the projections of their trunks, where they have any, the fusion,
+//! the temperature.
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -6,30 +7,31 @@ use magiclens_model::MagicLens;
 use magiclens_model::fusion::Fusion;
 use magiclens_model::towers::FeatureProjection;
 
-/// The trained part. Its parameters are those of a [`MagicLens`] without the trunks.
+/// The trained part. Its parameters are those of a [`MagicLens`] without the trunks. A tower that is no trunk with a
+/// projection is frozen as a whole: its features are its outputs.
 #[derive(Module, Debug)]
 pub struct Head {
-    vision: FeatureProjection,
-    text: FeatureProjection,
+    vision: Option<FeatureProjection>,
+    text: Option<FeatureProjection>,
     fusion: Fusion,
     logit_scale: Param<Tensor<1>>,
 }
 
 impl Head {
-    /// Takes the trained part out of a model; `None` if a tower has no trunk to freeze.
-    pub fn of(model: &MagicLens) -> Option<Self> {
-        Some(Self {
-            vision: model.vision.projection()?.clone(),
-            text: model.text.projection()?.clone(),
+    /// Takes the trained part out of a model.
+    pub fn of(model: &MagicLens) -> Self {
+        Self {
+            vision: model.vision.projection().cloned(),
+            text: model.text.projection().cloned(),
             fusion: model.fusion.clone(),
             logit_scale: model.logit_scale.clone(),
-        })
+        }
     }
 
-    /// Puts the trained part back; `None` if a tower of the model has no place for it.
+    /// Puts the trained part back; `None` if a tower of the model has no place for it, or has a projection that it lacks.
     pub fn into_model(self, mut model: MagicLens) -> Option<MagicLens> {
-        *model.vision.projection_mut()? = self.vision;
-        *model.text.projection_mut()? = self.text;
+        replace(model.vision.projection_mut(), self.vision)?;
+        replace(model.text.projection_mut(), self.text)?;
         Some(MagicLens {
             fusion: self.fusion,
             logit_scale: self.logit_scale,
@@ -37,26 +39,42 @@ impl Head {
         })
     }
 
-    /// Trunk features `[batch, image features]`, `[batch, text features]` -> embeddings `[batch, dim]`, unit length.
+    /// Features `[batch, image features]`, `[batch, text features]` -> embeddings `[batch, dim]`, unit length.
     pub fn embed(&self, images: Tensor<2>, texts: Tensor<2>) -> Tensor<2> {
         self.fusion
-            .forward(self.vision.forward(images), self.text.forward(texts))
+            .forward(self.project_images(images), self.project_texts(texts))
     }
 
-    /// Image trunk features `[batch, image features]` -> tower outputs `[batch, dim]`, not normalized.
+    /// Image features `[batch, image features]` -> tower outputs `[batch, dim]`, not normalized.
     pub fn project_images(&self, images: Tensor<2>) -> Tensor<2> {
-        self.vision.forward(images)
+        project(self.vision.as_ref(), images)
     }
 
-    /// Text trunk features `[batch, text features]` -> tower outputs `[batch, dim]`, not normalized.
+    /// Text features `[batch, text features]` -> tower outputs `[batch, dim]`, not normalized.
     pub fn project_texts(&self, texts: Tensor<2>) -> Tensor<2> {
-        self.text.forward(texts)
+        project(self.text.as_ref(), texts)
     }
 
     /// `[1]`: the factor on the cosines, at most 100 as in CLIP.
     pub fn temperature(&self) -> Tensor<1> {
         self.logit_scale.val().clamp_max(100f32.ln()).exp()
     }
+}
+
+fn project(projection: Option<&FeatureProjection>, features: Tensor<2>) -> Tensor<2> {
+    match projection {
+        Some(projection) => projection.forward(features),
+        None => features,
+    }
+}
+
+fn replace(place: Option<&mut FeatureProjection>, trained: Option<FeatureProjection>) -> Option<()> {
+    match (place, trained) {
+        (Some(place), Some(trained)) => *place = trained,
+        (None, None) => (),
+        _ => return None,
+    }
+    Some(())
 }
 
 #[cfg(test)]
@@ -94,7 +112,7 @@ mod tests {
     #[test]
     fn a_model_without_place_for_the_head_is_refused() {
         let model = config().init_seeded(1);
-        let head = Head::of(&model).unwrap();
+        let head = Head::of(&model);
         let whole = head.clone().into_model(config().init_seeded(2)).unwrap();
         let (trained, other) = (tensors_of(&model), tensors_of(&whole));
         assert_eq!(
@@ -115,8 +133,10 @@ mod tests {
             }),
             ..config()
         };
-        assert!(Head::of(&clip.init_seeded(1)).is_none());
-        // The projections would be lost.
+        // The projections would be lost, or would be missing.
         assert!(head.into_model(clip.init_seeded(1)).is_none());
+        let frozen = Head::of(&clip.init_seeded(1));
+        assert!(frozen.clone().into_model(config().init_seeded(1)).is_none());
+        assert!(frozen.into_model(clip.init_seeded(2)).is_some());
     }
 }

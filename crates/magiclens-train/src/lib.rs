@@ -2,7 +2,7 @@
 //!
 //! | file | matter |
 //! |---|---|
-//! | `pipeline.rs` | from a collection folder to trained weights |
+//! | `pipeline.rs`, `start.rs` | from a collection folder and a start model to trained weights |
 //! | `features.rs`, `feature_table.rs` | frozen features, computed once |
 //! | `batches.rs`, `loss.rs`, `gradients.rs`, `head.rs` | one step |
 //! | `run.rs`, `state.rs`, `run_dir.rs` | steps, saved states, metrics |
@@ -22,6 +22,7 @@ pub mod loss;
 pub mod pipeline;
 pub mod run;
 mod run_dir;
+mod start;
 mod state;
 
 pub use config::TrainConfig;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use magiclens_collection::{Collection, Split, images_path, read_training_images, triplets_path};
-use magiclens_data::{Digest, Image, Triplet, read_triplets};
+use magiclens_data::{Image, Triplet, read_triplets};
 use magiclens_model::Embedder;
-use magiclens_model::checkpoint::{Checkpoint, Precision, TowerFile, tensors_of, write_checkpoint};
+use magiclens_model::checkpoint::{Precision, TowerFile, tensors_of, write_checkpoint};
 
 use crate::batches::TripletTable;
 use crate::dev::{Dev, DevScores};
@@ -15,6 +15,7 @@ use crate::features::{image_features, text_features};
 use crate::gradients::{CaptionRow, Frozen};
 use crate::head::Head;
 use crate::run::{Observer, StepMetrics, TrainingData, train};
+use crate::start::{Start, short_digest};
 use crate::{TrainConfig, TrainError};
 
 /// Files and folders of a training.
@@ -28,7 +29,7 @@ pub struct Pipeline {
     pub added: Vec<PathBuf>,
     /// The number of times that each triplet of the added folders counts.
     pub repeat_added: usize,
-    /// The checkpoint to start from.
+    /// The model to start from: a checkpoint, or what else [`magiclens_model::import::open::open_model`] reads.
     pub start: PathBuf,
     /// The folder of the run.
     pub out: PathBuf,
@@ -56,15 +57,14 @@ impl Pipeline {
     /// # Errors
     /// Inputs that do not go together, files that cannot be read or written, a run that diverges.
     pub fn run(&self, listener: &mut dyn Listener) -> Result<(), TrainError> {
-        let checkpoint = Checkpoint::read(&self.start)?;
-        let towers = checkpoint.towers.clone();
-        self.check_folder(&towers)?;
-        let folder = self.start.parent().unwrap_or(Path::new(""));
-        let embedder = Embedder::new(checkpoint, folder, Default::default())?;
-        let no_trunk = || TrainError::NoTrunk {
-            model: embedder.config().name.clone(),
-        };
-        let head = Head::of(embedder.model()).ok_or_else(no_trunk)?;
+        let start = Start::read(&self.start, &self.config)?;
+        self.check_folder(&start.towers)?;
+        let Start {
+            embedder,
+            towers,
+            digest,
+        } = start;
+        let head = Head::of(embedder.model());
         let dev = Collection::read(&self.data, Split::Dev)?;
         let sources = self.sources()?;
         let (images, triplets) = joined(&sources);
@@ -87,7 +87,7 @@ impl Pipeline {
                 captions: &captions,
             },
             captioned: &captioned,
-            digest: self.digest(&sources)?,
+            digest: self.digest(&digest, &sources)?,
         };
         listener.begin("steps", self.config.steps);
         let dev = Dev::new(dev.triplets, dev_images, dev_texts);
@@ -122,12 +122,10 @@ impl Pipeline {
     }
 
     /// Names the start weights and the triplets, so that a run is not continued with others.
-    fn digest(&self, sources: &[Source<'_>]) -> Result<String, TrainError> {
-        // Runs of earlier versions have 32 digits, too.
-        let name = |path: &Path| Digest::of_file(path).map(|digest| digest.to_string()[..32].to_owned());
-        let mut digest = format!("start {} triplets", name(&self.start)?);
+    fn digest(&self, start: &str, sources: &[Source<'_>]) -> Result<String, TrainError> {
+        let mut digest = format!("start {start} triplets");
         for (at, source) in sources.iter().enumerate() {
-            digest += &format!(" {}", name(&triplets_path(source.folder, Split::Train))?);
+            digest += &format!(" {}", short_digest(&triplets_path(source.folder, Split::Train))?);
             if at > 0 && self.repeat_added > 1 {
                 digest += &format!(" x {}", self.repeat_added);
             }
@@ -230,9 +228,7 @@ impl Observer for Measured<'_> {
 
 fn write_weights(path: &Path, embedder: &Embedder, head: Head, towers: &[TowerFile]) -> Result<(), TrainError> {
     let model = head.into_model(embedder.model().clone());
-    let model = model.ok_or_else(|| TrainError::NoTrunk {
-        model: embedder.config().name.clone(),
-    })?;
+    let model = model.expect("the head was taken out of this model");
     let mut tensors = tensors_of(&model);
     if !towers.is_empty() {
         tensors.retain(|name, _| !name.contains(".trunk."));

@@ -30,7 +30,7 @@ fn ranking(head: &Head, toy: &Toy, query: usize, text: usize) -> Vec<usize> {
 
 #[test]
 fn scores_by_hand() {
-    let (head, toy) = (Head::of(&toy::model()).unwrap(), Toy::new());
+    let (head, toy) = (Head::of(&toy::model()), Toy::new());
     let mut triplets = Vec::new();
     // The query and its text, and the ranks from 1 at which the right images stand.
     for (relation, query, text, ranks) in [
@@ -69,7 +69,7 @@ fn scores_by_hand() {
 
 #[test]
 fn a_part_without_triplets_has_no_scores() {
-    let (head, toy) = (Head::of(&toy::model()).unwrap(), Toy::new());
+    let (head, toy) = (Head::of(&toy::model()), Toy::new());
     assert_eq!(Dev::texts(&[]), [""]);
     assert!(Dev::new(Vec::new(), toy.images, toy.texts).scores(&head).is_empty());
 }

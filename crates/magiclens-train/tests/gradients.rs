@@ -42,7 +42,7 @@ fn step(head: &Head, toy: &Toy, pieces: usize) -> StepGradients {
 }
 
 fn head() -> Head {
-    Head::of(&toy::model()).unwrap().train()
+    Head::of(&toy::model()).train()
 }
 
 /// Gradients by parameter path, in the order of `tensors_of`.

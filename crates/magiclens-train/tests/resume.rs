@@ -21,6 +21,7 @@ const CHILD_STOPS: &str = "MAGICLENS_TEST_STOP";
 fn config() -> TrainConfig {
     TrainConfig {
         seed: 1,
+        image_px: None,
         steps: 30,
         batch_size: 8,
         learning_rate: 3e-3,
@@ -61,7 +62,7 @@ fn run(dir: &Path, config: &TrainConfig, stop_after: Option<usize>) -> Result<Na
     };
     Ok(tensors_of(&train(
         config,
-        Head::of(&toy::model()).unwrap(),
+        Head::of(&toy::model()),
         &data,
         dir,
         &mut StopAfter(stop_after),

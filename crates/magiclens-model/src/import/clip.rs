@@ -17,7 +17,7 @@ use crate::array::NamedWeights;
 use crate::config::ModelConfig;
 
 /// Tensors that are no weights: positions counted up, the causal mask, and the sizes in OpenAI's own files.
-const BUFFERS: [&str; 6] = [
+pub(super) const BUFFERS: [&str; 6] = [
     "text_model.embeddings.position_ids",
     "vision_model.embeddings.position_ids",
     "attn_mask",

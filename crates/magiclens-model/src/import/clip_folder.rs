@@ -134,7 +134,7 @@ pub(super) fn folder_config(folder: &Path) -> Result<ModelConfig, ImportError> {
 }
 
 /// Puts values over others, field by field.
-fn merge(below: &mut Value, above: Value) {
+pub(super) fn merge(below: &mut Value, above: Value) {
     match (below, above) {
         (Value::Object(below), Value::Object(above)) => {
             for (name, value) in above {
@@ -145,12 +145,12 @@ fn merge(below: &mut Value, above: Value) {
     }
 }
 
-fn bad_json(folder: &Path, file: &'static str, error: &serde_json::Error) -> ImportError {
+pub(super) fn bad_json(folder: &Path, file: &'static str, error: &serde_json::Error) -> ImportError {
     let reason = error.to_string();
     ImportError::at(folder)(ClipError::BadJson { file, reason })
 }
 
-fn read_json<T: DeserializeOwned>(folder: &Path, file: &'static str) -> Result<T, ImportError> {
+pub(super) fn read_json<T: DeserializeOwned>(folder: &Path, file: &'static str) -> Result<T, ImportError> {
     let text = fs_err::read_to_string(folder.join(file))?;
     serde_json::from_str(&text).map_err(|error| bad_json(folder, file, &error))
 }
@@ -192,9 +192,18 @@ struct HfIndex {
     weight_map: BTreeMap<String, String>,
 }
 
+/// Weights in one file.
+const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+
+/// True for a folder with weights under the names of transformers.
+pub(super) fn has_weights(folder: &Path) -> bool {
+    let mut files = WEIGHTS.into_iter().chain([INDEX]);
+    files.any(|file| folder.join(file).exists())
+}
+
 /// The tensors of `model.safetensors`, `pytorch_model.bin`, or of the files that the index names.
 pub(super) fn folder_arrays(folder: &Path) -> Result<NamedArrays, ModelError> {
-    for file in ["model.safetensors", "pytorch_model.bin"] {
+    for file in WEIGHTS {
         let path = folder.join(file);
         if path.exists() {
             return read_arrays(&path, Within::Root);

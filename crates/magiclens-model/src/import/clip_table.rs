@@ -1,10 +1,11 @@
-//! Every tensor of CLIP under the names of transformers and of OpenAI, and its place in our model.
+//! Every tensor of CLIP under the names of transformers and of OpenAI, and of CoCa under those of open_clip, and its place in
+//! our model.
 
 use super::places::{Change, Table};
 use crate::config::ModelConfig;
 use crate::fusion::FusionConfig;
 use crate::preprocess::PreprocessConfig;
-use crate::towers::{ClipTextConfig, ClipVitConfig, TextConfig, VisionConfig};
+use crate::towers::{ClipTextConfig, ClipVitConfig, CocaPoolerConfig, TextConfig, VisionConfig};
 
 /// The parts of a tower under the names of one program.
 pub(crate) struct Names {
@@ -94,9 +95,12 @@ pub(super) fn model_config(dim: usize, vision: ClipVitConfig, text: ClipTextConf
 /// Every tensor of a configuration.
 pub(crate) fn table(config: &ModelConfig, names: &Names) -> Table {
     let (vision, text) = towers(config);
+    let pooler = pooler(config);
     let mut table = Table::new('.');
     table.add("logit_scale", &[], "logit_scale", Change::Flat);
-    table.within("", "vision", |table| {
+    let ours = if pooler.is_some() { "vision.vit" } else { "vision" };
+    let read = pooler.map_or(vision.width, |pooler| pooler.width);
+    table.within("", ours, |table| {
         let (width, patch) = (vision.width, vision.patch_px);
         let (kernel, positions) = ([width, 3, patch, patch], [vision.tokens(), width]);
         table.add(names.class, &[width], "class_embedding", Change::Same);
@@ -105,10 +109,19 @@ pub(crate) fn table(config: &ModelConfig, names: &Names) -> Table {
         table.torch_norm(names.pre_norm, width, "pre_norm");
         let fill = |table: &mut Table| block(table, names, width, vision.feed_forward());
         table.each(vision.layers, names.vision_blocks, "blocks.", fill);
-        table.torch_norm(names.post_norm, width, "post_norm");
-        projection(table, names, names.vision_projection, [width, config.dim]);
+        table.torch_norm(names.post_norm, read, "post_norm");
+        projection(table, names, names.vision_projection, [read, config.dim]);
     });
-    table.within("", "text", |table| {
+    if let Some(pooler) = pooler {
+        table.within("visual.attn_pool", "vision.pooler", |table| {
+            pooling(table, vision.width, pooler.width)
+        });
+    }
+    let class_token = matches!(config.text, TextConfig::CocaText(_));
+    if class_token {
+        table.add("cls_emb", &[text.width], "text.class_embedding", Change::Same);
+    }
+    table.within("", if class_token { "text.transformer" } else { "text" }, |table| {
         let width = text.width;
         let (tokens, positions) = ([text.vocabulary, width], [text.context_length, width]);
         table.add(names.tokens, &tokens, "token_embedding.weight", Change::Same);
@@ -121,12 +134,39 @@ pub(crate) fn table(config: &ModelConfig, names: &Names) -> Table {
     table
 }
 
-/// The towers of a configuration that was made here.
+/// The transformers of a configuration that was made here.
 pub(super) fn towers(config: &ModelConfig) -> (&ClipVitConfig, &ClipTextConfig) {
-    match (&config.vision, &config.text) {
-        (VisionConfig::ClipVit(vision), TextConfig::ClipText(text)) => (vision, text),
-        _ => unreachable!("this importer makes towers of CLIP only"),
+    let vision = match &config.vision {
+        VisionConfig::ClipVit(vision) => vision,
+        VisionConfig::CocaVit(vision) => &vision.vit,
+        _ => unreachable!("this importer makes towers of CLIP and CoCa only"),
+    };
+    let text = match &config.text {
+        TextConfig::ClipText(text) => text,
+        TextConfig::CocaText(text) => &text.transformer,
+        _ => unreachable!("this importer makes towers of CLIP and CoCa only"),
+    };
+    (vision, text)
+}
+
+/// The attentional pooling, where the image tower has one.
+pub(super) fn pooler(config: &ModelConfig) -> Option<CocaPoolerConfig> {
+    match &config.vision {
+        VisionConfig::CocaVit(vision) => Some(vision.pooler),
+        _ => None,
     }
+}
+
+fn pooling(table: &mut Table, token_width: usize, width: usize) {
+    table.add("query", &[1, width], "query", Change::Same);
+    table.torch_norm("ln_q", width, "query_norm");
+    table.torch_norm("ln_k", token_width, "token_norm");
+    table.within("attn", "attention", |table| {
+        table.torch_linear("q_proj", [width, width], "query");
+        table.torch_linear("k_proj", [token_width, width], "key");
+        table.torch_linear("v_proj", [token_width, width], "value");
+        table.torch_linear("out_proj", [width, width], "output");
+    });
 }
 
 fn projection(table: &mut Table, names: &Names, theirs: &str, [input, output]: [usize; 2]) {

@@ -172,10 +172,14 @@ pub enum ClipError {
     /// The folder lacks the weights.
     #[error("the folder holds neither `model.safetensors` nor `model.safetensors.index.json` nor `pytorch_model.bin`")]
     NoWeights,
+    /// The folder lacks the weights that its configuration of open_clip belongs to.
+    #[error("the folder holds neither `open_clip_model.safetensors` nor `open_clip_pytorch_model.bin`")]
+    NoOpenClipWeights,
     /// The folder is no model.
     #[error(
         "the folder holds no `config.json`\n\
-         hint: needed is a checkpoint of magiclens, or a folder of transformers: `config.json` with `model.safetensors`"
+         hint: needed is a checkpoint of magiclens, a folder of transformers, `config.json` with `model.safetensors`, or one of \
+         open_clip, `open_clip_config.json` with `open_clip_model.safetensors`"
     )]
     NoFolder,
     /// `config.json`, or the index of the weights, does not parse.

@@ -11,6 +11,8 @@ pub mod flax;
 pub mod inversion;
 pub mod official;
 pub mod open;
+pub mod open_clip;
+mod open_clip_config;
 pub mod pickle;
 mod places;
 pub mod small;

@@ -1,4 +1,4 @@
-//! A model from where it lies: a checkpoint of ours, a folder of transformers, or an official pickle. Nothing is written.
+//! A model from where it lies: a checkpoint of ours, a folder of transformers or open_clip, or an official pickle. Nothing is written.
 
 use std::path::Path;
 
@@ -6,9 +6,11 @@ use fs_err::File;
 use magiclens_data::DigestBuilder;
 
 use super::clip::read_clip;
+use super::clip_folder::has_weights;
 use super::clip_state::RawClip;
 use super::error::{ClipError, ImportError};
 use super::official::read_base_or_large;
+use super::open_clip::{is_open_clip, read_open_clip};
 use crate::ModelError;
 use crate::array::NamedWeights;
 use crate::checkpoint::Checkpoint;
@@ -35,7 +37,11 @@ pub fn open_model(path: &Path) -> Result<Checkpoint, ModelError> {
 }
 
 fn open_folder(folder: &Path) -> Result<(ModelConfig, NamedWeights), ModelError> {
-    match folder.join(CONFIG).is_file() {
+    let transformers = folder.join(CONFIG).is_file();
+    if is_open_clip(folder) && !(transformers && has_weights(folder)) {
+        return read_open_clip(folder);
+    }
+    match transformers {
         true => read_clip(folder, &RawClip::default()),
         false => Err(ImportError::at(folder)(ClipError::NoFolder).into()),
     }

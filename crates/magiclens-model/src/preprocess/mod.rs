@@ -12,10 +12,12 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use official::own_maximum;
-use pillow::bicubic_center;
+use pillow::{Center, bicubic_center};
 use resize::{Affine, Source, letterbox, planes_of, resize_to_square};
 
 pub use normalization::{CLIP_MEAN, CLIP_STD};
+pub(crate) use pillow::shares;
+
 pub use official::{FloatImage, model_preprocess, process_img, resize};
 
 /// Largest `size_px` that a configuration may ask for.
@@ -35,6 +37,16 @@ pub enum PreprocessConfig {
     Clip {
         /// Side of the square, in pixels.
         size_px: u32,
+    },
+    /// open_clip's way, its `image_transform` for the resize mode `shortest`: as [`PreprocessConfig::Clip`], with the center as
+    /// torchvision rounds it, and then `(value / 255 - mean) / std`.
+    OpenClip {
+        /// Side of the square, in pixels.
+        size_px: u32,
+        /// Per channel, for values in 0..=1.
+        mean: [f32; 3],
+        /// Per channel, for values in 0..=1.
+        std: [f32; 3],
     },
     /// Squash to a square, then `(value - mean) / std`.
     Squash {
@@ -80,6 +92,7 @@ impl PreprocessConfig {
         match *self {
             Self::Official { size_px }
             | Self::Clip { size_px }
+            | Self::OpenClip { size_px, .. }
             | Self::Squash { size_px, .. }
             | Self::Letterbox { size_px, .. } => size_px,
         }
@@ -92,7 +105,7 @@ impl PreprocessConfig {
             return Err(PreprocessError::Size(size_px));
         }
         match *self {
-            Self::Squash { mean, std, .. } | Self::Letterbox { mean, std, .. }
+            Self::OpenClip { mean, std, .. } | Self::Squash { mean, std, .. } | Self::Letterbox { mean, std, .. }
                 if !(mean.iter().all(|value| value.is_finite())
                     && std.iter().all(|value| value.is_finite() && 0.0 < *value)) =>
             {
@@ -112,11 +125,8 @@ impl PreprocessConfig {
                 let unit = Affine::normalize(CLIP_MEAN, CLIP_STD);
                 resize_to_square(&source, size_px, unit.after_scaling(1.0 / own_maximum(image)))
             }
-            Self::Clip { size_px } => {
-                let bytes = bicubic_center(image, size_px);
-                let affine = Affine::normalize(CLIP_MEAN, CLIP_STD).after_scaling(1.0 / 255.0);
-                planes_of(&Source::whole(bytes.as_raw(), size_px, size_px), affine)
-            }
+            Self::Clip { size_px } => bicubic_planes(image, size_px, Center::Before, (CLIP_MEAN, CLIP_STD)),
+            Self::OpenClip { size_px, mean, std } => bicubic_planes(image, size_px, Center::Even, (mean, std)),
             Self::Squash { size_px, mean, std } => resize_to_square(&source, size_px, Affine::normalize(mean, std)),
             Self::Letterbox {
                 size_px,
@@ -126,4 +136,11 @@ impl PreprocessConfig {
             } => letterbox(&source, size_px, Affine::normalize(mean, std), background),
         }
     }
+}
+
+/// Pillow's bicubic square, normalized by mean and deviation of values in 0..=1.
+fn bicubic_planes(image: &RgbImage, size_px: u32, center: Center, (mean, std): ([f32; 3], [f32; 3])) -> Vec<f32> {
+    let bytes = bicubic_center(image, size_px, center);
+    let affine = Affine::normalize(mean, std).after_scaling(1.0 / 255.0);
+    planes_of(&Source::whole(bytes.as_raw(), size_px, size_px), affine)
 }

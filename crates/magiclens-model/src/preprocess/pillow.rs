@@ -13,17 +13,37 @@ const PRECISION_BITS: u32 = 32 - 8 - 2;
 /// Reach of the bicubic filter, in pixels of the smaller grid.
 const SUPPORT: f64 = 2.0;
 
+/// The place of a square on the longer side, where an odd number of pixels is left over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Center {
+    /// transformers: the larger half lies behind the square.
+    Before,
+    /// torchvision, `center_crop`: half of the rest is rounded to the even number.
+    Even,
+}
+
+impl Center {
+    fn range(self, length: usize, side: usize) -> Range<usize> {
+        let rest = length - side;
+        let start = match self {
+            Self::Before => rest / 2,
+            Self::Even => rest / 2 + usize::from(rest % 4 == 3),
+        };
+        start..start + side
+    }
+}
+
 /// Resizes until the shorter side has `side` pixels, and cuts the square out of the center: what
 /// `image.resize(.., BICUBIC)` and a crop give. Only the square is ever computed, so that a long strip costs no memory.
-pub(crate) fn bicubic_center(image: &RgbImage, side: u32) -> RgbImage {
+pub(crate) fn bicubic_center(image: &RgbImage, side: u32, center: Center) -> RgbImage {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let (columns, rows) = if image.width() <= image.height() {
         (side as usize, longer(side, height, width))
     } else {
         (longer(side, width, height), side as usize)
     };
-    let horizontal = Axis::new(width, columns, center(columns, side as usize));
-    let vertical = Axis::new(height, rows, center(rows, side as usize));
+    let horizontal = Axis::new(width, columns, center.range(columns, side as usize));
+    let vertical = Axis::new(height, rows, center.range(rows, side as usize));
     let needed = vertical.inputs();
     let mut mixed = Vec::with_capacity(needed.len() * side as usize * 3);
     for y in needed.clone() {
@@ -45,12 +65,6 @@ pub(crate) fn bicubic_center(image: &RgbImage, side: u32) -> RgbImage {
 /// The longer side where the shorter one becomes `side`, rounded down as Python's `int` does.
 fn longer(side: u32, long: usize, short: usize) -> usize {
     (u64::from(side) * long as u64 / short as u64) as usize
-}
-
-/// The square's place on an axis; of an odd rest, the larger half lies behind it.
-fn center(length: usize, side: usize) -> Range<usize> {
-    let start = (length - side) / 2;
-    start..start + side
 }
 
 /// The mixture of one output pixel: from `start` on, a weight for each input pixel.
@@ -95,7 +109,9 @@ impl Axis {
     }
 }
 
-fn taps(input: usize, output: usize, at: usize) -> Taps {
+/// The mixture of output `at` of `output` along an axis of `input`: the first input, and the shares of it and those behind it.
+/// torch's `interpolate` with `antialias` has the same.
+pub(crate) fn shares(input: usize, output: usize, at: usize) -> (usize, Vec<f64>) {
     let scale = input as f64 / output as f64;
     let widened = scale.max(1.0);
     let support = SUPPORT * widened;
@@ -107,8 +123,13 @@ fn taps(input: usize, output: usize, at: usize) -> Taps {
         .map(|position| bicubic((position as f64 - center + 0.5) * (1.0 / widened)))
         .collect();
     let total: f64 = weights.iter().sum();
-    let whole = |weight: &f64| {
-        let scaled = weight / total * f64::from(1 << PRECISION_BITS);
+    (start, weights.iter().map(|weight| weight / total).collect())
+}
+
+fn taps(input: usize, output: usize, at: usize) -> Taps {
+    let (start, weights) = shares(input, output, at);
+    let whole = |share: &f64| {
+        let scaled = share * f64::from(1 << PRECISION_BITS);
         // Rounded half away from zero.
         (scaled + 0.5f64.copysign(scaled)) as i32
     };
@@ -159,15 +180,23 @@ mod tests {
         assert_eq!((first.start, first.weights.as_slice()), (0, &expected[..]));
         // 100 and 200: 100 - 100 * 0.0882 = 91.2, and mirrored 208.8.
         let image = RgbImage::from_fn(2, 2, |x, _| image::Rgb([100 + 100 * x as u8; 3]));
-        let doubled = bicubic_center(&image, 4);
+        let doubled = bicubic_center(&image, 4, Center::Before);
         let row: Vec<u8> = (0..4).map(|x| doubled.get_pixel(x, 1).0[0]).collect();
         assert_eq!(row, [91, 121, 179, 209]);
     }
 
     #[test]
+    fn half_a_rest_is_rounded_as_each_program_does() {
+        // Python's `round` gives 0, 0, 1, 2, 2, 2, 3, 4 for halves of 0 to 7.
+        let starts = |center: Center| (0..8).map(|rest| center.range(5 + rest, 5).start).collect::<Vec<_>>();
+        assert_eq!(starts(Center::Before), [0, 0, 1, 1, 2, 2, 3, 3]);
+        assert_eq!(starts(Center::Even), [0, 0, 1, 2, 2, 2, 3, 4]);
+    }
+
+    #[test]
     fn a_strip_of_any_length_costs_only_its_square() {
         let strip = RgbImage::from_pixel(100_000, 1, image::Rgb([7, 8, 9]));
-        let square = bicubic_center(&strip, 64);
+        let square = bicubic_center(&strip, 64, Center::Even);
         assert!(square.pixels().all(|pixel| pixel.0 == [7, 8, 9]));
     }
 }

@@ -42,17 +42,22 @@ impl ClipTokenizer {
 
     /// The ids of a text. A long one is cut off and still ends with the end marker.
     pub fn encode(&self, text: &str) -> TokenIds {
+        self.encode_within(text)
+    }
+
+    /// [`ClipTokenizer::encode`] with rows of another length, which is at least 1.
+    pub(super) fn encode_within<const LENGTH: usize>(&self, text: &str) -> [u32; LENGTH] {
         let text = clean(text);
         let mut tokens = vec![self.bpe.start_of_text()];
         for word in self.words.find_iter(&text) {
             self.encode_word(word.as_str(), &mut tokens);
-            if tokens.len() >= CONTEXT_LENGTH {
+            if tokens.len() >= LENGTH {
                 break;
             }
         }
-        tokens.truncate(CONTEXT_LENGTH - 1);
+        tokens.truncate(LENGTH - 1);
         tokens.push(self.bpe.end_of_text());
-        let mut ids = [0; CONTEXT_LENGTH];
+        let mut ids = [0; LENGTH];
         for (id, token) in ids.iter_mut().zip(tokens) {
             *id = token.to_u16().into();
         }

@@ -2,6 +2,7 @@
 
 mod badness;
 pub mod clip;
+pub mod coca;
 mod code_pages;
 mod html;
 mod repair;

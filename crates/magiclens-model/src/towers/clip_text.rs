@@ -172,7 +172,7 @@ impl ClipText {
     }
 
     /// `[batch, seq, width]`, without positions.
-    fn embed(&self, ids: &[&[u32]]) -> Tensor<3> {
+    pub(super) fn embed(&self, ids: &[&[u32]]) -> Tensor<3> {
         let device = self.position_embedding.val().device();
         self.token_embedding.forward(id_tensor(ids, &device))
     }
@@ -180,12 +180,7 @@ impl ClipText {
     /// `tokens`: `[batch, seq, width]`, without positions.
     fn run(&self, ids: &[&[u32]], tokens: Tensor<3>) -> ClipTextTrace {
         let allowed = self.allowed_positions(ids, &tokens.device()); // [batch, 1, seq, seq]
-        let mut tokens = tokens + self.position_embedding.val().unsqueeze();
-        let mut blocks = Vec::with_capacity(self.blocks.len());
-        for block in &self.blocks {
-            tokens = block.forward(tokens, Some(allowed.clone()));
-            blocks.push(tokens.clone());
-        }
+        let (blocks, tokens) = self.transform(tokens, &allowed);
         let final_norm = self.final_norm.forward(tokens); // [batch, seq, width]
         let ends = ids.iter().enumerate().map(|(row, ids)| {
             final_norm
@@ -201,19 +196,48 @@ impl ClipText {
         }
     }
 
+    /// `tokens`: `[batch, seq, width]` without positions, `allowed`: `[batch, 1, seq, seq]` -> `[batch, seq, width]` behind
+    /// each block, and behind the last one.
+    pub(super) fn transform(&self, tokens: Tensor<3>, allowed: &Tensor<4, Bool>) -> (Vec<Tensor<3>>, Tensor<3>) {
+        let mut tokens = tokens + self.position_embedding.val().unsqueeze();
+        let mut blocks = Vec::with_capacity(self.blocks.len());
+        for block in &self.blocks {
+            tokens = block.forward(tokens, Some(allowed.clone()));
+            blocks.push(tokens.clone());
+        }
+        (blocks, tokens)
+    }
+
+    /// `[batch, width]`, of one token a text -> `[batch, dim]`.
+    pub(super) fn read_out(&self, read: Tensor<2>) -> Tensor<2> {
+        self.projection.forward(self.final_norm.forward(read))
+    }
+
     /// `[batch, 1, seq, seq]`: true where a token (third axis) sees another (last axis).
     fn allowed_positions(&self, ids: &[&[u32]], device: &Device) -> Tensor<4, Bool> {
         let hides_zero = self.mask == ClipTextMask::CausalWithoutZero;
         let length = ids.first().map_or(0, |row| row.len());
-        let mut allowed = Vec::with_capacity(ids.len() * length * length);
-        for row in ids {
-            let seen = |position: usize| !hides_zero || row[position] > 0;
-            for query in 0..length {
-                allowed.extend((0..length).map(|key| key <= query && seen(query) && seen(key)));
-            }
-        }
-        Tensor::from_data(TensorData::new(allowed, [ids.len(), 1, length, length]), device)
+        let seen = |row: &[u32], position: usize| !hides_zero || row[position] > 0;
+        allowed_where(ids, length, device, |row, query, key| {
+            key <= query && seen(row, query) && seen(row, key)
+        })
     }
+}
+
+/// `[batch, 1, length, length]`: true where `sees(ids, query, key)`.
+pub(super) fn allowed_where(
+    ids: &[&[u32]],
+    length: usize,
+    device: &Device,
+    sees: impl Fn(&[u32], usize, usize) -> bool,
+) -> Tensor<4, Bool> {
+    let mut allowed = Vec::with_capacity(ids.len() * length * length);
+    for row in ids {
+        for query in 0..length {
+            allowed.extend((0..length).map(|key| sees(row, query, key)));
+        }
+    }
+    Tensor::from_data(TensorData::new(allowed, [ids.len(), 1, length, length]), device)
 }
 
 /// `[batch, context_length]`

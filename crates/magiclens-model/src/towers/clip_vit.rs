@@ -68,6 +68,13 @@ impl ImageTowerConfig for ClipVitConfig {
     }
 
     fn init(&self, dim: usize, device: &Device) -> ClipVit {
+        self.init_read_out(self.width, dim, device)
+    }
+}
+
+impl ClipVitConfig {
+    /// The tower with random weights; `read` is the width of the vector that the last layer norm and the projection get.
+    pub(super) fn init_read_out(&self, read: usize, dim: usize, device: &Device) -> ClipVit {
         let block = ClipBlockConfig {
             width: self.width,
             heads: self.heads,
@@ -84,8 +91,8 @@ impl ImageTowerConfig for ClipVitConfig {
             position_embedding: Param::from_tensor(random([self.tokens(), self.width])),
             pre_norm: clip_norm(self.width, device),
             blocks: (0..self.layers).map(|_| block.init(device)).collect(),
-            post_norm: clip_norm(self.width, device),
-            projection: LinearConfig::new(self.width, dim).with_bias(false).init(device),
+            post_norm: clip_norm(read, device),
+            projection: LinearConfig::new(read, dim).with_bias(false).init(device),
             patch_px: self.patch_px,
         }
     }
@@ -120,15 +127,20 @@ impl Tower for ClipVit {}
 
 impl ImageTower for ClipVit {
     fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let tokens = self
-            .blocks
-            .iter()
-            .fold(self.embed(images), |tokens, block| block.forward(tokens, None));
-        self.read_out(tokens)
+        let tokens = self.tokens(images); // [batch, tokens, width]
+        self.read_out(tokens.narrow(1, 0, 1).squeeze_dim(1))
     }
 }
 
 impl ClipVit {
+    /// `[batch, 3, image_px, image_px]` -> `[batch, tokens, width]` behind the last block.
+    pub(super) fn tokens(&self, images: Tensor<4>) -> Tensor<3> {
+        let tokens = self.embed(images);
+        self.blocks
+            .iter()
+            .fold(tokens, |tokens, block| block.forward(tokens, None))
+    }
+
     /// [`ImageTower::forward`], keeping the output of every part.
     pub fn trace(&self, images: Tensor<4>) -> ClipVitTrace {
         let pre_norm = self.embed(images);
@@ -141,7 +153,7 @@ impl ClipVit {
         ClipVitTrace {
             pre_norm,
             blocks,
-            embedding: self.read_out(tokens),
+            embedding: self.read_out(tokens.narrow(1, 0, 1).squeeze_dim(1)),
         }
     }
 
@@ -165,9 +177,8 @@ impl ClipVit {
             .forward(tokens + self.position_embedding.val().unsqueeze())
     }
 
-    /// `[batch, tokens, width]` -> `[batch, dim]`.
-    fn read_out(&self, tokens: Tensor<3>) -> Tensor<2> {
-        let class: Tensor<2> = tokens.narrow(1, 0, 1).squeeze_dim(1); // [batch, width]
-        self.projection.forward(self.post_norm.forward(class))
+    /// `[batch, width]`, of the class token or of what was pooled -> `[batch, dim]`.
+    pub(super) fn read_out(&self, read: Tensor<2>) -> Tensor<2> {
+        self.projection.forward(self.post_norm.forward(read))
     }
 }

@@ -5,6 +5,8 @@
 pub mod clip_block;
 pub mod clip_text;
 pub mod clip_vit;
+pub mod coca_text;
+pub mod coca_vit;
 pub mod efficientnet_lite;
 pub mod minilm;
 pub mod tower;
@@ -18,6 +20,8 @@ use serde::{Deserialize, Serialize};
 pub use clip_block::ClipActivation;
 pub use clip_text::{ClipText, ClipTextConfig, ClipTextMask};
 pub use clip_vit::{ClipVit, ClipVitConfig};
+pub use coca_text::{CocaText, CocaTextConfig};
+pub use coca_vit::{CocaPoolerConfig, CocaVit, CocaVitConfig};
 pub use efficientnet_lite::{EfficientNetLite, EfficientNetLiteConfig, EfficientNetLiteTower};
 pub use minilm::{MiniLm, MiniLmConfig, MiniLmTower};
 pub use tower::{FeatureProjection, Projected};
@@ -90,6 +94,8 @@ towers! {
 
     /// CLIP's vision transformer.
     ClipVit: ClipVitConfig => ClipVit,
+    /// CoCa's vision transformer with attentional pooling.
+    CocaVit: CocaVitConfig => CocaVit,
     /// EfficientNet-Lite0 and a learned projection.
     EfficientNetLite: EfficientNetLiteConfig => EfficientNetLiteTower,
 }
@@ -106,6 +112,8 @@ towers! {
 
     /// CLIP's text transformer.
     ClipText: ClipTextConfig => ClipText,
+    /// CoCa's text transformer with a class token.
+    CocaText: CocaTextConfig => CocaText,
     /// MiniLM and a learned projection.
     MiniLm: MiniLmConfig => MiniLmTower,
 }

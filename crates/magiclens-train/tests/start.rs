@@ -1,0 +1,191 @@
+//! A training from towers without a trunk: a tiny CLIP and a tiny CoCa get a fusion, learn, and are one checkpoint after.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use image::{Rgb, RgbImage};
+use magiclens_collection::{ImageKind, LabeledImage, Split, images_path, triplets_path, write_labeled_images};
+use magiclens_data::decode::{Limits, read_rgb};
+use magiclens_data::{Image, ImageId, Provenance, Triplet, write_triplets};
+use magiclens_model::checkpoint::{Checkpoint, NamedWeights};
+use magiclens_model::fusion::{AttentionFusionConfig, FusionConfig};
+use magiclens_model::import::open::open_model;
+use magiclens_model::{Embedder, ModelConfig};
+use magiclens_train::dev::DevScores;
+use magiclens_train::pipeline::{Listener, Pipeline};
+use magiclens_train::run::StepMetrics;
+use magiclens_train::{TrainConfig, TrainError};
+
+/// Images of each part.
+const IMAGES: u8 = 12;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name)
+}
+
+struct Silent;
+
+impl Listener for Silent {
+    fn begin(&mut self, _what: &str, _count: usize) {}
+    fn advance(&mut self, _count: usize) {}
+    fn step(&mut self, _metrics: &StepMetrics) {}
+    fn measured(&mut self, _step: usize, _scores: &BTreeMap<&str, DevScores>) {}
+}
+
+/// A made-up collection of colored squares; each asks for the next one.
+fn collection(folder: &Path) {
+    let mut all = Vec::new();
+    for split in [Split::Train, Split::Dev, Split::Test] {
+        let images: Vec<LabeledImage> = (0..IMAGES).map(|number| square(folder, split, number)).collect();
+        let triplet = |pair: &[LabeledImage]| Triplet {
+            query: pair[0].id,
+            instruction: format!("a {} one", pair[1].caption),
+            targets: vec![pair[1].id],
+            relation: "color".to_owned(),
+            hard_negatives: Vec::new(),
+            provenance: Provenance::default(),
+        };
+        let triplets: Vec<Triplet> = images.windows(2).map(triplet).collect();
+        write_triplets(triplets_path(folder, split), &triplets).unwrap();
+        all.extend(images);
+    }
+    write_labeled_images(images_path(folder), &all).unwrap();
+}
+
+fn square(folder: &Path, split: Split, number: u8) -> LabeledImage {
+    let color = Rgb([20 * number, 255 - 20 * number, 40 * (number % 5)]);
+    let name = format!("{split}-{number}.png");
+    RgbImage::from_pixel(24, 20, color).save(folder.join(&name)).unwrap();
+    let concept = format!("shade {number}");
+    LabeledImage {
+        image: Image {
+            id: ImageId::of_bytes(name.as_bytes()),
+            path: name,
+            width: 24,
+            height: 20,
+            caption: concept.clone(),
+            tags: Vec::new(),
+            source: "made up".to_owned(),
+            license: "CC0-1.0".to_owned(),
+        },
+        kind: ImageKind::Drawing,
+        root: concept.clone(),
+        concept,
+        also: Vec::new(),
+        style: "flat".to_owned(),
+        family: "flat".to_owned(),
+        group: String::new(),
+        subgroup: String::new(),
+        skin_tone: None,
+        gender: None,
+        color: None,
+        split,
+    }
+}
+
+fn config(image_px: Option<usize>) -> TrainConfig {
+    TrainConfig {
+        seed: 4,
+        image_px,
+        steps: 6,
+        batch_size: 6,
+        learning_rate: 1e-3,
+        warmup_steps: 2,
+        weight_decay: 0.01,
+        max_gradient_norm: 1.0,
+        query_negatives: true,
+        caption_weight: 0.2,
+        feature_noise: 0.1,
+        pieces: 2,
+        save_every: 3,
+        measure_every: 3,
+    }
+}
+
+/// Trains in `folder`, which holds the collection, and reads what was written.
+fn trained(folder: &Path, name: &str, start: &Path, image_px: Option<usize>) -> Result<Checkpoint, TrainError> {
+    let weights = folder.join(format!("{name}.safetensors"));
+    let pipeline = Pipeline {
+        config: config(image_px),
+        data: folder.to_owned(),
+        added: Vec::new(),
+        repeat_added: 1,
+        start: start.to_owned(),
+        out: folder.join(name),
+        weights: weights.clone(),
+        cache: None,
+    };
+    pipeline.run(&mut Silent)?;
+    Ok(Checkpoint::read(&weights)?)
+}
+
+fn fusion_of(tensors: &NamedWeights) -> NamedWeights {
+    let of_fusion = |(name, _): &(&String, _)| name.starts_with("fusion.");
+    let tensors = tensors.iter().filter(of_fusion);
+    tensors.map(|(name, weights)| (name.clone(), weights.clone())).collect()
+}
+
+#[test]
+fn clip_gets_a_fusion_and_keeps_its_towers() {
+    let folder = tempfile::tempdir().unwrap();
+    collection(folder.path());
+    let start = open_model(&fixture("clip/hf")).unwrap();
+    let found = trained(folder.path(), "clip", &fixture("clip/hf"), None).unwrap();
+
+    let dim = start.config.dim;
+    let expected = ModelConfig {
+        fusion: FusionConfig::Attention(AttentionFusionConfig::reference(dim, 1)),
+        ..start.config
+    };
+    assert_eq!(found.config, expected);
+    // The towers are 16 bits a number in the fixture and in the result.
+    for (name, weights) in start.tensors.iter().filter(|(name, _)| *name != "logit_scale") {
+        assert_eq!(&found.tensors[name], weights, "`{name}`");
+    }
+    let random = magiclens_model::checkpoint::tensors_of(&expected.init_fusion_seeded(4));
+    let fusion = fusion_of(&found.tensors);
+    assert_eq!(fusion.len(), random.len());
+    let moved = |(name, weights): (&String, _)| &fusion[&format!("fusion.{name}")] != weights;
+    assert!(random.iter().any(moved));
+
+    let embedder = Embedder::load(&folder.path().join("clip.safetensors")).unwrap();
+    let image = read_rgb(&folder.path().join("train-3.png"), &Limits::default()).unwrap();
+    let images = embedder.encode_images(&[image]).unwrap();
+    let query = embedder.embed_query(&images[0], "a shade 4 one").unwrap();
+    assert!(query.dot(&embedder.embed_targets(&images).unwrap()[0]) < 0.9999);
+}
+
+#[test]
+fn the_same_run_gives_the_same_weights_and_another_start_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    collection(folder.path());
+    let first = trained(folder.path(), "a", &fixture("clip/hf"), None).unwrap();
+    let second = trained(folder.path(), "b", &fixture("clip/hf"), None).unwrap();
+    assert_eq!(first.tensors, second.tensors);
+    let error = trained(folder.path(), "a", &fixture("coca/coca"), None)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("another configuration or other data"), "{error}");
+    // The fusion goes on from a trained one, and is not made anew.
+    let start = folder.path().join("a.safetensors");
+    let third = trained(folder.path(), "c", &start, None).unwrap();
+    assert_eq!(third.config, first.config);
+    assert_ne!(fusion_of(&third.tensors), fusion_of(&first.tensors));
+}
+
+#[test]
+fn coca_is_trained_at_another_image_size() {
+    let folder = tempfile::tempdir().unwrap();
+    collection(folder.path());
+    let found = trained(folder.path(), "coca", &fixture("coca/coca"), Some(48)).unwrap();
+    assert_eq!(found.config.vision.image_px(), 48);
+    let positions = &found.tensors["vision.vit.position_embedding"];
+    assert_eq!(positions.shape, [1 + 6 * 6, 16]);
+    Embedder::load(&folder.path().join("coca.safetensors")).unwrap();
+
+    let error = trained(folder.path(), "cut", &fixture("coca/coca"), Some(50))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("does not divide `image_px` 50"), "{error}");
+}
