@@ -62,8 +62,8 @@ const DEFAULTS: &str = r#"{
     }
 }"#;
 
-const CONFIG: &str = "config.json";
-const PREPROCESSOR: &str = "preprocessor_config.json";
+pub(super) const CONFIG: &str = "config.json";
+pub(super) const PREPROCESSOR: &str = "preprocessor_config.json";
 const INDEX: &str = "model.safetensors.index.json";
 
 impl HfConfig {
@@ -111,7 +111,7 @@ fn activation(name: &str) -> Result<ClipActivation, ClipError> {
     }
 }
 
-fn unknown(
+pub(super) fn unknown(
     file: &'static str,
     field: &'static str,
     found: &impl std::fmt::Debug,
@@ -134,7 +134,7 @@ pub(super) fn folder_config(folder: &Path) -> Result<ModelConfig, ImportError> {
 }
 
 /// Puts values over others, field by field.
-fn merge(below: &mut Value, above: Value) {
+pub(super) fn merge(below: &mut Value, above: Value) {
     match (below, above) {
         (Value::Object(below), Value::Object(above)) => {
             for (name, value) in above {
@@ -145,12 +145,12 @@ fn merge(below: &mut Value, above: Value) {
     }
 }
 
-fn bad_json(folder: &Path, file: &'static str, error: &serde_json::Error) -> ImportError {
+pub(super) fn bad_json(folder: &Path, file: &'static str, error: &serde_json::Error) -> ImportError {
     let reason = error.to_string();
     ImportError::at(folder)(ClipError::BadJson { file, reason })
 }
 
-fn read_json<T: DeserializeOwned>(folder: &Path, file: &'static str) -> Result<T, ImportError> {
+pub(super) fn read_json<T: DeserializeOwned>(folder: &Path, file: &'static str) -> Result<T, ImportError> {
     let text = fs_err::read_to_string(folder.join(file))?;
     serde_json::from_str(&text).map_err(|error| bad_json(folder, file, &error))
 }

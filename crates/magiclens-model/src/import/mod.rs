@@ -13,6 +13,8 @@ pub mod official;
 pub mod open;
 pub mod pickle;
 mod places;
+pub mod siglip;
+mod siglip_image;
 pub mod small;
 pub mod torch;
 

@@ -6,16 +6,16 @@ use fs_err::File;
 use magiclens_data::DigestBuilder;
 
 use super::clip::read_clip;
+use super::clip_folder::{CONFIG, read_json};
 use super::clip_state::RawClip;
 use super::error::{ClipError, ImportError};
 use super::official::read_base_or_large;
+use super::siglip::{MODEL_TYPE, read_siglip};
 use crate::ModelError;
 use crate::array::NamedWeights;
 use crate::checkpoint::Checkpoint;
 use crate::config::ModelConfig;
 
-/// Configuration of a folder of transformers.
-const CONFIG: &str = "config.json";
 /// The first byte of every pickle since protocol 2.
 const PICKLE: u8 = 0x80;
 
@@ -35,9 +35,14 @@ pub fn open_model(path: &Path) -> Result<Checkpoint, ModelError> {
 }
 
 fn open_folder(folder: &Path) -> Result<(ModelConfig, NamedWeights), ModelError> {
-    match folder.join(CONFIG).is_file() {
-        true => read_clip(folder, &RawClip::default()),
-        false => Err(ImportError::at(folder)(ClipError::NoFolder).into()),
+    if !folder.join(CONFIG).is_file() {
+        return Err(ImportError::at(folder)(ClipError::NoFolder).into());
+    }
+    let config: serde_json::Value = read_json(folder, CONFIG)?;
+    match config["model_type"].as_str() {
+        Some(MODEL_TYPE) => read_siglip(folder),
+        Some("siglip2") => Err(ImportError::at(folder)(ClipError::NaFlex).into()),
+        _ => read_clip(folder, &RawClip::default()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Images to model input: resizing, squaring and normalizing.
 //!
-//! Resizing is `jax.image.resize(.., "bilinear")`, antialiased; for [`PreprocessConfig::Clip`] Pillow's bicubic. The output is always `[3, size_px, size_px]`, channel
-//! first, row-major.
+//! Resizing is `jax.image.resize(.., "bilinear")`, antialiased; for [`PreprocessConfig::Clip`] and
+//! [`PreprocessConfig::PillowSquash`] Pillow's. The output is always `[3, size_px, size_px]`, channel first, row-major.
 
 mod normalization;
 mod official;
@@ -12,11 +12,12 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use official::own_maximum;
-use pillow::bicubic_center;
+use pillow::{bicubic_center, squash};
 use resize::{Affine, Source, letterbox, planes_of, resize_to_square};
 
 pub use normalization::{CLIP_MEAN, CLIP_STD};
 pub use official::{FloatImage, model_preprocess, process_img, resize};
+pub use pillow::PillowFilter;
 
 /// Largest `size_px` that a configuration may ask for.
 pub const MAX_SIZE_PX: u32 = 4096;
@@ -40,6 +41,17 @@ pub enum PreprocessConfig {
     Squash {
         /// Side of the square, in pixels.
         size_px: u32,
+        /// Per channel, for values in 0..=255.
+        mean: [f32; 3],
+        /// Per channel, for values in 0..=255.
+        std: [f32; 3],
+    },
+    /// Squash to a square by Pillow, byte for byte, then `(value - mean) / std`: transformers' `SiglipImageProcessor`.
+    PillowSquash {
+        /// Side of the square, in pixels.
+        size_px: u32,
+        /// Pillow's filter.
+        filter: PillowFilter,
         /// Per channel, for values in 0..=255.
         mean: [f32; 3],
         /// Per channel, for values in 0..=255.
@@ -81,6 +93,7 @@ impl PreprocessConfig {
             Self::Official { size_px }
             | Self::Clip { size_px }
             | Self::Squash { size_px, .. }
+            | Self::PillowSquash { size_px, .. }
             | Self::Letterbox { size_px, .. } => size_px,
         }
     }
@@ -92,7 +105,9 @@ impl PreprocessConfig {
             return Err(PreprocessError::Size(size_px));
         }
         match *self {
-            Self::Squash { mean, std, .. } | Self::Letterbox { mean, std, .. }
+            Self::Squash { mean, std, .. }
+            | Self::PillowSquash { mean, std, .. }
+            | Self::Letterbox { mean, std, .. }
                 if !(mean.iter().all(|value| value.is_finite())
                     && std.iter().all(|value| value.is_finite() && 0.0 < *value)) =>
             {
@@ -113,10 +128,15 @@ impl PreprocessConfig {
                 resize_to_square(&source, size_px, unit.after_scaling(1.0 / own_maximum(image)))
             }
             Self::Clip { size_px } => {
-                let bytes = bicubic_center(image, size_px);
                 let affine = Affine::normalize(CLIP_MEAN, CLIP_STD).after_scaling(1.0 / 255.0);
-                planes_of(&Source::whole(bytes.as_raw(), size_px, size_px), affine)
+                planes(&bicubic_center(image, size_px), affine)
             }
+            Self::PillowSquash {
+                size_px,
+                filter,
+                mean,
+                std,
+            } => planes(&squash(image, size_px, filter), Affine::normalize(mean, std)),
             Self::Squash { size_px, mean, std } => resize_to_square(&source, size_px, Affine::normalize(mean, std)),
             Self::Letterbox {
                 size_px,
@@ -126,4 +146,9 @@ impl PreprocessConfig {
             } => letterbox(&source, size_px, Affine::normalize(mean, std), background),
         }
     }
+}
+
+/// The samples of an image, channel first.
+fn planes(image: &RgbImage, affine: Affine) -> Vec<f32> {
+    planes_of(&Source::whole(image.as_raw(), image.width(), image.height()), affine)
 }

@@ -7,6 +7,9 @@ pub mod clip_text;
 pub mod clip_vit;
 pub mod efficientnet_lite;
 pub mod minilm;
+mod patches;
+pub mod siglip_text;
+pub mod siglip_vit;
 pub mod tower;
 
 use std::ops::{Deref, DerefMut};
@@ -20,6 +23,8 @@ pub use clip_text::{ClipText, ClipTextConfig, ClipTextMask};
 pub use clip_vit::{ClipVit, ClipVitConfig};
 pub use efficientnet_lite::{EfficientNetLite, EfficientNetLiteConfig, EfficientNetLiteTower};
 pub use minilm::{MiniLm, MiniLmConfig, MiniLmTower};
+pub use siglip_text::{SiglipText, SiglipTextConfig};
+pub use siglip_vit::{SiglipVit, SiglipVitConfig};
 pub use tower::{FeatureProjection, Projected};
 
 /// Makes the enums of the sizes and of the modules from a list of towers, and leads from each to its trait.
@@ -92,6 +97,8 @@ towers! {
     ClipVit: ClipVitConfig => ClipVit,
     /// EfficientNet-Lite0 and a learned projection.
     EfficientNetLite: EfficientNetLiteConfig => EfficientNetLiteTower,
+    /// SigLIP's vision transformer.
+    SiglipVit: SiglipVitConfig => SiglipVit,
 }
 
 towers! {
@@ -108,4 +115,6 @@ towers! {
     ClipText: ClipTextConfig => ClipText,
     /// MiniLM and a learned projection.
     MiniLm: MiniLmConfig => MiniLmTower,
+    /// SigLIP's text transformer.
+    SiglipText: SiglipTextConfig => SiglipText,
 }
