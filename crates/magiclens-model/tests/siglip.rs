@@ -74,7 +74,7 @@ fn ids_are_those_of_transformers() {
         let expected = golden(kind).integers("ids");
         for (text, expected) in strings("texts").iter().zip(expected.chunks(CONTEXT_LENGTH)) {
             assert_eq!(
-                tokenizer.encode_batch(&[text]).unwrap()[0],
+                tokenizer.encode_batch(&[text.as_str()]).unwrap()[0],
                 expected,
                 "{kind}: {text:?}"
             );
