@@ -46,6 +46,12 @@ impl ModelConfig {
             .check(self.dim)
             .map_err(|problem| format!("fusion {problem}"))?;
         self.preprocess.check().map_err(|error| error.to_string())?;
+        if let Some(fixed) = self.vision.fixed_dim().filter(|&fixed| fixed != self.dim) {
+            return Err(format!(
+                "the image tower gives {fixed} numbers, but `dim` is {}",
+                self.dim
+            ));
+        }
         let (given, needed) = (self.preprocess.size_px() as usize, self.vision.image_px());
         match given == needed {
             true => Ok(()),

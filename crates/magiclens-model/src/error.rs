@@ -119,6 +119,22 @@ pub enum ModelError {
         /// The digest in the checkpoint.
         expected: Digest,
     },
+    /// The tokenizer's file is not beside the model.
+    #[error(
+        "the tokenizer of the model is missing: `{path}`\nhint: take `tokenizer.json` from where the model came from and put it there"
+    )]
+    NoTokenizer {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The tokenizer's file is not the one of the model, or damaged.
+    #[error("`{path}`: {source}\nhint: take `tokenizer.json` from where the model came from")]
+    BadTokenizer {
+        /// The file.
+        path: PathBuf,
+        /// The problem.
+        source: TokenizerError,
+    },
     /// The text tokenizer could not be made or failed.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),

@@ -121,6 +121,8 @@ fn activation(activation: ClipActivation) -> &'static str {
     match activation {
         ClipActivation::QuickGelu => "quick_gelu",
         ClipActivation::Gelu => "gelu",
+        ClipActivation::GeluTanh => "gelu_pytorch_tanh",
+        ClipActivation::GeluTanh => "gelu_pytorch_tanh",
     }
 }
 

@@ -81,7 +81,7 @@ fn interpolated(positions: &Weights, [from, to]: [usize; 2], width: usize) -> We
 /// `[from, together]` -> `[to, together]`.
 fn mixed(values: &[f32], [from, to]: [usize; 2], together: usize) -> Vec<f32> {
     let output = |at: usize| {
-        let (start, shares) = shares(from, to, at);
+        let (start, shares) = shares(PillowFilter::Bicubic, from, to, at);
         let number = move |place: usize| {
             let inputs = values[start * together + place..].iter().step_by(together);
             let sum: f64 = inputs

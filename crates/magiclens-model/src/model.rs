@@ -24,6 +24,8 @@ pub struct MagicLens {
     pub fusion: Fusion,
     /// `[1]`: the logarithm of the factor on the cosines in the contrastive loss.
     pub logit_scale: Param<Tensor<1>>,
+    /// `[1]`: the addend to the scaled cosines in a sigmoid loss, of models that were trained with one. Embeddings do not use it.
+    pub logit_bias: Option<Param<Tensor<1>>>,
 }
 
 impl ModelConfig {
@@ -34,6 +36,10 @@ impl ModelConfig {
             text: self.text.init(self.dim, device),
             fusion: self.fusion.init(self.dim, device),
             logit_scale: Param::from_tensor(Tensor::from_floats([LOGIT_SCALE_START], device)),
+            logit_bias: self
+                .text
+                .has_logit_bias()
+                .then(|| Param::from_tensor(Tensor::zeros([1], device))),
         }
     }
 

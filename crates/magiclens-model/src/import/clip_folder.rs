@@ -62,8 +62,8 @@ const DEFAULTS: &str = r#"{
     }
 }"#;
 
-const CONFIG: &str = "config.json";
-const PREPROCESSOR: &str = "preprocessor_config.json";
+pub(super) const CONFIG: &str = "config.json";
+pub(super) const PREPROCESSOR: &str = "preprocessor_config.json";
 const INDEX: &str = "model.safetensors.index.json";
 
 impl HfConfig {
@@ -111,7 +111,7 @@ fn activation(name: &str) -> Result<ClipActivation, ClipError> {
     }
 }
 
-fn unknown(
+pub(super) fn unknown(
     file: &'static str,
     field: &'static str,
     found: &impl std::fmt::Debug,

@@ -175,6 +175,12 @@ pub enum ClipError {
     /// The folder lacks the weights that its configuration of open_clip belongs to.
     #[error("the folder holds neither `open_clip_model.safetensors` nor `open_clip_pytorch_model.bin`")]
     NoOpenClipWeights,
+    /// SigLIP2 for images of any shape.
+    #[error(
+        "this is a NaFlex model of SigLIP2, which takes images of any shape; only those of one resolution are known\n\
+         hint: take one with a resolution in its name, such as `google/siglip2-base-patch16-224`"
+    )]
+    NaFlex,
     /// The folder is no model.
     #[error(
         "the folder holds no `config.json`\n\

@@ -15,6 +15,8 @@ pub mod open_clip;
 mod open_clip_config;
 pub mod pickle;
 mod places;
+pub mod siglip;
+mod siglip_image;
 pub mod small;
 pub mod torch;
 

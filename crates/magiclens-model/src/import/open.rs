@@ -6,18 +6,17 @@ use fs_err::File;
 use magiclens_data::DigestBuilder;
 
 use super::clip::read_clip;
-use super::clip_folder::has_weights;
+use super::clip_folder::{CONFIG, has_weights, read_json};
 use super::clip_state::RawClip;
 use super::error::{ClipError, ImportError};
 use super::official::read_base_or_large;
 use super::open_clip::{is_open_clip, read_open_clip};
+use super::siglip::{MODEL_TYPE, read_siglip};
 use crate::ModelError;
 use crate::array::NamedWeights;
 use crate::checkpoint::Checkpoint;
 use crate::config::ModelConfig;
 
-/// Configuration of a folder of transformers.
-const CONFIG: &str = "config.json";
 /// The first byte of every pickle since protocol 2.
 const PICKLE: u8 = 0x80;
 
@@ -41,9 +40,14 @@ fn open_folder(folder: &Path) -> Result<(ModelConfig, NamedWeights), ModelError>
     if is_open_clip(folder) && !(transformers && has_weights(folder)) {
         return read_open_clip(folder);
     }
-    match transformers {
-        true => read_clip(folder, &RawClip::default()),
-        false => Err(ImportError::at(folder)(ClipError::NoFolder).into()),
+    if !transformers {
+        return Err(ImportError::at(folder)(ClipError::NoFolder).into());
+    }
+    let config: serde_json::Value = read_json(folder, CONFIG)?;
+    match config["model_type"].as_str() {
+        Some(MODEL_TYPE) => read_siglip(folder),
+        Some("siglip2") => Err(ImportError::at(folder)(ClipError::NaFlex).into()),
+        _ => read_clip(folder, &RawClip::default()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Images to model input: resizing, squaring and normalizing.
 //!
-//! Resizing is `jax.image.resize(.., "bilinear")`, antialiased; for [`PreprocessConfig::Clip`] Pillow's bicubic. The output is always `[3, size_px, size_px]`, channel
-//! first, row-major.
+//! Resizing is `jax.image.resize(.., "bilinear")`, antialiased; for [`PreprocessConfig::Clip`] and
+//! [`PreprocessConfig::PillowSquash`] Pillow's. The output is always `[3, size_px, size_px]`, channel first, row-major.
 
 mod normalization;
 mod official;
@@ -12,13 +12,14 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use official::own_maximum;
-use pillow::{Center, bicubic_center};
+use pillow::{Center, bicubic_center, squash};
 use resize::{Affine, Source, letterbox, planes_of, resize_to_square};
 
 pub use normalization::{CLIP_MEAN, CLIP_STD};
 pub(crate) use pillow::shares;
 
 pub use official::{FloatImage, model_preprocess, process_img, resize};
+pub use pillow::PillowFilter;
 
 /// Largest `size_px` that a configuration may ask for.
 pub const MAX_SIZE_PX: u32 = 4096;
@@ -52,6 +53,17 @@ pub enum PreprocessConfig {
     Squash {
         /// Side of the square, in pixels.
         size_px: u32,
+        /// Per channel, for values in 0..=255.
+        mean: [f32; 3],
+        /// Per channel, for values in 0..=255.
+        std: [f32; 3],
+    },
+    /// Squash to a square by Pillow, byte for byte, then `(value - mean) / std`: transformers' `SiglipImageProcessor`.
+    PillowSquash {
+        /// Side of the square, in pixels.
+        size_px: u32,
+        /// Pillow's filter.
+        filter: PillowFilter,
         /// Per channel, for values in 0..=255.
         mean: [f32; 3],
         /// Per channel, for values in 0..=255.
@@ -94,6 +106,7 @@ impl PreprocessConfig {
             | Self::Clip { size_px }
             | Self::OpenClip { size_px, .. }
             | Self::Squash { size_px, .. }
+            | Self::PillowSquash { size_px, .. }
             | Self::Letterbox { size_px, .. } => size_px,
         }
     }
@@ -105,7 +118,10 @@ impl PreprocessConfig {
             return Err(PreprocessError::Size(size_px));
         }
         match *self {
-            Self::OpenClip { mean, std, .. } | Self::Squash { mean, std, .. } | Self::Letterbox { mean, std, .. }
+            Self::OpenClip { mean, std, .. }
+            | Self::Squash { mean, std, .. }
+            | Self::PillowSquash { mean, std, .. }
+            | Self::Letterbox { mean, std, .. }
                 if !(mean.iter().all(|value| value.is_finite())
                     && std.iter().all(|value| value.is_finite() && 0.0 < *value)) =>
             {
@@ -127,6 +143,12 @@ impl PreprocessConfig {
             }
             Self::Clip { size_px } => bicubic_planes(image, size_px, Center::Before, (CLIP_MEAN, CLIP_STD)),
             Self::OpenClip { size_px, mean, std } => bicubic_planes(image, size_px, Center::Even, (mean, std)),
+            Self::PillowSquash {
+                size_px,
+                filter,
+                mean,
+                std,
+            } => planes(&squash(image, size_px, filter), Affine::normalize(mean, std)),
             Self::Squash { size_px, mean, std } => resize_to_square(&source, size_px, Affine::normalize(mean, std)),
             Self::Letterbox {
                 size_px,
@@ -140,7 +162,11 @@ impl PreprocessConfig {
 
 /// Pillow's bicubic square, normalized by mean and deviation of values in 0..=1.
 fn bicubic_planes(image: &RgbImage, size_px: u32, center: Center, (mean, std): ([f32; 3], [f32; 3])) -> Vec<f32> {
-    let bytes = bicubic_center(image, size_px, center);
     let affine = Affine::normalize(mean, std).after_scaling(1.0 / 255.0);
-    planes_of(&Source::whole(bytes.as_raw(), size_px, size_px), affine)
+    planes(&bicubic_center(image, size_px, center), affine)
+}
+
+/// The samples of an image, channel first.
+fn planes(image: &RgbImage, affine: Affine) -> Vec<f32> {
+    planes_of(&Source::whole(image.as_raw(), image.width(), image.height()), affine)
 }

@@ -1,4 +1,5 @@
-//! Pillow's bicubic resizing, byte for byte, of no more than the square in the center that CLIP looks at.
+//! Pillow's resizing, byte for byte: of no more than the square in the center that CLIP looks at, or of the whole image to a
+//! square.
 //!
 //! The horizontal pass comes first, as in every Pillow up to 12; Pillow 13 begins with the vertical one where it takes that
 //! to be faster, which moves single bytes of some tall images. Source: python-pillow `src/libImaging/Resample.c`; transformers `image_transforms.py`, `get_resize_output_image_size` and
@@ -7,11 +8,38 @@
 use std::ops::Range;
 
 use image::RgbImage;
+use serde::{Deserialize, Serialize};
 
 /// Weights are whole numbers of 2^-22, so that a sum of bytes fits into 32 bits.
 const PRECISION_BITS: u32 = 32 - 8 - 2;
-/// Reach of the bicubic filter, in pixels of the smaller grid.
-const SUPPORT: f64 = 2.0;
+
+/// A filter of Pillow's `resize`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PillowFilter {
+    /// `Resampling.BILINEAR`, number 2: a triangle.
+    Bilinear,
+    /// `Resampling.BICUBIC`, number 3: Keys' cubic convolution with a = -0.5.
+    Bicubic,
+}
+
+impl PillowFilter {
+    /// Reach, in pixels of the smaller grid.
+    fn support(self) -> f64 {
+        match self {
+            Self::Bilinear => 1.0,
+            Self::Bicubic => 2.0,
+        }
+    }
+
+    /// Weight at a distance.
+    fn weight(self, x: f64) -> f64 {
+        match self {
+            Self::Bilinear => (1.0 - x.abs()).max(0.0),
+            Self::Bicubic => bicubic(x),
+        }
+    }
+}
 
 /// The place of a square on the longer side, where an odd number of pixels is left over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +70,22 @@ pub(crate) fn bicubic_center(image: &RgbImage, side: u32, center: Center) -> Rgb
     } else {
         (longer(side, width, height), side as usize)
     };
-    let horizontal = Axis::new(width, columns, center.range(columns, side as usize));
-    let vertical = Axis::new(height, rows, center.range(rows, side as usize));
+    let cut = |input, output| {
+        let range = center.range(output, side as usize);
+        Axis::new(PillowFilter::Bicubic, input, output, range)
+    };
+    resample(image, &cut(width, columns), &cut(height, rows), side)
+}
+
+/// Resizes the whole image to a square, whatever its shape: `image.resize((side, side), filter)`.
+pub(crate) fn squash(image: &RgbImage, side: u32, filter: PillowFilter) -> RgbImage {
+    let whole = |input: u32| Axis::new(filter, input as usize, side as usize, 0..side as usize);
+    resample(image, &whole(image.width()), &whole(image.height()), side)
+}
+
+/// `side` outputs along each axis, the horizontal ones first.
+fn resample(image: &RgbImage, horizontal: &Axis, vertical: &Axis, side: u32) -> RgbImage {
+    let width = image.width() as usize;
     let needed = vertical.inputs();
     let mut mixed = Vec::with_capacity(needed.len() * side as usize * 3);
     for y in needed.clone() {
@@ -90,13 +132,13 @@ struct Axis {
 }
 
 impl Axis {
-    fn new(input: usize, output: usize, wanted: Range<usize>) -> Self {
+    fn new(filter: PillowFilter, input: usize, output: usize, wanted: Range<usize>) -> Self {
         let taps = wanted.map(|at| {
             if input == output {
                 let weights = vec![1 << PRECISION_BITS];
                 return Taps { start: at, weights };
             }
-            taps(input, output, at)
+            taps(filter, input, output, at)
         });
         Self { taps: taps.collect() }
     }
@@ -111,23 +153,23 @@ impl Axis {
 
 /// The mixture of output `at` of `output` along an axis of `input`: the first input, and the shares of it and those behind it.
 /// torch's `interpolate` with `antialias` has the same.
-pub(crate) fn shares(input: usize, output: usize, at: usize) -> (usize, Vec<f64>) {
+pub(crate) fn shares(filter: PillowFilter, input: usize, output: usize, at: usize) -> (usize, Vec<f64>) {
     let scale = input as f64 / output as f64;
     let widened = scale.max(1.0);
-    let support = SUPPORT * widened;
+    let support = filter.support() * widened;
     let center = (at as f64 + 0.5) * scale;
     // Casts cut toward zero, and below zero is zero.
     let start = (center - support + 0.5) as usize;
     let end = ((center + support + 0.5) as usize).min(input);
     let weights: Vec<f64> = (start..end)
-        .map(|position| bicubic((position as f64 - center + 0.5) * (1.0 / widened)))
+        .map(|position| filter.weight((position as f64 - center + 0.5) * (1.0 / widened)))
         .collect();
     let total: f64 = weights.iter().sum();
     (start, weights.iter().map(|weight| weight / total).collect())
 }
 
-fn taps(input: usize, output: usize, at: usize) -> Taps {
-    let (start, weights) = shares(input, output, at);
+fn taps(filter: PillowFilter, input: usize, output: usize, at: usize) -> Taps {
+    let (start, weights) = shares(filter, input, output, at);
     let whole = |share: &f64| {
         let scaled = share * f64::from(1 << PRECISION_BITS);
         // Rounded half away from zero.
@@ -174,7 +216,7 @@ mod tests {
     fn doubling_mixes_the_weights_worked_out_by_hand() {
         // Two pixels become four. The center of the first output is 0.25, its reach [-1.75, 2.25]: both inputs, at
         // distances 0.25 and 1.25 with weights 0.8671875 and -0.0703125.
-        let first = taps(2, 4, 0);
+        let first = taps(PillowFilter::Bicubic, 2, 4, 0);
         let total = 0.8671875 - 0.0703125;
         let expected = [0.8671875 / total, -0.0703125 / total].map(|weight| (weight * 4194304.0_f64).round() as i32);
         assert_eq!((first.start, first.weights.as_slice()), (0, &expected[..]));

@@ -21,6 +21,8 @@ pub enum ClipActivation {
     QuickGelu,
     /// `x * Φ(x)`, by the error function.
     Gelu,
+    /// GELU with `tanh` in place of the error function: SigLIP's.
+    GeluTanh,
 }
 
 impl ClipActivation {
@@ -29,10 +31,11 @@ impl ClipActivation {
         *self == Self::default()
     }
 
-    fn forward(self, x: Tensor<3>) -> Tensor<3> {
+    pub(super) fn forward(self, x: Tensor<3>) -> Tensor<3> {
         match self {
             Self::QuickGelu => x.clone() * sigmoid(x.mul_scalar(1.702)),
             Self::Gelu => gelu(x),
+            Self::GeluTanh => gelu_tanh(x),
         }
     }
 }
@@ -61,11 +64,17 @@ pub struct ClipBlock {
 impl ClipBlockConfig {
     /// Builds the block with random weights.
     pub(crate) fn init(&self, device: &Device) -> ClipBlock {
+        self.init_with(CLIP_NORM_EPS, device)
+    }
+
+    /// [`ClipBlockConfig::init`] with another epsilon of the layer norms.
+    pub(crate) fn init_with(&self, norm_eps: f64, device: &Device) -> ClipBlock {
         let Self { width, heads, .. } = *self;
+        let norm = || LayerNormConfig::new(width).with_epsilon(norm_eps).init(device);
         ClipBlock {
-            attention_norm: clip_norm(width, device),
+            attention_norm: norm(),
             attention: AttentionConfig::plain(width, heads).init(device),
-            feed_forward_norm: clip_norm(width, device),
+            feed_forward_norm: norm(),
             feed_forward_in: LinearConfig::new(width, self.feed_forward).init(device),
             feed_forward_out: LinearConfig::new(self.feed_forward, width).init(device),
             activation: self.activation,
@@ -83,6 +92,14 @@ impl ClipBlock {
             .forward(self.feed_forward_norm.forward(tokens.clone())); // [batch, seq, feed_forward]
         tokens + self.feed_forward_out.forward(self.activation.forward(hidden))
     }
+}
+
+/// `x / 2 * (1 + tanh(sqrt(2 / π) (x + 0.044715 x³)))`.
+fn gelu_tanh(x: Tensor<3>) -> Tensor<3> {
+    const SQRT_2_OVER_PI: f64 = std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2;
+    let cube = x.clone() * x.clone() * x.clone();
+    let inner = (x.clone() + cube.mul_scalar(0.044715)).mul_scalar(SQRT_2_OVER_PI);
+    x * inner.tanh().add_scalar(1.0).mul_scalar(0.5)
 }
 
 /// A layer norm as CLIP has it.

@@ -241,7 +241,7 @@ pub(super) fn allowed_where(
 }
 
 /// `[batch, context_length]`
-fn id_tensor(ids: &[&[u32]], device: &Device) -> Tensor<2, Int> {
+pub(super) fn id_tensor(ids: &[&[u32]], device: &Device) -> Tensor<2, Int> {
     let flat: Vec<i64> = ids.iter().copied().flatten().map(|id| i64::from(*id)).collect();
     Tensor::from_data(
         TensorData::new(flat, [ids.len(), ids.first().map_or(0, |row| row.len())]),

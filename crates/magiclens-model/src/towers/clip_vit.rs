@@ -7,6 +7,7 @@ use burn::tensor::{Device, Distribution, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::clip_block::{ClipActivation, ClipBlock, ClipBlockConfig, clip_norm};
+use super::patches::cut_patches;
 use super::tower::{ImageTower, ImageTowerConfig, Tower, check_blocks, check_size, divides};
 
 /// Sizes of a [`ClipVit`].
@@ -159,14 +160,8 @@ impl ClipVit {
 
     /// `[batch, 3, image_px, image_px]` -> `[batch, tokens, width]`, class token first.
     fn embed(&self, images: Tensor<4>) -> Tensor<3> {
-        let [batch, _, height, width_px] = images.dims();
-        let (rows, columns) = (height / self.patch_px, width_px / self.patch_px);
-        let patches = images
-            .reshape([batch, 3, rows, self.patch_px, columns, self.patch_px])
-            .permute([0, 2, 4, 3, 5, 1]) // [batch, rows, columns, y, x, color]
-            .reshape([batch, rows * columns, 3 * self.patch_px * self.patch_px]);
-        let patches = self.patch_embedding.forward(patches); // [batch, patches, width]
-        let [_, _, width] = patches.dims();
+        let patches = self.patch_embedding.forward(cut_patches(images, self.patch_px)); // [batch, patches, width]
+        let [batch, _, width] = patches.dims();
         let class = self
             .class_embedding
             .val()

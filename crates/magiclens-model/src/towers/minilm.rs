@@ -9,7 +9,7 @@ use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::tower::{Projected, TextTower, TextTowerConfig, check_blocks};
+use super::tower::{Projected, TextTower, TextTowerConfig, check_blocks, tokenizer_file};
 use crate::ModelError;
 use crate::attention::{Attention, AttentionConfig};
 use crate::tokenizer::Tokenizer;
@@ -64,8 +64,7 @@ impl TextTowerConfig for MiniLmConfig {
     }
 
     fn tokenizer(&self, folder: &Path) -> Result<Box<dyn Tokenizer>, ModelError> {
-        let bytes = fs_err::read(folder.join("tokenizer.json"))?;
-        Ok(Box::new(MiniLmTokenizer::from_bytes(&bytes)?))
+        Ok(Box::new(tokenizer_file(folder, MiniLmTokenizer::from_bytes)?))
     }
 
     fn init(&self, dim: usize, device: &Device) -> MiniLmTower {

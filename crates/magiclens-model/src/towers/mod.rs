@@ -9,6 +9,9 @@ pub mod coca_text;
 pub mod coca_vit;
 pub mod efficientnet_lite;
 pub mod minilm;
+mod patches;
+pub mod siglip_text;
+pub mod siglip_vit;
 pub mod tower;
 
 use std::ops::{Deref, DerefMut};
@@ -24,6 +27,8 @@ pub use coca_text::{CocaText, CocaTextConfig};
 pub use coca_vit::{CocaPoolerConfig, CocaVit, CocaVitConfig};
 pub use efficientnet_lite::{EfficientNetLite, EfficientNetLiteConfig, EfficientNetLiteTower};
 pub use minilm::{MiniLm, MiniLmConfig, MiniLmTower};
+pub use siglip_text::{SiglipText, SiglipTextConfig};
+pub use siglip_vit::{SiglipVit, SiglipVitConfig};
 pub use tower::{FeatureProjection, Projected};
 
 /// Makes the enums of the sizes and of the modules from a list of towers, and leads from each to its trait.
@@ -98,6 +103,8 @@ towers! {
     CocaVit: CocaVitConfig => CocaVit,
     /// EfficientNet-Lite0 and a learned projection.
     EfficientNetLite: EfficientNetLiteConfig => EfficientNetLiteTower,
+    /// SigLIP's vision transformer.
+    SiglipVit: SiglipVitConfig => SiglipVit,
 }
 
 towers! {
@@ -116,4 +123,6 @@ towers! {
     CocaText: CocaTextConfig => CocaText,
     /// MiniLM and a learned projection.
     MiniLm: MiniLmConfig => MiniLmTower,
+    /// SigLIP's text transformer.
+    SiglipText: SiglipTextConfig => SiglipText,
 }

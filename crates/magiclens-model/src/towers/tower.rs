@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor};
 use crate::ModelError;
 use crate::array::NamedWeights;
 use crate::parameters::tensors_of;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Tokenizer, TokenizerError};
 
 /// The sizes of an image tower.
 pub trait ImageTowerConfig {
@@ -20,6 +20,11 @@ pub trait ImageTowerConfig {
 
     /// Side of the square input in pixels.
     fn image_px(&self) -> usize;
+
+    /// Width of the outputs of a tower that does not project to the model's width, and so decides it.
+    fn fixed_dim(&self) -> Option<usize> {
+        None
+    }
 
     /// Refuses sizes that cannot be built.
     ///
@@ -51,6 +56,11 @@ pub trait TextTowerConfig {
     /// # Errors
     /// A file of the tokenizer that is missing or broken.
     fn tokenizer(&self, folder: &Path) -> Result<Box<dyn Tokenizer>, ModelError>;
+
+    /// True if the weights come with a bias of the logits, as a sigmoid loss learns it.
+    fn has_logit_bias(&self) -> bool {
+        false
+    }
 
     /// Builds the tower with random weights, projecting to `dim`.
     fn init(&self, dim: usize, device: &Device) -> Self::Tower
@@ -200,4 +210,17 @@ pub(super) fn check_blocks(width: usize, layers: usize, heads: usize, feed_forwa
 /// False for a divisor of 0.
 pub(crate) fn divides(divisor: usize, number: usize) -> bool {
     divisor > 0 && number.is_multiple_of(divisor)
+}
+
+/// The tokenizer of a folder by a reader of its `tokenizer.json`.
+pub(super) fn tokenizer_file<T>(
+    folder: &Path,
+    read: impl FnOnce(&[u8]) -> Result<T, TokenizerError>,
+) -> Result<T, ModelError> {
+    let path = folder.join("tokenizer.json");
+    let bytes = match fs_err::read(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(ModelError::NoTokenizer { path }),
+        read => read?,
+    };
+    read(&bytes).map_err(|source| ModelError::BadTokenizer { path, source })
 }
