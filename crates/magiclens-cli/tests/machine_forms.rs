@@ -133,10 +133,7 @@ fn bad_pairs_are_refused_by_line_and_name() {
     let embed = |pairs: &str| magiclens(&["embed", "--model", weights.to_str().unwrap(), "--jsonl", "-"], pairs);
     assert!(refusal(&embed("{\"image\": 5}\n")).contains("line 1"));
     let told = refusal(&embed("{\"image\": \"no-such-image.png\", \"text\": \"\"}\n"));
-    assert!(
-        told.contains("line 1") && told.contains("no-such-image.png"),
-        "{told}"
-    );
+    assert!(told.contains("line 1") && told.contains("no-such-image.png"), "{told}");
 }
 
 /// `os.system("touch ...")` as a pickle: refused by name, and nothing happens.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use magiclens_data::Digest;
 
+use crate::basic::BasicError;
 use crate::import::ImportError;
 use crate::tokenizer::TokenizerError;
 
@@ -113,6 +114,9 @@ pub enum ModelError {
         /// The digest in the checkpoint.
         expected: Digest,
     },
+    /// BASIC could not be prepared or asked.
+    #[error(transparent)]
+    Basic(#[from] BasicError),
     /// The text tokenizer could not be made or failed.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
