@@ -17,7 +17,7 @@ pub(crate) struct SystemArgs {
     /// Weights; several are compared with the first [default: the small model]
     #[arg(long, value_name = "FILE")]
     pub(crate) model: Vec<PathBuf>,
-    /// Way to make a vector of a query: magiclens, empty, image, text, sum, sum:WEIGHT; several are compared
+    /// Way to ask: magiclens, empty, image, text, basic, sum, sum:WEIGHT; several are compared
     #[arg(long, value_name = "METHOD", value_parser = clap::value_parser!(Method))]
     method: Vec<Method>,
     /// Ask by textual inversion, with what `magiclens import inversion` wrote; name `--method magiclens` to compare with it

@@ -185,9 +185,8 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     let rest: f64 = a4.remainder().iter().zip(b4.remainder()).map(|(a, b)| a * b).sum();
     let mut sums = [0.0; 4];
     for (a, b) in a4.zip(b4) {
-        for lane in 0..4 {
-            sums[lane] += a[lane] * b[lane];
-        }
+        let lanes = sums.iter_mut().zip(a.iter().zip(b));
+        lanes.for_each(|(sum, (a, b))| *sum += a * b);
     }
     sums.iter().sum::<f64>() + rest
 }
