@@ -99,7 +99,7 @@ fn read(path: &Path, key: &str, settings: BasicSettings, dim: usize) -> Option<B
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::basic::Corpora;
+    use crate::basic::prepared::Corpora;
 
     fn basic() -> Basic {
         let rows = |seed: usize, count: usize| -> Vec<Vec<f32>> {
