@@ -67,8 +67,13 @@ fn every_benchmark_runs_with_every_method_and_the_second_time_from_the_cache() {
     let methods: Vec<Method> = ["magiclens", "empty", "image", "text", "basic", "sum", "sum:0.8"]
         .map(|m| m.parse().unwrap())
         .into();
+    let prepared = tempfile::tempdir().unwrap();
+    Basic::load_or_prepare(prepared.path(), embedder()).unwrap();
     for (name, folder) in stand_ins::all() {
         let cache = tempfile::tempdir().unwrap();
+        for file in fs_err::read_dir(prepared.path()).unwrap().flatten() {
+            fs_err::copy(file.path(), cache.path().join(file.file_name())).unwrap();
+        }
         let first = run(name, folder.path(), cache.path(), &methods, false).unwrap().report;
         assert_eq!(first.systems.len(), methods.len());
         for system in &first.systems {
