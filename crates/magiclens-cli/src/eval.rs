@@ -18,9 +18,9 @@ use crate::systems::{Models, SystemArgs};
 
 /// Measure retrieval on a benchmark, or verify its data, or score a file of rankings
 ///
-/// NAME is one of fiq, cirr, circo, dtin, genecis, tu-berlin, sketchy, quickdraw, flickr30k, coco, `own` (the collection of
-/// `magiclens collection build`), `robustness` (over the same collection), or `all` for the ten public ones, each in a folder of its
-/// own below DIR.
+/// NAME is one of fiq, cirr, circo, dtin, genecis, tu-berlin, sketchy, quickdraw, flickr30k, coco, icir, imagenet-r, nico,
+/// minidomainnet, ltll, `own` (the collection of `magiclens collection build`), `robustness` (over the same collection), or `all` for
+/// the public ones, each in a folder of its own below DIR.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The benchmark, or `all`

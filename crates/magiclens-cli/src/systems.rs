@@ -20,7 +20,7 @@ pub(crate) struct SystemArgs {
     /// the first [default: $MAGICLENS_MODEL, else `small`]
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Vec<ModelName>,
-    /// Way to make a vector of a query: magiclens, empty, image, text, sum, sum:WEIGHT; several are compared
+    /// Way to ask: magiclens, empty, image, text, basic, sum, sum:WEIGHT; several are compared
     #[arg(long, value_name = "METHOD", value_parser = clap::value_parser!(Method))]
     method: Vec<Method>,
     /// Ask by textual inversion, with what `magiclens import inversion` wrote; name `--method magiclens` to compare with it

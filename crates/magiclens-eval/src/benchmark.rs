@@ -84,6 +84,18 @@ pub struct Variant {
     pub flag: String,
     /// Its tasks; the scores of the variant are means over them.
     pub tasks: Vec<Task>,
+    /// The things that these means are over.
+    pub mean: Mean,
+}
+
+/// The things that the scores of a variant are means over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mean {
+    /// Every task counts alike.
+    #[default]
+    Tasks,
+    /// Every query counts alike.
+    Queries,
 }
 
 /// The kinds of query and gallery of a task.
@@ -195,6 +207,8 @@ pub enum Metric {
     PlainAveragePrecision(Option<usize>),
     /// [`metrics::interpolated_average_precision`].
     InterpolatedAveragePrecision(Option<usize>),
+    /// [`metrics::trapezoidal_average_precision`].
+    TrapezoidalAveragePrecision,
 }
 
 /// A column of published tables, in terms of our measures.
@@ -301,6 +315,7 @@ impl Variant {
             name: name.to_owned(),
             flag: flag.to_owned(),
             tasks,
+            mean: Mean::Tasks,
         }
     }
 
@@ -308,6 +323,11 @@ impl Variant {
     pub(crate) fn queries(&self) -> impl Iterator<Item = (&Task, &Query)> {
         let tasks = self.tasks.iter();
         tasks.flat_map(|task| task.queries.iter().map(move |query| (task, query)))
+    }
+
+    /// The same tasks under another mean.
+    pub(crate) fn averaged(self, mean: Mean) -> Self {
+        Self { mean, ..self }
     }
 
     /// The variants with the query image in the ranking and without it, the reported one first.
@@ -370,6 +390,7 @@ impl Metric {
             Self::AveragePrecision(k) => metrics::average_precision_at_k(judged, k),
             Self::PlainAveragePrecision(top) => metrics::plain_average_precision(judged, top),
             Self::InterpolatedAveragePrecision(top) => metrics::interpolated_average_precision(judged, top),
+            Self::TrapezoidalAveragePrecision => metrics::trapezoidal_average_precision(judged),
         }
     }
 
@@ -382,6 +403,7 @@ impl Metric {
             | Self::CappedPrecision(k)
             | Self::AveragePrecision(k) => Some(k),
             Self::PlainAveragePrecision(top) | Self::InterpolatedAveragePrecision(top) => top,
+            Self::TrapezoidalAveragePrecision => None,
         }
     }
 }

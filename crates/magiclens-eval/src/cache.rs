@@ -111,6 +111,11 @@ impl Cache {
         }
     }
 
+    /// The folder that it lies in.
+    pub(crate) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+
     /// The content of a file that has not changed since it was hashed.
     pub(crate) fn content(&self, path: &Path, state: FileState) -> Result<Option<ImageId>, EvalError> {
         let found: Option<Vec<u8>> = self.run(|connection| {

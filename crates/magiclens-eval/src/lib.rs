@@ -3,11 +3,11 @@
 //! | file | matter |
 //! |---|---|
 //! | `benchmark.rs` | a benchmark as data |
-//! | `benchmarks/`, `annotations.rs` | the ten public ones, one file each, and our own |
+//! | `benchmarks/`, `annotations.rs` | the public ones, one file each, and our own |
 //! | `robustness/` | requests in other words, with "not", without sense, without an answer |
 //! | `crop.rs` | the part of an image that is shown |
 //! | `images.rs`, `cache.rs` | images become vectors, once |
-//! | `method.rs`, `system.rs`, `run.rs` | weights and a way to ask them; every query of every variant |
+//! | `method.rs`, `system.rs`, `probes.rs`, `run.rs` | weights and a way to ask them; every query of every variant |
 //! | `outcome.rs`, `scores.rs`, `evaluate.rs` | rankings become values, values scores, scores of several systems a report |
 //! | `partial.rs`, `failures.rs` | a benchmark without unusable images; queries that went wrong |
 //! | `check.rs`, `leakage.rs` | a data folder before anything is computed; near-duplicates in a training set |
@@ -35,6 +35,7 @@ pub mod method;
 pub mod outcome;
 mod partial;
 pub mod predictions;
+mod probes;
 pub mod report;
 pub mod robustness;
 pub mod run;

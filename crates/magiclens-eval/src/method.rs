@@ -28,6 +28,8 @@ pub enum Method {
         /// The image's part, in 0..=1; the text's is the rest.
         image_weight: f32,
     },
+    /// The product of the image's similarity and the text's, [`magiclens_model::basic`], against image towers.
+    Basic,
     /// The image as a word in a text, against image towers.
     Inversion(Inversion),
 }
@@ -87,6 +89,7 @@ impl fmt::Display for Method {
             Self::Image => f.write_str("image"),
             Self::Text => f.write_str("text"),
             Self::Sum { image_weight } => write!(f, "sum:{image_weight}"),
+            Self::Basic => f.write_str("basic"),
             Self::Inversion(inversion) => write!(f, "inversion by {}", inversion.name),
         }
     }
@@ -95,7 +98,7 @@ impl fmt::Display for Method {
 /// A text that names no [`Method`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not a method\nhint: it is `magiclens`, `empty`, `image`, `text`, `sum` or `sum:WEIGHT` with the image's weight from 0 to 1"
+    "`{0}` is not a method\nhint: it is `magiclens`, `empty`, `image`, `text`, `basic`, `sum` or `sum:WEIGHT` with the image's weight from 0 to 1"
 )]
 pub struct ParseMethodError(String);
 
@@ -109,6 +112,7 @@ impl FromStr for Method {
             "empty" => Ok(Self::EmptyInstruction),
             "image" => Ok(Self::Image),
             "text" => Ok(Self::Text),
+            "basic" => Ok(Self::Basic),
             "sum" => Ok(Self::Sum { image_weight: 0.5 }),
             _ => {
                 let weight = text.strip_prefix("sum:").ok_or_else(error)?;
@@ -126,7 +130,7 @@ mod tests {
 
     #[test]
     fn methods_are_read_as_they_are_written() {
-        for text in ["magiclens", "empty", "image", "text", "sum:0.25"] {
+        for text in ["magiclens", "empty", "image", "text", "basic", "sum:0.25"] {
             assert_eq!(text.parse::<Method>().unwrap().to_string(), text);
         }
         assert_eq!("sum".parse(), Ok(Method::Sum { image_weight: 0.5 }));

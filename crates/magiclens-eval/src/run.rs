@@ -3,12 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
-use magiclens_metrics::{Matrix, rank, score_all};
+use magiclens_metrics::{Matrix, rank};
 
 use crate::EvalError;
 use crate::benchmark::{Benchmark, Query, Scope, Task, Variant};
 use crate::images::Step;
 use crate::outcome::{Classes, QueryOutcome, Ranked, TaskOutcome, judge};
+use crate::probes::Probes;
 use crate::system::EvalSystem;
 
 /// Queries whose vectors and rankings lie in memory at once.
@@ -72,8 +73,8 @@ fn run_task(
     let ranker = TaskRanker::new(task, rows, head);
     let mut outcome = Vec::with_capacity(task.queries.len());
     for queries in task.queries.chunks(QUERIES) {
-        let vectors = system.queries(task.kind, queries)?;
-        outcome.extend(ranker.rank_all(queries, &vectors, &gallery));
+        let probes = system.probes(task.kind, queries, &gallery)?;
+        outcome.extend(ranker.rank_all(queries, &probes, &gallery));
         progress(Step::Advance(queries.len()));
     }
     Ok(outcome)
@@ -104,8 +105,8 @@ impl<'a> TaskRanker<'a> {
     }
 
     /// The outcomes of queries; whole rankings of many queries would not fit into memory.
-    fn rank_all(&self, queries: &[Query], vectors: &Matrix, gallery: &Matrix) -> Vec<QueryOutcome> {
-        score_all(vectors, gallery, |at, scores| {
+    fn rank_all(&self, queries: &[Query], probes: &Probes, gallery: &Matrix) -> Vec<QueryOutcome> {
+        probes.score_all(gallery, |at, scores| {
             let ranked = self.ranked(&queries[at], scores);
             let values = judge(self.task, &self.classes, &queries[at], &ranked);
             QueryOutcome::new(self.task, values, ranked, self.head)

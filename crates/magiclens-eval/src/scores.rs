@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use magiclens_metrics::{Confidence, Paired, Sample, bootstrap_interval, compare_paired, mean};
 use serde::{Deserialize, Serialize};
 
-use crate::benchmark::{Query, Task, Variant};
+use crate::benchmark::{Mean, Query, Task, Variant};
 use crate::outcome::{QueryOutcome, TaskOutcome};
 
 /// The seed of intervals and tests; every result is a function of it.
@@ -178,6 +178,7 @@ pub fn differences(variant: &Variant, first: &[TaskOutcome], second: &[TaskOutco
 type Answered<'a> = (&'a Query, &'a QueryOutcome);
 
 /// The values of a measure over queries, and their clusters, numbered from 0 without gaps.
+#[derive(Default)]
 struct Values {
     values: Vec<f64>,
     clusters: Vec<usize>,
@@ -193,6 +194,15 @@ impl Values {
             })
             .unzip();
         Self { values, clusters }
+    }
+
+    /// Both as one sample; no cluster of one is a cluster of the other.
+    fn joined(mut self, other: Self) -> Self {
+        let next = self.clusters.iter().max().map_or(0, |last| last + 1);
+        self.values.extend(other.values);
+        self.clusters
+            .extend(other.clusters.into_iter().map(|cluster| next + cluster));
+        self
     }
 
     fn of_task(task: &Task, outcome: &[QueryOutcome], measure: usize) -> Self {
@@ -216,9 +226,11 @@ fn scores(task: &Task, answered: &[Answered<'_>]) -> Vec<Score> {
 
 fn samples(variant: &Variant, outcomes: &[TaskOutcome], label: &str) -> Vec<Values> {
     let tasks = variant.tasks.iter().zip(outcomes);
-    tasks
-        .filter_map(|(task, outcome)| Some(Values::of_task(task, outcome, task.measure(label)?)))
-        .collect()
+    let samples = tasks.filter_map(|(task, outcome)| Some(Values::of_task(task, outcome, task.measure(label)?)));
+    match variant.mean {
+        Mean::Tasks => samples.collect(),
+        Mean::Queries => vec![samples.fold(Values::default(), Values::joined)],
+    }
 }
 
 /// The labels that every task of a variant has, in the order of the first.

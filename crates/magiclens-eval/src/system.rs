@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use magiclens_data::{Embedding, EmbeddingError};
 use magiclens_metrics::Matrix;
-use magiclens_model::Embedder;
+use magiclens_model::basic::BasicQuery;
+use magiclens_model::{Basic, Embedder, ModelError};
+use rayon::prelude::*;
 
 use crate::benchmark::{ImageEntry, Query, TaskKind, TextEntry};
 use crate::cache::{Cache, Key};
 use crate::images::{Embedded, tower_key};
 use crate::method::{Inversion, Method};
+use crate::probes::Probes;
 use crate::{BrokenImage, EvalError};
 
 /// Rows fused or encoded in one go.
@@ -45,6 +48,8 @@ pub struct EvalSystem<'a> {
     embedded: &'a Embedded,
     /// The last gallery, which the next task or variant often needs again.
     last: Option<(Space, Vec<usize>, Arc<Matrix>)>,
+    /// Prepared by the first query that needs it.
+    basic: Option<Arc<Basic>>,
 }
 
 impl<'a> EvalSystem<'a> {
@@ -61,6 +66,7 @@ impl<'a> EvalSystem<'a> {
             texts,
             embedded,
             last: None,
+            basic: None,
         }
     }
 
@@ -99,8 +105,39 @@ impl<'a> EvalSystem<'a> {
         Ok(matrix)
     }
 
+    /// Queries, ready to score this gallery.
+    pub(crate) fn probes(&mut self, kind: TaskKind, queries: &[Query], gallery: &Matrix) -> Result<Probes, EvalError> {
+        match (kind, self.model.method) {
+            (TaskKind::Composed, Method::Basic) => Ok(Probes::Basic(self.basic_queries(queries, gallery)?)),
+            _ => Ok(Probes::Vectors(self.queries(kind, queries)?)),
+        }
+    }
+
+    /// Both comparisons of each query by BASIC.
+    fn basic_queries(&mut self, queries: &[Query], gallery: &Matrix) -> Result<Vec<BasicQuery>, EvalError> {
+        let basic = self.basic()?;
+        let statistics = basic.statistics(gallery.rows());
+        let images = self.composed(queries)?;
+        let texts = self.texts(&texts_of(queries))?;
+        let pairs = images.par_iter().zip(&texts);
+        let query = |(image, text): (&Vec<f32>, &Vec<f32>)| {
+            let query = basic.query(image, text, gallery.rows(), &statistics);
+            Ok(query.map_err(ModelError::from)?)
+        };
+        pairs.map(query).collect()
+    }
+
+    /// BASIC of these weights, kept beside the vectors.
+    fn basic(&mut self) -> Result<Arc<Basic>, EvalError> {
+        if let Some(basic) = &self.basic {
+            return Ok(Arc::clone(basic));
+        }
+        let basic = Basic::load_or_prepare(self.model.cache.folder(), self.model.embedder)?;
+        Ok(Arc::clone(self.basic.insert(Arc::new(basic))))
+    }
+
     /// The vectors of queries, a row each.
-    pub(crate) fn queries(&self, kind: TaskKind, queries: &[Query]) -> Result<Matrix, EvalError> {
+    fn queries(&self, kind: TaskKind, queries: &[Query]) -> Result<Matrix, EvalError> {
         let mut matrix = Matrix::with_capacity(self.model.embedder.dim(), queries.len());
         for chunk in queries.chunks(CHUNK) {
             let vectors = match kind {
@@ -117,7 +154,8 @@ impl<'a> EvalSystem<'a> {
         match self.model.method {
             Method::MagicLens => self.fused(queries),
             Method::EmptyInstruction => self.pooled(queries, |images| self.targets(images)),
-            Method::Image => self.pooled(queries, |images| normalize(self.towers(images)?)),
+            // The text of BASIC is compared apart.
+            Method::Image | Method::Basic => self.pooled(queries, |images| normalize(self.towers(images)?)),
             Method::Text => normalize(self.texts(&texts_of(queries))?),
             Method::Sum { image_weight } => {
                 let images = self.pooled(queries, |images| normalize(self.towers(images)?))?;

@@ -29,7 +29,7 @@ pub use ranking::{Matrix, rank, score_all};
 pub use retrieval::{
     Judged, average_precision_at_k, capped_precision_at_k, hit_at_k, interpolated_average_precision,
     negative_recall_at_k, overlap_at_k, pairwise_overlap_at_k, plain_average_precision, precision_at_k,
-    set_recall_at_k,
+    set_recall_at_k, trapezoidal_average_precision,
 };
 pub use split_mix::SplitMix64;
 pub use values::{area_under_curve, deviation, mean, quantile, spread};

@@ -134,6 +134,18 @@ pub fn interpolated_average_precision(judged: &Judged, top: Option<usize>) -> f6
     sum / positives as f64
 }
 
+/// The area under precision over recall by the trapezoidal rule, over the whole ranking: at each relevant rank the mean of the
+/// precisions before and at it, summed and divided by `relevant + 1e-5`; 0 if nothing is relevant. Source: `compute_ap` of
+/// Radenović's cnnimageretrieval-pytorch, as FREEDOM and i-CIR use it.
+pub fn trapezoidal_average_precision(judged: &Judged) -> f64 {
+    let precisions = (0..).zip(&judged.ranks).map(|(found, rank)| {
+        let (found, before) = (f64::from(found), (*rank - 1) as f64);
+        let earlier = if before == 0.0 { 1.0 } else { found / before };
+        f64::midpoint(earlier, (found + 1.0) / *rank as f64)
+    });
+    precisions.sum::<f64>() / (judged.relevant as f64 + EVALUATOR_EPSILON)
+}
+
 /// The share of the first `k` that two lists without repeats have in common; the longer list says how many could be.
 /// NaN if both are empty.
 pub fn overlap_at_k(one: &[usize], other: &[usize], k: usize) -> f64 {
@@ -207,6 +219,17 @@ mod tests {
         check(at(&[1, 2], &[1, 2, 3, 4], 2), 1.0); // no more than k can be found
         check(at(&[1, 2], &[1, 2, 3, 4], 5), 0.5); // a list shorter than k finds no more
         check(at(&[1], &[], 1), 0.0);
+    }
+
+    #[test]
+    fn trapezoidal_average_precision_by_hand() {
+        let at = |ranked: &[u32], relevant: &[u32]| trapezoidal_average_precision(&judged(ranked, relevant));
+        // Ranks 1 and 3: (1 + 1) / 2, then (1 / 2 + 2 / 3) / 2.
+        check(at(&[1, 9, 2], &[1, 2]), (1.0 + (0.5 + 2.0 / 3.0) / 2.0) / 2.000_01);
+        // Found second: (0 + 1 / 2) / 2.
+        check(at(&[9, 1], &[1]), 0.25 / 1.000_01);
+        check(at(&[9, 8], &[1]), 0.0);
+        check(at(&[9], &[]), 0.0);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use magiclens_data::Digest;
 
+use crate::basic::BasicError;
 use crate::import::ImportError;
 use crate::tokenizer::TokenizerError;
 
@@ -135,6 +136,9 @@ pub enum ModelError {
         /// The problem.
         source: TokenizerError,
     },
+    /// BASIC could not be prepared or asked.
+    #[error(transparent)]
+    Basic(#[from] BasicError),
     /// The text tokenizer could not be made or failed.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),

@@ -6,7 +6,7 @@ use magiclens_data::DigestBuilder;
 use crate::ModelError;
 use crate::array::Weights;
 use crate::checkpoint::Checkpoint;
-use crate::preprocess::{PreprocessConfig, shares};
+use crate::preprocess::{PillowFilter, PreprocessConfig, shares};
 use crate::towers::{ClipVitConfig, VisionConfig};
 
 impl Checkpoint {

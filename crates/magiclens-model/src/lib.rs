@@ -4,6 +4,7 @@
 
 mod array;
 pub mod attention;
+pub mod basic;
 pub mod checkpoint;
 pub mod config;
 pub mod embedder;
@@ -23,6 +24,7 @@ mod tensors_file;
 pub mod tokenizer;
 pub mod towers;
 
+pub use basic::Basic;
 pub use config::ModelConfig;
 pub use embedder::Embedder;
 pub use error::ModelError;

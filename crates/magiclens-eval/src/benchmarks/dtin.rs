@@ -30,7 +30,9 @@ pub(super) const ENTRY: Entry = Entry {
 /// The domains in the order of their label offsets.
 const DOMAINS: [&str; 4] = ["cartoon", "origami", "toy", "sculpture"];
 /// Distance between the labels of two domains.
-const OFFSET: u32 = 1000;
+pub(super) const OFFSET: u32 = 1000;
+/// The list of the gallery: its name for people, and its file.
+const TARGETS: (&str, &str) = ("list of targets", "imgnet_targets.txt");
 /// The published measures.
 const MEASURES: [&str; 2] = ["hit@10", "R@10"];
 const HINT: &str = "take `data/imgnet` of github.com/google-research/composed_image_retrieval";
@@ -43,7 +45,7 @@ struct List {
 
 fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
     let queries = list(data, "list of queries", "imgnet_real_query.txt")?;
-    let targets = list(data, "list of targets", "imgnet_targets.txt")?;
+    let targets = list(data, TARGETS.0, TARGETS.1)?;
     if let Some((path, label)) = queries.entries.iter().find(|(_, label)| *label >= OFFSET) {
         let reason = format!("`{path}` has the label {label}, but labels of queries are below {OFFSET}");
         return Err(annotation(&queries.file, reason));
@@ -88,6 +90,11 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
         ],
         ..Benchmark::default()
     })
+}
+
+/// The images of the gallery with their labels.
+pub(super) fn targets(data: &Path) -> Result<Vec<(String, u32)>, EvalError> {
+    Ok(list(data, TARGETS.0, TARGETS.1)?.entries)
 }
 
 fn list(data: &Path, what: &str, name: &str) -> Result<List, EvalError> {

@@ -1,14 +1,20 @@
-//! The ten public benchmarks, one file each, and our own: place of its files, gallery, query text, exclusions, cut-offs and
+//! The public benchmarks, one file each, and our own: place of its files, gallery, query text, exclusions, cut-offs and
 //! averaging, each with its source. A file here loads and states a protocol; it computes nothing.
 
 mod captions;
 mod circo;
 mod cirr;
 mod coco;
+mod domains;
 mod dtin;
 mod fiq;
 mod flickr30k;
 mod genecis;
+mod icir;
+mod imagenet_r;
+mod ltll;
+mod minidomainnet;
+mod nico;
 mod own;
 mod quickdraw;
 mod sketch;
@@ -27,7 +33,7 @@ use crate::benchmark::Benchmark;
 pub struct LoadOptions {
     /// The part of the data, where there are several; `None` is the part whose truth is public.
     pub split: Option<String>,
-    /// The wording of the query text; `None` is MagicLens' own.
+    /// The wording of the query text; `None` is the first of the benchmark's, MagicLens' own where it has one.
     pub template: Option<String>,
     /// Whether only rankings are scored, for which a list of the gallery may be missing.
     pub only_rankings: bool,
@@ -69,8 +75,8 @@ pub(crate) struct Choice<'a> {
     pub(crate) only_rankings: bool,
 }
 
-/// All of them, in the order of the paper's tables.
-pub static ALL: [Entry; 10] = [
+/// All of them: the ten of the paper in the order of its tables, then those of the i-CIR paper.
+pub static ALL: [Entry; 15] = [
     fiq::ENTRY,
     cirr::ENTRY,
     circo::ENTRY,
@@ -81,6 +87,11 @@ pub static ALL: [Entry; 10] = [
     quickdraw::ENTRY,
     flickr30k::ENTRY,
     coco::ENTRY,
+    icir::ENTRY,
+    imagenet_r::ENTRY,
+    nico::ENTRY,
+    minidomainnet::ENTRY,
+    ltll::ENTRY,
 ];
 
 /// The one that is made out of a collection.

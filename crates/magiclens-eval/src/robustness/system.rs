@@ -1,7 +1,7 @@
 //! A model as the ranker that is asked.
 
 use magiclens_collection::Collection;
-use magiclens_metrics::{rank, score_all};
+use magiclens_metrics::rank;
 
 use super::{Answered, Ranker, RobustQuery, RobustnessReport, measure};
 use crate::EvalError;
@@ -34,8 +34,8 @@ impl Ranker for EvalSystem<'_> {
         let mut answers = Vec::with_capacity(queries.len());
         for chunk in queries.chunks(QUERIES) {
             let asked: Vec<Query> = chunk.iter().map(as_query).collect();
-            let asked = self.queries(TaskKind::Composed, &asked)?;
-            answers.extend(score_all(&asked, &vectors, |at, scores| {
+            let probes = self.probes(TaskKind::Composed, &asked, &vectors)?;
+            answers.extend(probes.score_all(&vectors, |at, scores| {
                 let ranked = rank(scores, Some(depth), &excluded(&chunk[at].exclude, &positions));
                 Answered {
                     scores: ranked.iter().map(|position| scores[*position as usize]).collect(),

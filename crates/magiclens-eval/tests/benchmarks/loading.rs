@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use magiclens_eval::Id;
-use magiclens_eval::benchmark::{Benchmark, Query, Task, Truth};
+use magiclens_eval::benchmark::{Benchmark, Mean, Query, Task, Truth};
 use magiclens_eval::benchmarks::{ALL, Entry, LoadOptions};
 
 use crate::stand_ins;
@@ -238,6 +238,124 @@ fn captions() {
     assert_eq!(task(&benchmark, "all", "text to image").queries.len(), 16);
     assert_eq!(task(&benchmark, "five", "text to image").queries.len(), 15);
     assert_eq!(task(&benchmark, "five", "image to text").gallery.len(), 15);
+}
+
+#[test]
+fn instances() {
+    let folder = stand_ins::icir();
+    let benchmark = load("icir", folder.path());
+    let flags: Vec<(&str, Mean)> = benchmark
+        .variants
+        .iter()
+        .map(|one| (one.flag.as_str(), one.mean))
+        .collect();
+    assert_eq!(flags, [("queries", Mean::Queries), ("instances", Mean::Tasks)]);
+    let cup = task(&benchmark, "queries", "cup");
+    let path = |name: &str| format!("icir/database/{name}.jpg");
+    let gallery = [
+        path("cup/a"),
+        path("cup/b"),
+        path("cup/c"),
+        format!("{}#2", path("cup/a")),
+        path("hn/d"),
+    ];
+    assert_eq!(ids(&benchmark, &cup.gallery), gallery);
+    assert_eq!(cup.queries[0].text, "at night");
+    assert_eq!(truth(&benchmark, &cup.queries[0]), [path("cup/a"), path("cup/b")]);
+    assert_eq!(
+        truth(&benchmark, &cup.queries[1]),
+        [path("cup/c"), format!("{}#2", path("cup/a"))]
+    );
+    assert_eq!(cup.queries[0].images, cup.queries[1].images);
+    assert_eq!(task(&benchmark, "instances", "tower").gallery.len(), 2);
+    // The folder may also be the unpacked one itself.
+    let inside = load("icir", &folder.path().join("icir"));
+    assert!(inside.images.iter().all(|image| image.path.is_file()));
+    let list = folder.path().join("icir/query_files.csv");
+    for (text, part) in [
+        ("icir/query/cup/0.jpg,at night", "line 1"),
+        (
+            "icir/query/cup/0.jpg,at night, really,cup",
+            "is no path, text and instance",
+        ),
+        (
+            "icir/query/cup/0.jpg,at night,car",
+            "instance `car`, which has no images",
+        ),
+    ] {
+        fs_err::write(&list, text).unwrap();
+        let entry = Entry::named("i-CIR").unwrap();
+        let error = entry
+            .load(folder.path(), &LoadOptions::default())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(part) && error.contains("query_files.csv"), "{error}");
+    }
+}
+
+#[test]
+fn domain_conversions() {
+    for (name, folder, tasks, first) in [
+        ("imagenet-r", stand_ins::imagenet_r(), 20, "photo -> cartoon"),
+        ("nico", stand_ins::nico(), 30, "autumn -> dimlight"),
+        ("minidomainnet", stand_ins::minidomainnet(), 12, "clipart -> painting"),
+        ("ltll", stand_ins::ltll(), 2, "Today -> Archive"),
+    ] {
+        let benchmark = load(name, folder.path());
+        let found = &benchmark.variants[0].tasks;
+        assert_eq!((found.len(), found[0].name.as_str()), (tasks, first));
+        for task in found {
+            let (source, target) = task.name.split_once(" -> ").unwrap();
+            assert_ne!(source, target);
+            assert!(task.queries.iter().all(|query| query.text == target), "{}", task.name);
+            assert_eq!(task.depth(), None, "mean average precision looks to the end");
+        }
+    }
+    let folder = stand_ins::minidomainnet();
+    let benchmark = load("minidomainnet", folder.path());
+    let found = task(&benchmark, "official", "photo -> sketch");
+    assert_eq!(found.gallery.len(), 8);
+    let Truth::Class(class) = found.queries[1].truth else {
+        panic!()
+    };
+    let right: Vec<usize> = (0..8)
+        .filter(|at| found.classes[*at] == class)
+        .map(|at| found.gallery[at])
+        .collect();
+    assert_eq!(ids(&benchmark, &right), ["minidn/sketch/bus/database.jpg"]);
+    assert_eq!(ids(&benchmark, &found.queries[1].images), ["minidn/real/bus/query.jpg"]);
+    let asked = load_with("minidomainnet", folder.path(), None, Some("magiclens"));
+    assert_eq!(
+        task(&asked, "official", "photo -> sketch").queries[0].text,
+        "find this object in sketch"
+    );
+
+    let folder = stand_ins::imagenet_r();
+    let benchmark = load("imagenet-r", folder.path());
+    let toys = task(&benchmark, "official", "cartoon -> toy");
+    let Truth::Class(class) = toys.queries[0].truth else {
+        panic!()
+    };
+    let right = toys.classes.iter().position(|found| *found == class).unwrap();
+    assert_eq!(
+        ids(&benchmark, &toys.gallery[right..=right]),
+        ["imgnet/imagenet-r/n1/toy_0.jpg"]
+    );
+
+    fs_err::write(folder.path().join("full_files.csv"), "ltll/New/a.jpg New\n").unwrap();
+    let error = Entry::named("ltll")
+        .unwrap()
+        .load(folder.path(), &LoadOptions::default())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("line 1") && error.contains("full_files.csv"), "{error}");
+    fs_err::write(folder.path().join("full_files.csv"), "ltll/New/a.jpg Never a\n").unwrap();
+    let error = Entry::named("ltll")
+        .unwrap()
+        .load(folder.path(), &LoadOptions::default())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("`Never` is not one of the domains"), "{error}");
 }
 
 #[test]

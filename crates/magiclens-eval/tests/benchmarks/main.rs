@@ -1,4 +1,4 @@
-//! The ten benchmarks over stand-in folders in their official layouts: loading, checking, running, scoring rankings.
+//! The benchmarks over stand-in folders in their official layouts: loading, checking, running, scoring rankings.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 

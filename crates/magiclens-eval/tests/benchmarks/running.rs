@@ -16,7 +16,7 @@ use magiclens_model::import::RawClip;
 use magiclens_model::import::clip::read_clip;
 use magiclens_model::import::inversion::read_inversion;
 use magiclens_model::inversion::write_inversion;
-use magiclens_model::{Embedder, InversionKind, TextualInversion};
+use magiclens_model::{Basic, Embedder, InversionKind, TextualInversion};
 
 use crate::loading::{load, task};
 use crate::stand_ins;
@@ -64,11 +64,16 @@ pub(crate) fn run(
 
 #[test]
 fn every_benchmark_runs_with_every_method_and_the_second_time_from_the_cache() {
-    let methods: Vec<Method> = ["magiclens", "empty", "image", "text", "sum", "sum:0.8"]
+    let methods: Vec<Method> = ["magiclens", "empty", "image", "text", "basic", "sum", "sum:0.8"]
         .map(|m| m.parse().unwrap())
         .into();
+    let prepared = tempfile::tempdir().unwrap();
+    Basic::load_or_prepare(prepared.path(), embedder()).unwrap();
     for (name, folder) in stand_ins::all() {
         let cache = tempfile::tempdir().unwrap();
+        for file in fs_err::read_dir(prepared.path()).unwrap().flatten() {
+            fs_err::copy(file.path(), cache.path().join(file.file_name())).unwrap();
+        }
         let first = run(name, folder.path(), cache.path(), &methods, false).unwrap().report;
         assert_eq!(first.systems.len(), methods.len());
         for system in &first.systems {
@@ -135,6 +140,62 @@ fn rankings_are_those_of_the_embedder() {
             }
         }
     }
+}
+
+/// Rankings by BASIC are those of its scores over the whole gallery; its projection is kept beside the vectors.
+#[test]
+fn basic_ranks_by_its_own_scores() {
+    let folder = stand_ins::icir();
+    let cache = tempfile::tempdir().unwrap();
+    let evaluated = run("icir", folder.path(), cache.path(), &[Method::Basic], false).unwrap();
+    let kept = fs_err::read_dir(cache.path()).unwrap().flatten();
+    let kept = kept.filter(|file| file.file_name().to_string_lossy().starts_with("basic-"));
+    assert_eq!(kept.count(), 1);
+    let basic = Basic::load_or_prepare(cache.path(), embedder()).unwrap();
+    assert_eq!(basic, Basic::prepare(embedder()).unwrap());
+    let benchmark = load("icir", folder.path());
+    let towers = |rows: &[usize]| {
+        let open = |row: &usize| {
+            let bytes = fs_err::read(&benchmark.images[*row].path).unwrap();
+            image::load_from_memory(&bytes).unwrap().to_rgb8()
+        };
+        let images: Vec<_> = rows.iter().map(open).collect();
+        embedder().encode_images(&images).unwrap()
+    };
+    for (task, outcome) in benchmark.variants[0].tasks.iter().zip(&evaluated.outcomes[0][0]) {
+        let gallery = towers(&task.gallery);
+        for (query, found) in task.queries.iter().zip(outcome) {
+            let text = embedder().encode_texts(&[&query.text]).unwrap();
+            let scores = basic.scores(&towers(&query.images), &text, &gallery).unwrap().remove(0);
+            let score = |row: &usize| scores[task.gallery.iter().position(|other| other == row).unwrap()];
+            assert_eq!(found.head.len(), task.gallery.len());
+            for pair in found.head.windows(2) {
+                assert!(score(&pair[0]) >= score(&pair[1]) - 1e-5, "{}", query.id);
+            }
+        }
+    }
+}
+
+/// The mean over queries and the mean over instances are two things.
+#[test]
+fn means_are_over_queries_or_over_tasks() {
+    let folder = stand_ins::icir();
+    let list = folder.path().join("icir/query_files.csv");
+    let more = format!(
+        "{}\nicir/database/tower/e.jpg,at night,tower\n",
+        fs_err::read_to_string(&list).unwrap()
+    );
+    fs_err::write(&list, more).unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let evaluated = run("icir", folder.path(), cache.path(), &[Method::Image], false).unwrap();
+    let of_task = |at: usize| -> Vec<f64> { evaluated.outcomes[0][0][at].iter().map(|one| one.values[0]).collect() };
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let (cup, tower) = (of_task(0), of_task(1));
+    assert_eq!((cup.len(), tower.len()), (2, 3));
+    let variants = &evaluated.report.systems[0].variants;
+    let found = [0, 1].map(|at| variants[at].score(None, "mAP").unwrap().value.unwrap());
+    assert!((found[0] - mean(&[cup.clone(), tower.clone()].concat())).abs() < 1e-12);
+    assert!((found[1] - mean(&[mean(&cup), mean(&tower)])).abs() < 1e-12);
 }
 
 #[test]

@@ -254,6 +254,97 @@ pub(crate) fn coco() -> TempDir {
     folder
 }
 
+/// An image at a path of any ending: images are known by their content.
+fn image_at(path: &Path) {
+    let png = path.with_extension("png");
+    image(&png);
+    fs_err::rename(png, path).unwrap();
+}
+
+/// Two instances with two queries each. The first has two images with the same text, one image listed under two texts, and an
+/// image that the other instance has too.
+pub(crate) fn icir() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let query = [
+        "icir/query/cup/0.jpg,at night,cup",
+        "icir/query/cup/0.jpg,in the rain,cup",
+        "icir/query/tower/1.jpg,at night,tower",
+        "icir/query/tower/2.jpg,at night,tower",
+    ];
+    let database = [
+        "icir/database/cup/a.jpg,at night,cup",
+        "icir/database/cup/b.jpg,at night,cup",
+        "icir/database/cup/c.jpg,in the rain,cup",
+        "icir/database/cup/a.jpg,in the rain,cup",
+        "icir/database/hn/d.jpg,hn,cup",
+        "icir/database/hn/d.jpg,hn,tower",
+        "icir/database/tower/e.jpg,at night,tower",
+    ];
+    for line in query.iter().chain(&database) {
+        image_at(&root.join(line.split(',').next().unwrap()));
+    }
+    let own = |lines: &[&str]| lines.iter().map(|line| line.to_string()).collect::<Vec<_>>();
+    write_lines(&root.join("icir/query_files.csv"), &own(&query));
+    write_lines(&root.join("icir/database_files.csv"), &own(&database));
+    folder
+}
+
+/// The list of DTIN in the folder of ImageNet-R, without its queries.
+pub(crate) fn imagenet_r() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let targets = [
+        ("real/n1/a.JPEG", 6003),
+        ("imagenet-r/n1/cartoon_0.jpg", 3),
+        ("imagenet-r/n1/toy_0.jpg", 2003),
+        ("imagenet-r/n2/origami_0.jpg", 1009),
+        ("imagenet-r/n2/sculpture_0.jpg", 3009),
+        ("real/n2/b.JPEG", 6009),
+    ];
+    targets.iter().for_each(|(path, _)| image_at(&folder.path().join(path)));
+    write_lines(
+        &folder.path().join("imgnet_targets.txt"),
+        &targets.map(|(path, label)| format!("imgnet/{path} {label} ")),
+    );
+    folder
+}
+
+/// Two classes in each of these domains, an image each in the lists of these files.
+fn domains(name: &str, domains: &[&str], lists: &[&str]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for list in lists {
+        let of_domain =
+            |domain: &&str| ["cat", "bus"].map(|class| format!("{domain}/{class}/{list}.jpg {domain} {class}"));
+        let lines: Vec<String> = domains.iter().flat_map(of_domain).collect();
+        for line in &lines {
+            image_at(&folder.path().join(line.split(' ').next().unwrap()));
+        }
+        let lines: Vec<String> = lines.iter().map(|line| format!("{name}/{line}")).collect();
+        write_lines(&folder.path().join(format!("{list}_files.csv")), &lines);
+    }
+    folder
+}
+
+pub(crate) fn nico() -> TempDir {
+    domains(
+        "nico",
+        &["autumn", "dim", "grass", "outdoor", "rock", "water"],
+        &["query", "database"],
+    )
+}
+
+pub(crate) fn minidomainnet() -> TempDir {
+    domains(
+        "minidn",
+        &["clipart", "painting", "real", "sketch"],
+        &["query", "database"],
+    )
+}
+
+pub(crate) fn ltll() -> TempDir {
+    domains("ltll", &["New", "Old"], &["full"])
+}
+
 /// Every benchmark by its name.
 pub(crate) fn all() -> Vec<(&'static str, TempDir)> {
     vec![
@@ -267,5 +358,10 @@ pub(crate) fn all() -> Vec<(&'static str, TempDir)> {
         ("quickdraw", quickdraw()),
         ("flickr30k", flickr30k()),
         ("coco", coco()),
+        ("icir", icir()),
+        ("imagenet-r", imagenet_r()),
+        ("nico", nico()),
+        ("minidomainnet", minidomainnet()),
+        ("ltll", ltll()),
     ]
 }
