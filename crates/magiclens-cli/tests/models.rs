@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 #[path = "../../magiclens-hub/tests/fake_hub/mod.rs"]
+#[allow(dead_code, reason = "not every test needs every fault")]
 mod fake_hub;
 
 use std::path::{Path, PathBuf};

@@ -122,7 +122,6 @@ fn activation(activation: ClipActivation) -> &'static str {
         ClipActivation::QuickGelu => "quick_gelu",
         ClipActivation::Gelu => "gelu",
         ClipActivation::GeluTanh => "gelu_pytorch_tanh",
-        ClipActivation::GeluTanh => "gelu_pytorch_tanh",
     }
 }
 

@@ -59,6 +59,7 @@ fn set_size(preprocess: &mut PreprocessConfig, image_px: usize) {
     | PreprocessConfig::Clip { size_px }
     | PreprocessConfig::OpenClip { size_px, .. }
     | PreprocessConfig::Squash { size_px, .. }
+    | PreprocessConfig::PillowSquash { size_px, .. }
     | PreprocessConfig::Letterbox { size_px, .. }) = preprocess;
     *size_px = u32::try_from(image_px).unwrap_or(u32::MAX);
 }

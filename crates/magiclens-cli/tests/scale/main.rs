@@ -5,6 +5,7 @@
 
 mod archives;
 #[path = "../../../magiclens-hub/tests/fake_hub/mod.rs"]
+#[allow(dead_code, reason = "not every test needs every fault")]
 mod fake_hub;
 mod hub;
 mod object_store;
