@@ -20,7 +20,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
 
-/// Two float32 programs that sum in different orders, behind two blocks and a pooling.
+/// Two float32 programs that sum in different orders, behind two blocks and a pooling; measured: 3.8146973e-6.
 const TOLERANCE: f32 = 2e-5;
 
 const CONFIG: &str = "open_clip_config.json";
