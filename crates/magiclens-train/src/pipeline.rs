@@ -92,7 +92,23 @@ impl Pipeline {
         listener.begin("steps", self.config.steps);
         let dev = Dev::new(dev.triplets, dev_images, dev_texts);
         let head = train(&self.config, head, &data, &self.out, &mut Measured { dev, listener })?;
+        self.bring_tokenizer()?;
         write_weights(&self.weights, &embedder, head, &towers)
+    }
+
+    /// Puts the tokenizer of the start beside the weights, where the start has one and they have not.
+    fn bring_tokenizer(&self) -> Result<(), TrainError> {
+        const TOKENIZER: &str = "tokenizer.json";
+        let folder = match self.start.is_dir() {
+            true => self.start.as_path(),
+            false => self.start.parent().unwrap_or(Path::new("")),
+        };
+        let from = folder.join(TOKENIZER);
+        let to = self.weights.parent().unwrap_or(Path::new("")).join(TOKENIZER);
+        if from.is_file() && !to.exists() {
+            fs_err::copy(from, to)?;
+        }
+        Ok(())
     }
 
     fn check_folder(&self, towers: &[TowerFile]) -> Result<(), TrainError> {
