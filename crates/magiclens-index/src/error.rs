@@ -25,9 +25,9 @@ pub enum IndexError {
         /// Folder of the index.
         dir: PathBuf,
         /// The model that made the index.
-        found: ModelStamp,
+        found: Box<ModelStamp>,
         /// The model in use.
-        wanted: ModelStamp,
+        wanted: Box<ModelStamp>,
     },
     /// Another model has taken the index over since it was opened.
     #[error(
@@ -38,7 +38,7 @@ pub enum IndexError {
         /// Folder of the index.
         dir: PathBuf,
         /// The model that it belongs to.
-        now: ModelStamp,
+        now: Box<ModelStamp>,
     },
     /// Another process is writing.
     #[error("another `magiclens index` is writing to `{}`\nhint: wait until it has finished, or stop it", dir.display())]

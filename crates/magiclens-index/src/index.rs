@@ -127,8 +127,8 @@ impl Index {
         }
         Err(IndexError::OtherModel {
             dir: self.dir.clone(),
-            found: self.stamp.clone(),
-            wanted: model.clone(),
+            found: Box::new(self.stamp.clone()),
+            wanted: Box::new(model.clone()),
         })
     }
 
@@ -322,7 +322,7 @@ impl Index {
             if now != self.stamp {
                 return Err(IndexError::ModelChanged {
                     dir: self.dir.clone(),
-                    now,
+                    now: Box::new(now),
                 });
             }
             *cached = Cached {

@@ -81,7 +81,7 @@ fn open<E: Encoder + Send + Sync + 'static>(
     };
     let (store, wanted) = (Store::open(&config.index)?, model.stamp());
     if *store.stamp() != wanted {
-        let (dir, found) = (config.index, store.stamp().clone());
+        let (dir, found, wanted) = (config.index, Box::new(store.stamp().clone()), Box::new(wanted));
         return Err(IndexError::OtherModel { dir, found, wanted }.into());
     }
     let (queue, background) = ModelQueue::start(model, config.limits.max_searches)?;

@@ -176,6 +176,9 @@ impl State {
         if let Some(revision) = path.strip_prefix(&format!("/api/models/{REPOSITORY}/revision/")) {
             return self.info(stream, revision);
         }
+        if path.starts_with(&format!("/api/models/{REPOSITORY}/tree/")) {
+            return self.tree(stream);
+        }
         if path == format!("/api/models/{REPOSITORY}") {
             return self.info(stream, "main");
         }
@@ -234,6 +237,29 @@ impl State {
         )
     }
 
+    /// The files with their sizes and hashes, which the Python client asks for.
+    fn tree(&self, stream: &TcpStream) -> std::io::Result<()> {
+        let entry = |(name, content): &(String, Vec<u8>)| {
+            let (size, oid) = (content.len(), git_hash(content));
+            let lfs = match is_large(name) {
+                true => format!(
+                    ", \"lfs\": {{\"oid\": \"{}\", \"size\": {size}, \"pointerSize\": 134}}",
+                    sha256(content)
+                ),
+                false => String::new(),
+            };
+            format!("{{\"type\": \"file\", \"path\": \"{name}\", \"size\": {size}, \"oid\": \"{oid}\"{lfs}}}")
+        };
+        let entries: Vec<String> = self.files.iter().map(entry).collect();
+        let body = format!("[{}]", entries.join(", "));
+        reply(
+            stream,
+            "200 OK",
+            &[("Content-Type", "application/json".into())],
+            body.as_bytes(),
+        )
+    }
+
     /// `COMMIT/FILE`, or `main/FILE`.
     fn resolve(&self, stream: &TcpStream, request: &Request, rest: &str) -> std::io::Result<()> {
         let file = rest.split_once('/').and_then(|(_, name)| self.file(name));
@@ -244,7 +270,7 @@ impl State {
             ];
             return reply(stream, "404 Not Found", &headers, b"");
         };
-        let is_large = [".safetensors", ".bin", ".pkl"].iter().any(|end| name.ends_with(end));
+        let is_large = is_large(name);
         let mut size = content.len();
         if is_large && request.method == "HEAD" && self.has(Fault::LiesAboutSize) {
             size += 1;
@@ -371,6 +397,10 @@ fn head_with(mut stream: &TcpStream, size: usize, headers: &[(&str, String)]) ->
         write!(stream, "{name}: {value}\r\n")?;
     }
     stream.write_all(b"\r\n")
+}
+
+fn is_large(name: &str) -> bool {
+    [".safetensors", ".bin", ".pkl"].iter().any(|end| name.ends_with(end))
 }
 
 /// The ETag of a small file.

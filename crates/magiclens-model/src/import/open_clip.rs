@@ -53,7 +53,10 @@ pub fn read_open_clip(folder: &Path) -> Result<(ModelConfig, NamedWeights), Mode
     config.check()?;
     let arrays = without_prefix(read_arrays(&weights(folder)?, Within::KeyOrRoot("state_dict"))?);
     let mut arrays = without_text_prefix(arrays);
-    arrays.retain(|name, _| !BUFFERS.contains(&name.as_str()) && !(decoder && name.starts_with(DECODER)));
+    arrays.retain(|name, _| {
+        let is_skipped = BUFFERS.contains(&name.as_str()) || (decoder && name.starts_with(DECODER));
+        !is_skipped
+    });
     let arrays = split_pooler(split_packed(arrays, &config)?, &config, queries)?;
     let tensors = table(&config, &OPENAI).convert(arrays, &config.name)?;
     Ok((config, tensors))
