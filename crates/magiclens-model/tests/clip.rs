@@ -53,9 +53,20 @@ fn check_towers(embedder: &Embedder, activation: &str) {
     assert_close("images", &images, &expected.values, TOLERANCE);
     let texts = strings("clip/cases.json", "texts");
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let found = embedder.encode_texts(&texts).unwrap().concat();
+    let found = embedder.encode_texts(&texts).unwrap();
     let expected = golden.tensor(&format!("text_{activation}"));
-    assert_close("texts", &found, &expected.values, TOLERANCE);
+    for (row, (text, found)) in texts.iter().zip(&found).enumerate() {
+        match text.is_empty() {
+            // To a sum the empty text adds nothing.
+            true => assert!(found.iter().all(|value| *value == 0.0)),
+            false => assert_close(
+                text,
+                found,
+                &expected.values[row * found.len()..][..found.len()],
+                TOLERANCE,
+            ),
+        }
+    }
 }
 
 #[test]

@@ -48,6 +48,10 @@ fn a_clip_of_transformers_comes_back_exactly() {
     assert_eq!(found["projection_dim"], expected["projection_dim"]);
     for tower in ["vision_config", "text_config"] {
         for (field, value) in found[tower].as_object().unwrap() {
+            // The towers' own classes read it; transformers leaves it at its default in a whole model.
+            if field == "projection_dim" {
+                continue;
+            }
             let stated = &expected[tower][field];
             assert!(
                 stated.is_null() || stated == value,

@@ -95,6 +95,10 @@ towers! {
     /// Kind and sizes of an image tower.
     VisionConfig: tower::ImageTowerConfig;
     /// An image tower.
+    #[expect(
+        clippy::large_enum_variant,
+        reason = "a model has one image tower; boxing would only hide it from burn's derive"
+    )]
     VisionTower: tower::ImageTower;
 
     /// CLIP's vision transformer.
@@ -111,10 +115,6 @@ towers! {
     /// Kind and sizes of a text tower.
     TextConfig: tower::TextTowerConfig;
     /// A text tower.
-    #[expect(
-        clippy::large_enum_variant,
-        reason = "a model has one text tower; boxing would only hide it from burn's derive"
-    )]
     TextTower: tower::TextTower;
 
     /// CLIP's text transformer.
