@@ -62,7 +62,7 @@ impl<T> Table<T> {
     /// # Errors
     /// A store that does not answer.
     pub fn exists(&self, store: &Store, task: usize) -> anyhow::Result<bool> {
-        Ok(store.exists(&file_name(self.folder, task))?)
+        store.exists(&file_name(self.folder, task))
     }
 }
 
@@ -296,7 +296,7 @@ impl Groups {
             .into_iter()
             .for_each(|entry| self.writer.append_key_value_metadata(entry));
         self.writer.close()?;
-        Ok(self.file.publish()?)
+        self.file.publish()
     }
 }
 

@@ -65,7 +65,7 @@ impl Run {
     /// # Errors
     /// A place that cannot be read.
     pub fn is_done(&self, task: Task) -> anyhow::Result<bool> {
-        Ok(self.store().exists(&counts_name(task))?)
+        self.store().exists(&counts_name(task))
     }
 
     /// Does a task and publishes its results; false if they already were.
@@ -129,7 +129,7 @@ impl Run {
     /// A place that cannot be written.
     fn forget(&self, task: Task) -> anyhow::Result<()> {
         self.done().clear();
-        Ok(self.store().remove(&counts_name(task))?)
+        self.store().remove(&counts_name(task))
     }
 
     /// Makes the run ask again for images that failed and may come now, and do again what depends on them; returns the number of

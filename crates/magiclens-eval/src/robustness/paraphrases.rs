@@ -47,17 +47,15 @@ pub(super) fn judge(title: &str, cases: &[Case], answers: &[Answered]) -> Sectio
         cases,
         answers,
     );
-    let average = |values: &[f64]| mean(values.iter().copied());
     for (label, metric) in [
         ("R@10", hit_at_k as fn(&Judged, usize) -> f64),
         ("mAP@10", average_precision_at_k),
     ] {
-        let statistics: [(&str, Better, fn(&[f64]) -> f64); 3] = [
-            ("", Better::Higher, average),
+        for (suffix, better, statistic) in [
+            ("", Better::Higher, average as fn(&[f64]) -> f64),
             (", spread", Better::Lower, spread),
             (", deviation", Better::Lower, deviation),
-        ];
-        for (suffix, better, statistic) in statistics {
+        ] {
             judging.add(&format!("{label}{suffix}"), Unit::Percent, better, |case, answers| {
                 let judged = answers.iter().map(|answer| Judged::of(&answer.items, &case.truth));
                 statistic(&judged.map(|judged| metric(&judged, DEPTH)).collect::<Vec<f64>>())
@@ -69,4 +67,8 @@ pub(super) fn judge(title: &str, cases: &[Case], answers: &[Answered]) -> Sectio
         pairwise_overlap_at_k(&lists, DEPTH)
     });
     judging.finish()
+}
+
+fn average(values: &[f64]) -> f64 {
+    mean(values.iter().copied())
 }

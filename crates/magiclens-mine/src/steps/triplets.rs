@@ -183,7 +183,7 @@ impl<'a> Writing<'a> {
         work.tally.count("targets", targets);
         let new = work.store().create(&file_name(TRIPLETS, work.task))?;
         write_triplets(new.path(), &triplets)?;
-        Ok(new.publish()?)
+        new.publish()
     }
 }
 
