@@ -94,7 +94,7 @@ fn list(as_json: bool) -> anyhow::Result<()> {
     for line in &lines {
         let place = line
             .here
-            .map_or("not here".into(), |bytes| HumanBytes(bytes).to_string());
+            .map_or_else(|| absence(&line.name).to_owned(), |bytes| HumanBytes(bytes).to_string());
         let license = line.license.as_deref().unwrap_or("license not stated");
         let about = line.entry.map_or_else(String::new, |entry| {
             let Entry {
@@ -114,6 +114,13 @@ fn list(as_json: bool) -> anyhow::Result<()> {
         out,
         "any other CLIP, SigLIP or CoCa of the hub works by its name too; downloads lie in `{cache}`"
     )?)
+}
+
+fn absence(name: &str) -> &'static str {
+    match name {
+        "small" => "built in",
+        _ => "not here",
+    }
 }
 
 /// The catalog, then what else is on this machine.
