@@ -249,11 +249,10 @@ fn write_weights(path: &Path, embedder: &Embedder, head: Head, towers: &[TowerFi
     if !towers.is_empty() {
         tensors.retain(|name, _| !name.contains(".trunk."));
     }
-    Ok(write_checkpoint(
-        path,
-        embedder.config(),
-        &tensors,
-        Precision::F16,
-        towers,
-    )?)
+    // Towers that were frozen in f32 would come out rounded, and answer otherwise than on the dev part.
+    let precision = match towers.is_empty() {
+        true => Precision::F32,
+        false => Precision::F16,
+    };
+    Ok(write_checkpoint(path, embedder.config(), &tensors, precision, towers)?)
 }
