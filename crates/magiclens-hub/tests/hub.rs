@@ -242,7 +242,7 @@ fn offline_only_the_cache_is_used() {
 }
 
 #[test]
-fn the_token_goes_to_the_hub() {
+fn the_token_goes_to_the_hub_and_to_no_other_host() {
     let folder = tempfile::tempdir().unwrap();
     let server = FakeHub::start(&files());
     let with_token = HubConfig {
@@ -251,7 +251,8 @@ fn the_token_goes_to_the_hub() {
     };
     Hub::new(with_token).get(&name(None), &mut ()).unwrap();
     let hub_requests = server.count("/api/") + server.count("/resolve/");
-    assert!(hub_requests >= 5 && server.count("with token") >= hub_requests);
+    assert!(hub_requests >= 5 && server.count("with token") == hub_requests);
+    assert_eq!(server.count("GET /content/model.safetensors"), 1);
 }
 
 #[test]

@@ -260,7 +260,7 @@ impl State {
         )
     }
 
-    /// `COMMIT/FILE`, or `main/FILE`.
+    /// `COMMIT/FILE`, or `main/FILE`. The content of a large file lies on another host, as with the real hub.
     fn resolve(&self, stream: &TcpStream, request: &Request, rest: &str) -> std::io::Result<()> {
         let file = rest.split_once('/').and_then(|(_, name)| self.file(name));
         let Some((name, content)) = file else {
@@ -282,7 +282,10 @@ impl State {
                     commit,
                     ("X-Linked-Etag", format!("\"{}\"", sha256(content))),
                     ("X-Linked-Size", size.to_string()),
-                    ("Location", format!("http://{}/content/{name}", stream.local_addr()?)),
+                    (
+                        "Location",
+                        format!("http://localhost:{}/content/{name}", stream.local_addr()?.port()),
+                    ),
                 ];
                 reply(stream, "302 Found", &headers, b"")
             }
