@@ -18,7 +18,7 @@ const TOGETHER: usize = 32;
 /// Embed pairs of an image and a text
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Model: `small`, a file or folder, `magiclens-base`, or OWNER/NAME[@REVISION] of the hub
+    /// Model: `small`, a file or folder, `magiclens-base`, or `OWNER/NAME[@REVISION]` of the hub
     /// [default: $MAGICLENS_MODEL, else `small`]
     #[arg(long, value_name = "NAME")]
     model: Option<ModelName>,

@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// Folder of the index; made if it does not exist
     #[arg(long, value_name = "DIR")]
     index: PathBuf,
-    /// Model: `small`, a file or folder, `magiclens-base`, or OWNER/NAME[@REVISION] of the hub
+    /// Model: `small`, a file or folder, `magiclens-base`, or `OWNER/NAME[@REVISION]` of the hub
     /// [default: that of the index, else $MAGICLENS_MODEL, else `small`]
     #[arg(long, value_name = "NAME")]
     model: Option<ModelName>,

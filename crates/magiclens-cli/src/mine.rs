@@ -120,7 +120,7 @@ struct CollectArgs {
 
 #[derive(clap::Args, Debug)]
 struct ToolArgs {
-    /// Model of the encoders that name none: `small`, a file or folder, or OWNER/NAME[@REVISION] of the hub
+    /// Model of the encoders that name none: `small`, a file or folder, or `OWNER/NAME[@REVISION]` of the hub
     /// [default: $MAGICLENS_MODEL, else `small`]
     #[arg(long, value_name = "NAME")]
     model: Option<ModelName>,

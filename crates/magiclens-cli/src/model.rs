@@ -34,12 +34,12 @@ enum What {
     },
     /// Fetch a model, or what has changed of it; goes on where it was cut off
     Pull {
-        /// `magiclens-base`, or OWNER/NAME[@REVISION] of the hub
+        /// `magiclens-base`, or `OWNER/NAME[@REVISION]` of the hub
         name: ModelName,
     },
     /// Sizes, parameters, tower files, identity and published strength of a model
     Info {
-        /// `small`, a file or folder, `magiclens-base`, or OWNER/NAME[@REVISION] of the hub
+        /// `small`, a file or folder, `magiclens-base`, or `OWNER/NAME[@REVISION]` of the hub
         name: ModelName,
         /// As one JSON object
         #[arg(long)]
@@ -47,7 +47,7 @@ enum What {
     },
     /// Write the CLIP towers of a model as a folder that transformers and sentence-transformers open
     Export {
-        /// `magiclens-base`, a file or folder, or OWNER/NAME[@REVISION] of the hub
+        /// `magiclens-base`, a file or folder, or `OWNER/NAME[@REVISION]` of the hub
         name: ModelName,
         /// Folder to write
         #[arg(long, value_name = "DIR")]
@@ -58,7 +58,7 @@ enum What {
     },
     /// Remove a downloaded model: one revision if the name has one, else all
     Rm {
-        /// `magiclens-base`, or OWNER/NAME[@REVISION] of the hub
+        /// `magiclens-base`, or `OWNER/NAME[@REVISION]` of the hub
         name: ModelName,
     },
 }

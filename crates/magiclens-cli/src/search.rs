@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// Keep the query image itself among the results; it is left out by default
     #[arg(long)]
     include_query: bool,
-    /// Model: `small`, a file or folder, `magiclens-base`, or OWNER/NAME[@REVISION] of the hub
+    /// Model: `small`, a file or folder, `magiclens-base`, or `OWNER/NAME[@REVISION]` of the hub
     /// [default: that of the index]
     #[arg(long, value_name = "NAME")]
     model: Option<ModelName>,

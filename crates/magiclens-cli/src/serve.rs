@@ -22,7 +22,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     index: PathBuf,
 
-    /// Model: `small`, a file or folder, `magiclens-base`, or OWNER/NAME[@REVISION] of the hub
+    /// Model: `small`, a file or folder, `magiclens-base`, or `OWNER/NAME[@REVISION]` of the hub
     /// [default: that of the index, else $MAGICLENS_MODEL, else `small`]
     #[arg(long, value_name = "NAME")]
     model: Option<ModelName>,

@@ -16,7 +16,7 @@ use crate::model_choice;
 /// Weights and ways to ask them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SystemArgs {
-    /// Model: `small`, a file or folder, `magiclens-base`, or OWNER/NAME[@REVISION] of the hub; several are compared with
+    /// Model: `small`, a file or folder, `magiclens-base`, or `OWNER/NAME[@REVISION]` of the hub; several are compared with
     /// the first [default: $MAGICLENS_MODEL, else `small`]
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Vec<ModelName>,
