@@ -87,9 +87,9 @@ fn forget(args: &Args) -> anyhow::Result<usize> {
 }
 
 fn index_paths(args: &Args) -> anyhow::Result<IndexSummary> {
-    let encoder = match Index::open(&args.index) {
-        Ok(index) if !args.rebuild => model_choice::load_for(&index, args.model.as_ref())?,
-        _ => model_choice::load(args.model.as_ref())?,
+    let encoder = match args.rebuild {
+        true => model_choice::load(args.model.as_ref())?,
+        false => model_choice::load_for_folder(&args.index, args.model.as_ref())?,
     };
     let options = IndexOptions {
         batch: usize::from(args.batch),

@@ -1,5 +1,7 @@
 //! The model that a command uses: the one named, the one that an index was made with, or the default.
 
+use std::path::Path;
+
 use anyhow::Context;
 use indicatif::ProgressBar;
 use magiclens_hub::{ModelName, Progress};
@@ -34,12 +36,22 @@ pub(crate) fn load_for(index: &Index, named: Option<&ModelName>) -> anyhow::Resu
     loaded.with_context(|| format!("`{dir}` was made with the model `{recorded}`; name its new place with `--model`"))
 }
 
+/// The model that is named, else the one of the index in a folder if there is one.
+pub(crate) fn load_for_folder(index: &Path, named: Option<&ModelName>) -> anyhow::Result<LoadedModel> {
+    match Index::open(index) {
+        Ok(index) => load_for(&index, named),
+        // It is to be made, or whoever writes to it says what is wrong with it.
+        Err(_) => load(named),
+    }
+}
+
 /// Shows downloads as bars.
 #[derive(Default)]
 pub(crate) struct Downloads(Option<ProgressBar>);
 
 impl Progress for Downloads {
     fn begin(&mut self, file: &str, size: Option<u64>, have: u64) {
+        self.end();
         let bar = bytes_bar(size.unwrap_or(0), file);
         bar.set_position(have);
         bar.reset_eta();

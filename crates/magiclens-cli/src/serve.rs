@@ -6,7 +6,6 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context;
 use magiclens_hub::ModelName;
-use magiclens_index::Index;
 use magiclens_serve::{Limits, ServeConfig};
 
 use crate::index::Bars;
@@ -54,11 +53,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let (open, model, dir) = (args.open, args.model.clone(), args.index.clone());
     let config = args.into_config();
     let runtime = tokio::runtime::Runtime::new().context("no threads for the server")?;
-    let load = move || match Index::open(&dir) {
-        Ok(index) => model_choice::load_for(&index, model.as_ref()),
-        // It is made here, or the service says what is wrong with it.
-        Err(_) => model_choice::load(model.as_ref()),
-    };
+    let load = move || model_choice::load_for_folder(&dir, model.as_ref());
     runtime.block_on(magiclens_serve::run(config, load, Bars::default(), |url| {
         announce(url);
         if open {

@@ -67,17 +67,10 @@ impl Cache {
     }
 
     /// Waits until no other process fetches this content. The lock goes with the file, however the process ends.
-    pub(crate) fn lock(&self, repository: &str, etag: &str, mut wait: impl FnMut()) -> io::Result<File> {
+    pub(crate) fn lock(&self, repository: &str, etag: &str, wait: impl FnOnce()) -> io::Result<File> {
         let name = self.repository(repository);
         let folder = self.root.join(".locks").join(name.file_name().unwrap_or_default());
-        fs::create_dir_all(&folder)?;
-        let path = folder.join(format!("{etag}.lock"));
-        let file = File::options().create(true).truncate(false).write(true).open(path)?;
-        if file.try_lock().is_err() {
-            wait();
-            file.lock()?;
-        }
-        Ok(file)
+        lock(&folder.join(format!("{etag}.lock")), wait)
     }
 
     /// Records the commit that a branch or tag stands for.
@@ -196,6 +189,17 @@ impl Cache {
         }
         Ok(())
     }
+}
+
+/// Locks a file, which is made for that; `wait` is called where another process holds it.
+pub(crate) fn lock(path: &Path, wait: impl FnOnce()) -> io::Result<File> {
+    fs::create_dir_all(path.parent().unwrap_or(Path::new("")))?;
+    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    if file.try_lock().is_err() {
+        wait();
+        file.lock()?;
+    }
+    Ok(file)
 }
 
 #[cfg(unix)]

@@ -13,14 +13,12 @@ use crate::error::HubError;
 use crate::layout::model_files;
 use crate::name::{HubName, Published, is_commit};
 use crate::progress::Progress;
-use crate::transfer::{Hash, Transfer, read_small, retry_after, with_causes};
+use crate::transfer::{Hash, Transfer, answer, read_small, with_causes};
 
 /// A server that sends nothing for so long is given up.
 const SILENCE: Duration = Duration::from_secs(30);
 /// Largest answer that describes a repository.
 const MAX_INFO_BYTES: usize = 16 << 20;
-/// Attempts to get a short answer.
-const ATTEMPTS: u32 = 4;
 /// Redirects within the hub, as for renamed repositories.
 const MAX_MOVES: usize = 5;
 
@@ -83,7 +81,6 @@ impl<'a> Client<'a> {
         cache: &Cache,
         progress: &mut dyn Progress,
     ) -> Result<HubName, HubError> {
-        // On a thread of its own, since the caller may stand in another runtime.
         self.runtime.block_on(self.fetch_files(name, cache, progress))
     }
 
@@ -114,7 +111,8 @@ impl<'a> Client<'a> {
             "{endpoint}/api/models/{repository}/revision/{}",
             escaped(name.revision())
         );
-        let response = self.ask(name, &url, progress, || self.following.get(&url)).await?;
+        let request = || self.with_token(self.following.get(&url));
+        let response = self.ask(name, &url, progress, request).await?;
         let bad = |reason: String| HubError::BadAnswer {
             url: url.clone(),
             reason,
@@ -165,7 +163,8 @@ impl<'a> Client<'a> {
     async fn describe(&self, at: &HubName, url: &str, progress: &mut dyn Progress) -> Result<Description, HubError> {
         let mut url = url.to_owned();
         for _ in 0..MAX_MOVES {
-            let response = self.ask(at, &url, progress, || self.staying.head(&url)).await?;
+            let request = || self.with_token(self.staying.head(&url));
+            let response = self.ask(at, &url, progress, request).await?;
             match moved(&response) {
                 Some(target) => url = target.to_string(),
                 None => return description(response.headers(), &url),
@@ -175,7 +174,7 @@ impl<'a> Client<'a> {
         Err(HubError::BadAnswer { url, reason })
     }
 
-    /// A request whose answer is short, tried again while the server is busy or silent.
+    /// The hub's answer to a request about a model, if it is no refusal.
     async fn ask(
         &self,
         name: &HubName,
@@ -183,25 +182,7 @@ impl<'a> Client<'a> {
         progress: &mut dyn Progress,
         request: impl Fn() -> RequestBuilder,
     ) -> Result<Response, HubError> {
-        let mut attempt = 1;
-        loop {
-            let (reason, wait) = match self.with_token(request()).send().await {
-                Ok(response) if is_busy(response.status()) => (
-                    format!("the server answers {}", response.status()),
-                    retry_after(response.headers()),
-                ),
-                Ok(response) => return self.checked(name, url, response),
-                Err(error) => (with_causes(&error), None),
-            };
-            if attempt == ATTEMPTS {
-                let url = url.to_owned();
-                return Err(HubError::Unreachable { url, reason });
-            }
-            let wait = wait.unwrap_or(Duration::from_millis(250 << attempt)).min(SILENCE);
-            progress.note(&format!("{url}: {reason}; trying again in {:.1} s", wait.as_secs_f64()));
-            tokio::time::sleep(wait).await;
-            attempt += 1;
-        }
+        self.checked(name, url, answer(url, progress, request).await?)
     }
 
     /// Turns the hub's refusals into errors. Source: huggingface_hub `utils/_http.py`, `hf_raise_for_status`.
@@ -252,12 +233,7 @@ impl<'a> Client<'a> {
     ) -> Result<(), HubError> {
         let url = format!("{}/magiclens/models/{}", self.config.bucket, model.file());
         self.runtime.block_on(async {
-            let unreachable = |reason| HubError::Unreachable {
-                url: url.clone(),
-                reason,
-            };
-            let response = self.following.head(&url).send().await;
-            let response = response.map_err(|error| unreachable(with_causes(&error)))?;
+            let response = answer(&url, progress, || self.following.head(&url)).await?;
             if !response.status().is_success() {
                 return Err(HubError::Refused {
                     url: url.clone(),
@@ -277,10 +253,6 @@ impl<'a> Client<'a> {
             transfer.run(progress).await
         })
     }
-}
-
-fn is_busy(status: StatusCode) -> bool {
-    status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
 }
 
 /// The new place of a file that moved within the hub. A redirect to another host leads to the content instead.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use fs_err as fs;
 
-use crate::cache::{Cache, Snapshot};
+use crate::cache::{Cache, Snapshot, lock};
 use crate::config::HubConfig;
 use crate::error::HubError;
 use crate::name::{HubName, Published};
@@ -85,9 +85,16 @@ impl Hub {
             return Ok(found);
         }
         self.check_allowed(model.name())?;
-        fs::create_dir_all(&self.config.models)?;
-        self.fetch_published(model, progress)?;
-        Ok(self.find_published(model).unwrap_or_else(|| self.pickle(model)))
+        let lock_file = self.config.models.join(format!("{}.lock", model.file()));
+        let waiting = || progress.note(&format!("another program fetches {}; waiting for it", model.name()));
+        let _lock = lock(&lock_file, waiting)?;
+        match self.find_published(model) {
+            Some(found) => Ok(found),
+            None => {
+                self.fetch_published(model, progress)?;
+                Ok(self.pickle(model))
+            }
+        }
     }
 
     /// A published checkpoint that is on this machine.

@@ -1,9 +1,10 @@
 //! The files of a repository that make a model: which of them are needed, and whether they are all there.
 
 /// Files beside the weights that are taken where they are there; the README states the license.
-const DESCRIPTIONS: [&str; 4] = [
+const DESCRIPTIONS: [&str; 5] = [
     "README.md",
     "preprocessor_config.json",
+    "processor_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
 ];
@@ -16,7 +17,11 @@ const TRANSFORMERS_INDEX: &str = "model.safetensors.index.json";
 /// Configuration of open_clip.
 const OPEN_CLIP: &str = "open_clip_config.json";
 /// Weights of open_clip, best first.
-const OPEN_CLIP_WEIGHTS: [&str; 2] = ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"];
+const OPEN_CLIP_WEIGHTS: [&str; 3] = [
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+];
 
 /// The files that make a model, weights last; `None` if weights or their configuration are missing.
 ///

@@ -108,17 +108,8 @@ impl Transfer<'_> {
                     if file.metadata()?.len() > before {
                         waits = backoff();
                     }
-                    let Some(wait) = waits.next() else {
-                        let url = self.url.to_owned();
-                        return Err(HubError::Unreachable { url, reason });
-                    };
-                    let wait = asked.map_or(wait, |asked| asked.min(LONGEST_WAIT));
-                    progress.note(&format!(
-                        "{}: {reason}; trying again in {:.1} s",
-                        self.name,
-                        wait.as_secs_f64()
-                    ));
-                    tokio::time::sleep(wait).await;
+                    let wait = waits.next();
+                    pause(self.url, reason, wait, asked, progress).await?;
                 }
             }
         }
@@ -151,7 +142,12 @@ impl Transfer<'_> {
         let response = request.send().await.map_err(|error| again(&error))?;
         match response.status() {
             StatusCode::PARTIAL_CONTENT if starts_at(response.headers(), have) => {}
-            StatusCode::OK => file.set_len(0)?,
+            StatusCode::OK => {
+                file.set_len(0)?;
+                if have > 0 {
+                    progress.begin(self.name, self.size, 0);
+                }
+            }
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
                 file.set_len(0)?;
                 return Err(Failure::Again(
@@ -225,7 +221,7 @@ impl Transfer<'_> {
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap) -> Failure {
-        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+        if is_busy(status) {
             return Failure::Again(format!("the server answers {status}"), retry_after(headers));
         }
         Failure::Final(HubError::Refused {
@@ -243,6 +239,48 @@ fn backoff() -> impl Iterator<Item = Duration> {
         .with_max_times(ATTEMPTS - 1)
         .with_jitter()
         .build()
+}
+
+/// Waits before the next attempt: as long as the server asks for, else `wait`; gives up where there is no next one.
+async fn pause(
+    url: &str,
+    reason: String,
+    wait: Option<Duration>,
+    asked: Option<Duration>,
+    progress: &mut dyn Progress,
+) -> Result<(), HubError> {
+    let Some(wait) = wait else {
+        let url = url.to_owned();
+        return Err(HubError::Unreachable { url, reason });
+    };
+    let wait = asked.map_or(wait, |asked| asked.min(LONGEST_WAIT));
+    progress.note(&format!("{url}: {reason}; trying again in {:.1} s", wait.as_secs_f64()));
+    tokio::time::sleep(wait).await;
+    Ok(())
+}
+
+/// The answer to a request, which is made again while the server is busy or silent.
+pub(crate) async fn answer(
+    url: &str,
+    progress: &mut dyn Progress,
+    request: impl Fn() -> RequestBuilder,
+) -> Result<Response, HubError> {
+    let mut waits = backoff();
+    loop {
+        let (reason, asked) = match request().send().await {
+            Ok(response) if is_busy(response.status()) => (
+                format!("the server answers {}", response.status()),
+                retry_after(response.headers()),
+            ),
+            Ok(response) => return Ok(response),
+            Err(error) => (with_causes(&error), None),
+        };
+        pause(url, reason, waits.next(), asked, progress).await?;
+    }
+}
+
+fn is_busy(status: StatusCode) -> bool {
+    status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
 }
 
 fn again(error: &reqwest::Error) -> Failure {
@@ -267,7 +305,7 @@ fn starts_at(headers: &HeaderMap, have: u64) -> bool {
 }
 
 /// The wait that the hub asks for, which is a number of seconds.
-pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
 }

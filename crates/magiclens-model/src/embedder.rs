@@ -13,7 +13,7 @@ use crate::ModelError;
 use crate::checkpoint::Checkpoint;
 use crate::config::ModelConfig;
 use crate::fusion::FusionConfig;
-use crate::import::open::open_model;
+use crate::import::open::{folder_of, open_model};
 use crate::model::MagicLens;
 use crate::rows::{from_rows, map_ids, to_rows};
 use crate::tokenizer::Tokenizer;
@@ -55,12 +55,7 @@ impl Embedder {
     /// # Errors
     /// See [`open_model`] and [`Checkpoint::into_model`].
     pub fn load(path: &Path) -> Result<Self, ModelError> {
-        let checkpoint = open_model(path)?;
-        let folder = match path.is_dir() {
-            true => path,
-            false => path.parent().unwrap_or(Path::new("")),
-        };
-        Self::new(checkpoint, folder, Device::flex())
+        Self::new(open_model(path)?, folder_of(path), Device::flex())
     }
 
     /// Makes a checkpoint ready on a device; `folder` holds the files of the tokenizer.

@@ -1,12 +1,11 @@
 //! Models by name: found on this machine or fetched, imported where that is needed, and loaded.
 
-use std::fmt;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use magiclens_data::Embedding;
-use magiclens_hub::{Hub, HubConfig, ModelName, Progress, PublishedFile};
+use magiclens_hub::{Hub, HubConfig, HubError, ModelName, Progress, PublishedFile};
 use magiclens_index::ModelStamp;
 use magiclens_model::Embedder;
 use magiclens_model::checkpoint::{Precision, write_checkpoint};
@@ -79,12 +78,6 @@ impl Encoder for LoadedModel {
             name: self.source.name.clone(),
             ..self.embedder.stamp()
         }
-    }
-}
-
-impl fmt::Display for ModelSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
     }
 }
 
@@ -165,10 +158,16 @@ fn imported(file: PublishedFile, progress: &mut dyn Progress) -> Result<PathBuf,
         name: path.display().to_string(),
         cause: Box::new(error),
     };
-    let (config, tensors) = read_base_or_large(&path).map_err(bad)?;
+    let (config, tensors) = match read_base_or_large(&path) {
+        // Another program has imported it meanwhile.
+        Err(_) if target.is_file() => return Ok(target),
+        read => read.map_err(bad)?,
+    };
     write_checkpoint(&target, &config, &tensors, Precision::F32, &[]).map_err(bad)?;
-    fs_err::remove_file(&path).map_err(magiclens_hub::HubError::from)?;
-    Ok(target)
+    match fs_err::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(HubError::from(error).into()),
+        _ => Ok(target),
+    }
 }
 
 /// The repository's weights: from the current folder or one above it, from the program's own place, or from where it was

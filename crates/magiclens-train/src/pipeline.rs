@@ -7,6 +7,7 @@ use magiclens_collection::{Collection, Split, images_path, read_training_images,
 use magiclens_data::{Image, Triplet, read_triplets};
 use magiclens_model::Embedder;
 use magiclens_model::checkpoint::{Precision, TowerFile, tensors_of, write_checkpoint};
+use magiclens_model::import::open::folder_of;
 
 use crate::batches::TripletTable;
 use crate::dev::{Dev, DevScores};
@@ -99,11 +100,7 @@ impl Pipeline {
     /// Puts the tokenizer of the start beside the weights, where the start has one and they have not.
     fn bring_tokenizer(&self) -> Result<(), TrainError> {
         const TOKENIZER: &str = "tokenizer.json";
-        let folder = match self.start.is_dir() {
-            true => self.start.as_path(),
-            false => self.start.parent().unwrap_or(Path::new("")),
-        };
-        let from = folder.join(TOKENIZER);
+        let from = folder_of(&self.start).join(TOKENIZER);
         let to = self.weights.parent().unwrap_or(Path::new("")).join(TOKENIZER);
         if from.is_file() && !to.exists() {
             fs_err::copy(from, to)?;

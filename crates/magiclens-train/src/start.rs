@@ -6,7 +6,7 @@ use magiclens_data::Digest;
 use magiclens_model::Embedder;
 use magiclens_model::checkpoint::{Checkpoint, TowerFile, tensors_of};
 use magiclens_model::fusion::{AttentionFusionConfig, FusionConfig};
-use magiclens_model::import::open::open_model;
+use magiclens_model::import::open::{folder_of, open_model};
 
 use crate::{TrainConfig, TrainError};
 
@@ -26,9 +26,9 @@ impl Start {
     /// Reads a model of any layout that says itself what it is.
     pub(crate) fn read(path: &Path, config: &TrainConfig) -> Result<Self, TrainError> {
         let mut checkpoint = open_model(path)?;
-        let (folder, digest) = match path.is_dir() {
-            true => (path, checkpoint.digest.clone()),
-            false => (path.parent().unwrap_or(Path::new("")), short_digest(path)?),
+        let digest = match path.is_dir() {
+            true => checkpoint.digest.clone(),
+            false => short_digest(path)?,
         };
         if let Some(image_px) = config.image_px {
             checkpoint = checkpoint.with_image_px(image_px)?;
@@ -36,7 +36,7 @@ impl Start {
         let checkpoint = with_attention(checkpoint, config.seed);
         Ok(Self {
             towers: checkpoint.towers.clone(),
-            embedder: Embedder::new(checkpoint, folder, Default::default())?,
+            embedder: Embedder::new(checkpoint, folder_of(path), Default::default())?,
             digest,
         })
     }

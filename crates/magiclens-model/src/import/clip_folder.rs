@@ -29,23 +29,27 @@ struct HfConfig {
     vision_config: HfTower,
 }
 
-/// A tower's part of `config.json`; sizes of the other tower are 0.
+/// A tower's part of `config.json`, of CLIP or SigLIP; sizes of the other tower are 0.
 #[derive(Deserialize)]
-struct HfTower {
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    hidden_act: String,
-    layer_norm_eps: f64,
+pub(super) struct HfTower {
+    pub(super) hidden_size: usize,
+    pub(super) intermediate_size: usize,
+    pub(super) num_hidden_layers: usize,
+    pub(super) num_attention_heads: usize,
+    pub(super) hidden_act: String,
+    pub(super) layer_norm_eps: f64,
     #[serde(default)]
-    vocab_size: usize,
+    pub(super) vocab_size: usize,
     #[serde(default)]
-    max_position_embeddings: usize,
+    pub(super) max_position_embeddings: usize,
     #[serde(default)]
-    image_size: usize,
+    pub(super) image_size: usize,
     #[serde(default)]
-    patch_size: usize,
+    pub(super) patch_size: usize,
+    /// SigLIP's text tower alone may project to another width.
+    pub(super) projection_size: Option<usize>,
+    /// SigLIP's image tower may come without its pooling.
+    pub(super) vision_use_head: Option<bool>,
 }
 
 /// The values of transformers for what `config.json` leaves out.
@@ -127,14 +131,23 @@ pub(super) fn unknown(
 
 /// The configuration that `config.json` tells.
 pub(super) fn folder_config(folder: &Path) -> Result<ModelConfig, ImportError> {
-    let mut values: Value = serde_json::from_str(DEFAULTS).expect("the defaults are JSON");
-    merge(&mut values, read_json(folder, CONFIG)?);
-    let config: HfConfig = serde_json::from_value(values).map_err(|error| bad_json(folder, CONFIG, &error))?;
+    let config: HfConfig = read_over(folder, CONFIG, DEFAULTS)?;
     config.to_model().map_err(ImportError::at(folder))
 }
 
+/// A configuration, with `defaults`, as JSON, for what the file leaves out.
+pub(super) fn read_over<T: DeserializeOwned>(
+    folder: &Path,
+    file: &'static str,
+    defaults: &str,
+) -> Result<T, ImportError> {
+    let mut values: Value = serde_json::from_str(defaults).expect("the defaults are JSON");
+    merge(&mut values, read_json(folder, file)?);
+    serde_json::from_value(values).map_err(|error| bad_json(folder, file, &error))
+}
+
 /// Puts values over others, field by field.
-pub(super) fn merge(below: &mut Value, above: Value) {
+fn merge(below: &mut Value, above: Value) {
     match (below, above) {
         (Value::Object(below), Value::Object(above)) => {
             for (name, value) in above {

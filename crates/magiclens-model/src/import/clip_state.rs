@@ -104,14 +104,29 @@ pub(super) fn split_packed(mut arrays: NamedArrays, config: &ModelConfig) -> Res
     let vision = (OPENAI.vision_blocks, vision.layers, vision.width);
     for (blocks, layers, width) in [vision, (OPENAI.text_blocks, text.layers, text.width)] {
         for layer in 0..layers {
+            let attention = format!("{blocks}{layer}.attn");
             for (kind, shape) in [("weight", &[3 * width, width][..]), ("bias", &[3 * width])] {
-                let attention = format!("{blocks}{layer}.attn");
-                let packed = take(&mut arrays, &format!("{attention}.in_proj_{kind}"), shape, &config.name)?;
-                for (part, array) in ["q", "k", "v"].into_iter().zip(packed.split_rows(3)) {
-                    arrays.insert(format!("{attention}.{part}_proj.{kind}"), array);
-                }
+                split_attention(&mut arrays, &attention, kind, shape, &config.name)?;
             }
         }
     }
     Ok(arrays)
+}
+
+/// Queries, keys and values, in the order of torch.
+pub(super) const PARTS: [&str; 3] = ["q", "k", "v"];
+
+/// Parts the weights or the biases of an attention's queries, keys and values, which torch joins.
+pub(super) fn split_attention(
+    arrays: &mut NamedArrays,
+    attention: &str,
+    kind: &str,
+    shape: &[usize],
+    model: &str,
+) -> Result<(), ModelError> {
+    let joined = take(arrays, &format!("{attention}.in_proj_{kind}"), shape, model)?;
+    for (part, array) in PARTS.into_iter().zip(joined.split_rows(3)) {
+        arrays.insert(format!("{attention}.{part}_proj.{kind}"), array);
+    }
+    Ok(())
 }

@@ -161,12 +161,7 @@ fn pooling(table: &mut Table, token_width: usize, width: usize) {
     table.add("query", &[1, width], "query", Change::Same);
     table.torch_norm("ln_q", width, "query_norm");
     table.torch_norm("ln_k", token_width, "token_norm");
-    table.within("attn", "attention", |table| {
-        table.torch_linear("q_proj", [width, width], "query");
-        table.torch_linear("k_proj", [token_width, width], "key");
-        table.torch_linear("v_proj", [token_width, width], "value");
-        table.torch_linear("out_proj", [width, width], "output");
-    });
+    attention(table, "attn", [token_width, width]);
 }
 
 fn projection(table: &mut Table, names: &Names, theirs: &str, [input, output]: [usize; 2]) {
@@ -176,19 +171,28 @@ fn projection(table: &mut Table, names: &Names, theirs: &str, [input, output]: [
     }
 }
 
-fn block(table: &mut Table, names: &Names, width: usize, inner: usize) {
+pub(super) fn block(table: &mut Table, names: &Names, width: usize, inner: usize) {
     table.torch_norm(names.norms[0], width, "attention_norm");
     table.torch_norm(names.norms[1], width, "feed_forward_norm");
-    table.within(names.attention, "attention", |table| {
-        for (theirs, ours) in [
-            ("q_proj", "query"),
-            ("k_proj", "key"),
-            ("v_proj", "value"),
-            ("out_proj", "output"),
+    attention(table, names.attention, [width, width]);
+    feed_forward(table, names, width, inner);
+}
+
+/// An attention whose keys and values come from tokens of another width, or of the same.
+pub(super) fn attention(table: &mut Table, theirs: &str, [tokens, width]: [usize; 2]) {
+    table.within(theirs, "attention", |table| {
+        for (theirs, from, ours) in [
+            ("q_proj", width, "query"),
+            ("k_proj", tokens, "key"),
+            ("v_proj", tokens, "value"),
+            ("out_proj", width, "output"),
         ] {
-            table.torch_linear(theirs, [width, width], ours);
+            table.torch_linear(theirs, [from, width], ours);
         }
     });
+}
+
+pub(super) fn feed_forward(table: &mut Table, names: &Names, width: usize, inner: usize) {
     table.torch_linear(names.feed_forward[0], [width, inner], "feed_forward_in");
     table.torch_linear(names.feed_forward[1], [inner, width], "feed_forward_out");
 }

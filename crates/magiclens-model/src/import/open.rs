@@ -20,6 +20,14 @@ use crate::config::ModelConfig;
 /// The first byte of every pickle since protocol 2.
 const PICKLE: u8 = 0x80;
 
+/// The folder that holds the files beside a model's weights, such as its tokenizer.
+pub fn folder_of(model: &Path) -> &Path {
+    match model.is_dir() {
+        true => model,
+        false => model.parent().unwrap_or(Path::new("")),
+    }
+}
+
 /// Reads a model of any layout that says itself what it is.
 ///
 /// # Errors

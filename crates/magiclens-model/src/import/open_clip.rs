@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::arrays::read_arrays;
 use super::clip::BUFFERS;
-use super::clip_state::split_packed;
+use super::clip_state::{PARTS, split_attention, split_packed};
 use super::clip_table::{OPENAI, pooler, table, towers};
 use super::error::{ClipError, ImportError};
 use super::open_clip_config::{CONFIG, OpenClipModel, open_clip_config};
@@ -30,9 +30,8 @@ const TEXT: &str = "text.";
 const DECODER: &str = "text_decoder.";
 /// CoCa's attentional pooling.
 const POOLER: &str = "visual.attn_pool";
-/// Queries, keys and values, in the order of torch.
-const PARTS: [&str; 3] = ["q", "k", "v"];
-
+/// The attention of it.
+const ATTENTION: &str = "visual.attn_pool.attn";
 /// True for a folder with a configuration of open_clip.
 pub(super) fn is_open_clip(folder: &Path) -> bool {
     folder.join(CONFIG).is_file()
@@ -83,32 +82,17 @@ fn split_pooler(mut arrays: NamedArrays, config: &ModelConfig, queries: usize) -
     let query = format!("{POOLER}.query");
     let all = take(&mut arrays, &query, &[queries, width], &config.name)?;
     arrays.extend(all.split_rows(queries.max(1)).next().map(|first| (query, first)));
-    split(&mut arrays, "in_proj_bias", &[3 * width], "bias", config)?;
+    split_attention(&mut arrays, ATTENTION, "bias", &[3 * width], &config.name)?;
     if vision.width == width {
         // torch joins the three where they have one shape.
-        split(&mut arrays, "in_proj_weight", &[3 * width, width], "weight", config)?;
+        split_attention(&mut arrays, ATTENTION, "weight", &[3 * width, width], &config.name)?;
         return Ok(arrays);
     }
     for part in PARTS {
-        let name = format!("{POOLER}.attn.{part}_proj_weight");
+        let name = format!("{ATTENTION}.{part}_proj_weight");
         let array = arrays.remove(&name);
         let array = array.ok_or_else(|| ModelError::missing(&name, 1, &config.name))?;
-        arrays.insert(format!("{POOLER}.attn.{part}_proj.weight"), array);
+        arrays.insert(format!("{ATTENTION}.{part}_proj.weight"), array);
     }
     Ok(arrays)
-}
-
-/// Parts one tensor of queries, keys and values.
-fn split(
-    arrays: &mut NamedArrays,
-    joined: &str,
-    shape: &[usize],
-    kind: &str,
-    config: &ModelConfig,
-) -> Result<(), ModelError> {
-    let joined = take(arrays, &format!("{POOLER}.attn.{joined}"), shape, &config.name)?;
-    for (part, array) in PARTS.into_iter().zip(joined.split_rows(3)) {
-        arrays.insert(format!("{POOLER}.attn.{part}_proj.{kind}"), array);
-    }
-    Ok(())
 }

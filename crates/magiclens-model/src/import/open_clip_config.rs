@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::clip_folder::{bad_json, merge, read_json};
+use super::clip_folder::read_over;
 use super::clip_table::model_config;
 use super::error::{ClipError, ImportError};
 use crate::config::ModelConfig;
@@ -110,8 +110,27 @@ const DEFAULTS: &str = r#"{
 struct Known {
     part: &'static str,
     ignored: &'static [&'static str],
-    values: &'static [(&'static str, &'static [&'static str])],
+    values: &'static [Values],
+    /// True for a part that [`TRANSFORMER`] holds for, too.
+    is_transformer: bool,
 }
+
+/// A field, and its values that are known.
+type Values = (&'static str, &'static [&'static str]);
+
+/// Fields of both transformers.
+const TRANSFORMER: [Values; 10] = [
+    ("act_kwargs", &[]),
+    ("block_type", &["\"default\""]),
+    ("ls_init_value", &[]),
+    ("norm_kwargs", &[]),
+    ("qk_norm", &["false"]),
+    ("scale_attn", &["false"]),
+    ("scale_attn_inner", &["false"]),
+    ("scale_fc", &["false"]),
+    ("scale_heads", &["false"]),
+    ("scaled_cosine_attn", &["false"]),
+];
 
 const MODEL: Known = Known {
     part: "model_cfg",
@@ -121,6 +140,7 @@ const MODEL: Known = Known {
         ("nonscalar_logit_scale", &["false"]),
         ("pad_id", &["0"]),
     ],
+    is_transformer: false,
 };
 
 const VISION: Known = Known {
@@ -138,20 +158,11 @@ const VISION: Known = Known {
     ],
     values: &[
         ("timm_model_name", &["\"\""]),
-        ("act_kwargs", &[]),
-        ("block_type", &["\"default\""]),
-        ("ls_init_value", &[]),
         ("no_ln_pre", &["false"]),
-        ("norm_kwargs", &[]),
         ("pool_type", &["\"tok\""]),
         ("pos_embed_type", &["\"learnable\""]),
-        ("qk_norm", &["false"]),
-        ("scale_attn", &["false"]),
-        ("scale_attn_inner", &["false"]),
-        ("scale_fc", &["false"]),
-        ("scale_heads", &["false"]),
-        ("scaled_cosine_attn", &["false"]),
     ],
+    is_transformer: true,
 };
 
 const TEXT: Known = Known {
@@ -167,24 +178,15 @@ const TEXT: Known = Known {
     values: &[
         ("hf_model_name", &["\"\""]),
         ("hf_tokenizer_name", &["\"\""]),
-        ("act_kwargs", &[]),
-        ("block_type", &["\"default\""]),
-        ("ls_init_value", &[]),
         ("no_causal_mask", &["false"]),
-        ("norm_kwargs", &[]),
         ("pad_id", &["0"]),
         ("pool_type", &["\"argmax\""]),
         ("proj_bias", &["false"]),
         ("proj_type", &["\"linear\""]),
-        ("qk_norm", &["false"]),
-        ("scale_attn", &["false"]),
-        ("scale_attn_inner", &["false"]),
-        ("scale_fc", &["false"]),
-        ("scale_heads", &["false"]),
-        ("scaled_cosine_attn", &["false"]),
         ("tokenizer_kwargs", &["{}"]),
         ("tokenizer_mode", &[]),
     ],
+    is_transformer: true,
 };
 
 const PREPROCESS: Known = Known {
@@ -196,12 +198,18 @@ const PREPROCESS: Known = Known {
         ("mode", &["\"RGB\""]),
         ("resize_mode", &["\"shortest\""]),
     ],
+    is_transformer: false,
 };
 
 impl Known {
+    fn values(&self) -> impl Iterator<Item = &Values> {
+        let shared = TRANSFORMER.iter().filter(|_| self.is_transformer);
+        self.values.iter().chain(shared)
+    }
+
     fn check(&self, rest: &Rest) -> Result<(), ClipError> {
         // In the order of the list: the name of a whole tower before its details.
-        for (field, values) in self.values {
+        for (field, values) in self.values() {
             match rest.get(*field) {
                 Some(found) if !found.is_null() && !values.contains(&found.to_string().as_str()) => {
                     return Err(unknown(field, found, values));
@@ -209,7 +217,7 @@ impl Known {
                 _ => (),
             }
         }
-        let known = |field: &str| self.ignored.contains(&field) || self.values.iter().any(|(name, _)| *name == field);
+        let known = |field: &str| self.ignored.contains(&field) || self.values().any(|(name, _)| *name == field);
         match rest.keys().find(|field| !known(field)) {
             Some(field) => Err(ClipError::BadJson {
                 file: CONFIG,
@@ -240,9 +248,7 @@ fn count(field: &'static str, found: &Value) -> Result<usize, ClipError> {
 
 /// The configuration in a folder.
 pub(super) fn open_clip_config(folder: &Path) -> Result<OpenClipModel, ImportError> {
-    let mut values: Value = serde_json::from_str(DEFAULTS).expect("the defaults are JSON");
-    merge(&mut values, read_json(folder, CONFIG)?);
-    let config: OpenClipConfig = serde_json::from_value(values).map_err(|error| bad_json(folder, CONFIG, &error))?;
+    let config: OpenClipConfig = read_over(folder, CONFIG, DEFAULTS)?;
     config.to_model().map_err(ImportError::at(folder))
 }
 

@@ -5,14 +5,16 @@
 use std::path::Path;
 
 use serde::Deserialize;
-use serde_json::Value;
 
-use super::clip_folder::{CONFIG, bad_json, folder_arrays, merge, read_json, unknown};
+use super::clip::BUFFERS;
+use super::clip_folder::{CONFIG, HfTower, folder_arrays, read_over, unknown};
+use super::clip_state::split_attention;
+use super::clip_table::{TRANSFORMERS, attention, block, feed_forward};
 use super::error::{ClipError, ImportError};
-use super::places::{Change, Table, take};
+use super::places::{Change, Table};
 use super::siglip_image::read_preprocess;
 use crate::ModelError;
-use crate::array::{NamedArrays, NamedWeights};
+use crate::array::NamedWeights;
 use crate::config::ModelConfig;
 use crate::fusion::FusionConfig;
 use crate::towers::siglip_vit::SIGLIP_NORM_EPS;
@@ -28,27 +30,6 @@ struct HfConfig {
     vision_config: HfTower,
 }
 
-/// A tower's part of `config.json`; sizes of the other tower are 0.
-#[derive(Deserialize)]
-struct HfTower {
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    hidden_act: String,
-    layer_norm_eps: f64,
-    #[serde(default)]
-    vocab_size: usize,
-    #[serde(default)]
-    max_position_embeddings: usize,
-    projection_size: Option<usize>,
-    #[serde(default)]
-    image_size: usize,
-    #[serde(default)]
-    patch_size: usize,
-    vision_use_head: Option<bool>,
-}
-
 /// The values of transformers for what `config.json` leaves out.
 const DEFAULTS: &str = r#"{
     "text_config": {
@@ -61,12 +42,6 @@ const DEFAULTS: &str = r#"{
     }
 }"#;
 
-/// Tensors that are no weights: positions counted up.
-const BUFFERS: [&str; 2] = [
-    "text_model.embeddings.position_ids",
-    "vision_model.embeddings.position_ids",
-];
-
 /// Reads a folder of transformers with the `model_type` `siglip`.
 ///
 /// # Errors
@@ -77,7 +52,10 @@ pub fn read_siglip(folder: &Path) -> Result<(ModelConfig, NamedWeights), ModelEr
     config.check()?;
     let mut arrays = folder_arrays(folder)?;
     arrays.retain(|name, _| !BUFFERS.contains(&name.as_str()));
-    let arrays = split_probe(arrays, &towers.vision, &config.name)?;
+    let width = towers.vision.width;
+    for (kind, shape) in [("weight", &[3 * width, width][..]), ("bias", &[3 * width])] {
+        split_attention(&mut arrays, "vision_model.head.attention", kind, shape, &config.name)?;
+    }
     let tensors = towers.table().convert(arrays, &config.name)?;
     Ok((config, tensors))
 }
@@ -90,17 +68,15 @@ struct Towers {
 }
 
 fn folder_towers(folder: &Path) -> Result<Towers, ImportError> {
-    let mut values: Value = serde_json::from_str(DEFAULTS).expect("the defaults are JSON");
-    merge(&mut values, read_json(folder, CONFIG)?);
-    let config: HfConfig = serde_json::from_value(values).map_err(|error| bad_json(folder, CONFIG, &error))?;
+    let config: HfConfig = read_over(folder, CONFIG, DEFAULTS)?;
     config.towers().map_err(ImportError::at(folder))
 }
 
 impl HfConfig {
     fn towers(&self) -> Result<Towers, ClipError> {
         let (vision, text) = (&self.vision_config, &self.text_config);
-        vision.check()?;
-        text.check()?;
+        check(vision)?;
+        check(text)?;
         Ok(Towers {
             vision: SiglipVitConfig {
                 width: vision.hidden_size,
@@ -123,31 +99,20 @@ impl HfConfig {
     }
 }
 
-impl HfTower {
-    /// Refuses what our towers do not compute.
-    fn check(&self) -> Result<(), ClipError> {
-        const ACTIVATION: &str = "gelu_pytorch_tanh";
-        if self.hidden_act != ACTIVATION {
-            return Err(unknown(
-                CONFIG,
-                "hidden_act",
-                &self.hidden_act,
-                &format!("{ACTIVATION:?}"),
-            ));
-        }
-        if self.layer_norm_eps != SIGLIP_NORM_EPS {
-            let found = self.layer_norm_eps;
-            return Err(unknown(
-                CONFIG,
-                "layer_norm_eps",
-                &found,
-                &format!("{SIGLIP_NORM_EPS:e}"),
-            ));
-        }
-        match self.vision_use_head {
-            Some(false) => Err(unknown(CONFIG, "vision_use_head", &false, &true)),
-            _ => Ok(()),
-        }
+/// Refuses what our towers do not compute.
+fn check(tower: &HfTower) -> Result<(), ClipError> {
+    const ACTIVATION: &str = "gelu_pytorch_tanh";
+    if tower.hidden_act != ACTIVATION {
+        let expected = format!("{ACTIVATION:?}");
+        return Err(unknown(CONFIG, "hidden_act", &tower.hidden_act, &expected));
+    }
+    if tower.layer_norm_eps != SIGLIP_NORM_EPS {
+        let expected = format!("{SIGLIP_NORM_EPS:e}");
+        return Err(unknown(CONFIG, "layer_norm_eps", &tower.layer_norm_eps, &expected));
+    }
+    match tower.vision_use_head {
+        Some(false) => Err(unknown(CONFIG, "vision_use_head", &false, &true)),
+        _ => Ok(()),
     }
 }
 
@@ -194,14 +159,14 @@ fn vision_places(table: &mut Table, vision: &SiglipVitConfig) {
             Change::Same,
         );
     });
-    let fill = |table: &mut Table| block(table, width, inner);
+    let fill = |table: &mut Table| block(table, &TRANSFORMERS, width, inner);
     table.each(vision.layers, "encoder.layers.", "blocks.", fill);
     table.torch_norm("post_layernorm", width, "post_norm");
     table.within("head", "pooling", |table| {
         table.add("probe", &[1, 1, width], "probe", Change::JoinLeading);
-        attention(table, "attention", width);
+        attention(table, "attention", [width, width]);
         table.torch_norm("layernorm", width, "norm");
-        feed_forward(table, width, inner);
+        feed_forward(table, &TRANSFORMERS, width, inner);
     });
 }
 
@@ -222,47 +187,8 @@ fn text_places(table: &mut Table, text: &SiglipTextConfig, dim: usize) {
             Change::Same,
         );
     });
-    let fill = |table: &mut Table| block(table, width, text.feed_forward);
+    let fill = |table: &mut Table| block(table, &TRANSFORMERS, width, text.feed_forward);
     table.each(text.layers, "encoder.layers.", "blocks.", fill);
     table.torch_norm("final_layer_norm", width, "final_norm");
     table.torch_linear("head", [width, dim], "projection");
-}
-
-fn block(table: &mut Table, width: usize, inner: usize) {
-    table.torch_norm("layer_norm1", width, "attention_norm");
-    table.torch_norm("layer_norm2", width, "feed_forward_norm");
-    attention(table, "self_attn", width);
-    feed_forward(table, width, inner);
-}
-
-fn attention(table: &mut Table, theirs: &str, width: usize) {
-    const PARTS: [(&str, &str); 4] = [
-        ("q_proj", "query"),
-        ("k_proj", "key"),
-        ("v_proj", "value"),
-        ("out_proj", "output"),
-    ];
-    table.within(theirs, "attention", |table| {
-        for (theirs, ours) in PARTS {
-            table.torch_linear(theirs, [width, width], ours);
-        }
-    });
-}
-
-fn feed_forward(table: &mut Table, width: usize, inner: usize) {
-    table.torch_linear("mlp.fc1", [width, inner], "feed_forward_in");
-    table.torch_linear("mlp.fc2", [inner, width], "feed_forward_out");
-}
-
-/// Queries, keys and values of the pooling lie in one tensor, one below the other; here each gets a name of its own.
-fn split_probe(mut arrays: NamedArrays, vision: &SiglipVitConfig, model: &str) -> Result<NamedArrays, ModelError> {
-    const ATTENTION: &str = "vision_model.head.attention";
-    let width = vision.width;
-    for (kind, shape) in [("weight", &[3 * width, width][..]), ("bias", &[3 * width])] {
-        let packed = take(&mut arrays, &format!("{ATTENTION}.in_proj_{kind}"), shape, model)?;
-        for (part, array) in ["q", "k", "v"].into_iter().zip(packed.split_rows(3)) {
-            arrays.insert(format!("{ATTENTION}.{part}_proj.{kind}"), array);
-        }
-    }
-    Ok(arrays)
 }
