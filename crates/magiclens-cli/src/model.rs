@@ -9,7 +9,7 @@ use indicatif::HumanBytes;
 use magiclens_hub::{Entry, Hub, ModelName, Published, PublishedFile, catalog};
 use magiclens_model::ModelConfig;
 use magiclens_model::checkpoint::{Checkpoint, Precision};
-use magiclens_model::export::export_clip;
+use magiclens_model::export::export_towers;
 use magiclens_model::import::open::open_model;
 use magiclens_search::{ModelSource, Models};
 use serde_json::{Value, json};
@@ -198,10 +198,10 @@ fn export(name: &ModelName, to: &Path, f16: bool) -> anyhow::Result<()> {
     let source = model_choice::locate(Some(name))?;
     let checkpoint = open_model(&source.path)?;
     let precision = if f16 { Precision::F16 } else { Precision::F32 };
-    let left = export_clip(&checkpoint, &source.path, to, precision)?;
+    let left = export_towers(&checkpoint, &source.path, to, precision)?;
     if left.fusion_tensors > 0 {
         tell(&format!(
-            "the {} tensors of the fusion have no place in a `CLIPModel`",
+            "the {} tensors of the fusion have no place in a model of transformers",
             left.fusion_tensors
         ));
     }
@@ -209,7 +209,7 @@ fn export(name: &ModelName, to: &Path, f16: bool) -> anyhow::Result<()> {
         tell("the preprocessing is none of transformers'; `preprocessor_config.json` is not written");
     }
     if left.tokenizer {
-        tell("the model comes without `tokenizer.json`; that of any CLIP fits");
+        tell("the model comes without `tokenizer.json`; that of any model of its kind fits");
     }
     Ok(writeln!(
         std::io::stdout().lock(),

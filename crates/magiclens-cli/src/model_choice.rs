@@ -6,7 +6,7 @@ use anyhow::Context;
 use indicatif::ProgressBar;
 use magiclens_hub::{ModelName, Progress};
 use magiclens_index::Index;
-use magiclens_search::{LoadedModel, ModelSource, Models};
+use magiclens_search::{LoadedModel, Method, ModelSource, Models};
 
 use crate::progress::{bytes_bar, tell};
 
@@ -43,6 +43,12 @@ pub(crate) fn load_for_folder(index: &Path, named: Option<&ModelName>) -> anyhow
         // It is to be made, or whoever writes to it says what is wrong with it.
         Err(_) => load(named),
     }
+}
+
+/// Lets image + instruction be asked by the method that is named, else by the one that suits the model.
+pub(crate) fn ask_by(named: Option<Method>, model: &mut LoadedModel) -> anyhow::Result<()> {
+    let method = named.unwrap_or_else(|| model.default_method());
+    Ok(Models::default().ask_by(method, model, &mut Downloads::default())?)
 }
 
 /// Shows downloads as bars.

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use magiclens_data::decode::Limits;
 use magiclens_hub::ModelName;
-use magiclens_index::{Hit, Index, make_thumbnail};
-use magiclens_search::{Encoder, ImageInput, QueryImage, SearchQuery, embed_query};
+use magiclens_index::{Hit, Index, Selection, make_thumbnail};
+use magiclens_search::{Encoder, ImageInput, Method, QueryImage, SearchQuery, embed_query};
 use serde_json::{Value, json};
 
 use crate::index::one_line;
@@ -39,6 +39,10 @@ pub(crate) struct Args {
     /// [default: that of the index]
     #[arg(long, value_name = "NAME")]
     model: Option<ModelName>,
+    /// Way to ask image + text: `fusion` (of models without one the sum), or `basic`, a method without training
+    /// [default: `basic` for models that learned no fusion]
+    #[arg(long, value_name = "METHOD")]
+    method: Option<Method>,
     /// Print the results as JSON
     #[arg(long)]
     json: bool,
@@ -56,8 +60,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let index = Index::open(&args.index)?;
     let image = args.image.as_deref();
     let image = image.map(|image| QueryImage::find(image, &index)).transpose()?;
-    let encoder = model_choice::load_for(&index, args.model.as_ref())?;
+    let mut encoder = model_choice::load_for(&index, args.model.as_ref())?;
     index.check_model(&encoder.stamp())?;
+    if image.is_some() && !text.is_empty() {
+        model_choice::ask_by(args.method, &mut encoder)?;
+    }
 
     let query = match &image {
         None => SearchQuery::Text(text),
@@ -67,8 +74,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         },
     };
     let exclude = image.as_ref().filter(|_| !args.include_query).map(|image| image.id);
-    let vector = embed_query(&encoder, query)?;
-    let hits = vector.search(&index, usize::try_from(args.k)?, exclude.as_slice(), args.min_score)?;
+    let selection = Selection {
+        limit: usize::try_from(args.k)?,
+        exclude: exclude.as_slice(),
+        min_score: args.min_score,
+    };
+    let hits = embed_query(&encoder, query)?.search(&index, &selection)?;
 
     if let Some(path) = &args.sheet {
         write_sheet(path, &index, image.as_ref(), text, &hits)?;

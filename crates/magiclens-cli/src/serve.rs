@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context;
 use magiclens_hub::ModelName;
+use magiclens_search::Method;
 use magiclens_serve::{Limits, ServeConfig};
 
 use crate::index::Bars;
@@ -25,6 +26,11 @@ pub(crate) struct Args {
     /// [default: that of the index, else $MAGICLENS_MODEL, else `small`]
     #[arg(long, value_name = "NAME")]
     model: Option<ModelName>,
+
+    /// Way to ask image + text: `fusion` (of models without one the sum), or `basic`, a method without training
+    /// [default: `basic` for models that learned no fusion]
+    #[arg(long, value_name = "METHOD")]
+    method: Option<Method>,
 
     /// Address to listen on; on one that others reach, everyone there sees the indexed images
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
@@ -50,10 +56,14 @@ pub(crate) struct Args {
 
 /// Serves until Ctrl-C or SIGTERM.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    let (open, model, dir) = (args.open, args.model.clone(), args.index.clone());
+    let (open, method, model, dir) = (args.open, args.method, args.model.clone(), args.index.clone());
     let config = args.into_config();
     let runtime = tokio::runtime::Runtime::new().context("no threads for the server")?;
-    let load = move || model_choice::load_for_folder(&dir, model.as_ref());
+    let load = move || {
+        let mut model = model_choice::load_for_folder(&dir, model.as_ref())?;
+        model_choice::ask_by(method, &mut model)?;
+        Ok(model)
+    };
     runtime.block_on(magiclens_serve::run(config, load, Bars::default(), |url| {
         announce(url);
         if open {

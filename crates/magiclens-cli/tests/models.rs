@@ -195,9 +195,7 @@ fn another_model_is_built_beside_and_takes_the_place() {
     let query = magiclens_index::Query {
         vector: &vector,
         space: magiclens_index::Space::Image,
-        limit: 1,
-        exclude: &[],
-        min_score: None,
+        selection: magiclens_index::Selection::first(1),
     };
     let error = open.search(&query).unwrap_err().to_string();
     assert!(error.contains("belongs to the model `some/model"), "{error}");

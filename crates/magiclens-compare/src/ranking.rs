@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use magiclens_data::ImageId;
 use magiclens_data::decode::{DecodeError, Limits};
 use magiclens_data::files::write_atomic_bytes;
-use magiclens_index::{Index, make_thumbnail};
-use magiclens_search::{Encoder, ImageInput, QueryImage, QueryVector, SearchQuery, embed_queries};
+use magiclens_index::{Index, Selection, make_thumbnail};
+use magiclens_search::{EmbeddedQuery, Encoder, ImageInput, QueryImage, SearchError, SearchQuery, embed_queries};
 use serde::{Deserialize, Serialize};
 
 use crate::checks::{automatic_checks, given_checks};
@@ -88,8 +88,12 @@ impl Draft {
     ) -> Result<(), CompareError> {
         let method = self.settings.system(side).method;
         for batch in self.pending(side, queries).chunks(BATCH) {
-            for (query, vector) in batch.iter().zip(embed(model, method, batch)?) {
-                let hits = vector.search(index, self.settings.k, &[query.image.id], None)?;
+            for (query, embedded) in batch.iter().zip(embed(model, method, batch)?) {
+                let exclude = [query.image.id];
+                let selection = Selection::first(self.settings.k).without(&exclude);
+                let hits = embedded
+                    .search(index, &selection)
+                    .map_err(|cause| failed(&[query], cause))?;
                 let ranking = hits.into_iter().map(|hit| hit.image.id).collect();
                 let query = query.id.clone();
                 let ranked = Ranked { side, query, ranking };
@@ -196,8 +200,8 @@ fn thumbnail(id: ImageId, indexes: [&Index; 2]) -> Result<Vec<u8>, CompareError>
     Err(CompareError::ImageGone { id })
 }
 
-/// One query vector for each query.
-fn embed(model: &impl Encoder, method: Method, batch: &[&StudyQuery]) -> Result<Vec<QueryVector>, CompareError> {
+/// The queries, embedded.
+fn embed(model: &impl Encoder, method: Method, batch: &[&StudyQuery]) -> Result<Vec<EmbeddedQuery>, CompareError> {
     let images: Vec<QueryImage> = match method {
         Method::Text => Vec::new(),
         Method::ImageText | Method::Image => {
@@ -217,11 +221,13 @@ fn embed(model: &impl Encoder, method: Method, batch: &[&StudyQuery]) -> Result<
         },
     });
     let queries: Vec<SearchQuery<'_>> = queries.collect();
-    embed_queries(model, &queries).map_err(|cause| {
-        let ids: Vec<&str> = batch.iter().map(|query| &*query.id).collect();
-        let queries = ids.join("`, `");
-        CompareError::Model { queries, cause }
-    })
+    embed_queries(model, &queries).map_err(|cause| failed(batch, cause))
+}
+
+fn failed(queries: &[&StudyQuery], cause: SearchError) -> CompareError {
+    let ids: Vec<&str> = queries.iter().map(|query| &*query.id).collect();
+    let queries = ids.join("`, `");
+    CompareError::Model { queries, cause }
 }
 
 fn read(path: &Path) -> Result<QueryImage, CompareError> {

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use magiclens_data::{Embedding, ImageId};
-use magiclens_index::{FileStamp, Index, ModelStamp, NewImage, Payload, Query, Space};
+use magiclens_index::{FileStamp, Index, ModelStamp, NewImage, Payload, Query, Selection, Space};
 
 const SEARCHES: usize = 50;
 
@@ -39,7 +39,7 @@ fn main() -> std::io::Result<()> {
     }
     writeln!(
         out,
-        "{vectors} pictures of 2 x {dim} numbers added in {:.1?}",
+        "{vectors} images of 2 x {dim} numbers added in {:.1?}",
         started.elapsed()
     )?;
 
@@ -52,9 +52,7 @@ fn main() -> std::io::Result<()> {
         let query = Query {
             vector: &vector,
             space: Space::Target,
-            limit: 20,
-            exclude: &[],
-            min_score: None,
+            selection: Selection::first(20),
         };
         assert_eq!(index.search(&query).unwrap().len(), 20.min(vectors));
         if 0 < n {

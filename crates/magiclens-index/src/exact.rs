@@ -4,35 +4,100 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use magiclens_data::{ImageId, dot};
+use magiclens_data::ImageId;
 use rayon::prelude::*;
 
 /// Vectors of one space, a row each, in the order in which they came into the index.
 #[derive(Debug)]
-pub(crate) struct Matrix {
+pub struct Rows {
     dim: usize,
     ids: Vec<ImageId>,
     values: Vec<f16>, // [rows, dim]
+    /// No other value of this process has the number.
+    number: u64,
+}
+
+/// A row with its score.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Found {
+    /// The score.
+    pub score: f32,
+    /// The image of the row.
+    pub id: ImageId,
+    /// The place of the row, for [`Rows::row`].
+    pub row: usize,
+}
+
+/// The rows that are wanted of all that have a score.
+#[derive(Clone, Copy, Debug)]
+pub struct Selection<'a> {
+    /// Most rows.
+    pub limit: usize,
+    /// Images to drop, for example the query's own.
+    pub exclude: &'a [ImageId],
+    /// Rows with a lower score are dropped.
+    pub min_score: Option<f32>,
 }
 
 /// Rows compared in one go by one thread: large enough to pay for the hand-over.
 const ROWS_PER_TASK: usize = 2048;
 
-impl Matrix {
+impl<'a> Selection<'a> {
+    /// The best `limit` rows of all.
+    pub fn first(limit: usize) -> Self {
+        Self {
+            limit,
+            exclude: &[],
+            min_score: None,
+        }
+    }
+
+    /// Without these images.
+    pub fn without(self, exclude: &'a [ImageId]) -> Self {
+        Self { exclude, ..self }
+    }
+}
+
+impl Rows {
     pub(crate) fn new(dim: usize) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
             dim,
             ids: Vec::new(),
             values: Vec::new(),
+            number: NEXT.fetch_add(1, Atomic::Relaxed),
         }
     }
 
     /// Number of rows.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.ids.len()
+    }
+
+    /// True if there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Equal for equal rows only, within this process.
+    pub fn version(&self) -> (u64, usize) {
+        // Rows are added, never changed.
+        (self.number, self.len())
+    }
+
+    /// The vector at a place, `[dim]`.
+    pub fn row(&self, row: usize) -> Vec<f32> {
+        let values = &self.values[row * self.dim..][..self.dim];
+        values.iter().map(|value| value.to_f32()).collect()
+    }
+
+    /// All vectors in their order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Vec<f32>> {
+        (0..self.len()).map(|row| self.row(row))
     }
 
     /// Adds a row of `dim` numbers.
@@ -42,74 +107,68 @@ impl Matrix {
         debug_assert_eq!(self.values.len(), self.ids.len() * self.dim);
     }
 
-    /// The `limit` nearest rows, best first; ties in the order of their ids.
-    ///
-    /// `query` has `dim` numbers; rows in `exclude` or with a score below `min_score` are dropped.
-    pub(crate) fn nearest(
-        &self,
-        query: &[f32],
-        limit: usize,
-        exclude: &[ImageId],
-        min_score: Option<f32>,
-    ) -> Vec<(ImageId, f32)> {
-        if limit == 0 {
+    /// The rows with the highest scores, best first; ties in the order of their ids.
+    pub fn best(&self, selection: &Selection<'_>, score: impl Fn(&[f32]) -> f32 + Sync) -> Vec<Found> {
+        if selection.limit == 0 {
             return Vec::new();
         }
-        let min_score = min_score.unwrap_or(f32::NEG_INFINITY);
+        let min_score = selection.min_score.unwrap_or(f32::NEG_INFINITY);
         let best = self
             .ids
             .par_chunks(ROWS_PER_TASK)
             .zip(self.values.par_chunks(ROWS_PER_TASK * self.dim))
-            .map(|(ids, rows)| {
-                let mut best = Best::new(limit);
+            .enumerate()
+            .map(|(chunk, (ids, rows))| {
+                let mut best = Best::new(selection.limit);
                 let mut row_f32 = vec![0.0; self.dim];
-                for (&id, row) in ids.iter().zip(rows.chunks_exact(self.dim)) {
+                for (place, (&id, row)) in ids.iter().zip(rows.chunks_exact(self.dim)).enumerate() {
                     row.convert_to_f32_slice(&mut row_f32);
-                    let candidate = Candidate {
-                        score: dot(query, &row_f32),
+                    let found = Found {
+                        score: score(&row_f32),
                         id,
+                        row: chunk * ROWS_PER_TASK + place,
                     };
-                    if min_score <= candidate.score && best.would_take(&candidate) && !exclude.contains(&id) {
-                        best.take(candidate);
+                    if min_score <= found.score && best.would_take(&found) && !selection.exclude.contains(&id) {
+                        best.take(found);
                     }
                 }
                 best
             })
-            .reduce(|| Best::new(limit), Best::merge);
+            .reduce(|| Best::new(selection.limit), Best::merge);
         // Ascending in the order of the heap, which has the worst on top, means best first.
-        best.heap
-            .into_sorted_vec()
-            .into_iter()
-            .map(|candidate| (candidate.id, candidate.score))
-            .collect()
+        best.heap.into_sorted_vec().into_iter().map(|found| found.0).collect()
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Candidate {
-    score: f32,
-    id: ImageId,
+/// A row in the order of the heap: the better one is less, by a higher score, then by the lower id.
+#[derive(Clone, Copy, Debug)]
+struct Ranked(Found);
+
+impl PartialEq for Ranked {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
 }
 
-impl Eq for Candidate {}
+impl Eq for Ranked {}
 
-/// A better candidate is less: higher score first, then the lower id.
-impl Ord for Candidate {
+impl Ord for Ranked {
     fn cmp(&self, other: &Self) -> Ordering {
-        other.score.total_cmp(&self.score).then(self.id.cmp(&other.id))
+        let (one, other) = (&self.0, &other.0);
+        other.score.total_cmp(&one.score).then(one.id.cmp(&other.id))
     }
 }
 
-impl PartialOrd for Candidate {
+impl PartialOrd for Ranked {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-/// The `limit` best candidates so far, the worst of them on top.
+/// The `limit` best rows so far, the worst of them on top.
 struct Best {
     limit: usize,
-    heap: BinaryHeap<Candidate>,
+    heap: BinaryHeap<Ranked>,
 }
 
 impl Best {
@@ -120,21 +179,21 @@ impl Best {
         }
     }
 
-    fn would_take(&self, candidate: &Candidate) -> bool {
-        self.heap.len() < self.limit || self.heap.peek().is_some_and(|worst| candidate < worst)
+    fn would_take(&self, found: &Found) -> bool {
+        self.heap.len() < self.limit || self.heap.peek().is_some_and(|worst| Ranked(*found) < *worst)
     }
 
-    fn take(&mut self, candidate: Candidate) {
+    fn take(&mut self, found: Found) {
         if self.limit <= self.heap.len() {
             self.heap.pop();
         }
-        self.heap.push(candidate);
+        self.heap.push(Ranked(found));
     }
 
     fn merge(mut self, other: Self) -> Self {
-        for candidate in other.heap {
-            if self.would_take(&candidate) {
-                self.take(candidate);
+        for Ranked(found) in other.heap {
+            if self.would_take(&found) {
+                self.take(found);
             }
         }
         self
@@ -143,6 +202,8 @@ impl Best {
 
 #[cfg(test)]
 mod tests {
+    use magiclens_data::dot;
+
     use super::*;
 
     fn id(n: u32) -> ImageId {
@@ -164,12 +225,12 @@ mod tests {
             .collect()
     }
 
-    fn matrix(rows: &[(u32, Vec<f32>)]) -> Matrix {
-        let mut matrix = Matrix::new(rows[0].1.len());
+    fn rows_of(rows: &[(u32, Vec<f32>)]) -> Rows {
+        let mut found = Rows::new(rows[0].1.len());
         for (n, row) in rows {
-            matrix.push(id(*n), row.iter().map(|&v| f16::from_f32(v)));
+            found.push(id(*n), row.iter().map(|&v| f16::from_f32(v)));
         }
-        matrix
+        found
     }
 
     /// The answer by definition: f64 over the same f16 numbers, a full sort.
@@ -195,20 +256,37 @@ mod tests {
         for (rows, dim, limit) in [(1, 3, 5), (7, 16, 3), (100, 33, 10), (5000, 40, 25), (9001, 8, 100)] {
             let rows: Vec<_> = (0..rows).map(|n| (n, noise(n, dim))).collect();
             let query = noise(u32::MAX, dim);
-            let found = matrix(&rows).nearest(&query, limit, &[], None);
+            let selection = Selection::first(limit);
+            let in_memory = rows_of(&rows);
+            let found = in_memory.best(&selection, |row| dot(&query, row));
             let expected = oracle(&rows, &query);
             assert_eq!(found.len(), limit.min(rows.len()));
-            for ((found_id, score), (n, exact)) in found.iter().zip(&expected) {
+            for (
+                Found {
+                    score,
+                    id: found_id,
+                    row,
+                },
+                (n, exact),
+            ) in found.iter().zip(&expected)
+            {
                 assert_eq!(*found_id, id(*n), "{} rows", rows.len());
                 assert!((f64::from(*score) - exact).abs() < 1e-5, "{score} against {exact}");
+                assert_eq!(dot(&query, &in_memory.row(*row)), *score);
             }
+            assert!(in_memory.iter().eq((0..rows.len()).map(|row| in_memory.row(row))));
         }
     }
 
     fn check(rows: &[(u32, Vec<f32>)], limit: usize, exclude: &[u32], min_score: Option<f32>, expected: &[u32]) {
         let exclude: Vec<_> = exclude.iter().map(|&n| id(n)).collect();
-        let found = matrix(rows).nearest(&[1.0, 0.0], limit, &exclude, min_score);
-        let found: Vec<_> = found.into_iter().map(|(id, _)| id).collect();
+        let selection = Selection {
+            limit,
+            exclude: &exclude,
+            min_score,
+        };
+        let found = rows_of(rows).best(&selection, |row| dot(&[1.0, 0.0], row));
+        let found: Vec<_> = found.into_iter().map(|found| found.id).collect();
         assert_eq!(found, expected.iter().map(|&n| id(n)).collect::<Vec<_>>());
     }
 

@@ -6,11 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use magiclens_data::decode::Limits;
-use magiclens_data::{Embedding, ImageId};
+use magiclens_data::{Embedding, ImageId, dot};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::IndexError;
-use crate::exact::Matrix;
+use crate::exact::{Found, Rows, Selection};
 use crate::image::{Hit, IndexedImage, ModelStamp, Space};
 use crate::path_text::from_text;
 use crate::plan::Plan;
@@ -41,18 +41,14 @@ pub struct Query<'a> {
     pub vector: &'a Embedding,
     /// The vector of the images to compare with.
     pub space: Space,
-    /// Largest number of hits.
-    pub limit: usize,
-    /// Images to drop, for example the query's own.
-    pub exclude: &'a [ImageId],
-    /// Hits with a lower score are dropped.
-    pub min_score: Option<f32>,
+    /// The hits that are wanted.
+    pub selection: Selection<'a>,
 }
 
 /// The vectors of one space in memory.
 #[derive(Debug)]
 struct Cached {
-    matrix: Matrix,
+    rows: Rows,
     last_seq: i64,
     removals: Option<String>,
 }
@@ -60,7 +56,7 @@ struct Cached {
 impl Cached {
     fn new(dim: usize) -> Self {
         Self {
-            matrix: Matrix::new(dim),
+            rows: Rows::new(dim),
             last_seq: 0,
             removals: None,
         }
@@ -164,18 +160,30 @@ impl Index {
     /// Sees everything committed before the call, by this process or another.
     pub fn search(&self, query: &Query<'_>) -> Result<Vec<Hit>, IndexError> {
         self.check_dim(query.vector)?;
-        // One snapshot for the vectors and the payload, so that a hit is always there.
+        let vector = query.vector.as_slice();
+        self.rank(query.space, |rows| {
+            Ok(rows.best(&query.selection, |row| dot(vector, row)))
+        })
+    }
+
+    /// The images of the rows that `rank` finds among the vectors of a space, in its order. Vectors and images are of one
+    /// snapshot, which holds everything committed before the call.
+    ///
+    /// # Errors
+    /// An index that cannot be read; those of `rank`.
+    pub fn rank<E: From<IndexError>>(
+        &self,
+        space: Space,
+        rank: impl FnOnce(&Rows) -> Result<Vec<Found>, E>,
+    ) -> Result<Vec<Hit>, E> {
         let snapshot = self.sql(self.connection.unchecked_transaction())?;
-        let cached = match query.space {
+        let cached = match space {
             Space::Target => &self.target,
             Space::Image => &self.image,
         };
         let mut cached = cached.borrow_mut();
-        self.refresh(&mut cached, query.space)?;
-        let found = cached
-            .matrix
-            .nearest(query.vector.as_slice(), query.limit, query.exclude, query.min_score);
-        let hits = self.hits(&found)?;
+        self.refresh(&mut cached, space)?;
+        let hits = self.hits(&rank(&cached.rows)?)?;
         self.sql(snapshot.finish())?;
         Ok(hits)
     }
@@ -244,8 +252,8 @@ impl Index {
         }
     }
 
-    fn hits(&self, found: &[(ImageId, f32)]) -> Result<Vec<Hit>, IndexError> {
-        let ids: Vec<ImageId> = found.iter().map(|(id, _)| *id).collect();
+    fn hits(&self, found: &[Found]) -> Result<Vec<Hit>, IndexError> {
+        let ids: Vec<ImageId> = found.iter().map(|found| found.id).collect();
         let images = self.sql(store::images_of(&self.connection, &ids))?;
         if images.len() != found.len() {
             return Err(self.damaged("a vector has no image"));
@@ -254,7 +262,11 @@ impl Index {
             return Err(self.damaged("an image has no file"));
         }
         let hits = images.into_iter().zip(found);
-        Ok(hits.map(|(image, &(_, score))| Hit { score, image }).collect())
+        let hit = |(image, found): (IndexedImage, &Found)| Hit {
+            score: found.score,
+            image,
+        };
+        Ok(hits.map(hit).collect())
     }
 
     fn write_locked(dir: &Path, model: &ModelStamp, lock: fs_err::File) -> Result<Self, IndexError> {
@@ -331,10 +343,10 @@ impl Index {
             };
         }
         let mut has_wrong_length = false;
-        let rows_before = cached.matrix.len();
+        let rows_before = cached.rows.len();
         let result = store::visit_vectors(&self.connection, space, cached.last_seq, |seq, id, bytes| {
             if bytes.len() == 2 * self.stamp.dim {
-                cached.matrix.push(id, store::from_f16_bytes(bytes));
+                cached.rows.push(id, store::from_f16_bytes(bytes));
                 cached.last_seq = seq;
             } else {
                 has_wrong_length = true;
@@ -344,7 +356,7 @@ impl Index {
         if has_wrong_length {
             return Err(self.damaged("a vector has the wrong length"));
         }
-        let rows = cached.matrix.len();
+        let rows = cached.rows.len();
         if rows != rows_before && rows != self.len()? {
             return Err(self.damaged("there are images without vectors"));
         }

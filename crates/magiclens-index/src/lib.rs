@@ -23,6 +23,7 @@ mod writing;
 
 pub use self::image::{FileStamp, Hit, IndexedImage, ModelStamp, NewImage, Payload, Space};
 pub use error::IndexError;
+pub use exact::{Found, Rows, Selection};
 pub use index::{Index, Query};
 pub use load::{Batch, Loaded, Loading, load_in_batches};
 pub use plan::{Change, Counts, Pending, Plan};

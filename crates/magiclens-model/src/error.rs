@@ -12,8 +12,8 @@ use crate::tokenizer::TokenizerError;
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// Towers that the export does not write.
-    #[error("`{name}` has towers other than CLIP's, which a `CLIPModel` of transformers has no place for")]
-    NotClip {
+    #[error("`{name}` has towers that transformers has no model for\nhint: those of CLIP and SigLIP can be exported")]
+    NotExportable {
         /// The model.
         name: String,
     },

@@ -1,4 +1,4 @@
-//! CLIP towers as a folder that transformers opens: the reverse of [`crate::import::clip`].
+//! Towers of CLIP and SigLIP as a folder that transformers opens: the reverse of [`crate::import::open`].
 
 use std::path::Path;
 
@@ -7,12 +7,17 @@ use magiclens_data::files::write_atomic_bytes;
 use serde_json::{Value, json};
 
 use crate::ModelError;
+use crate::array::{NamedWeights, Weights};
 use crate::checkpoint::{Checkpoint, Precision};
 use crate::import::clip_table::{TRANSFORMERS, table};
-use crate::preprocess::{CLIP_MEAN, CLIP_STD, PreprocessConfig};
+use crate::import::siglip;
+use crate::preprocess::{CLIP_MEAN, CLIP_STD, PillowFilter, PreprocessConfig};
 use crate::tensors_file::write_tensors;
 use crate::towers::clip_block::CLIP_NORM_EPS;
-use crate::towers::{ClipActivation, ClipTextConfig, ClipVitConfig, TextConfig, VisionConfig};
+use crate::towers::siglip_vit::SIGLIP_NORM_EPS;
+use crate::towers::{
+    ClipActivation, ClipTextConfig, ClipVitConfig, SiglipTextConfig, SiglipVitConfig, TextConfig, VisionConfig,
+};
 
 /// Files of a tokenizer that are copied where the model's folder has them.
 const TOKENIZER: [&str; 2] = ["tokenizer.json", "tokenizer_config.json"];
@@ -28,38 +33,107 @@ pub struct NotExported {
     pub tokenizer: bool,
 }
 
-/// Writes a `CLIPModel` of transformers: `config.json`, `model.safetensors`, and preprocessing and tokenizer where they are
-/// those of CLIP. `source` is the folder of the model. Importing the folder gives the same numbers, exactly in f32.
+/// Writes a `CLIPModel` or `SiglipModel` of transformers: `config.json`, `model.safetensors`, and preprocessing and tokenizer
+/// where they are those of such a model. sentence-transformers opens the folder of a CLIP, too. `source` is the folder of the
+/// model. Importing the folder gives the same numbers, exactly in f32.
 ///
 /// # Errors
-/// Towers other than CLIP's, or files that cannot be written.
-pub fn export_clip(
+/// Towers other than these, or files that cannot be written.
+pub fn export_towers(
     checkpoint: &Checkpoint,
     source: &Path,
     folder: &Path,
     precision: Precision,
 ) -> Result<NotExported, ModelError> {
-    let config = &checkpoint.config;
-    let (VisionConfig::ClipVit(vision), TextConfig::ClipText(text)) = (&config.vision, &config.text) else {
-        return Err(ModelError::NotClip {
-            name: config.name.clone(),
-        });
+    let Foreign {
+        tensors,
+        fusion_tensors,
+        mut config,
+        preprocessor,
+        is_clip,
+    } = Foreign::of(checkpoint)?;
+    config["dtype"] = match precision {
+        Precision::F32 => "float32".into(),
+        Precision::F16 => "float16".into(),
     };
     fs::create_dir_all(folder)?;
-    let (tensors, fusion_tensors) = table(config, &TRANSFORMERS).revert(&checkpoint.tensors, &config.name)?;
     let path = folder.join("model.safetensors");
     write_tensors(&path, &tensors, precision, Some(("format", "pt".to_owned())))?;
-    write_json(folder, "config.json", &clip_config(config.dim, vision, text, precision))?;
-    let mut missing = NotExported {
-        fusion_tensors,
-        ..NotExported::default()
-    };
-    match config.preprocess {
-        PreprocessConfig::Clip { size_px } => write_json(folder, "preprocessor_config.json", &preprocessor(size_px))?,
-        _ => missing.preprocessing = true,
+    write_json(folder, "config.json", &config)?;
+    if let Some(preprocessor) = &preprocessor {
+        write_json(folder, "preprocessor_config.json", preprocessor)?;
     }
-    missing.tokenizer = !copy_tokenizer(source, folder)?;
-    Ok(missing)
+    if is_clip {
+        write_json(folder, "modules.json", &sentence_transformers_modules())?;
+    }
+    Ok(NotExported {
+        fusion_tensors,
+        preprocessing: preprocessor.is_none(),
+        tokenizer: !copy_tokenizer(source, folder)?,
+    })
+}
+
+/// A model as transformers has it.
+struct Foreign {
+    tensors: NamedWeights,
+    /// Number of our tensors that are not among them.
+    fusion_tensors: usize,
+    /// `config.json`
+    config: Value,
+    /// `preprocessor_config.json`, where the preprocessing is one of transformers'.
+    preprocessor: Option<Value>,
+    is_clip: bool,
+}
+
+impl Foreign {
+    fn of(checkpoint: &Checkpoint) -> Result<Self, ModelError> {
+        let config = &checkpoint.config;
+        match (&config.vision, &config.text) {
+            (VisionConfig::ClipVit(vision), TextConfig::ClipText(text)) => {
+                let (tensors, fusion_tensors) =
+                    table(config, &TRANSFORMERS).revert(&checkpoint.tensors, &config.name)?;
+                Ok(Self {
+                    tensors,
+                    fusion_tensors,
+                    config: clip_config(config.dim, vision, text),
+                    preprocessor: clip_preprocessor(&config.preprocess),
+                    is_clip: true,
+                })
+            }
+            (VisionConfig::SiglipVit(vision), TextConfig::SiglipText(text)) => {
+                let table = siglip::table(vision, text, config.dim);
+                let (mut tensors, fusion_tensors) = table.revert(&checkpoint.tensors, &config.name)?;
+                join_attention(&mut tensors, siglip::POOLING_ATTENTION);
+                Ok(Self {
+                    tensors,
+                    fusion_tensors,
+                    config: siglip_config(config.dim, vision, text),
+                    preprocessor: siglip_preprocessor(&config.preprocess),
+                    is_clip: false,
+                })
+            }
+            _ => Err(ModelError::NotExportable {
+                name: config.name.clone(),
+            }),
+        }
+    }
+}
+
+/// Puts queries, keys and values of an attention into one tensor, as torch has them.
+fn join_attention(tensors: &mut NamedWeights, attention: &str) {
+    for kind in ["weight", "bias"] {
+        let parts = siglip::PARTS.map(|part| tensors.remove(&format!("{attention}.{part}_proj.{kind}")));
+        let parts: Vec<Weights> = parts.into_iter().flatten().collect();
+        let mut shape = parts[0].shape.clone();
+        shape[0] *= parts.len();
+        let values = parts.into_iter().flat_map(|part| part.values).collect();
+        tensors.insert(format!("{attention}.in_proj_{kind}"), Weights { shape, values });
+    }
+}
+
+/// Source: sentence-transformers `models/CLIPModel.py`, which lies in the folder itself here.
+fn sentence_transformers_modules() -> Value {
+    json!([{ "idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.CLIPModel" }])
 }
 
 fn copy_tokenizer(source: &Path, folder: &Path) -> Result<bool, ModelError> {
@@ -77,16 +151,11 @@ fn write_json(folder: &Path, file: &str, value: &Value) -> Result<(), ModelError
 }
 
 /// Source: transformers `models/clip/configuration_clip.py`.
-fn clip_config(dim: usize, vision: &ClipVitConfig, text: &ClipTextConfig, precision: Precision) -> Value {
-    let dtype = match precision {
-        Precision::F32 => "float32",
-        Precision::F16 => "float16",
-    };
+fn clip_config(dim: usize, vision: &ClipVitConfig, text: &ClipTextConfig) -> Value {
     json!({
         "architectures": ["CLIPModel"],
         "model_type": "clip",
         "projection_dim": dim,
-        "dtype": dtype,
         "vision_config": {
             "model_type": "clip_vision_model",
             "hidden_size": vision.width,
@@ -117,6 +186,38 @@ fn clip_config(dim: usize, vision: &ClipVitConfig, text: &ClipTextConfig, precis
     })
 }
 
+/// Source: transformers `models/siglip/configuration_siglip.py`.
+fn siglip_config(dim: usize, vision: &SiglipVitConfig, text: &SiglipTextConfig) -> Value {
+    let activation = activation(ClipActivation::GeluTanh);
+    json!({
+        "architectures": ["SiglipModel"],
+        "model_type": "siglip",
+        "vision_config": {
+            "model_type": "siglip_vision_model",
+            "hidden_size": vision.width,
+            "intermediate_size": vision.feed_forward,
+            "num_hidden_layers": vision.layers,
+            "num_attention_heads": vision.heads,
+            "image_size": vision.image_px,
+            "patch_size": vision.patch_px,
+            "hidden_act": activation,
+            "layer_norm_eps": SIGLIP_NORM_EPS,
+        },
+        "text_config": {
+            "model_type": "siglip_text_model",
+            "hidden_size": text.width,
+            "intermediate_size": text.feed_forward,
+            "num_hidden_layers": text.layers,
+            "num_attention_heads": text.heads,
+            "vocab_size": text.vocabulary,
+            "max_position_embeddings": text.context_length,
+            "projection_size": dim,
+            "hidden_act": activation,
+            "layer_norm_eps": SIGLIP_NORM_EPS,
+        },
+    })
+}
+
 fn activation(activation: ClipActivation) -> &'static str {
     match activation {
         ClipActivation::QuickGelu => "quick_gelu",
@@ -126,14 +227,16 @@ fn activation(activation: ClipActivation) -> &'static str {
 }
 
 /// Source: transformers `models/clip/image_processing_clip.py`.
-fn preprocessor(size_px: u32) -> Value {
-    const BICUBIC: u32 = 3;
-    json!({
+fn clip_preprocessor(config: &PreprocessConfig) -> Option<Value> {
+    let PreprocessConfig::Clip { size_px } = config else {
+        return None;
+    };
+    Some(json!({
         "image_processor_type": "CLIPImageProcessor",
         "do_convert_rgb": true,
         "do_resize": true,
         "size": { "shortest_edge": size_px },
-        "resample": BICUBIC,
+        "resample": pillow_number(PillowFilter::Bicubic),
         "do_center_crop": true,
         "crop_size": { "height": size_px, "width": size_px },
         "do_rescale": true,
@@ -141,5 +244,38 @@ fn preprocessor(size_px: u32) -> Value {
         "do_normalize": true,
         "image_mean": CLIP_MEAN,
         "image_std": CLIP_STD,
-    })
+    }))
+}
+
+/// Source: transformers `models/siglip/image_processing_siglip.py`.
+fn siglip_preprocessor(config: &PreprocessConfig) -> Option<Value> {
+    let PreprocessConfig::PillowSquash {
+        size_px,
+        filter,
+        mean,
+        std,
+    } = config
+    else {
+        return None;
+    };
+    Some(json!({
+        "image_processor_type": "SiglipImageProcessor",
+        "do_convert_rgb": true,
+        "do_resize": true,
+        "size": { "height": size_px, "width": size_px },
+        "resample": pillow_number(*filter),
+        "do_rescale": true,
+        "rescale_factor": 1.0 / 255.0,
+        "do_normalize": true,
+        "image_mean": mean.map(|value| value / 255.0),
+        "image_std": std.map(|value| value / 255.0),
+    }))
+}
+
+/// Pillow's number of a filter.
+fn pillow_number(filter: PillowFilter) -> u32 {
+    match filter {
+        PillowFilter::Bilinear => 2,
+        PillowFilter::Bicubic => 3,
+    }
 }

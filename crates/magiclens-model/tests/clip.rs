@@ -440,6 +440,26 @@ fn folders_that_are_no_such_clip_are_refused() {
     assert!(error.contains("`image_mean` = [0.5, 0.5, 0.5]"), "{error}");
     let error = preprocessor(r#"{"resample": 2}"#).unwrap_err();
     assert!(error.contains("`resample` = 2"), "{error}");
+    // Sizes as older and newer folders state them; another one is not what the tower takes.
+    preprocessor(r#"{"size": 32, "crop_size": 32}"#).unwrap();
+    preprocessor(r#"{"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}"#).unwrap();
+    for (size, field) in [
+        (r#"{"size": {"shortest_edge": 36}}"#, "size"),
+        (r#"{"size": {"height": 32, "width": 32}}"#, "size"),
+        (r#"{"crop_size": {"height": 32, "width": 30}}"#, "crop_size"),
+        (r#"{"do_center_crop": false}"#, "do_center_crop"),
+    ] {
+        let error = preprocessor(size).unwrap_err();
+        assert!(error.contains(&format!("`{field}` = ")), "{error}");
+    }
+    fs_err::remove_file(folder.path("preprocessor_config.json")).unwrap();
+    let newer = r#"{"image_processor": {"crop_size": 36}}"#;
+    fs_err::write(folder.path("processor_config.json"), newer).unwrap();
+    let error = folder.read().map(drop).unwrap_err().to_string();
+    assert!(
+        error.contains("`processor_config.json`") && error.contains("`crop_size`"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! The part of a model that searching and indexing need.
 
+use std::sync::Arc;
+
 use image::RgbImage;
 use magiclens_data::Embedding;
 use magiclens_index::ModelStamp;
 use magiclens_model::Embedder;
+
+use crate::basic::BasicSearch;
 
 /// Any failure of a model.
 pub type EncodeError = Box<dyn std::error::Error + Send + Sync>;
@@ -33,6 +37,11 @@ pub trait Encoder {
     /// # Errors
     /// A model that fails, or a row without direction.
     fn fuse(&self, images: &[Vec<f32>], texts: &[Vec<f32>]) -> Result<Vec<Embedding>, EncodeError>;
+
+    /// BASIC of the model, where image + instruction is asked by it instead of [`Encoder::fuse`].
+    fn basic(&self) -> Option<Arc<BasicSearch>> {
+        None
+    }
 
     /// The model as an index records it.
     fn stamp(&self) -> ModelStamp {

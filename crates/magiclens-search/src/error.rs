@@ -7,6 +7,7 @@ use magiclens_data::decode::DecodeError;
 use magiclens_hub::HubError;
 use magiclens_index::IndexError;
 use magiclens_model::ModelError;
+use magiclens_model::basic::BasicError;
 
 use crate::encoder::EncodeError;
 
@@ -49,6 +50,9 @@ pub enum SearchError {
         /// Id of the image.
         id: magiclens_data::ImageId,
     },
+    /// BASIC cannot be asked.
+    #[error(transparent)]
+    Basic(#[from] BasicError),
     /// A model that cannot be found or fetched.
     #[error(transparent)]
     Hub(#[from] HubError),

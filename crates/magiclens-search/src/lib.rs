@@ -5,14 +5,16 @@
 //! | file | matter |
 //! |---|---|
 //! | `encoder.rs` | [`Encoder`]: the part of a model that searching and indexing need |
+//! | `basic.rs` | [`BasicSearch`]: image + instruction by BASIC, for weights without a fusion |
 //! | `models.rs` | [`Models`]: a name to a loaded model, fetched and imported where needed |
-//! | `query.rs` | [`SearchQuery`] to [`QueryVector`], alone or in batches |
+//! | `query.rs` | [`SearchQuery`] to [`EmbeddedQuery`], alone or in batches, and its hits |
 //! | `read.rs` | [`QueryImage`]: a query image from a file or out of an index |
 //! | `indexing.rs` | [`index_images`]: decoding, embedding and committing side by side |
 //! | `error.rs` | [`SearchError`] |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod basic;
 mod encoder;
 mod error;
 mod indexing;
@@ -20,9 +22,10 @@ mod models;
 mod query;
 mod read;
 
+pub use basic::{BasicSearch, Method, ParseMethodError};
 pub use encoder::{EncodeError, Encoder};
 pub use error::SearchError;
 pub use indexing::{IndexOptions, IndexProgress, IndexSummary, index_images, replace_model};
 pub use models::{LoadedModel, ModelSource, Models};
-pub use query::{ImageInput, QueryVector, SearchQuery, embed_queries, embed_query};
+pub use query::{Comparison, EmbeddedQuery, ImageInput, SearchQuery, embed_queries, embed_query};
 pub use read::QueryImage;

@@ -2,15 +2,18 @@
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use image::RgbImage;
 use magiclens_data::Embedding;
-use magiclens_hub::{Hub, HubConfig, HubError, ModelName, Progress, PublishedFile};
+use magiclens_hub::{Entry, Hub, HubConfig, HubError, ModelName, Progress, PublishedFile, catalog};
 use magiclens_index::ModelStamp;
-use magiclens_model::Embedder;
 use magiclens_model::checkpoint::{Precision, write_checkpoint};
+use magiclens_model::fusion::FusionConfig;
 use magiclens_model::import::official::read_base_or_large;
+use magiclens_model::{Basic, Embedder};
 
+use crate::basic::{BasicSearch, Method};
 use crate::encoder::{EncodeError, Encoder};
 use crate::error::SearchError;
 
@@ -41,6 +44,27 @@ pub struct LoadedModel {
     pub embedder: Embedder,
     /// Its source.
     pub source: ModelSource,
+    /// Asks image + instruction, where the fusion does not; see [`Models::ask_by`].
+    basic: Option<Arc<BasicSearch>>,
+}
+
+impl ModelSource {
+    /// True if it is the model of this name, in whatever revision.
+    fn is_of(&self, name: &str) -> bool {
+        let rest = self.name.strip_prefix(name);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
+    }
+}
+
+impl LoadedModel {
+    /// The method that suits it best: the fusion where it learned one (the sum counts if the catalog says so), else BASIC.
+    pub fn default_method(&self) -> Method {
+        let learned_sum = |entry: &Entry| entry.learned_sum && self.source.is_of(&entry.name);
+        match self.embedder.config().fusion != FusionConfig::Sum || catalog().iter().any(learned_sum) {
+            true => Method::Fusion,
+            false => Method::Basic,
+        }
+    }
 }
 
 impl Deref for LoadedModel {
@@ -71,6 +95,10 @@ impl Encoder for LoadedModel {
 
     fn fuse(&self, images: &[Vec<f32>], texts: &[Vec<f32>]) -> Result<Vec<Embedding>, EncodeError> {
         Encoder::fuse(&self.embedder, images, texts)
+    }
+
+    fn basic(&self) -> Option<Arc<BasicSearch>> {
+        self.basic.clone()
     }
 
     fn stamp(&self) -> ModelStamp {
@@ -143,7 +171,39 @@ impl Models {
             name: source.name.clone(),
             cause: Box::new(error),
         })?;
-        Ok(LoadedModel { embedder, source })
+        Ok(LoadedModel {
+            embedder,
+            source,
+            basic: None,
+        })
+    }
+
+    /// Lets image + instruction be asked by a method. BASIC is prepared once for each model and kept beside the published
+    /// checkpoints.
+    ///
+    /// # Errors
+    /// A text tower that gives numbers without direction; a folder that cannot be written.
+    pub fn ask_by(
+        &self,
+        method: Method,
+        model: &mut LoadedModel,
+        progress: &mut dyn Progress,
+    ) -> Result<(), SearchError> {
+        model.basic = match method {
+            Method::Fusion => None,
+            Method::Basic => {
+                let folder = &self.hub.config().models;
+                if !Basic::is_prepared(folder, &model.embedder) {
+                    progress.note("preparing BASIC for this model, once");
+                }
+                let basic = Basic::load_or_prepare(folder, &model.embedder).map_err(|error| SearchError::BadModel {
+                    name: model.source.name.clone(),
+                    cause: Box::new(error),
+                })?;
+                Some(Arc::new(BasicSearch::new(basic)))
+            }
+        };
+        Ok(())
     }
 }
 

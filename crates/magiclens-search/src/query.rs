@@ -1,12 +1,15 @@
 //! From a query to a vector, the space it is searched in, and hits.
 //!
 //! An image, with or without an instruction, is searched in the space of fused targets; a text alone is searched in the
-//! space of image tower outputs.
+//! space of image tower outputs, and so are image and instruction where a model asks them by BASIC.
+
+use std::sync::Arc;
 
 use image::RgbImage;
-use magiclens_data::{Embedding, ImageId};
-use magiclens_index::{Hit, Index, IndexError, Query, Space};
+use magiclens_data::Embedding;
+use magiclens_index::{Hit, Index, Query, Selection, Space};
 
+use crate::basic::BasicSearch;
 use crate::encoder::Encoder;
 use crate::error::SearchError;
 
@@ -34,14 +37,6 @@ pub enum ImageInput<'a> {
 }
 
 impl<'a> SearchQuery<'a> {
-    /// The space that the query is searched in.
-    pub fn space(&self) -> Space {
-        match self {
-            Self::Image { .. } => Space::Target,
-            Self::Text(_) => Space::Image,
-        }
-    }
-
     fn text(&self) -> &'a str {
         match self {
             Self::Image { instruction, .. } => instruction,
@@ -52,34 +47,56 @@ impl<'a> SearchQuery<'a> {
 
 /// A query, embedded.
 #[derive(Clone, Debug)]
-pub struct QueryVector {
-    /// The vector.
-    pub vector: Embedding,
-    /// The vectors of images that it is compared with.
-    pub space: Space,
+pub struct EmbeddedQuery {
+    /// The side of the query in the comparison with an image.
+    pub comparison: Comparison,
     /// The image tower's output for the query image, worth keeping for its next query.
     pub image_output: Option<Vec<f32>>,
 }
 
-impl QueryVector {
-    /// The `limit` nearest images, best first, without those in `exclude` and those below `min_score`.
+/// The way in which images are compared with a query.
+#[derive(Clone, Debug)]
+pub enum Comparison {
+    /// By the dot product.
+    Vector {
+        /// The vector.
+        vector: Embedding,
+        /// The vectors of images that it is compared with.
+        space: Space,
+    },
+    /// By BASIC, with [`Space::Image`].
+    Basic {
+        /// BASIC of the model.
+        basic: Arc<BasicSearch>,
+        /// The image tower's output.
+        image: Vec<f32>,
+        /// The text tower's output.
+        text: Vec<f32>,
+    },
+}
+
+impl EmbeddedQuery {
+    /// A query by a vector alone.
+    pub fn by_vector(vector: Embedding, space: Space) -> Self {
+        Self {
+            comparison: Comparison::Vector { vector, space },
+            image_output: None,
+        }
+    }
+
+    /// The nearest images, best first.
     ///
     /// # Errors
-    /// See [`Index::search`].
-    pub fn search(
-        &self,
-        index: &Index,
-        limit: usize,
-        exclude: &[ImageId],
-        min_score: Option<f32>,
-    ) -> Result<Vec<Hit>, IndexError> {
-        index.search(&Query {
-            vector: &self.vector,
-            space: self.space,
-            limit,
-            exclude,
-            min_score,
-        })
+    /// An index that cannot be read or belongs to a model of another width.
+    pub fn search(&self, index: &Index, selection: &Selection<'_>) -> Result<Vec<Hit>, SearchError> {
+        match &self.comparison {
+            Comparison::Vector { vector, space } => Ok(index.search(&Query {
+                vector,
+                space: *space,
+                selection: *selection,
+            })?),
+            Comparison::Basic { basic, image, text } => basic.search(index, image, text, selection),
+        }
     }
 }
 
@@ -87,46 +104,93 @@ impl QueryVector {
 ///
 /// # Errors
 /// See [`embed_queries`].
-pub fn embed_query(encoder: &impl Encoder, query: SearchQuery<'_>) -> Result<QueryVector, SearchError> {
-    let mut vectors = embed_queries(encoder, &[query])?;
-    Ok(vectors.remove(0))
+pub fn embed_query(encoder: &impl Encoder, query: SearchQuery<'_>) -> Result<EmbeddedQuery, SearchError> {
+    let mut embedded = embed_queries(encoder, &[query])?;
+    Ok(embedded.remove(0))
 }
 
 /// Embeds queries together: all images go through their tower at once, all texts through theirs, and one fusion follows.
 ///
 /// # Errors
 /// A model that fails or gives rows of another number; a text without direction.
-pub fn embed_queries(encoder: &impl Encoder, queries: &[SearchQuery<'_>]) -> Result<Vec<QueryVector>, SearchError> {
+pub fn embed_queries(encoder: &impl Encoder, queries: &[SearchQuery<'_>]) -> Result<Vec<EmbeddedQuery>, SearchError> {
     let images = image_outputs(encoder, queries)?;
     let texts: Vec<&str> = queries.iter().map(SearchQuery::text).collect();
     let texts = encoder.encode_texts(&texts).map_err(SearchError::Model)?;
     let texts = rows("text", texts, queries.len())?;
+    let basic = encoder.basic();
 
-    let is_image = |query: &SearchQuery<'_>| matches!(query, SearchQuery::Image { .. });
-    let (instructions, alone): (Vec<_>, Vec<_>) = queries.iter().zip(texts).partition(|(query, _)| is_image(query));
-    let instructions: Vec<Vec<f32>> = instructions.into_iter().map(|(_, text)| text).collect();
-    let fused = match images.is_empty() {
-        true => Vec::new(),
-        false => encoder.fuse(&images, &instructions).map_err(SearchError::Model)?,
-    };
-    let mut fused = rows("fused", fused, images.len())?.into_iter().zip(images);
-    let mut alone = alone.into_iter().map(|(_, text)| text);
-    let mut vectors = Vec::with_capacity(queries.len());
-    for query in queries {
-        let (vector, image_output) = if is_image(query) {
-            let (vector, output) = fused.next().expect("a row for each image");
-            (vector, Some(output))
-        } else {
-            let text = alone.next().expect("a row for each text");
-            (Embedding::normalize(text)?, None)
-        };
-        vectors.push(QueryVector {
-            vector,
-            space: query.space(),
-            image_output,
+    let (mut waiting, mut images) = (Waiting::default(), images.into_iter());
+    let mut begun = Vec::with_capacity(queries.len());
+    for (query, text) in queries.iter().zip(texts) {
+        begun.push(match (query, &basic) {
+            (SearchQuery::Text(_), _) => Begun::Alone(Embedding::normalize(text)?),
+            (SearchQuery::Image { instruction, .. }, basic) => {
+                let image = images.next().expect("an output for each image");
+                match basic {
+                    Some(basic) if !instruction.is_empty() => Begun::Basic(Arc::clone(basic), image, text),
+                    _ => waiting.push(image, text),
+                }
+            }
         });
     }
-    Ok(vectors)
+    let mut fused = waiting.fuse(encoder)?.into_iter();
+    Ok(begun.into_iter().map(|query| query.finish(&mut fused)).collect())
+}
+
+/// Images and texts that wait for the fusion.
+#[derive(Default)]
+struct Waiting {
+    images: Vec<Vec<f32>>,
+    texts: Vec<Vec<f32>>,
+}
+
+impl Waiting {
+    fn push(&mut self, image: Vec<f32>, text: Vec<f32>) -> Begun {
+        self.images.push(image);
+        self.texts.push(text);
+        Begun::Fused
+    }
+
+    /// A vector for each, with the image's tower output.
+    fn fuse(self, encoder: &impl Encoder) -> Result<Vec<(Embedding, Vec<f32>)>, SearchError> {
+        let Self { images, texts } = self;
+        if images.is_empty() {
+            return Ok(Vec::new());
+        }
+        let fused = encoder.fuse(&images, &texts).map_err(SearchError::Model)?;
+        let fused = rows("fused", fused, images.len())?;
+        Ok(fused.into_iter().zip(images).collect())
+    }
+}
+
+/// A query after the towers.
+enum Begun {
+    /// A text alone.
+    Alone(Embedding),
+    /// The next one of those that were fused.
+    Fused,
+    /// Asked by BASIC.
+    Basic(Arc<BasicSearch>, Vec<f32>, Vec<f32>),
+}
+
+impl Begun {
+    fn finish(self, fused: &mut impl Iterator<Item = (Embedding, Vec<f32>)>) -> EmbeddedQuery {
+        match self {
+            Self::Alone(vector) => EmbeddedQuery::by_vector(vector, Space::Image),
+            Self::Fused => {
+                let (vector, output) = fused.next().expect("a row for each image");
+                EmbeddedQuery {
+                    image_output: Some(output),
+                    ..EmbeddedQuery::by_vector(vector, Space::Target)
+                }
+            }
+            Self::Basic(basic, image, text) => EmbeddedQuery {
+                image_output: Some(image.clone()),
+                comparison: Comparison::Basic { basic, image, text },
+            },
+        }
+    }
 }
 
 /// The image tower's outputs of the queries that have an image, in their order; the tower runs for new ones only.

@@ -2,27 +2,35 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use image::{Rgb, RgbImage};
-use magiclens_data::Embedding;
-use magiclens_index::{Index, Space};
+use magiclens_data::{Embedding, ImageId};
+use magiclens_index::{Index, Selection, Space};
+use magiclens_model::basic::{Basic, BasicSettings, Corpora};
 use magiclens_search::{
-    EncodeError, Encoder, ImageInput, IndexOptions, IndexProgress, IndexSummary, QueryImage, SearchError, SearchQuery,
-    embed_queries, embed_query, index_images,
+    BasicSearch, Comparison, EmbeddedQuery, EncodeError, Encoder, ImageInput, IndexOptions, IndexProgress,
+    IndexSummary, QueryImage, SearchError, SearchQuery, embed_queries, embed_query, index_images,
 };
 use tempfile::TempDir;
 
 /// Image tower: the mean color. Text tower: the colors that are named. Fusion: the sum. Fails once it is out of patience.
 struct FakeModel {
     patience: AtomicUsize,
+    basic: Option<Arc<BasicSearch>>,
 }
 
 impl FakeModel {
     fn new() -> Self {
         let patience = AtomicUsize::new(usize::MAX);
-        Self { patience }
+        Self { patience, basic: None }
+    }
+
+    /// One that is asked by BASIC.
+    fn by_basic() -> Self {
+        let basic = Some(Arc::new(BasicSearch::new(basic())));
+        Self { basic, ..Self::new() }
     }
 }
 
@@ -51,12 +59,27 @@ impl Encoder for FakeModel {
         Ok(texts.iter().map(named).collect())
     }
 
+    fn basic(&self) -> Option<Arc<BasicSearch>> {
+        self.basic.clone()
+    }
+
     fn fuse(&self, images: &[Vec<f32>], texts: &[Vec<f32>]) -> Result<Vec<Embedding>, EncodeError> {
         assert_eq!(images.len(), texts.len());
         let sum = |(image, text): (&Vec<f32>, &Vec<f32>)| image.iter().zip(text).map(|(i, t)| i + t).collect();
         let fused = images.iter().zip(texts).map(sum);
         fused.map(|sum| Ok(Embedding::normalize(sum)?)).collect()
     }
+}
+
+/// BASIC over the colors as objects.
+fn basic() -> Basic {
+    let texts = |texts: &[&str]| FakeModel::new().encode_texts(texts).unwrap();
+    let corpora = Corpora {
+        objects: &texts(&["red", "green", "blue", "red green"]),
+        styles: &texts(&["green blue", "red blue"]),
+        unrelated: &texts(&["blue", "red", "green"]),
+    };
+    Basic::of_corpora(corpora, BasicSettings::default()).unwrap()
 }
 
 /// Remembers what it heard, and stops a run once `stop_at` contents are indexed.
@@ -108,6 +131,13 @@ fn index(folder: &Path, model: &FakeModel, progress: &Progress) -> (Index, Resul
     (index, summary)
 }
 
+fn vector(query: &EmbeddedQuery) -> (&Embedding, Space) {
+    match &query.comparison {
+        Comparison::Vector { vector, space } => (vector, *space),
+        Comparison::Basic { .. } => panic!("asked by BASIC"),
+    }
+}
+
 #[test]
 fn a_batch_of_queries_gives_what_each_gives_alone() {
     let model = FakeModel::new();
@@ -134,10 +164,10 @@ fn a_batch_of_queries_gives_what_each_gives_alone() {
     let together = embed_queries(&model, &queries).unwrap();
     for (query, together) in queries.iter().zip(&together) {
         let alone = embed_query(&model, *query).unwrap();
-        assert_eq!((&alone.vector, alone.space), (&together.vector, together.space));
+        assert_eq!(vector(&alone), vector(together));
         assert_eq!(alone.image_output, together.image_output);
     }
-    let spaces: Vec<Space> = together.iter().map(|one| one.space).collect();
+    let spaces: Vec<Space> = together.iter().map(|one| vector(one).1).collect();
     assert_eq!(
         spaces,
         [Space::Image, Space::Target, Space::Target, Space::Image, Space::Target]
@@ -147,7 +177,7 @@ fn a_batch_of_queries_gives_what_each_gives_alone() {
         image: ImageInput::Encoded(together[1].image_output.as_deref().unwrap()),
         instruction: "in blue",
     };
-    assert_eq!(embed_query(&model, again).unwrap().vector, together[1].vector);
+    assert_eq!(vector(&embed_query(&model, again).unwrap()), vector(&together[1]));
     assert!(matches!(
         embed_query(&model, SearchQuery::Text("x")),
         Err(SearchError::NoVector(_))
@@ -171,14 +201,16 @@ fn images_are_indexed_and_found() {
     assert_eq!((heard.first(), heard.last()), (Some(&(0, 9)), Some(&(9, 9))));
 
     let query = QueryImage::find(&folder.path().join("03.png"), &index_made).unwrap();
-    let vector = embed_query(
+    let embedded = embed_query(
         &model,
         SearchQuery::Image {
             image: ImageInput::Pixels(&query.rgb),
             instruction: "",
         },
     );
-    let hits = vector.unwrap().search(&index_made, 3, &[query.id], None).unwrap();
+    let exclude = [query.id];
+    let selection = Selection::first(3).without(&exclude);
+    let hits = embedded.unwrap().search(&index_made, &selection).unwrap();
     assert_eq!(hits.len(), 3);
     assert!(hits.iter().all(|hit| hit.image.id != query.id));
     drop(index_made);
@@ -225,4 +257,81 @@ fn an_index_of_another_model_is_left_alone() {
         &Progress::until(0),
     );
     assert!(matches!(refused, Err(SearchError::Index(_))));
+}
+
+/// Scores and ids of a search by BASIC, held against [`Basic::scores`] over the vectors of the index.
+fn check_basic(index: &Index, model: &FakeModel) {
+    let (image, text) = (vec![0.8, 0.1, 0.1], "in green");
+    let query = SearchQuery::Image {
+        image: ImageInput::Encoded(&image),
+        instruction: text,
+    };
+    let embedded = embed_query(model, query).unwrap();
+    assert_eq!(embedded.image_output.as_ref(), Some(&image));
+    let ids = index.ids().unwrap();
+    let hits = embedded.search(index, &Selection::first(ids.len())).unwrap();
+    assert!(hits.len() == ids.len() && hits.is_sorted_by(|a, b| a.score >= b.score));
+
+    let in_order = |id: &ImageId| index.vector(*id, Space::Image).unwrap().unwrap().as_slice().to_vec();
+    let gallery: Vec<Vec<f32>> = ids.iter().map(in_order).collect();
+    let texts = model.encode_texts(&[text]).unwrap();
+    let expected = basic().scores(&[image], &texts, &gallery).unwrap().remove(0);
+    for hit in &hits {
+        let row = ids.iter().position(|id| *id == hit.image.id).unwrap();
+        assert!(
+            (hit.score - expected[row]).abs() < 1e-4,
+            "{} {}",
+            hit.score,
+            expected[row]
+        );
+    }
+    assert!(
+        hits[0].score - hits[ids.len() - 1].score > 0.01,
+        "the scores tell images apart"
+    );
+}
+
+#[test]
+fn image_and_instruction_are_asked_by_basic_where_the_model_says_so() {
+    let (folder, model) = (folder(9), FakeModel::by_basic());
+    let (mut index_made, summary) = index(folder.path(), &model, &Progress::until(usize::MAX));
+    summary.unwrap();
+    check_basic(&index_made, &model);
+    // Images that come later count at once.
+    for (name, color) in [("green", [9, 200, 0]), ("blue", [0, 9, 200])] {
+        let path = folder.path().join(format!("{name}.png"));
+        RgbImage::from_pixel(4, 4, Rgb(color)).save(path).unwrap();
+    }
+    let options = IndexOptions::default();
+    let progress = Progress::until(usize::MAX);
+    index_images(
+        &mut index_made,
+        &model,
+        &[folder.path().to_owned()],
+        &options,
+        &progress,
+    )
+    .unwrap();
+    assert_eq!(index_made.len().unwrap(), 11);
+    check_basic(&index_made, &model);
+
+    // An image alone and a text alone are asked as ever.
+    let image = SearchQuery::Image {
+        image: ImageInput::Encoded(&[1.0, 0.0, 0.0]),
+        instruction: "",
+    };
+    assert_eq!(vector(&embed_query(&model, image).unwrap()).1, Space::Target);
+    assert_eq!(
+        vector(&embed_query(&model, SearchQuery::Text("red")).unwrap()).1,
+        Space::Image
+    );
+    // A tower's output of no direction is refused, and so is an index of another width.
+    let nothing = SearchQuery::Image {
+        image: ImageInput::Encoded(&[0.0; 3]),
+        instruction: "red",
+    };
+    let error = embed_query(&model, nothing)
+        .unwrap()
+        .search(&index_made, &Selection::first(1));
+    assert!(matches!(error, Err(SearchError::Basic(_))), "{error:?}");
 }

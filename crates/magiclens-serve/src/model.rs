@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use image::RgbImage;
 use magiclens_data::ImageId;
 use magiclens_http::HttpError;
-use magiclens_search::{Encoder, ImageInput, QueryVector, SearchQuery, embed_queries};
+use magiclens_search::{EmbeddedQuery, Encoder, ImageInput, SearchQuery, embed_queries};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::error::ApiError;
@@ -58,7 +58,7 @@ pub(crate) enum QueryImage {
 
 struct Job {
     question: Question,
-    answer: oneshot::Sender<anyhow::Result<QueryVector>>,
+    answer: oneshot::Sender<anyhow::Result<EmbeddedQuery>>,
     _place: Place,
 }
 
@@ -127,7 +127,7 @@ impl ModelQueue {
     ///
     /// # Errors
     /// [`HttpError::Internal`] if the model fails.
-    pub(crate) async fn embed(&self, question: Question, place: Place) -> Result<QueryVector, ApiError> {
+    pub(crate) async fn embed(&self, question: Question, place: Place) -> Result<EmbeddedQuery, ApiError> {
         let (answer, answered) = oneshot::channel();
         let job = Job {
             question,
@@ -193,7 +193,7 @@ fn answer(encoder: &impl Encoder, towers: &TowerCache, mut batch: Vec<Job>) {
 }
 
 /// A panic inside the model costs the query, not the server.
-fn embed_caught(encoder: &impl Encoder, queries: &[SearchQuery<'_>]) -> anyhow::Result<Vec<QueryVector>> {
+fn embed_caught(encoder: &impl Encoder, queries: &[SearchQuery<'_>]) -> anyhow::Result<Vec<EmbeddedQuery>> {
     let embedded = catch_unwind(AssertUnwindSafe(|| embed_queries(encoder, queries)));
     embedded.map_or_else(
         |panic| {

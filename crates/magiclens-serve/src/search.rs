@@ -15,7 +15,7 @@ use axum::http::header;
 use bytes::Bytes;
 use magiclens_data::{ImageId, decode};
 use magiclens_http::{HttpError, blocking};
-use magiclens_search::QueryVector;
+use magiclens_search::EmbeddedQuery;
 use serde::Serialize;
 
 use crate::error::ApiError;
@@ -67,7 +67,7 @@ async fn embed(
     state: &AppState,
     request: SearchRequest,
     place: &Place,
-) -> Result<(Option<ImageId>, QueryVector), ApiError> {
+) -> Result<(Option<ImageId>, EmbeddedQuery), ApiError> {
     let (id, image) = match request.image {
         None => {
             let question = Question::Text(request.text);

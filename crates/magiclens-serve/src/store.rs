@@ -7,8 +7,8 @@ use bytes::Bytes;
 use magiclens_data::files::read_capped;
 use magiclens_data::{ImageId, decode};
 use magiclens_http::blocking;
-use magiclens_index::{Index, IndexError, IndexedImage, ModelStamp, Space};
-use magiclens_search::QueryVector;
+use magiclens_index::{Index, IndexError, IndexedImage, ModelStamp, Selection, Space};
+use magiclens_search::{EmbeddedQuery, SearchError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::ApiError;
@@ -57,17 +57,19 @@ impl Store {
     /// The `limit` nearest images, best first.
     pub(crate) async fn search(
         &self,
-        query: QueryVector,
+        query: EmbeddedQuery,
         limit: usize,
         exclude: Option<ImageId>,
         place: Place,
     ) -> Result<Vec<ImageView>, ApiError> {
         ask(&self.search, place, move |index| {
             let folder = index.common_folder()?;
-            let hits = query.search(index, limit, exclude.as_slice(), None)?.into_iter();
-            Ok(hits
-                .map(|hit| ImageView::new(hit.image, Some(hit.score), &folder))
-                .collect())
+            let selection = Selection::first(limit).without(exclude.as_slice());
+            let hits = query.search(index, &selection)?.into_iter();
+            Ok::<_, SearchError>(
+                hits.map(|hit| ImageView::new(hit.image, Some(hit.score), &folder))
+                    .collect(),
+            )
         })
         .await
     }
@@ -87,13 +89,9 @@ impl Store {
     }
 
     /// The image's stored target, if it is in the index.
-    pub(crate) async fn target(&self, id: ImageId) -> Result<Option<QueryVector>, ApiError> {
+    pub(crate) async fn target(&self, id: ImageId) -> Result<Option<EmbeddedQuery>, ApiError> {
         let vector = self.ask(move |index| index.vector(id, Space::Target)).await?;
-        Ok(vector.map(|vector| QueryVector {
-            vector,
-            space: Space::Target,
-            image_output: None,
-        }))
+        Ok(vector.map(|vector| EmbeddedQuery::by_vector(vector, Space::Target)))
     }
 
     /// The bytes of an image's file; they give their room back when they are dropped.
@@ -140,10 +138,10 @@ async fn permits(semaphore: &Arc<Semaphore>, count: usize) -> OwnedSemaphorePerm
     permits.expect("the semaphore is never closed")
 }
 
-async fn ask<T: Send + 'static>(
+async fn ask<T: Send + 'static, E: Into<anyhow::Error> + Send + 'static>(
     index: &Arc<Mutex<Index>>,
     permit: impl Send + 'static,
-    question: impl FnOnce(&Index) -> Result<T, IndexError> + Send + 'static,
+    question: impl FnOnce(&Index) -> Result<T, E> + Send + 'static,
 ) -> Result<T, ApiError> {
     let index = index.clone();
     // A question only reads, so a panic in an earlier one left nothing half done.

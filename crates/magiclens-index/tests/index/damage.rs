@@ -1,6 +1,6 @@
 //! Databases that cannot be trusted: an error that names the way out, never a wrong answer.
 
-use magiclens_index::{IndexError, Query, Space};
+use magiclens_index::{IndexError, Query, Selection, Space};
 
 use super::*;
 
@@ -21,9 +21,7 @@ fn read_all(dir: &Path) -> Result<Vec<ImageId>, IndexError> {
         let query = Query {
             vector: &vector,
             space,
-            limit: 999,
-            exclude: &[],
-            min_score: None,
+            selection: Selection::first(999),
         };
         ids.extend(index.search(&query)?.into_iter().map(|hit| hit.image.id));
     }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use magiclens_index::{Query, Space};
+use magiclens_index::{Query, Selection, Space};
 
 use super::*;
 
@@ -20,9 +20,7 @@ fn found(index: &Index, id: ImageId) -> PathBuf {
     let hits = index.search(&Query {
         vector: &embedding(id, 0),
         space: Space::Target,
-        limit: 1,
-        exclude: &[],
-        min_score: None,
+        selection: Selection::first(1),
     });
     hits.unwrap().remove(0).image.path().to_owned()
 }

@@ -1,6 +1,6 @@
 //! Searching while others write.
 
-use magiclens_index::{IndexError, IndexedImage, Query, Space};
+use magiclens_index::{IndexError, IndexedImage, Query, Selection, Space};
 
 use super::*;
 
@@ -12,9 +12,7 @@ fn query(vector: &Embedding, space: Space, limit: usize) -> Query<'_> {
     Query {
         vector,
         space,
-        limit,
-        exclude: &[],
-        min_score: None,
+        selection: Selection::first(limit),
     }
 }
 
@@ -51,7 +49,7 @@ fn finds_what_a_plain_loop_finds() {
     let me = embedding(ids[3], 0);
     let hits = index
         .search(&Query {
-            exclude: &[ids[3]],
+            selection: Selection::first(500).without(&[ids[3]]),
             ..query(&me, Space::Target, 500)
         })
         .unwrap();
@@ -59,7 +57,10 @@ fn finds_what_a_plain_loop_finds() {
     assert!(hits.iter().all(|hit| hit.image.id != ids[3]));
     let hits = index
         .search(&Query {
-            min_score: Some(0.99),
+            selection: Selection {
+                min_score: Some(0.99),
+                ..Selection::first(500)
+            },
             ..query(&me, Space::Target, 500)
         })
         .unwrap();

@@ -39,6 +39,11 @@ impl Basic {
         Ok(basic)
     }
 
+    /// True if [`Basic::load_or_prepare`] has a file of this model to read.
+    pub fn is_prepared(folder: &Path, embedder: &Embedder) -> bool {
+        file(folder, &key(embedder.model_id(), &BasicSettings::default())).is_file()
+    }
+
     /// Writes the file whole or not at all.
     fn write(&self, path: &Path, key: &str) -> Result<(), ModelError> {
         let dim = self.dim();

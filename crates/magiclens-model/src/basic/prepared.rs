@@ -3,7 +3,7 @@
 use super::corpus;
 use super::error::BasicError;
 use super::projection::{Basis, centered, contrastive_basis};
-use super::query::{BasicQuery, GalleryStatistics, Minima, Probe, expanded, mean_and_sample, nearest, projected};
+use super::query::{BasicQuery, BegunQuery, GalleryStatistics, Minima, mean_and_sample, nearest};
 use super::settings::BasicSettings;
 use super::vectors::{mean, subtracted, unit};
 use crate::ModelError;
@@ -115,7 +115,7 @@ impl Basic {
     /// [`Basic::statistics`], are read once for the neighbors of the image.
     ///
     /// # Errors
-    /// An image or a text of another width, or without direction.
+    /// As [`Basic::begin`].
     pub fn query<R: AsRef<[f32]>>(
         &self,
         image: &[f32],
@@ -123,23 +123,25 @@ impl Basic {
         gallery: impl IntoIterator<Item = R>,
         statistics: &GalleryStatistics,
     ) -> Result<BasicQuery, BasicError> {
-        let image_mean = &statistics.image_mean;
-        let image = subtracted(&self.unit("a query image", image)?, image_mean);
+        let begun = self.begin(image, text, statistics)?;
+        let neighbors = nearest(begun.probe(), gallery, self.settings.neighbors);
+        Ok(begun.expand(&neighbors))
+    }
+
+    /// A query of tower outputs that still lacks the neighbors of its image in the gallery: the
+    /// [`neighbors`](BasicSettings::neighbors) rows of the highest [`BegunQuery::similarity`].
+    ///
+    /// # Errors
+    /// An image or a text of another width, or without direction.
+    pub fn begin<'a>(
+        &'a self,
+        image: &[f32],
+        text: &[f32],
+        statistics: &'a GalleryStatistics,
+    ) -> Result<BegunQuery<'a>, BasicError> {
+        let image = subtracted(&self.unit("a query image", image)?, &statistics.image_mean);
         let text = subtracted(&self.unit("a query text", text)?, &self.text_mean);
-        let probe = |image| Probe::new(projected(self.basis.as_ref(), image), image_mean);
-        let image = match self.settings.neighbors {
-            0 => image,
-            count => {
-                let neighbors = nearest(&probe(image.clone()), gallery, count);
-                expanded(&image, &neighbors, image_mean)
-            }
-        };
-        Ok(BasicQuery {
-            image: probe(image),
-            text: Probe::new(text, image_mean),
-            minima: statistics.minima,
-            penalty: self.settings.penalty,
-        })
+        Ok(BegunQuery::new(self, statistics, image, text))
     }
 
     /// The score of every gallery row for each query: `images`, `texts` and `gallery` are tower outputs, a row each, of which

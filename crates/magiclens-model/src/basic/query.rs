@@ -2,6 +2,7 @@
 
 use magiclens_data::dot;
 
+use super::prepared::Basic;
 use super::projection::{Basis, project};
 use super::vectors::{Sum, subtracted};
 
@@ -39,6 +40,58 @@ pub struct BasicQuery {
     pub(super) text: Probe,
     pub(super) minima: Option<Minima>,
     pub(super) penalty: f32,
+}
+
+/// A query before the neighbors of its image are known.
+#[derive(Clone, Debug)]
+pub struct BegunQuery<'a> {
+    basic: &'a Basic,
+    statistics: &'a GalleryStatistics,
+    /// Centered.
+    image: Vec<f32>,
+    /// Centered.
+    text: Vec<f32>,
+    probe: Probe,
+}
+
+impl<'a> BegunQuery<'a> {
+    pub(super) fn new(basic: &'a Basic, statistics: &'a GalleryStatistics, image: Vec<f32>, text: Vec<f32>) -> Self {
+        let probe = image_probe(basic, statistics, image.clone());
+        Self {
+            basic,
+            statistics,
+            image,
+            text,
+            probe,
+        }
+    }
+
+    /// The similarity of the image to a unit row of the gallery, by which its neighbors are found.
+    pub fn similarity(&self, row: &[f32]) -> f32 {
+        self.probe.similarity(row)
+    }
+
+    /// The query with the neighbors of its image, each with its similarity.
+    pub fn expand<R: AsRef<[f32]>>(self, neighbors: &[(f32, R)]) -> BasicQuery {
+        let image = match neighbors {
+            [] => self.image,
+            _ => expanded(&self.image, neighbors, &self.statistics.image_mean),
+        };
+        BasicQuery {
+            image: image_probe(self.basic, self.statistics, image),
+            text: Probe::new(self.text, &self.statistics.image_mean),
+            minima: self.statistics.minima,
+            penalty: self.basic.settings.penalty,
+        }
+    }
+
+    pub(super) fn probe(&self) -> &Probe {
+        &self.probe
+    }
+}
+
+fn image_probe(basic: &Basic, statistics: &GalleryStatistics, image: Vec<f32>) -> Probe {
+    Probe::new(projected(basic.basis.as_ref(), image), &statistics.image_mean)
 }
 
 impl BasicQuery {

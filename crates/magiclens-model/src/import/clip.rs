@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use super::arrays::read_arrays;
-use super::clip_folder::{check_preprocessor, folder_arrays, folder_config};
+use super::clip_folder::{folder_arrays, folder_config};
 use super::clip_state::{RawClip, split_packed, state_config};
 use super::clip_table::{OPENAI, TRANSFORMERS, table};
 use super::places::without_prefix;
@@ -32,9 +32,7 @@ pub(super) const BUFFERS: [&str; 6] = [
 /// A file that cannot be read; sizes that are not known; a tensor that is missing, extra, misshapen or no float.
 pub fn read_clip(path: &Path, raw: &RawClip) -> Result<(ModelConfig, NamedWeights), ModelError> {
     let (config, names, mut arrays) = if path.is_dir() {
-        let config = folder_config(path)?;
-        check_preprocessor(path)?;
-        (config, &TRANSFORMERS, folder_arrays(path)?)
+        (folder_config(path)?, &TRANSFORMERS, folder_arrays(path)?)
     } else {
         let arrays = without_prefix(read_arrays(path, Within::KeyOrRoot("state_dict"))?);
         let config = state_config(&arrays, raw, path)?;

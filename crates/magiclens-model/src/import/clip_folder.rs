@@ -12,11 +12,11 @@ use serde_json::Value;
 use super::arrays::read_arrays;
 use super::clip_table::model_config;
 use super::error::{ClipError, ImportError};
+use super::hf_preprocess::clip_preprocess;
 use super::torch::Within;
 use crate::ModelError;
 use crate::array::NamedArrays;
 use crate::config::ModelConfig;
-use crate::preprocess::{CLIP_MEAN, CLIP_STD};
 use crate::towers::clip_block::CLIP_NORM_EPS;
 use crate::towers::{ClipActivation, ClipTextConfig, ClipTextMask, ClipVitConfig};
 
@@ -67,7 +67,6 @@ const DEFAULTS: &str = r#"{
 }"#;
 
 pub(super) const CONFIG: &str = "config.json";
-pub(super) const PREPROCESSOR: &str = "preprocessor_config.json";
 const INDEX: &str = "model.safetensors.index.json";
 
 impl HfConfig {
@@ -129,10 +128,14 @@ pub(super) fn unknown(
     }
 }
 
-/// The configuration that `config.json` tells.
+/// The configuration that a folder tells.
 pub(super) fn folder_config(folder: &Path) -> Result<ModelConfig, ImportError> {
     let config: HfConfig = read_over(folder, CONFIG, DEFAULTS)?;
-    config.to_model().map_err(ImportError::at(folder))
+    let size_px = u32::try_from(config.vision_config.image_size).unwrap_or(u32::MAX);
+    Ok(ModelConfig {
+        preprocess: clip_preprocess(folder, size_px)?,
+        ..config.to_model().map_err(ImportError::at(folder))?
+    })
 }
 
 /// A configuration, with `defaults`, as JSON, for what the file leaves out.
@@ -166,37 +169,6 @@ pub(super) fn bad_json(folder: &Path, file: &'static str, error: &serde_json::Er
 pub(super) fn read_json<T: DeserializeOwned>(folder: &Path, file: &'static str) -> Result<T, ImportError> {
     let text = fs_err::read_to_string(folder.join(file))?;
     serde_json::from_str(&text).map_err(|error| bad_json(folder, file, &error))
-}
-
-/// `preprocessor_config.json`, as far as it can ask for something else than `PreprocessConfig::Clip` does.
-#[derive(Deserialize)]
-struct HfPreprocessor {
-    image_mean: Option<[f32; 3]>,
-    image_std: Option<[f32; 3]>,
-    /// Pillow's number of a filter.
-    resample: Option<u32>,
-}
-
-/// Refuses a `preprocessor_config.json` that asks for something else than we do.
-pub(super) fn check_preprocessor(folder: &Path) -> Result<(), ImportError> {
-    const BICUBIC: u32 = 3;
-    if !folder.join(PREPROCESSOR).exists() {
-        return Ok(());
-    }
-    let found: HfPreprocessor = read_json(folder, PREPROCESSOR)?;
-    let problem = match found {
-        HfPreprocessor {
-            image_mean: Some(mean), ..
-        } if mean != CLIP_MEAN => unknown(PREPROCESSOR, "image_mean", &mean, &format!("{CLIP_MEAN:?}")),
-        HfPreprocessor {
-            image_std: Some(std), ..
-        } if std != CLIP_STD => unknown(PREPROCESSOR, "image_std", &std, &format!("{CLIP_STD:?}")),
-        HfPreprocessor {
-            resample: Some(filter), ..
-        } if filter != BICUBIC => unknown(PREPROCESSOR, "resample", &filter, &format!("{BICUBIC}, bicubic")),
-        _ => return Ok(()),
-    };
-    Err(ImportError::at(folder)(problem))
 }
 
 /// The list of the files that large weights are divided into.

@@ -114,7 +114,7 @@ pub(super) fn split_packed(mut arrays: NamedArrays, config: &ModelConfig) -> Res
 }
 
 /// Queries, keys and values, in the order of torch.
-pub(super) const PARTS: [&str; 3] = ["q", "k", "v"];
+pub(crate) const PARTS: [&str; 3] = ["q", "k", "v"];
 
 /// Parts the weights or the biases of an attention's queries, keys and values, which torch joins.
 pub(super) fn split_attention(

@@ -8,6 +8,7 @@ pub(crate) mod clip_table;
 mod error;
 mod file;
 pub mod flax;
+mod hf_preprocess;
 pub mod inversion;
 pub mod official;
 pub mod open;
@@ -16,7 +17,6 @@ mod open_clip_config;
 pub mod pickle;
 mod places;
 pub mod siglip;
-mod siglip_image;
 pub mod small;
 pub mod torch;
 

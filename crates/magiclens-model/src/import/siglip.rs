@@ -11,14 +11,19 @@ use super::clip_folder::{CONFIG, HfTower, folder_arrays, read_over, unknown};
 use super::clip_state::split_attention;
 use super::clip_table::{TRANSFORMERS, attention, block, feed_forward};
 use super::error::{ClipError, ImportError};
+use super::hf_preprocess::siglip_preprocess;
 use super::places::{Change, Table};
-use super::siglip_image::read_preprocess;
 use crate::ModelError;
 use crate::array::NamedWeights;
 use crate::config::ModelConfig;
 use crate::fusion::FusionConfig;
 use crate::towers::siglip_vit::SIGLIP_NORM_EPS;
 use crate::towers::{SiglipTextConfig, SiglipVitConfig, TextConfig, VisionConfig};
+
+pub(crate) use super::clip_state::PARTS;
+
+/// The attention of the pooling, whose queries, keys and values lie in one tensor.
+pub(crate) const POOLING_ATTENTION: &str = "vision_model.head.attention";
 
 /// The `model_type` of folders that [`read_siglip`] reads.
 pub(super) const MODEL_TYPE: &str = "siglip";
@@ -54,9 +59,10 @@ pub fn read_siglip(folder: &Path) -> Result<(ModelConfig, NamedWeights), ModelEr
     arrays.retain(|name, _| !BUFFERS.contains(&name.as_str()));
     let width = towers.vision.width;
     for (kind, shape) in [("weight", &[3 * width, width][..]), ("bias", &[3 * width])] {
-        split_attention(&mut arrays, "vision_model.head.attention", kind, shape, &config.name)?;
+        split_attention(&mut arrays, POOLING_ATTENTION, kind, shape, &config.name)?;
     }
-    let tensors = towers.table().convert(arrays, &config.name)?;
+    let table = table(&towers.vision, &towers.text, towers.dim);
+    let tensors = table.convert(arrays, &config.name)?;
     Ok((config, tensors))
 }
 
@@ -123,22 +129,22 @@ impl Towers {
         Ok(ModelConfig {
             name: format!("siglip-{}-{}-{}", vision.width, vision.patch_px, vision.image_px),
             dim: self.dim,
-            preprocess: read_preprocess(folder, size_px)?,
+            preprocess: siglip_preprocess(folder, size_px)?,
             vision: VisionConfig::SiglipVit(vision.clone()),
             text: TextConfig::SiglipText(text.clone()),
             fusion: FusionConfig::Sum,
         })
     }
+}
 
-    /// Every tensor.
-    fn table(&self) -> Table {
-        let mut table = Table::new('.');
-        table.add("logit_scale", &[1], "logit_scale", Change::Same);
-        table.add("logit_bias", &[1], "logit_bias", Change::Same);
-        table.within("vision_model", "vision", |table| vision_places(table, &self.vision));
-        table.within("text_model", "text", |table| text_places(table, &self.text, self.dim));
-        table
-    }
+/// Every tensor of both towers, with the attention of the pooling parted.
+pub(crate) fn table(vision: &SiglipVitConfig, text: &SiglipTextConfig, dim: usize) -> Table {
+    let mut table = Table::new('.');
+    table.add("logit_scale", &[1], "logit_scale", Change::Same);
+    table.add("logit_bias", &[1], "logit_bias", Change::Same);
+    table.within("vision_model", "vision", |table| vision_places(table, vision));
+    table.within("text_model", "text", |table| text_places(table, text, dim));
+    table
 }
 
 fn vision_places(table: &mut Table, vision: &SiglipVitConfig) {
