@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -108,7 +108,11 @@ fn index_paths(args: &Args) -> anyhow::Result<IndexSummary> {
 
 /// Brings the images below a folder into an index, with progress bars.
 #[cfg(feature = "compare")]
-pub(crate) fn bring_up_to_date(index: &Path, images: &Path, encoder: &LoadedModel) -> anyhow::Result<()> {
+pub(crate) fn bring_up_to_date(
+    index: &std::path::Path,
+    images: &std::path::Path,
+    encoder: &LoadedModel,
+) -> anyhow::Result<()> {
     let mut index = Index::create_or_open(index, &encoder.stamp())?;
     let (paths, options) = ([images.to_owned()], IndexOptions::default());
     check_finished(&index_images(&mut index, encoder, &paths, &options, &Bars::start()?)?)

@@ -45,9 +45,8 @@ pub(crate) fn load_for_folder(index: &Path, named: Option<&ModelName>) -> anyhow
     }
 }
 
-/// Lets image + instruction be asked by the method that is named, else by the one that suits the model.
-pub(crate) fn ask_by(named: Option<Method>, model: &mut LoadedModel) -> anyhow::Result<()> {
-    let method = named.unwrap_or_else(|| model.default_method());
+/// Lets image + instruction be asked by a method.
+pub(crate) fn ask_by(method: Method, model: &mut LoadedModel) -> anyhow::Result<()> {
     Ok(Models::default().ask_by(method, model, &mut Downloads::default())?)
 }
 

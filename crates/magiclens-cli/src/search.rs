@@ -39,10 +39,10 @@ pub(crate) struct Args {
     /// [default: that of the index]
     #[arg(long, value_name = "NAME")]
     model: Option<ModelName>,
-    /// Way to ask image + text: `fusion` (of models without one the sum), or `basic`, a method without training
-    /// [default: `basic` for models that learned no fusion]
-    #[arg(long, value_name = "METHOD")]
-    method: Option<Method>,
+    /// Way to ask image + text: `fusion` (of models without one the sum), or `basic`, which compares both apart and needs no
+    /// training
+    #[arg(long, value_name = "METHOD", default_value_t = Method::Fusion)]
+    method: Method,
     /// Print the results as JSON
     #[arg(long)]
     json: bool,

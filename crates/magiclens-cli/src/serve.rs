@@ -27,10 +27,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     model: Option<ModelName>,
 
-    /// Way to ask image + text: `fusion` (of models without one the sum), or `basic`, a method without training
-    /// [default: `basic` for models that learned no fusion]
-    #[arg(long, value_name = "METHOD")]
-    method: Option<Method>,
+    /// Way to ask image + text: `fusion` (of models without one the sum), or `basic`, which compares both apart and needs no
+    /// training
+    #[arg(long, value_name = "METHOD", default_value_t = Method::Fusion)]
+    method: Method,
 
     /// Address to listen on; on one that others reach, everyone there sees the indexed images
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]

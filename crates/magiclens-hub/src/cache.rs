@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use fs_err::File;
-use magiclens_data::files::write_atomic_bytes;
 
 use crate::error::HubError;
 use crate::layout::model_files;
@@ -48,54 +47,12 @@ impl Cache {
         self.root.join(format!("models--{}", repository.replace('/', "--")))
     }
 
-    /// Place of a content.
-    pub(crate) fn blob(&self, repository: &str, etag: &str) -> PathBuf {
-        self.repository(repository).join("blobs").join(etag)
-    }
-
-    /// Place of a file of a commit.
-    pub(crate) fn file(&self, repository: &str, commit: &str, file: &str) -> PathBuf {
-        self.snapshots(repository).join(commit).join(file)
-    }
-
     fn snapshots(&self, repository: &str) -> PathBuf {
         self.repository(repository).join("snapshots")
     }
 
     fn reference(&self, repository: &str, revision: &str) -> PathBuf {
         self.repository(repository).join("refs").join(revision)
-    }
-
-    /// Waits until no other process fetches this content. The lock goes with the file, however the process ends.
-    pub(crate) fn lock(&self, repository: &str, etag: &str, wait: impl FnOnce()) -> io::Result<File> {
-        let name = self.repository(repository);
-        let folder = self.root.join(".locks").join(name.file_name().unwrap_or_default());
-        lock(&folder.join(format!("{etag}.lock")), wait)
-    }
-
-    /// Records the commit that a branch or tag stands for.
-    pub(crate) fn set_reference(&self, name: &HubName, commit: &str) -> io::Result<()> {
-        if is_commit(name.revision()) {
-            return Ok(());
-        }
-        let path = self.reference(&name.repository, name.revision());
-        fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
-        write_atomic_bytes(path, commit)
-    }
-
-    /// Puts a blob into a commit's folder, as a link where the system has links.
-    pub(crate) fn link(&self, repository: &str, commit: &str, file: &str, etag: &str) -> io::Result<()> {
-        let place = self.file(repository, commit, file);
-        fs::create_dir_all(place.parent().unwrap_or(&self.root))?;
-        match link(
-            &Path::new("../../blobs").join(etag),
-            &self.blob(repository, etag),
-            &place,
-        ) {
-            // Another process was faster.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            other => other,
-        }
     }
 
     /// The model at a revision, if all of it is here.
@@ -191,6 +148,52 @@ impl Cache {
     }
 }
 
+/// Filling the cache.
+#[cfg(any(feature = "download", test))]
+impl Cache {
+    /// Place of a content.
+    pub(crate) fn blob(&self, repository: &str, etag: &str) -> PathBuf {
+        self.repository(repository).join("blobs").join(etag)
+    }
+
+    /// Place of a file of a commit.
+    pub(crate) fn file(&self, repository: &str, commit: &str, file: &str) -> PathBuf {
+        self.snapshots(repository).join(commit).join(file)
+    }
+
+    /// Waits until no other process fetches this content. The lock goes with the file, however the process ends.
+    pub(crate) fn lock(&self, repository: &str, etag: &str, wait: impl FnOnce()) -> io::Result<File> {
+        let name = self.repository(repository);
+        let folder = self.root.join(".locks").join(name.file_name().unwrap_or_default());
+        lock(&folder.join(format!("{etag}.lock")), wait)
+    }
+
+    /// Records the commit that a branch or tag stands for.
+    pub(crate) fn set_reference(&self, name: &HubName, commit: &str) -> io::Result<()> {
+        if is_commit(name.revision()) {
+            return Ok(());
+        }
+        let path = self.reference(&name.repository, name.revision());
+        fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
+        magiclens_data::files::write_atomic_bytes(path, commit)
+    }
+
+    /// Puts a blob into a commit's folder, as a link where the system has links.
+    pub(crate) fn link(&self, repository: &str, commit: &str, file: &str, etag: &str) -> io::Result<()> {
+        let place = self.file(repository, commit, file);
+        fs::create_dir_all(place.parent().unwrap_or(&self.root))?;
+        match link(
+            &Path::new("../../blobs").join(etag),
+            &self.blob(repository, etag),
+            &place,
+        ) {
+            // Another process was faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
+    }
+}
+
 /// Locks a file, which is made for that; `wait` is called where another process holds it.
 pub(crate) fn lock(path: &Path, wait: impl FnOnce()) -> io::Result<File> {
     fs::create_dir_all(path.parent().unwrap_or(Path::new("")))?;
@@ -202,12 +205,12 @@ pub(crate) fn lock(path: &Path, wait: impl FnOnce()) -> io::Result<File> {
     Ok(file)
 }
 
-#[cfg(unix)]
+#[cfg(all(unix, any(feature = "download", test)))]
 fn link(relative: &Path, _blob: &Path, place: &Path) -> io::Result<()> {
     fs_err::os::unix::fs::symlink(relative, place)
 }
 
-#[cfg(not(unix))]
+#[cfg(all(not(unix), any(feature = "download", test)))]
 fn link(_relative: &Path, blob: &Path, place: &Path) -> io::Result<()> {
     fs::copy(blob, place).map(drop)
 }

@@ -26,9 +26,6 @@ pub struct Entry {
     pub languages: String,
     /// The queries that it is made for.
     pub good_at: String,
-    /// Whether it was trained to answer image + instruction by the sum of both tower outputs.
-    #[serde(default)]
-    pub learned_sum: bool,
     /// Its name in published tables; `None` where we know of none.
     #[serde(default)]
     pub published_as: Option<String>,

@@ -93,7 +93,8 @@ impl BasicSearch {
         let statistics = self.statistics(rows);
         let begun = self.basic.begin(image, text, &statistics)?;
         let neighbors = Selection::first(self.basic.settings().neighbors).without(selection.exclude);
-        let neighbors = rows.best(&neighbors, |row| begun.similarity(row));
+        let neighborhood = begun.neighborhood();
+        let neighbors = rows.best(&neighbors, |row| neighborhood.similarity(row));
         let neighbors = neighbors.iter().map(|found| (found.score, rows.row(found.row)));
         let query = begun.expand(&neighbors.collect::<Vec<_>>());
         Ok(rows.best(selection, |row| query.score(row)))

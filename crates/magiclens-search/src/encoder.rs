@@ -8,9 +8,7 @@ use magiclens_index::ModelStamp;
 use magiclens_model::Embedder;
 
 use crate::basic::BasicSearch;
-
-/// Any failure of a model.
-pub type EncodeError = Box<dyn std::error::Error + Send + Sync>;
+use crate::error::EncodeError;
 
 /// A model that encodes images and texts and fuses both. Implemented by [`Embedder`] and by the fakes of tests.
 pub trait Encoder {

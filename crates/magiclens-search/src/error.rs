@@ -9,7 +9,8 @@ use magiclens_index::IndexError;
 use magiclens_model::ModelError;
 use magiclens_model::basic::BasicError;
 
-use crate::encoder::EncodeError;
+/// Any failure of a model.
+pub type EncodeError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a query has no vector, or images are not indexed.
 #[derive(Debug, thiserror::Error)]

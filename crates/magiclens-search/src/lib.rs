@@ -23,8 +23,8 @@ mod query;
 mod read;
 
 pub use basic::{BasicSearch, Method, ParseMethodError};
-pub use encoder::{EncodeError, Encoder};
-pub use error::SearchError;
+pub use encoder::Encoder;
+pub use error::{EncodeError, SearchError};
 pub use indexing::{IndexOptions, IndexProgress, IndexSummary, index_images, replace_model};
 pub use models::{LoadedModel, ModelSource, Models};
 pub use query::{Comparison, EmbeddedQuery, ImageInput, SearchQuery, embed_queries, embed_query};

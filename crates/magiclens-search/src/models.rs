@@ -6,16 +6,15 @@ use std::sync::Arc;
 
 use image::RgbImage;
 use magiclens_data::Embedding;
-use magiclens_hub::{Entry, Hub, HubConfig, HubError, ModelName, Progress, PublishedFile, catalog};
+use magiclens_hub::{Hub, HubConfig, HubError, ModelName, Progress, PublishedFile};
 use magiclens_index::ModelStamp;
 use magiclens_model::checkpoint::{Precision, write_checkpoint};
-use magiclens_model::fusion::FusionConfig;
 use magiclens_model::import::official::read_base_or_large;
 use magiclens_model::{Basic, Embedder};
 
 use crate::basic::{BasicSearch, Method};
-use crate::encoder::{EncodeError, Encoder};
-use crate::error::SearchError;
+use crate::encoder::Encoder;
+use crate::error::{EncodeError, SearchError};
 
 /// Environment variable that names the default model.
 const VARIABLE: &str = "MAGICLENS_MODEL";
@@ -46,25 +45,6 @@ pub struct LoadedModel {
     pub source: ModelSource,
     /// Asks image + instruction, where the fusion does not; see [`Models::ask_by`].
     basic: Option<Arc<BasicSearch>>,
-}
-
-impl ModelSource {
-    /// True if it is the model of this name, in whatever revision.
-    fn is_of(&self, name: &str) -> bool {
-        let rest = self.name.strip_prefix(name);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
-    }
-}
-
-impl LoadedModel {
-    /// The method that suits it best: the fusion where it learned one (the sum counts if the catalog says so), else BASIC.
-    pub fn default_method(&self) -> Method {
-        let learned_sum = |entry: &Entry| entry.learned_sum && self.source.is_of(&entry.name);
-        match self.embedder.config().fusion != FusionConfig::Sum || catalog().iter().any(learned_sum) {
-            true => Method::Fusion,
-            false => Method::Basic,
-        }
-    }
 }
 
 impl Deref for LoadedModel {

@@ -259,8 +259,8 @@ fn an_index_of_another_model_is_left_alone() {
     assert!(matches!(refused, Err(SearchError::Index(_))));
 }
 
-/// Scores and ids of a search by BASIC, held against [`Basic::scores`] over the vectors of the index.
-fn check_basic(index: &Index, model: &FakeModel) {
+/// Scores of a search by BASIC, held against [`Basic::scores`] over the vectors of the index. Gives the best less the worst.
+fn check_basic(index: &Index, model: &FakeModel) -> f32 {
     let (image, text) = (vec![0.8, 0.1, 0.1], "in green");
     let query = SearchQuery::Image {
         image: ImageInput::Encoded(&image),
@@ -276,19 +276,17 @@ fn check_basic(index: &Index, model: &FakeModel) {
     let gallery: Vec<Vec<f32>> = ids.iter().map(in_order).collect();
     let texts = model.encode_texts(&[text]).unwrap();
     let expected = basic().scores(&[image], &texts, &gallery).unwrap().remove(0);
+    // Stored vectors have 11 bits a number, and are of unit length only so far.
     for hit in &hits {
         let row = ids.iter().position(|id| *id == hit.image.id).unwrap();
         assert!(
-            (hit.score - expected[row]).abs() < 1e-4,
+            (hit.score - expected[row]).abs() < 2e-3,
             "{} {}",
             hit.score,
             expected[row]
         );
     }
-    assert!(
-        hits[0].score - hits[ids.len() - 1].score > 0.01,
-        "the scores tell images apart"
-    );
+    hits[0].score - hits[ids.len() - 1].score
 }
 
 #[test]
@@ -296,7 +294,7 @@ fn image_and_instruction_are_asked_by_basic_where_the_model_says_so() {
     let (folder, model) = (folder(9), FakeModel::by_basic());
     let (mut index_made, summary) = index(folder.path(), &model, &Progress::until(usize::MAX));
     summary.unwrap();
-    check_basic(&index_made, &model);
+    assert!(check_basic(&index_made, &model) < 1e-4, "all have one hue");
     // Images that come later count at once.
     for (name, color) in [("green", [9, 200, 0]), ("blue", [0, 9, 200])] {
         let path = folder.path().join(format!("{name}.png"));
@@ -313,7 +311,7 @@ fn image_and_instruction_are_asked_by_basic_where_the_model_says_so() {
     )
     .unwrap();
     assert_eq!(index_made.len().unwrap(), 11);
-    check_basic(&index_made, &model);
+    assert!(check_basic(&index_made, &model) > 0.01);
 
     // An image alone and a text alone are asked as ever.
     let image = SearchQuery::Image {

@@ -19,5 +19,5 @@ mod vectors;
 
 pub use error::BasicError;
 pub use prepared::{Basic, Corpora};
-pub use query::{BasicQuery, BegunQuery, GalleryStatistics};
+pub use query::{BasicQuery, BegunQuery, GalleryStatistics, Neighborhood};
 pub use settings::{BasicSettings, Contrast};

@@ -124,12 +124,12 @@ impl Basic {
         statistics: &GalleryStatistics,
     ) -> Result<BasicQuery, BasicError> {
         let begun = self.begin(image, text, statistics)?;
-        let neighbors = nearest(begun.probe(), gallery, self.settings.neighbors);
+        let neighbors = nearest(&begun.neighborhood().0, gallery, self.settings.neighbors);
         Ok(begun.expand(&neighbors))
     }
 
     /// A query of tower outputs that still lacks the neighbors of its image in the gallery: the
-    /// [`neighbors`](BasicSettings::neighbors) rows of the highest [`BegunQuery::similarity`].
+    /// [`neighbors`](BasicSettings::neighbors) rows that are most similar by [`BegunQuery::neighborhood`].
     ///
     /// # Errors
     /// An image or a text of another width, or without direction.
@@ -139,9 +139,13 @@ impl Basic {
         text: &[f32],
         statistics: &'a GalleryStatistics,
     ) -> Result<BegunQuery<'a>, BasicError> {
-        let image = subtracted(&self.unit("a query image", image)?, &statistics.image_mean);
-        let text = subtracted(&self.unit("a query text", text)?, &self.text_mean);
-        Ok(BegunQuery::new(self, statistics, image, text))
+        Ok(BegunQuery {
+            basis: self.basis.as_ref(),
+            penalty: self.settings.penalty,
+            statistics,
+            image: subtracted(&self.unit("a query image", image)?, &statistics.image_mean),
+            text: subtracted(&self.unit("a query text", text)?, &self.text_mean),
+        })
     }
 
     /// The score of every gallery row for each query: `images`, `texts` and `gallery` are tower outputs, a row each, of which

@@ -2,7 +2,6 @@
 
 use magiclens_data::dot;
 
-use super::prepared::Basic;
 use super::projection::{Basis, project};
 use super::vectors::{Sum, subtracted};
 
@@ -45,53 +44,51 @@ pub struct BasicQuery {
 /// A query before the neighbors of its image are known.
 #[derive(Clone, Debug)]
 pub struct BegunQuery<'a> {
-    basic: &'a Basic,
-    statistics: &'a GalleryStatistics,
+    /// `None` where query images are not projected.
+    pub(super) basis: Option<&'a Basis>,
+    pub(super) penalty: f32,
+    pub(super) statistics: &'a GalleryStatistics,
     /// Centered.
-    image: Vec<f32>,
+    pub(super) image: Vec<f32>,
     /// Centered.
-    text: Vec<f32>,
-    probe: Probe,
+    pub(super) text: Vec<f32>,
 }
 
-impl<'a> BegunQuery<'a> {
-    pub(super) fn new(basic: &'a Basic, statistics: &'a GalleryStatistics, image: Vec<f32>, text: Vec<f32>) -> Self {
-        let probe = image_probe(basic, statistics, image.clone());
-        Self {
-            basic,
-            statistics,
-            image,
-            text,
-            probe,
-        }
-    }
-
-    /// The similarity of the image to a unit row of the gallery, by which its neighbors are found.
-    pub fn similarity(&self, row: &[f32]) -> f32 {
-        self.probe.similarity(row)
+impl BegunQuery<'_> {
+    /// The similarity of the image to gallery rows, by which its neighbors are found.
+    pub fn neighborhood(&self) -> Neighborhood {
+        Neighborhood(self.image_probe(self.image.clone()))
     }
 
     /// The query with the neighbors of its image, each with its similarity.
     pub fn expand<R: AsRef<[f32]>>(self, neighbors: &[(f32, R)]) -> BasicQuery {
+        let image_mean = &self.statistics.image_mean;
         let image = match neighbors {
-            [] => self.image,
-            _ => expanded(&self.image, neighbors, &self.statistics.image_mean),
+            [] => self.image.clone(),
+            _ => expanded(&self.image, neighbors, image_mean),
         };
         BasicQuery {
-            image: image_probe(self.basic, self.statistics, image),
-            text: Probe::new(self.text, &self.statistics.image_mean),
+            image: self.image_probe(image),
+            text: Probe::new(self.text, image_mean),
             minima: self.statistics.minima,
-            penalty: self.basic.settings.penalty,
+            penalty: self.penalty,
         }
     }
 
-    pub(super) fn probe(&self) -> &Probe {
-        &self.probe
+    fn image_probe(&self, image: Vec<f32>) -> Probe {
+        Probe::new(projected(self.basis, image), &self.statistics.image_mean)
     }
 }
 
-fn image_probe(basic: &Basic, statistics: &GalleryStatistics, image: Vec<f32>) -> Probe {
-    Probe::new(projected(basic.basis.as_ref(), image), &statistics.image_mean)
+/// The similarity of a query's image to the rows of a gallery.
+#[derive(Clone, Debug)]
+pub struct Neighborhood(pub(super) Probe);
+
+impl Neighborhood {
+    /// The similarity to a unit row.
+    pub fn similarity(&self, row: &[f32]) -> f32 {
+        self.0.similarity(row)
+    }
 }
 
 impl BasicQuery {

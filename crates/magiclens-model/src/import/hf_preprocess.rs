@@ -5,8 +5,8 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::clip_folder::{bad_json, read_json, unknown};
 use super::error::{ClipError, ImportError};
+use super::folder_json::{bad_json, read_json, unknown};
 use crate::preprocess::{CLIP_MEAN, CLIP_STD, PillowFilter, PreprocessConfig};
 
 const PREPROCESSOR: &str = "preprocessor_config.json";

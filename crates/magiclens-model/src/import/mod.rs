@@ -8,6 +8,7 @@ pub(crate) mod clip_table;
 mod error;
 mod file;
 pub mod flax;
+mod folder_json;
 mod hf_preprocess;
 pub mod inversion;
 pub mod official;

@@ -6,9 +6,10 @@ use fs_err::File;
 use magiclens_data::DigestBuilder;
 
 use super::clip::read_clip;
-use super::clip_folder::{CONFIG, has_weights, read_json};
+use super::clip_folder::has_weights;
 use super::clip_state::RawClip;
 use super::error::{ClipError, ImportError};
+use super::folder_json::{CONFIG, read_json};
 use super::official::read_base_or_large;
 use super::open_clip::{is_open_clip, read_open_clip};
 use super::siglip::{MODEL_TYPE, read_siglip};

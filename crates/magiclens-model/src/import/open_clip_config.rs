@@ -8,9 +8,9 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::clip_folder::read_over;
 use super::clip_table::model_config;
 use super::error::{ClipError, ImportError};
+use super::folder_json::read_over;
 use crate::config::ModelConfig;
 use crate::preprocess::{CLIP_MEAN, CLIP_STD, PreprocessConfig};
 use crate::towers::{

@@ -7,10 +7,11 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::clip::BUFFERS;
-use super::clip_folder::{CONFIG, HfTower, folder_arrays, read_over, unknown};
+use super::clip_folder::{HfTower, folder_arrays};
 use super::clip_state::split_attention;
 use super::clip_table::{TRANSFORMERS, attention, block, feed_forward};
 use super::error::{ClipError, ImportError};
+use super::folder_json::{CONFIG, read_over, unknown};
 use super::hf_preprocess::siglip_preprocess;
 use super::places::{Change, Table};
 use crate::ModelError;
