@@ -64,3 +64,19 @@ need_python() {
 
 # The folder of the program that `cargo build` and `cargo test` leave behind.
 program="$CARGO_TARGET_DIR/debug/magiclens"
+
+# A Python with what the benchmarks of towers stand beside: torch and ONNX Runtime. Some gigabytes, so no test needs it;
+# `MAGICLENS_BENCH_PYTHON` names another one.
+need_bench_python() {
+    [ -z "${MAGICLENS_BENCH_PYTHON:-}" ] || return 0
+    local folder="$cache_default/python-bench" packages
+    packages="torch==2.15.0 transformers==5.24.0 sentence-transformers onnx onnxscript onnxruntime pillow numpy"
+    export MAGICLENS_BENCH_PYTHON="$folder/bin/python"
+    [ "$(cat "$folder/packages" 2>/dev/null)" != "$packages" ] || return 0
+    say "fetching Python packages into $folder"
+    rm -rf "$folder"
+    # shellcheck disable=SC2086
+    python3 -m venv "$folder" && "$MAGICLENS_BENCH_PYTHON" -m pip install --quiet --disable-pip-version-check $packages >&2 \
+        || fail "the Python packages cannot be had" "see the lines above"
+    printf '%s' "$packages" >"$folder/packages"
+}

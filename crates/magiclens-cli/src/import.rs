@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use magiclens_model::checkpoint::{NamedWeights, Precision, write_checkpoint};
+use magiclens_model::checkpoint::{NamedWeights, StoredFloat, write_checkpoint};
 use magiclens_model::import::RawClip;
 use magiclens_model::import::clip::read_clip;
 use magiclens_model::import::inversion::read_inversion;
@@ -152,8 +152,8 @@ fn import_clip(args: &Clip) -> anyhow::Result<()> {
 }
 
 fn write(to: &Output, config: &ModelConfig, tensors: &NamedWeights) -> anyhow::Result<()> {
-    let precision = if to.f16 { Precision::F16 } else { Precision::F32 };
-    write_checkpoint(&to.output, config, tensors, precision, &[])?;
+    let stored = if to.f16 { StoredFloat::F16 } else { StoredFloat::F32 };
+    write_checkpoint(&to.output, config, tensors, stored, &[])?;
     let (output, count) = (to.output.display(), tensors.len());
     tell(&format!("wrote `{output}`: {}, {count} tensors", config.name));
     Ok(())

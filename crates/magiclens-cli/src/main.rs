@@ -31,11 +31,15 @@ mod train;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use magiclens_model::Precision;
 
 /// Image retrieval with open-ended instructions
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true)]
 struct Args {
+    /// Numbers that towers multiply: `f32`, `bf16` (faster where the CPU has it) or `int8` (fastest); see docs/speed.md
+    #[arg(long, global = true, value_name = "PRECISION", default_value_t = Precision::F32)]
+    precision: Precision,
     #[command(subcommand)]
     command: Command,
 }
@@ -67,7 +71,9 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-    match run(Args::parse().command) {
+    let args = Args::parse();
+    model_choice::set_precision(args.precision);
+    match run(args.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(&error);

@@ -8,7 +8,7 @@ use anyhow::bail;
 use indicatif::HumanBytes;
 use magiclens_hub::{Entry, Hub, ModelName, Published, PublishedFile, catalog};
 use magiclens_model::ModelConfig;
-use magiclens_model::checkpoint::{Checkpoint, Precision};
+use magiclens_model::checkpoint::{Checkpoint, StoredFloat};
 use magiclens_model::export::export_towers;
 use magiclens_model::import::open::open_model;
 use magiclens_search::{ModelSource, Models};
@@ -197,8 +197,8 @@ fn pull(name: &ModelName) -> anyhow::Result<()> {
 fn export(name: &ModelName, to: &Path, f16: bool) -> anyhow::Result<()> {
     let source = model_choice::locate(Some(name))?;
     let checkpoint = open_model(&source.path)?;
-    let precision = if f16 { Precision::F16 } else { Precision::F32 };
-    let left = export_towers(&checkpoint, &source.path, to, precision)?;
+    let stored = if f16 { StoredFloat::F16 } else { StoredFloat::F32 };
+    let left = export_towers(&checkpoint, &source.path, to, stored)?;
     if left.fusion_tensors > 0 {
         tell(&format!(
             "the {} tensors of the fusion have no place in a model of transformers",

@@ -1,14 +1,27 @@
 //! The model that a command uses: the one named, the one that an index was made with, or the default.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use anyhow::Context;
 use indicatif::ProgressBar;
 use magiclens_hub::{ModelName, Progress};
 use magiclens_index::Index;
+use magiclens_model::Precision;
 use magiclens_search::{LoadedModel, Method, ModelSource, Models};
 
 use crate::progress::{bytes_bar, tell};
+
+static PRECISION: OnceLock<Precision> = OnceLock::new();
+
+/// Sets the precision of all models that are loaded from now on.
+pub(crate) fn set_precision(precision: Precision) {
+    PRECISION.get_or_init(|| precision);
+}
+
+fn models() -> Models {
+    Models::default().with_precision(PRECISION.get().copied().unwrap_or_default())
+}
 
 /// The files of a model, fetched where that is needed; of the default one if none is named.
 pub(crate) fn locate(named: Option<&ModelName>) -> anyhow::Result<ModelSource> {
@@ -19,7 +32,7 @@ pub(crate) fn locate(named: Option<&ModelName>) -> anyhow::Result<ModelSource> {
 /// A model, fetched where that is needed, and loaded; the default one if none is named.
 pub(crate) fn load(named: Option<&ModelName>) -> anyhow::Result<LoadedModel> {
     let name = named.cloned().map_or_else(Models::default_name, Ok)?;
-    Ok(Models::default().load(&name, &mut Downloads::default())?)
+    Ok(models().load(&name, &mut Downloads::default())?)
 }
 
 /// The model that is named, else the one that the index was made with.

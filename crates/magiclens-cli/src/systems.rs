@@ -8,7 +8,7 @@ use magiclens_eval::evaluate::Contestant;
 use magiclens_eval::method::{Inversion, Method};
 use magiclens_eval::system::AskedModel;
 use magiclens_hub::ModelName;
-use magiclens_model::Embedder;
+use magiclens_model::{Embedder, Precision};
 use magiclens_search::Models as SearchModels;
 
 use crate::model_choice;
@@ -53,9 +53,14 @@ impl Models {
         let cache = args.cache.clone().map_or_else(default_cache, Ok)?;
         let models = names.iter().map(|name| {
             let embedder = model_choice::load(Some(name))?.embedder;
+            // Vectors of another precision are others.
+            let (suffix, shown) = match embedder.precision() {
+                Precision::F32 => (String::new(), String::new()),
+                other => (format!("-{other}"), format!(" {other}")),
+            };
             Ok(Model {
-                name: name.short(),
-                cache: Cache::open(&cache, embedder.model_id())?,
+                name: name.short() + &shown,
+                cache: Cache::open(&cache, &(embedder.model_id().to_owned() + &suffix))?,
                 embedder,
             })
         });

@@ -12,8 +12,13 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn magiclens(arguments: &[&str], input: &str) -> Output {
+    magiclens_with(&[], arguments, input)
+}
+
+fn magiclens_with(variables: &[(&str, &str)], arguments: &[&str], input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_magiclens"))
         .args(arguments)
+        .envs(variables.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -184,4 +189,60 @@ fn a_pickle_that_wants_to_run_something_is_refused() {
         "",
     ));
     assert!(told.contains("PNG"), "{told}");
+}
+
+/// Embeddings of some pairs by the built-in model.
+fn embeddings(variables: &[(&str, &str)], precision: &str) -> Vec<Vec<f64>> {
+    let pair = |(image, text): (&str, &str)| {
+        let image = fixture("preprocess").join(image);
+        format!("{}\n", serde_json::json!({ "image": image, "text": text }))
+    };
+    let pairs = [
+        ("gradient_64x48_rgb.png", "as a line drawing"),
+        ("exact_224.png", ""),
+        ("noise_w37_h501.png", "another one, in red"),
+    ];
+    let small = fixture("../weights/small.safetensors");
+    let arguments = [
+        "--precision",
+        precision,
+        "embed",
+        "--model",
+        small.to_str().unwrap(),
+        "--jsonl",
+        "-",
+    ];
+    let output = magiclens_with(variables, &arguments, &pairs.map(pair).concat());
+    let numbers = |line: &Value| serde_json::from_value(line["embedding"].clone()).unwrap();
+    json_lines(&output).iter().map(numbers).collect()
+}
+
+#[test]
+fn hidden_instructions_and_other_threads_give_the_same_vectors() {
+    let expected = embeddings(&[], "f32");
+    for threads in ["1", "3", "8"] {
+        assert_eq!(
+            embeddings(&[("RAYON_NUM_THREADS", threads)], "f32"),
+            expected,
+            "{threads} threads"
+        );
+    }
+    let [portable, avx2, avx512] =
+        ["portable", "avx2", "avx512"].map(|width| embeddings(&[("MAGICLENS_CPU", width)], "f32"));
+    assert_eq!(avx2, avx512);
+    let largest = |found: &[Vec<f64>]| {
+        let both = found.iter().flatten().zip(expected.iter().flatten());
+        both.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+    };
+    assert!(largest(&portable) < 1e-5, "{}", largest(&portable));
+    for precision in ["bf16", "int8"] {
+        let rounded = largest(&embeddings(&[], precision));
+        assert!((1e-6..2e-2).contains(&rounded), "{precision}: {rounded}");
+    }
+    let refused = magiclens(&["--precision", "f64", "tokenize"], "");
+    assert!(
+        String::from_utf8(refused.stderr)
+            .unwrap()
+            .contains("`f64` is not a precision")
+    );
 }

@@ -15,7 +15,7 @@ use crate::tensors_file::{TensorsFile, write_tensors};
 
 pub use crate::array::{NamedWeights, Weights};
 pub use crate::parameters::{fill, tensors_of};
-pub use crate::tensors_file::Precision;
+pub use crate::tensors_file::StoredFloat;
 
 /// The one metadata key: a [`Header`] as JSON.
 const HEADER_KEY: &str = "magiclens";
@@ -118,7 +118,7 @@ pub fn write_checkpoint(
     path: &Path,
     config: &ModelConfig,
     tensors: &NamedWeights,
-    precision: Precision,
+    stored: StoredFloat,
     towers: &[TowerFile],
 ) -> Result<(), ModelError> {
     let header = Header {
@@ -126,15 +126,15 @@ pub fn write_checkpoint(
         towers: towers.to_vec(),
     };
     let header = serde_json::to_string(&header).expect("plain structs of strings and numbers always serialize");
-    write_tensors(path, tensors, precision, Some((HEADER_KEY, header)))
+    write_tensors(path, tensors, stored, Some((HEADER_KEY, header)))
 }
 
 /// Writes a tower file and returns the entry of a checkpoint beside it.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write_tower(path: &Path, tensors: &NamedWeights, precision: Precision) -> Result<TowerFile, ModelError> {
-    write_tensors(path, tensors, precision, None)?;
+pub fn write_tower(path: &Path, tensors: &NamedWeights, stored: StoredFloat) -> Result<TowerFile, ModelError> {
+    write_tensors(path, tensors, stored, None)?;
     Ok(TowerFile {
         file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         digest: Digest::of_file(path)?,

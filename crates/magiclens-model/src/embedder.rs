@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
+use magiclens_cpu::Precision;
 use magiclens_data::Embedding;
 use rayon::prelude::*;
 
@@ -15,6 +16,7 @@ use crate::config::ModelConfig;
 use crate::fusion::FusionConfig;
 use crate::import::open::{folder_of, open_model};
 use crate::model::MagicLens;
+use crate::networks::{Networks, image_rows, text_rows};
 use crate::rows::{from_rows, map_ids, to_rows};
 use crate::tokenizer::Tokenizer;
 
@@ -33,6 +35,9 @@ const ROWS: usize = 64;
 pub struct Embedder {
     config: ModelConfig,
     model: MagicLens,
+    /// The towers once more, for the CPU; none on another device.
+    networks: Networks,
+    precision: Precision,
     tokenizer: Box<dyn Tokenizer>,
     model_id: String,
     device: Device,
@@ -55,7 +60,15 @@ impl Embedder {
     /// # Errors
     /// See [`open_model`] and [`Checkpoint::into_model`].
     pub fn load(path: &Path) -> Result<Self, ModelError> {
-        Self::new(open_model(path)?, folder_of(path), Device::flex())
+        Self::load_with(path, Precision::default())
+    }
+
+    /// [`Embedder::load`] whose towers round to a precision.
+    ///
+    /// # Errors
+    /// See [`Embedder::load`].
+    pub fn load_with(path: &Path, precision: Precision) -> Result<Self, ModelError> {
+        Self::with_precision(open_model(path)?, folder_of(path), Device::flex(), precision)
     }
 
     /// Makes a checkpoint ready on a device; `folder` holds the files of the tokenizer.
@@ -63,12 +76,31 @@ impl Embedder {
     /// # Errors
     /// See [`Checkpoint::into_model`]; a missing or broken tokenizer.
     pub fn new(checkpoint: Checkpoint, folder: &Path, device: Device) -> Result<Self, ModelError> {
+        Self::with_precision(checkpoint, folder, device, Precision::default())
+    }
+
+    /// [`Embedder::new`] whose towers round to a precision on the CPU.
+    ///
+    /// # Errors
+    /// See [`Embedder::new`].
+    pub fn with_precision(
+        checkpoint: Checkpoint,
+        folder: &Path,
+        device: Device,
+        precision: Precision,
+    ) -> Result<Self, ModelError> {
         let (config, model_id) = (checkpoint.config.clone(), checkpoint.digest.clone());
+        let networks = match device == Device::flex() {
+            true => Networks::new(&config, precision, &checkpoint.tensors)?,
+            false => Networks::default(),
+        };
         let model = checkpoint.into_model(&device)?;
         let tokenizer = config.text.tokenizer(folder)?;
         Ok(Self {
             config,
             model,
+            networks,
+            precision,
             tokenizer,
             model_id,
             device,
@@ -79,6 +111,11 @@ impl Embedder {
     /// Hex digest of configuration and weights: an index belongs to one.
     pub fn model_id(&self) -> &str {
         &self.model_id
+    }
+
+    /// The numbers that the towers round to.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The sizes.
@@ -101,13 +138,20 @@ impl Embedder {
     /// # Errors
     /// None today; a backend on another device may fail.
     pub fn encode_images(&self, images: &[impl Borrow<RgbImage> + Sync]) -> Result<Vec<Vec<f32>>, ModelError> {
-        Ok(self.in_pieces(images, |pixels| self.model.vision.forward(pixels)))
+        Ok(match &self.networks.image {
+            Some(network) => image_rows(&self.config, images, |pixels, threads| network.forward(pixels, threads)),
+            None => self.in_pieces(images, |pixels| self.model.vision.forward(pixels)),
+        })
     }
 
     /// The features of the pretrained image trunk before its projection, for training on them; `None` where a tower
     /// has no such seam.
     pub fn image_features(&self, images: &[impl Borrow<RgbImage> + Sync]) -> Option<Vec<Vec<f32>>> {
         self.model.vision.projection()?;
+        if let Some(network) = &self.networks.image {
+            let features = |pixels: &[f32], threads| network.features(pixels, threads).expect("it has a projection");
+            return Some(image_rows(&self.config, images, features));
+        }
         let features = |pixels| {
             self.model
                 .vision
@@ -135,6 +179,10 @@ impl Embedder {
             return Ok(None);
         }
         let ids = self.tokenizer.encode_batch(texts)?;
+        if let Some(network) = &self.networks.text {
+            let features = |texts: &[Vec<_>], threads| network.features(texts, threads).expect("it has a projection");
+            return Ok(Some(text_rows(&self.config, &ids, features)));
+        }
         let features = |ids: &[&[u32]], _: &[usize]| tower.features(ids).expect("a projected tower has features");
         Ok(Some(map_ids(&ids, tower.batch(), features)))
     }
@@ -223,7 +271,10 @@ impl Embedder {
     fn run_text_tower(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, ModelError> {
         let tower = &self.model.text;
         let ids = self.tokenizer.encode_batch(texts)?;
-        Ok(map_ids(&ids, tower.batch(), |ids, _| tower.forward(ids)))
+        Ok(match &self.networks.text {
+            Some(network) => text_rows(&self.config, &ids, |texts, threads| network.forward(texts, threads)),
+            None => map_ids(&ids, tower.batch(), |ids, _| tower.forward(ids)),
+        })
     }
 
     /// Preprocesses images and runs them through `network`, a piece at a time, pieces side by side.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use magiclens_cpu::MissingTensor;
 use magiclens_data::Digest;
 
 use crate::basic::BasicError;
@@ -20,6 +21,9 @@ pub enum ModelError {
     /// A file could not be read or written; the message of the inner error names the path.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// A tower lacks a tensor.
+    #[error(transparent)]
+    Tower(#[from] MissingTensor),
     /// The file is no safetensors file, or is cut off.
     #[error(
         "`{path}` is not a readable safetensors file: {reason}\nhint: write one with `magiclens import official FILE.pkl -o FILE.safetensors`, or use `weights/small.safetensors`"

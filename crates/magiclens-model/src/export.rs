@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::ModelError;
 use crate::array::{NamedWeights, Weights};
-use crate::checkpoint::{Checkpoint, Precision};
+use crate::checkpoint::{Checkpoint, StoredFloat};
 use crate::import::clip_table::{TRANSFORMERS, table};
 use crate::import::siglip;
 use crate::preprocess::{CLIP_MEAN, CLIP_STD, PillowFilter, PreprocessConfig};
@@ -43,7 +43,7 @@ pub fn export_towers(
     checkpoint: &Checkpoint,
     source: &Path,
     folder: &Path,
-    precision: Precision,
+    stored: StoredFloat,
 ) -> Result<NotExported, ModelError> {
     let Foreign {
         tensors,
@@ -52,13 +52,13 @@ pub fn export_towers(
         preprocessor,
         is_clip,
     } = Foreign::of(checkpoint)?;
-    config["dtype"] = match precision {
-        Precision::F32 => "float32".into(),
-        Precision::F16 => "float16".into(),
+    config["dtype"] = match stored {
+        StoredFloat::F32 => "float32".into(),
+        StoredFloat::F16 => "float16".into(),
     };
     fs::create_dir_all(folder)?;
     let path = folder.join("model.safetensors");
-    write_tensors(&path, &tensors, precision, Some(("format", "pt".to_owned())))?;
+    write_tensors(&path, &tensors, stored, Some(("format", "pt".to_owned())))?;
     write_json(folder, "config.json", &config)?;
     if let Some(preprocessor) = &preprocessor {
         write_json(folder, "preprocessor_config.json", preprocessor)?;

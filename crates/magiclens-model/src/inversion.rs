@@ -18,7 +18,7 @@ use crate::array::NamedWeights;
 use crate::checkpoint::fill;
 use crate::embedder::Embedder;
 use crate::rows::{from_rows, map_ids, to_rows};
-use crate::tensors_file::{Precision, TensorsFile, write_tensors};
+use crate::tensors_file::{StoredFloat, TensorsFile, write_tensors};
 use crate::towers::tower::PseudoWord;
 
 /// The one metadata key: an [`InversionConfig`] as JSON.
@@ -235,7 +235,7 @@ impl TextualInversion {
 /// When the file cannot be written.
 pub fn write_inversion(path: &Path, config: &InversionConfig, tensors: &NamedWeights) -> Result<(), ModelError> {
     let header = serde_json::to_string(config).expect("plain structs of strings and numbers always serialize");
-    write_tensors(path, tensors, Precision::F32, Some((HEADER_KEY, header)))
+    write_tensors(path, tensors, StoredFloat::F32, Some((HEADER_KEY, header)))
 }
 
 impl Embedder {

@@ -20,7 +20,7 @@ const MAX_HEADER_BYTES: u64 = 100_000_000;
 
 /// The element type of the numbers in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
+pub enum StoredFloat {
     /// 4 bytes a number, exact.
     F32,
     /// 2 bytes a number.
@@ -147,15 +147,15 @@ fn not_safetensors(path: &Path, reason: String) -> ModelError {
 pub(crate) fn write_tensors(
     path: &Path,
     tensors: &NamedWeights,
-    precision: Precision,
+    stored: StoredFloat,
     metadata: Option<(&str, String)>,
 ) -> Result<(), ModelError> {
-    let header = header(tensors, precision, metadata).map_err(|error| not_safetensors(path, error.to_string()))?;
+    let header = header(tensors, stored, metadata).map_err(|error| not_safetensors(path, error.to_string()))?;
     write_atomic(path, |file: &mut BufWriter<_>| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
         for weights in tensors.values() {
-            file.write_all(&encoded(&weights.values, precision))?;
+            file.write_all(&encoded(&weights.values, stored))?;
         }
         Ok(())
     })
@@ -164,12 +164,12 @@ pub(crate) fn write_tensors(
 /// The header, padded so that the numbers are aligned.
 fn header(
     tensors: &NamedWeights,
-    precision: Precision,
+    stored: StoredFloat,
     metadata: Option<(&str, String)>,
 ) -> Result<Vec<u8>, safetensors::SafeTensorError> {
-    let (dtype, size) = match precision {
-        Precision::F32 => (safetensors::Dtype::F32, 4),
-        Precision::F16 => (safetensors::Dtype::F16, 2),
+    let (dtype, size) = match stored {
+        StoredFloat::F32 => (safetensors::Dtype::F32, 4),
+        StoredFloat::F16 => (safetensors::Dtype::F16, 2),
     };
     let mut end = 0;
     let infos = tensors.iter().map(|(name, weights)| {
@@ -192,10 +192,10 @@ fn header(
     Ok(header)
 }
 
-fn encoded(values: &[f32], precision: Precision) -> Vec<u8> {
-    match precision {
-        Precision::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-        Precision::F16 => values
+fn encoded(values: &[f32], stored: StoredFloat) -> Vec<u8> {
+    match stored {
+        StoredFloat::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        StoredFloat::F16 => values
             .iter()
             .flat_map(|value| f16::from_f32(*value).to_le_bytes())
             .collect(),

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use common::{Golden, assert_close, fixture, imported_clip, json, max_difference};
 use image::RgbImage;
 use magiclens_data::decode::{Limits, read_rgb};
-use magiclens_model::checkpoint::{Precision, write_checkpoint};
+use magiclens_model::checkpoint::{StoredFloat, write_checkpoint};
 use magiclens_model::import::RawClip;
 use magiclens_model::import::clip::read_clip;
 use magiclens_model::import::torch::{Within, read_torch};
@@ -153,7 +153,7 @@ fn the_mask_and_the_activation_change_the_numbers() {
     let folder = tempfile::tempdir().unwrap();
     let encode = |config: &ModelConfig, text: &str| {
         let path = folder.path().join("clip.safetensors");
-        write_checkpoint(&path, config, &tensors, Precision::F32, &[]).unwrap();
+        write_checkpoint(&path, config, &tensors, StoredFloat::F32, &[]).unwrap();
         Embedder::load(&path).unwrap().encode_texts(&[text]).unwrap().concat()
     };
     // The inner `!` is token 0, which scenic hides; without one both are the same.

@@ -10,7 +10,7 @@ use std::path::Path;
 use common::{Golden, assert_close, fixture, json, named};
 use image::RgbImage;
 use magiclens_data::decode::{Limits, read_rgb};
-use magiclens_model::checkpoint::{Checkpoint, Precision, write_checkpoint};
+use magiclens_model::checkpoint::{Checkpoint, StoredFloat, write_checkpoint};
 use magiclens_model::import::open::open_model;
 use magiclens_model::import::open_clip::read_open_clip;
 use magiclens_model::preprocess::PreprocessConfig;
@@ -50,7 +50,7 @@ fn both_ways(source: &Path) -> [Embedder; 2] {
     let Checkpoint { config, tensors, .. } = open_model(source).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
-    write_checkpoint(&path, &config, &tensors, Precision::F32, &[]).unwrap();
+    write_checkpoint(&path, &config, &tensors, StoredFloat::F32, &[]).unwrap();
     [Embedder::load(source).unwrap(), Embedder::load(&path).unwrap()]
 }
 

@@ -7,7 +7,7 @@ mod common;
 use std::path::Path;
 
 use common::fixture;
-use magiclens_model::checkpoint::{Precision, read_weights};
+use magiclens_model::checkpoint::{StoredFloat, read_weights};
 use magiclens_model::export::{NotExported, export_towers};
 use magiclens_model::import::open::open_model;
 use magiclens_model::{ModelConfig, ModelError};
@@ -22,7 +22,7 @@ fn json(path: &Path) -> Value {
 fn check_round_trip(original: &Path) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = open_model(original).unwrap();
-    for precision in [Precision::F32, Precision::F16] {
+    for precision in [StoredFloat::F32, StoredFloat::F16] {
         let left = export_towers(&checkpoint, original, folder.path(), precision).unwrap();
         let expected = NotExported {
             tokenizer: !original.join("tokenizer.json").exists(),
@@ -92,6 +92,6 @@ fn other_towers_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut checkpoint = open_model(&fixture("clip/hf")).unwrap();
     checkpoint.config = ModelConfig::small();
-    let refused = export_towers(&checkpoint, folder.path(), folder.path(), Precision::F32);
+    let refused = export_towers(&checkpoint, folder.path(), folder.path(), StoredFloat::F32);
     assert!(matches!(refused, Err(ModelError::NotExportable { .. })));
 }

@@ -9,7 +9,7 @@ mod official;
 use burn::tensor::Device;
 use common::{Golden, assert_close, fixture, json, named, row};
 use magiclens_data::decode::{Limits as DecodeLimits, read_rgb};
-use magiclens_model::checkpoint::{Checkpoint, NamedWeights, Precision, Weights, write_checkpoint};
+use magiclens_model::checkpoint::{Checkpoint, NamedWeights, StoredFloat, Weights, write_checkpoint};
 use magiclens_model::import::official::read_official;
 use magiclens_model::preprocess::{FloatImage, model_preprocess};
 use magiclens_model::{Embedder, ModelError, OfficialConfig};
@@ -28,7 +28,7 @@ fn config(name: &str) -> OfficialConfig {
 fn checkpoint(name: &str, folder: &std::path::Path) -> std::path::PathBuf {
     let (config, tensors) = read_official(&fixture(&format!("{name}/checkpoint.pkl")), &config(name)).unwrap();
     let path = folder.join(format!("{name}.safetensors"));
-    write_checkpoint(&path, &config, &tensors, Precision::F32, &[]).unwrap();
+    write_checkpoint(&path, &config, &tensors, StoredFloat::F32, &[]).unwrap();
     path
 }
 
@@ -313,7 +313,7 @@ fn a_checkpoint_is_written_and_read_back_the_same() {
     assert_eq!(back.digest, "2884da94dd7ba352d4a81be99c73c2fe");
     assert_eq!((back.config, back.tensors), (config.clone(), tensors.clone()));
     let first = std::fs::read(&path).unwrap();
-    write_checkpoint(&path, &config, &tensors, Precision::F32, &[]).unwrap();
+    write_checkpoint(&path, &config, &tensors, StoredFloat::F32, &[]).unwrap();
     assert!(
         first == std::fs::read(&path).unwrap(),
         "the same model gave other bytes"

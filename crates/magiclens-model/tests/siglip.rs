@@ -10,7 +10,7 @@ use common::{Golden, assert_close, fixture, json};
 use image::RgbImage;
 use magiclens_data::decode::{Limits, read_rgb};
 use magiclens_model::Embedder;
-use magiclens_model::checkpoint::{Checkpoint, Precision, write_checkpoint};
+use magiclens_model::checkpoint::{Checkpoint, StoredFloat, write_checkpoint};
 use magiclens_model::import::open::open_model;
 use magiclens_model::tokenizer::Tokenizer;
 use magiclens_model::tokenizer::siglip::SiglipTokenizer;
@@ -115,7 +115,7 @@ fn a_checkpoint_of_ours_keeps_every_number() {
     assert!(model.tensors.contains_key("logit_bias"));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("siglip.safetensors");
-    write_checkpoint(&path, &model.config, &model.tensors, Precision::F32, &[]).unwrap();
+    write_checkpoint(&path, &model.config, &model.tensors, StoredFloat::F32, &[]).unwrap();
     let read = Checkpoint::read(&path).unwrap();
     assert_eq!((read.config, read.tensors), (model.config, model.tensors));
     let error = Embedder::load(&path).unwrap_err().to_string();

@@ -8,9 +8,9 @@ use image::RgbImage;
 use magiclens_data::Embedding;
 use magiclens_hub::{Hub, HubConfig, HubError, ModelName, Progress, PublishedFile};
 use magiclens_index::ModelStamp;
-use magiclens_model::checkpoint::{Precision, write_checkpoint};
+use magiclens_model::checkpoint::{StoredFloat, write_checkpoint};
 use magiclens_model::import::official::read_base_or_large;
-use magiclens_model::{Basic, Embedder};
+use magiclens_model::{Basic, Embedder, Precision};
 
 use crate::basic::{BasicSearch, Method};
 use crate::encoder::Encoder;
@@ -25,6 +25,7 @@ const SMALL: &str = "weights/small.safetensors";
 #[derive(Debug)]
 pub struct Models {
     hub: Hub,
+    precision: Precision,
 }
 
 /// A model on this machine.
@@ -99,7 +100,13 @@ impl Default for Models {
 impl Models {
     /// Those that a hub leads to.
     pub fn new(hub: Hub) -> Self {
-        Self { hub }
+        let precision = Precision::default();
+        Self { hub, precision }
+    }
+
+    /// The same, whose towers round to a precision.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// The models on this machine, and the way to more.
@@ -147,7 +154,7 @@ impl Models {
     /// See [`Models::locate`]; files that are no model.
     pub fn load(&self, name: &ModelName, progress: &mut dyn Progress) -> Result<LoadedModel, SearchError> {
         let source = self.locate(name, progress)?;
-        let embedder = Embedder::load(&source.path).map_err(|error| SearchError::BadModel {
+        let embedder = Embedder::load_with(&source.path, self.precision).map_err(|error| SearchError::BadModel {
             name: source.name.clone(),
             cause: Box::new(error),
         })?;
@@ -203,7 +210,7 @@ fn imported(file: PublishedFile, progress: &mut dyn Progress) -> Result<PathBuf,
         Err(_) if target.is_file() => return Ok(target),
         read => read.map_err(bad)?,
     };
-    write_checkpoint(&target, &config, &tensors, Precision::F32, &[]).map_err(bad)?;
+    write_checkpoint(&target, &config, &tensors, StoredFloat::F32, &[]).map_err(bad)?;
     match fs_err::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(HubError::from(error).into()),
         _ => Ok(target),

@@ -7,7 +7,7 @@ use image::RgbImage;
 use magiclens_data::decode::{Limits, read_rgb};
 use magiclens_data::{DigestBuilder, Image};
 use magiclens_model::Embedder;
-use magiclens_model::checkpoint::{NamedWeights, Precision, Weights, read_weights, tensors_of, write_tower};
+use magiclens_model::checkpoint::{NamedWeights, StoredFloat, Weights, read_weights, tensors_of, write_tower};
 use rayon::prelude::*;
 
 use crate::TrainError;
@@ -122,7 +122,7 @@ fn write_rows(path: &Path, rows: Vec<Vec<f32>>) -> Result<Weights, TrainError> {
     write_tower(
         path,
         &NamedWeights::from([("features".to_string(), weights.clone())]),
-        Precision::F32,
+        StoredFloat::F32,
     )?;
     Ok(weights)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use magiclens_collection::{Collection, Split, images_path, read_training_images, triplets_path};
 use magiclens_data::{Image, Triplet, read_triplets};
 use magiclens_model::Embedder;
-use magiclens_model::checkpoint::{Precision, TowerFile, tensors_of, write_checkpoint};
+use magiclens_model::checkpoint::{StoredFloat, TowerFile, tensors_of, write_checkpoint};
 use magiclens_model::import::open::folder_of;
 
 use crate::batches::TripletTable;
@@ -248,8 +248,8 @@ fn write_weights(path: &Path, embedder: &Embedder, head: Head, towers: &[TowerFi
     }
     // Towers that were frozen in f32 would come out rounded, and answer otherwise than on the dev part.
     let precision = match towers.is_empty() {
-        true => Precision::F32,
-        false => Precision::F16,
+        true => StoredFloat::F32,
+        false => StoredFloat::F16,
     };
     Ok(write_checkpoint(path, embedder.config(), &tensors, precision, towers)?)
 }

@@ -12,7 +12,7 @@ use burn::module::Module;
 use burn::optim::{AdamWConfig, ModuleOptimizer};
 use burn::tensor::{Bytes, Device};
 use magiclens_data::files::write_atomic_bytes;
-use magiclens_model::checkpoint::{Precision, fill, read_weights, tensors_of, write_tower};
+use magiclens_model::checkpoint::{StoredFloat, fill, read_weights, tensors_of, write_tower};
 
 use serde::Serialize;
 
@@ -128,7 +128,7 @@ impl State {
             fs_err::remove_dir_all(&aside)?;
         }
         fs_err::create_dir_all(&aside)?;
-        write_tower(&aside.join(WEIGHTS_FILE), &tensors_of(&self.head), Precision::F32)?;
+        write_tower(&aside.join(WEIGHTS_FILE), &tensors_of(&self.head), StoredFloat::F32)?;
         let path = aside.join(OPTIMIZER_FILE);
         let moments = self.optimizer.into_bytes();
         let moments = moments.map_err(|error| TrainError::State {

@@ -11,7 +11,7 @@ use magiclens_eval::evaluate::{Contestant, EvaluateOptions, Evaluated, evaluate}
 use magiclens_eval::method::{Inversion, Method};
 use magiclens_eval::system::AskedModel;
 use magiclens_metrics::{Interval, MIN_CLUSTERS};
-use magiclens_model::checkpoint::{Precision, write_checkpoint};
+use magiclens_model::checkpoint::{StoredFloat, write_checkpoint};
 use magiclens_model::import::RawClip;
 use magiclens_model::import::clip::read_clip;
 use magiclens_model::import::inversion::read_inversion;
@@ -274,7 +274,7 @@ fn textual_inversion_asks_with_the_image_as_a_word() {
     let work = tempfile::tempdir().unwrap();
     let clip = work.path().join("clip.safetensors");
     let (config, tensors) = read_clip(&fixture("clip/hf"), &RawClip::default()).unwrap();
-    write_checkpoint(&clip, &config, &tensors, Precision::F32, &[]).unwrap();
+    write_checkpoint(&clip, &config, &tensors, StoredFloat::F32, &[]).unwrap();
     let clip = Embedder::load(&clip).unwrap();
     let folder = stand_ins::dtin();
     let benchmark = load("dtin", folder.path());

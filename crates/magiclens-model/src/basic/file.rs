@@ -10,7 +10,7 @@ use super::settings::BasicSettings;
 use crate::ModelError;
 use crate::array::{NamedWeights, Weights};
 use crate::embedder::Embedder;
-use crate::tensors_file::{Precision, TensorsFile, write_tensors};
+use crate::tensors_file::{StoredFloat, TensorsFile, write_tensors};
 
 /// The entry of the metadata that holds the key.
 const KEY: &str = "magiclens.basic";
@@ -59,7 +59,7 @@ impl Basic {
         if let Some(basis) = &self.basis {
             tensors.insert(BASIS.to_owned(), matrix(basis));
         }
-        write_tensors(path, &tensors, Precision::F32, Some((KEY, key.to_owned())))
+        write_tensors(path, &tensors, StoredFloat::F32, Some((KEY, key.to_owned())))
     }
 }
 

@@ -10,7 +10,7 @@ use super::places::{Change, Table, no_more, take};
 use super::torch::{Within, read_torch};
 use crate::ModelError;
 use crate::array::{NamedArrays, NamedWeights, Weights};
-use crate::checkpoint::{Precision, fill, tensors_of, write_checkpoint, write_tower};
+use crate::checkpoint::{StoredFloat, fill, tensors_of, write_checkpoint, write_tower};
 use crate::config::ModelConfig;
 use crate::towers::{EfficientNetLiteConfig, MiniLmConfig};
 
@@ -48,13 +48,13 @@ pub fn write_small_start(files: SmallFiles<'_>, folder: &Path, seed: u64) -> Res
             .into_iter()
             .map(|(name, weights)| (format!("{tower}.trunk.{name}"), weights));
         let path = folder.join(name).with_extension("safetensors");
-        towers.push(write_tower(&path, &trunk.collect(), Precision::F16)?);
+        towers.push(write_tower(&path, &trunk.collect(), StoredFloat::F16)?);
     }
     let config = ModelConfig::small();
     let mut tensors = tensors_of(&config.init_seeded(seed));
     tensors.retain(|name, _| !name.contains(".trunk."));
     let start = folder.join("small-start.safetensors");
-    write_checkpoint(&start, &config, &tensors, Precision::F32, &towers)?;
+    write_checkpoint(&start, &config, &tensors, StoredFloat::F32, &towers)?;
     Ok(start)
 }
 

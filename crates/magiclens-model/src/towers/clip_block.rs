@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::{gelu, sigmoid};
 use burn::tensor::{Bool, Device, Tensor};
+use magiclens_cpu::{BlockSizes, NormOrder};
 use serde::{Deserialize, Serialize};
 
 use crate::attention::{Attention, AttentionConfig};
@@ -40,6 +41,16 @@ impl ClipActivation {
     }
 }
 
+impl From<ClipActivation> for magiclens_cpu::Activation {
+    fn from(activation: ClipActivation) -> Self {
+        match activation {
+            ClipActivation::QuickGelu => Self::QuickGelu,
+            ClipActivation::Gelu => Self::Gelu,
+            ClipActivation::GeluTanh => Self::GeluTanh,
+        }
+    }
+}
+
 /// Sizes of a [`ClipBlock`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClipBlockConfig {
@@ -62,6 +73,20 @@ pub struct ClipBlock {
 }
 
 impl ClipBlockConfig {
+    /// The same for the CPU.
+    pub(crate) fn sizes(&self, norm_eps: f64, causal: bool) -> BlockSizes {
+        BlockSizes {
+            width: self.width,
+            heads: self.heads,
+            feed_forward: self.feed_forward,
+            activation: self.activation.into(),
+            epsilon: norm_eps,
+            logit_cap: None,
+            order: NormOrder::Before,
+            causal,
+        }
+    }
+
     /// Builds the block with random weights.
     pub(crate) fn init(&self, device: &Device) -> ClipBlock {
         self.init_with(CLIP_NORM_EPS, device)

@@ -6,9 +6,10 @@ use std::path::Path;
 use burn::module::{Module, Param};
 use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, Linear, LinearConfig};
 use burn::tensor::{Bool, Device, Distribution, Int, Tensor, TensorData};
+use magiclens_cpu::{MissingTensor, Precision, Tensors, TextNetwork, TextSizes, TextTransformer, Token};
 use serde::{Deserialize, Serialize};
 
-use super::clip_block::{ClipActivation, ClipBlock, ClipBlockConfig, clip_norm};
+use super::clip_block::{CLIP_NORM_EPS, ClipActivation, ClipBlock, ClipBlockConfig, clip_norm};
 use super::tower::{PseudoWord, TextTower, TextTowerConfig, Tower, check_blocks};
 use crate::ModelError;
 use crate::tokenizer::Tokenizer;
@@ -62,6 +63,15 @@ impl ClipTextConfig {
     pub fn feed_forward(&self) -> usize {
         self.feed_forward.unwrap_or(4 * self.width)
     }
+
+    fn block(&self) -> ClipBlockConfig {
+        ClipBlockConfig {
+            width: self.width,
+            heads: self.heads,
+            feed_forward: self.feed_forward(),
+            activation: self.activation,
+        }
+    }
 }
 
 impl TextTowerConfig for ClipTextConfig {
@@ -87,12 +97,7 @@ impl TextTowerConfig for ClipTextConfig {
     }
 
     fn init(&self, dim: usize, device: &Device) -> ClipText {
-        let block = ClipBlockConfig {
-            width: self.width,
-            heads: self.heads,
-            feed_forward: self.feed_forward(),
-            activation: self.activation,
-        };
+        let block = self.block();
         let positions = Tensor::random(
             [self.context_length, self.width],
             Distribution::Normal(0.0, 0.01),
@@ -106,6 +111,29 @@ impl TextTowerConfig for ClipTextConfig {
             projection: LinearConfig::new(self.width, dim).with_bias(false).init(device),
             mask: self.mask,
         }
+    }
+
+    fn network(
+        &self,
+        dim: usize,
+        precision: Precision,
+        tower: &Tensors<'_>,
+    ) -> Result<Option<Box<dyn TextNetwork>>, MissingTensor> {
+        let sizes = TextSizes {
+            block: self.block().sizes(CLIP_NORM_EPS, true),
+            layers: self.layers,
+            vocabulary: self.vocabulary,
+            positions: self.context_length,
+            dim,
+        };
+        Ok(Some(Box::new(TextTransformer::new(precision, tower, sizes)?)))
+    }
+
+    /// Those up to the end marker, which sees no later one; without those that nothing sees.
+    fn tokens(&self, ids: &[u32]) -> Vec<Token> {
+        let hides_zero = self.mask == ClipTextMask::CausalWithoutZero;
+        let read = ids.iter().copied().zip(0..=end_position(ids));
+        read.filter(|(id, _)| !hides_zero || *id > 0).collect()
     }
 }
 

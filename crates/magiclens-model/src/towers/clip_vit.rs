@@ -4,9 +4,10 @@
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor};
+use magiclens_cpu::{ImageNetwork, MissingTensor, Precision, Reading, Tensors, Vit, VitSizes};
 use serde::{Deserialize, Serialize};
 
-use super::clip_block::{ClipActivation, ClipBlock, ClipBlockConfig, clip_norm};
+use super::clip_block::{CLIP_NORM_EPS, ClipActivation, ClipBlock, ClipBlockConfig, clip_norm};
 use super::patches::cut_patches;
 use super::tower::{ImageTower, ImageTowerConfig, Tower, check_blocks, check_size, divides};
 
@@ -71,17 +72,43 @@ impl ImageTowerConfig for ClipVitConfig {
     fn init(&self, dim: usize, device: &Device) -> ClipVit {
         self.init_read_out(self.width, dim, device)
     }
+
+    fn network(
+        &self,
+        dim: usize,
+        precision: Precision,
+        tower: &Tensors<'_>,
+    ) -> Result<Option<Box<dyn ImageNetwork>>, MissingTensor> {
+        let sizes = self.sizes(dim, Reading::Class);
+        Ok(Some(Box::new(Vit::new(precision, tower, sizes)?)))
+    }
 }
 
 impl ClipVitConfig {
-    /// The tower with random weights; `read` is the width of the vector that the last layer norm and the projection get.
-    pub(super) fn init_read_out(&self, read: usize, dim: usize, device: &Device) -> ClipVit {
-        let block = ClipBlockConfig {
+    fn block(&self) -> ClipBlockConfig {
+        ClipBlockConfig {
             width: self.width,
             heads: self.heads,
             feed_forward: self.feed_forward(),
             activation: self.activation,
-        };
+        }
+    }
+
+    /// The sizes for the CPU.
+    pub(super) fn sizes(&self, dim: usize, reading: Reading) -> VitSizes {
+        VitSizes {
+            block: self.block().sizes(CLIP_NORM_EPS, false),
+            layers: self.layers,
+            patch_px: self.patch_px,
+            image_px: self.image_px,
+            dim,
+            reading,
+        }
+    }
+
+    /// The tower with random weights; `read` is the width of the vector that the last layer norm and the projection get.
+    pub(super) fn init_read_out(&self, read: usize, dim: usize, device: &Device) -> ClipVit {
+        let block = self.block();
         let std = (self.width as f64).sqrt().recip();
         let random = |shape: [usize; 2]| Tensor::random(shape, Distribution::Normal(0.0, std), device);
         ClipVit {

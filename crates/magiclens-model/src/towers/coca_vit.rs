@@ -6,6 +6,7 @@
 use burn::module::{Module, Param};
 use burn::nn::LayerNorm;
 use burn::tensor::{Device, Distribution, Tensor};
+use magiclens_cpu::{ImageNetwork, MissingTensor, Precision, ProbeSizes, Reading, Tensors, Vit};
 use serde::{Deserialize, Serialize};
 
 use super::clip_block::clip_norm;
@@ -62,6 +63,24 @@ impl ImageTowerConfig for CocaVitConfig {
                 attention: AttentionConfig::plain(width, heads).init_across(self.vit.width, device),
             },
         }
+    }
+
+    fn network(
+        &self,
+        dim: usize,
+        precision: Precision,
+        tower: &Tensors<'_>,
+    ) -> Result<Option<Box<dyn ImageNetwork>>, MissingTensor> {
+        let CocaPoolerConfig { width, heads } = self.pooler;
+        let query = ProbeSizes {
+            tokens: self.vit.width,
+            width,
+            inner: width,
+            heads,
+            logit_cap: None,
+        };
+        let sizes = self.vit.sizes(dim, Reading::Query(query));
+        Ok(Some(Box::new(Vit::new(precision, tower, sizes)?)))
     }
 }
 

@@ -6,6 +6,7 @@ use burn::module::{Module, Param};
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Tensor};
+use magiclens_cpu::{ImageNetwork, Lite, LiteBlockSizes, LiteSizes, MissingTensor, Precision, Tensors};
 use serde::{Deserialize, Serialize};
 
 use super::tower::{ImageTower, ImageTowerConfig, Projected};
@@ -102,6 +103,29 @@ impl ImageTowerConfig for EfficientNetLiteConfig {
 
     fn init(&self, dim: usize, device: &Device) -> EfficientNetLiteTower {
         Projected::init(self.init_trunk(device), self.feature_dim(), dim, device)
+    }
+
+    fn network(
+        &self,
+        dim: usize,
+        precision: Precision,
+        tower: &Tensors<'_>,
+    ) -> Result<Option<Box<dyn ImageNetwork>>, MissingTensor> {
+        let block = |spec: BlockSpec| LiteBlockSizes {
+            kernel: spec.kernel,
+            stride: spec.stride,
+            expand: spec.expand,
+            out: spec.out,
+        };
+        let sizes = LiteSizes {
+            image_px: self.image_px,
+            stem: STEM_WIDTH,
+            blocks: Self::blocks().into_iter().map(block).collect(),
+            head: HEAD_WIDTH,
+            taps: self.taps.clone(),
+            dim,
+        };
+        Ok(Some(Box::new(Lite::new(precision, tower, &sizes)?)))
     }
 }
 

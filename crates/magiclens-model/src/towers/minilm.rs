@@ -7,6 +7,9 @@ use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use magiclens_cpu::{
+    Activation, Bert, BlockSizes, MissingTensor, NormOrder, Precision, Tensors, TextNetwork, TextSizes,
+};
 use serde::{Deserialize, Serialize};
 
 use super::tower::{Projected, TextTower, TextTowerConfig, check_blocks, tokenizer_file};
@@ -14,6 +17,9 @@ use crate::ModelError;
 use crate::attention::{Attention, AttentionConfig};
 use crate::tokenizer::Tokenizer;
 use crate::tokenizer::wordpiece::MiniLmTokenizer;
+
+/// The epsilon of every layer norm of BERT.
+const NORM_EPS: f64 = 1e-12;
 
 /// Sizes of a [`MiniLm`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +75,32 @@ impl TextTowerConfig for MiniLmConfig {
 
     fn init(&self, dim: usize, device: &Device) -> MiniLmTower {
         Projected::init(self.init_trunk(device), self.width, dim, device)
+    }
+
+    fn network(
+        &self,
+        dim: usize,
+        precision: Precision,
+        tower: &Tensors<'_>,
+    ) -> Result<Option<Box<dyn TextNetwork>>, MissingTensor> {
+        let block = BlockSizes {
+            width: self.width,
+            heads: self.heads,
+            feed_forward: self.feed_forward,
+            activation: Activation::Gelu,
+            epsilon: NORM_EPS,
+            logit_cap: None,
+            order: NormOrder::After,
+            causal: false,
+        };
+        let sizes = TextSizes {
+            block,
+            layers: self.layers,
+            vocabulary: self.vocabulary,
+            positions: self.max_positions,
+            dim,
+        };
+        Ok(Some(Box::new(Bert::new(precision, tower, sizes)?)))
     }
 }
 
@@ -157,5 +189,5 @@ impl BertBlock {
 }
 
 fn bert_norm(width: usize, device: &Device) -> LayerNorm {
-    LayerNormConfig::new(width).with_epsilon(1e-12).init(device)
+    LayerNormConfig::new(width).with_epsilon(NORM_EPS).init(device)
 }

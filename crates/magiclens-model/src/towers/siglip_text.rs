@@ -6,6 +6,7 @@ use std::path::Path;
 use burn::module::{Module, Param};
 use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor};
+use magiclens_cpu::{MissingTensor, Precision, Tensors, TextNetwork, TextSizes, TextTransformer};
 use serde::{Deserialize, Serialize};
 
 use super::clip_block::{ClipActivation, ClipBlock, ClipBlockConfig};
@@ -37,6 +38,17 @@ pub struct SiglipTextConfig {
     pub context_length: usize,
 }
 
+impl SiglipTextConfig {
+    fn block(&self) -> ClipBlockConfig {
+        ClipBlockConfig {
+            width: self.width,
+            heads: self.heads,
+            feed_forward: self.feed_forward,
+            activation: ClipActivation::GeluTanh,
+        }
+    }
+}
+
 impl TextTowerConfig for SiglipTextConfig {
     type Tower = SiglipText;
 
@@ -61,12 +73,7 @@ impl TextTowerConfig for SiglipTextConfig {
     }
 
     fn init(&self, dim: usize, device: &Device) -> SiglipText {
-        let block = ClipBlockConfig {
-            width: self.width,
-            heads: self.heads,
-            feed_forward: self.feed_forward,
-            activation: ClipActivation::GeluTanh,
-        };
+        let block = self.block();
         let positions = [self.context_length, self.width];
         SiglipText {
             token_embedding: EmbeddingConfig::new(self.vocabulary, self.width).init(device),
@@ -79,6 +86,22 @@ impl TextTowerConfig for SiglipTextConfig {
                 .init(device),
             projection: LinearConfig::new(self.width, dim).init(device),
         }
+    }
+
+    fn network(
+        &self,
+        dim: usize,
+        precision: Precision,
+        tower: &Tensors<'_>,
+    ) -> Result<Option<Box<dyn TextNetwork>>, MissingTensor> {
+        let sizes = TextSizes {
+            block: self.block().sizes(SIGLIP_NORM_EPS, false),
+            layers: self.layers,
+            vocabulary: self.vocabulary,
+            positions: self.context_length,
+            dim,
+        };
+        Ok(Some(Box::new(TextTransformer::new(precision, tower, sizes)?)))
     }
 }
 

@@ -4,6 +4,7 @@
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor};
+use magiclens_cpu::{ImageNetwork, MissingTensor, Precision, Reading, Tensors, Vit, VitSizes};
 use serde::{Deserialize, Serialize};
 
 use super::clip_block::{ClipActivation, ClipBlock, ClipBlockConfig};
@@ -44,13 +45,17 @@ impl SiglipVitConfig {
             .init(device)
     }
 
-    fn init_blocks(&self, device: &Device) -> Vec<ClipBlock> {
-        let block = ClipBlockConfig {
+    fn block(&self) -> ClipBlockConfig {
+        ClipBlockConfig {
             width: self.width,
             heads: self.heads,
             feed_forward: self.feed_forward,
             activation: ClipActivation::GeluTanh,
-        };
+        }
+    }
+
+    fn init_blocks(&self, device: &Device) -> Vec<ClipBlock> {
+        let block = self.block();
         (0..self.layers)
             .map(|_| block.init_with(SIGLIP_NORM_EPS, device))
             .collect()
@@ -107,6 +112,23 @@ impl ImageTowerConfig for SiglipVitConfig {
             pooling: self.init_pooling(device),
             patch_px: self.patch_px,
         }
+    }
+
+    fn network(
+        &self,
+        dim: usize,
+        precision: Precision,
+        tower: &Tensors<'_>,
+    ) -> Result<Option<Box<dyn ImageNetwork>>, MissingTensor> {
+        let sizes = VitSizes {
+            block: self.block().sizes(SIGLIP_NORM_EPS, false),
+            layers: self.layers,
+            patch_px: self.patch_px,
+            image_px: self.image_px,
+            dim,
+            reading: Reading::Probe,
+        };
+        Ok(Some(Box::new(Vit::new(precision, tower, sizes)?)))
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
+use magiclens_cpu::{ImageNetwork, MissingTensor, Precision, Tensors, TextNetwork, Token};
 
 use crate::ModelError;
 use crate::array::NamedWeights;
@@ -36,6 +37,19 @@ pub trait ImageTowerConfig {
     fn init(&self, dim: usize, device: &Device) -> Self::Tower
     where
         Self: Sized;
+
+    /// The same tower for the CPU, from its tensors; `None` where there is none.
+    ///
+    /// # Errors
+    /// A tensor that is missing or has another size.
+    fn network(
+        &self,
+        _dim: usize,
+        _precision: Precision,
+        _tower: &Tensors<'_>,
+    ) -> Result<Option<Box<dyn ImageNetwork>>, MissingTensor> {
+        Ok(None)
+    }
 }
 
 /// The sizes of a text tower.
@@ -66,6 +80,24 @@ pub trait TextTowerConfig {
     fn init(&self, dim: usize, device: &Device) -> Self::Tower
     where
         Self: Sized;
+
+    /// The same tower for the CPU, from its tensors; `None` where there is none.
+    ///
+    /// # Errors
+    /// A tensor that is missing or has another size.
+    fn network(
+        &self,
+        _dim: usize,
+        _precision: Precision,
+        _tower: &Tensors<'_>,
+    ) -> Result<Option<Box<dyn TextNetwork>>, MissingTensor> {
+        Ok(None)
+    }
+
+    /// The tokens of a text that its vector depends on, the one that is read last.
+    fn tokens(&self, ids: &[u32]) -> Vec<Token> {
+        ids.iter().copied().zip(0..).collect()
+    }
 }
 
 /// A tower that may consist of a pretrained trunk, frozen in training, and a learned projection. Towers without that seam

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use magiclens_model::Embedder;
-use magiclens_model::checkpoint::{NamedWeights, Precision, Weights, write_checkpoint};
+use magiclens_model::checkpoint::{NamedWeights, StoredFloat, Weights, write_checkpoint};
 use magiclens_model::import::RawClip;
 use magiclens_model::import::clip::read_clip;
 use magiclens_model::tokenizer::clip::{CONTEXT_LENGTH, TokenIds};
@@ -121,7 +121,7 @@ pub(crate) fn imported_clip(source: &Path, raw: &RawClip) -> Embedder {
     let (config, tensors) = read_clip(source, raw).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("clip.safetensors");
-    write_checkpoint(&path, &config, &tensors, Precision::F32, &[]).unwrap();
+    write_checkpoint(&path, &config, &tensors, StoredFloat::F32, &[]).unwrap();
     Embedder::load(&path).unwrap()
 }
 

@@ -1,0 +1,300 @@
+//! A block of a transformer: attention, and two linear layers with an activation between them, each added to its input.
+
+use crate::attention::{AttentionScratch, Heads, Sequence};
+use crate::linear::{Epilogue, Input, Linear};
+use crate::math::Activation;
+use crate::norm::LayerNorm;
+use crate::precision::Precision;
+use crate::rows::Rows;
+use crate::simd::Simd;
+use crate::tensors::{MissingTensor, Tensors};
+
+/// Sizes and rules of a block.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockSizes {
+    /// Width of tokens.
+    pub width: usize,
+    /// Heads of the attention.
+    pub heads: usize,
+    /// Width between the two linear layers.
+    pub feed_forward: usize,
+    /// Between the two linear layers.
+    pub activation: Activation,
+    /// Epsilon of the layer norms.
+    pub epsilon: f64,
+    /// Scores become `cap * tanh(score / cap)`.
+    pub logit_cap: Option<f64>,
+    /// The place of the layer norms.
+    pub order: NormOrder,
+    /// True if a token sees itself and the tokens before it only.
+    pub causal: bool,
+}
+
+/// The place of a block's layer norms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormOrder {
+    /// Before attention and linear layers: CLIP, SigLIP, MagicLens.
+    Before,
+    /// After what they give is added: BERT.
+    After,
+}
+
+/// How a forward pass runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    pub(crate) simd: Simd,
+    /// Threads that share each layer.
+    pub(crate) threads: usize,
+}
+
+/// Tokens of some sequences, one after another.
+#[derive(Debug, Default)]
+pub(crate) struct Tokens {
+    /// `[tokens, width]`
+    pub(crate) values: Vec<f32>,
+    /// Tokens of each sequence.
+    pub(crate) lengths: Vec<usize>,
+}
+
+/// Memory of a forward pass, kept between calls.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    pub(crate) tokens: Tokens,
+    pub(crate) normed: Vec<f32>,
+    pub(crate) rows: Rows,
+    pub(crate) read: Vec<f32>,
+    queries: Vec<f32>,
+    keys_values: Vec<f32>,
+    mixed: Vec<f32>,
+    hidden: Vec<f32>,
+    attention: AttentionScratch,
+}
+
+#[derive(Debug)]
+pub(crate) struct Block {
+    attention: SelfAttention,
+    attention_norm: LayerNorm,
+    feed_forward: FeedForward,
+    feed_forward_norm: LayerNorm,
+    order: NormOrder,
+}
+
+impl Block {
+    pub(crate) fn new(precision: Precision, tensors: &Tensors<'_>, sizes: &BlockSizes) -> Result<Self, MissingTensor> {
+        let norm = |name| LayerNorm::new(&tensors.within(name), sizes.width, sizes.epsilon);
+        Ok(Self {
+            attention: SelfAttention::new(precision, &tensors.within("attention"), sizes)?,
+            attention_norm: norm("attention_norm")?,
+            feed_forward: FeedForward::new(precision, tensors, sizes.width, sizes.feed_forward, sizes.activation)?,
+            feed_forward_norm: norm("feed_forward_norm")?,
+            order: sizes.order,
+        })
+    }
+
+    /// All tokens of `scratch.tokens` through the block. With `kept`, one token of each sequence at that place is left of it: the
+    /// others are seen by it and not computed further.
+    pub(crate) fn forward(&self, run: Run, scratch: &mut Scratch, kept: Option<&[usize]>) {
+        match self.order {
+            NormOrder::Before => self
+                .attention_norm
+                .apply_to(run.simd, &scratch.tokens.values, &mut scratch.normed),
+            NormOrder::After => scratch.normed.clone_from(&scratch.tokens.values),
+        }
+        self.attention.forward(run, scratch, kept);
+        if self.order == NormOrder::After {
+            self.attention_norm.apply(run.simd, &mut scratch.tokens.values);
+        }
+        match self.order {
+            NormOrder::Before => {
+                self.feed_forward_norm
+                    .apply_to(run.simd, &scratch.tokens.values, &mut scratch.normed);
+            }
+            NormOrder::After => scratch.normed.clone_from(&scratch.tokens.values),
+        }
+        self.feed_forward.forward(run, scratch);
+        if self.order == NormOrder::After {
+            self.feed_forward_norm.apply(run.simd, &mut scratch.tokens.values);
+        }
+    }
+}
+
+/// Attention of the tokens of each sequence, with its linear layers.
+#[derive(Debug)]
+struct SelfAttention {
+    query: Linear,
+    key_value: Linear,
+    output: Linear,
+    heads: Heads,
+    causal: bool,
+}
+
+impl SelfAttention {
+    fn new(precision: Precision, tensors: &Tensors<'_>, sizes: &BlockSizes) -> Result<Self, MissingTensor> {
+        let width = sizes.width;
+        Ok(Self {
+            query: linear(precision, tensors, "query", [width, width])?,
+            key_value: key_value(precision, tensors, [width, width])?,
+            output: linear(precision, tensors, "output", [width, width])?,
+            heads: Heads {
+                cap: sizes.logit_cap.map(|cap| cap as f32),
+                ..Heads::over(width, sizes.heads)
+            },
+            causal: sizes.causal,
+        })
+    }
+
+    /// Adds what the tokens in `scratch.normed` find to `scratch.tokens`.
+    fn forward(&self, run: Run, scratch: &mut Scratch, kept: Option<&[usize]>) {
+        let width = self.query.outputs();
+        load(
+            run,
+            self.key_value.precision(),
+            &mut scratch.rows,
+            &scratch.normed,
+            width,
+        );
+        apply(
+            run,
+            &self.key_value,
+            &scratch.rows,
+            &scratch.normed,
+            &mut scratch.keys_values,
+        );
+        if let Some(kept) = kept {
+            keep(&mut scratch.normed, &scratch.tokens.lengths, kept, width);
+            keep(&mut scratch.tokens.values, &scratch.tokens.lengths, kept, width);
+            load(run, self.query.precision(), &mut scratch.rows, &scratch.normed, width);
+        }
+        apply(run, &self.query, &scratch.rows, &scratch.normed, &mut scratch.queries);
+        scratch.mixed.resize(scratch.queries.len(), 0.0);
+        let (mut first_token, mut first_query) = (0, 0);
+        for length in &mut scratch.tokens.lengths {
+            let queries = if kept.is_some() { 1 } else { *length };
+            let at = first_query * width..(first_query + queries) * width;
+            let sequence = Sequence {
+                queries: &scratch.queries[at.clone()],
+                keys_values: &scratch.keys_values[first_token * 2 * width..][..*length * 2 * width],
+                // A single token that is kept is the last one where the order counts, and sees all.
+                causal: self.causal && kept.is_none(),
+            };
+            let (precision, out) = (self.query.precision(), &mut scratch.mixed[at]);
+            scratch
+                .attention
+                .attend(run.simd, precision, &self.heads, sequence, out, run.threads);
+            first_token += *length;
+            first_query += queries;
+            *length = queries;
+        }
+        load(run, self.output.precision(), &mut scratch.rows, &scratch.mixed, width);
+        let input = Input {
+            values: &scratch.mixed,
+            rows: &scratch.rows,
+        };
+        self.output
+            .apply(run.simd, input, &mut scratch.tokens.values, Epilogue::ADD, run.threads);
+    }
+}
+
+/// Two linear layers with an activation between them.
+#[derive(Debug)]
+pub(crate) struct FeedForward {
+    input: Linear,
+    output: Linear,
+    activation: Activation,
+}
+
+impl FeedForward {
+    pub(crate) fn new(
+        precision: Precision,
+        tensors: &Tensors<'_>,
+        width: usize,
+        inner: usize,
+        activation: Activation,
+    ) -> Result<Self, MissingTensor> {
+        Ok(Self {
+            input: linear(precision, tensors, "feed_forward_in", [width, inner])?,
+            output: linear(precision, tensors, "feed_forward_out", [inner, width])?,
+            activation,
+        })
+    }
+
+    /// Adds what it makes of `scratch.normed` to `scratch.tokens`.
+    pub(crate) fn forward(&self, run: Run, scratch: &mut Scratch) {
+        let (width, inner) = (self.output.outputs(), self.input.outputs());
+        load(run, self.input.precision(), &mut scratch.rows, &scratch.normed, width);
+        scratch.hidden.resize(scratch.normed.len() / width * inner, 0.0);
+        let input = Input {
+            values: &scratch.normed,
+            rows: &scratch.rows,
+        };
+        let epilogue = Epilogue::of(self.activation);
+        self.input
+            .apply(run.simd, input, &mut scratch.hidden, epilogue, run.threads);
+        load(run, self.output.precision(), &mut scratch.rows, &scratch.hidden, inner);
+        let input = Input {
+            values: &scratch.hidden,
+            rows: &scratch.rows,
+        };
+        self.output
+            .apply(run.simd, input, &mut scratch.tokens.values, Epilogue::ADD, run.threads);
+    }
+}
+
+/// A linear layer of a model.
+pub(crate) fn linear(
+    precision: Precision,
+    tensors: &Tensors<'_>,
+    name: &str,
+    [inputs, outputs]: [usize; 2],
+) -> Result<Linear, MissingTensor> {
+    let tensors = tensors.within(name);
+    let weights = tensors.get_sized("weight", inputs * outputs)?;
+    Ok(Linear::new(
+        precision,
+        weights,
+        tensors.get("bias").unwrap_or_default(),
+        outputs,
+    ))
+}
+
+/// The linear layers of keys and values as one.
+pub(crate) fn key_value(
+    precision: Precision,
+    tensors: &Tensors<'_>,
+    [inputs, inner]: [usize; 2],
+) -> Result<Linear, MissingTensor> {
+    let (key, value) = (tensors.within("key"), tensors.within("value"));
+    let weights = [
+        key.get_sized("weight", inputs * inner)?,
+        value.get_sized("weight", inputs * inner)?,
+    ];
+    let [keys, values] = weights.map(|weights| weights.chunks_exact(inner));
+    let rows: Vec<f32> = keys
+        .zip(values)
+        .flat_map(|(key, value)| [key, value].concat())
+        .collect();
+    let bias = [key.get_sized("bias", inner)?, value.get_sized("bias", inner)?].concat();
+    Ok(Linear::new(precision, &rows, &bias, 2 * inner))
+}
+
+pub(crate) fn load(run: Run, precision: Precision, rows: &mut Rows, values: &[f32], width: usize) {
+    rows.load(run.simd, precision, values, width, width);
+}
+
+/// A layer's output for all rows, in `out`.
+pub(crate) fn apply(run: Run, layer: &Linear, rows: &Rows, values: &[f32], out: &mut Vec<f32>) {
+    out.resize(rows.count(values) * layer.outputs(), 0.0);
+    layer.apply(run.simd, Input { values, rows }, out, Epilogue::STORE, run.threads);
+}
+
+/// Leaves one row of each sequence.
+fn keep(values: &mut Vec<f32>, lengths: &[usize], kept: &[usize], width: usize) {
+    let (mut from, mut to) = (0, 0);
+    for (length, kept) in lengths.iter().zip(kept) {
+        let row = (from + kept) * width;
+        values.copy_within(row..row + width, to * width);
+        from += length;
+        to += 1;
+    }
+    values.truncate(to * width);
+}

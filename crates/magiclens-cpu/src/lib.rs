@@ -1,0 +1,53 @@
+//! Forward passes on a CPU: weights packed once at load, kernels chosen at run time, in f32, bf16 or int8.
+//!
+//! Definitions and training are burn's, in `magiclens-model`; here is the same algebra for speed. Rows of f32 go from layer to
+//! layer. A [linear layer](linear) rounds them to its precision, multiplies them with its [panels] of weights a tile at a time,
+//! and applies bias, activation and residual while the tile is at hand. [Attention](attention) keeps the scores of eight
+//! queries at a time. No pass allocates once memory of an earlier one is there, except for its result.
+//!
+//! | file | matter |
+//! |---|---|
+//! | `simd.rs` | the instructions of this CPU; one function compiled for each width |
+//! | `kernels/` | the innermost products, for AVX-512, AVX2 and plain Rust |
+//! | `precision.rs`, `panels.rs`, `rows.rs` | numbers of a product, and how kernels read them |
+//! | `linear.rs`, `norm.rs`, `attention.rs`, `math.rs` | layers |
+//! | `block.rs`, `pooling.rs`, `projection.rs` | blocks of transformers; a learned query; the projection of features |
+//! | `vit.rs`, `text.rs`, `bert.rs`, `lite.rs` | towers |
+//! | `network.rs` | the contract of towers |
+//! | `tensors.rs`, `pool.rs` | tensors by name; memory that is kept |
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod attention;
+mod bert;
+mod block;
+mod kernels;
+mod linear;
+mod lite;
+mod math;
+mod network;
+mod norm;
+mod panels;
+mod pool;
+mod pooling;
+mod precision;
+mod projection;
+mod rows;
+mod simd;
+mod tensors;
+#[cfg(test)]
+mod testing;
+mod text;
+mod vit;
+
+pub use bert::Bert;
+pub use block::{BlockSizes, NormOrder};
+pub use lite::{Lite, LiteBlockSizes, LiteSizes};
+pub use math::Activation;
+pub use network::{ImageNetwork, TextNetwork};
+pub use pooling::ProbeSizes;
+pub use precision::{ParsePrecisionError, Precision};
+pub use simd::{Simd, Width};
+pub use tensors::{MissingTensor, Tensors};
+pub use text::{TextSizes, TextTransformer, Token};
+pub use vit::{Reading, Vit, VitSizes};

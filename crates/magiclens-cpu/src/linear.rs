@@ -1,0 +1,231 @@
+//! A linear layer: a product, and what follows it while the sums are at hand.
+
+use rayon::prelude::*;
+
+use crate::kernels::{ROWS, Tile};
+use crate::math::Activation;
+use crate::panels::{Panels, TilePlace};
+use crate::precision::Precision;
+use crate::rows::Rows;
+use crate::simd::{Simd, vectorized};
+
+/// `x W + b`, with `W` packed.
+#[derive(Debug)]
+pub(crate) struct Linear {
+    panels: Panels,
+    bias: Vec<f32>,
+}
+
+/// What happens to the sums.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Epilogue {
+    /// True if they are added to what is there: a residual.
+    pub(crate) adds: bool,
+    pub(crate) activation: Activation,
+}
+
+impl Epilogue {
+    pub(crate) const STORE: Self = Self {
+        adds: false,
+        activation: Activation::Identity,
+    };
+    pub(crate) const ADD: Self = Self {
+        adds: true,
+        activation: Activation::Identity,
+    };
+
+    pub(crate) fn of(activation: Activation) -> Self {
+        Self {
+            adds: false,
+            activation,
+        }
+    }
+}
+
+/// Rows that go through a layer.
+#[derive(Clone, Copy)]
+pub(crate) struct Input<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) rows: &'a Rows,
+}
+
+impl Linear {
+    /// Packs weights, `[inputs, outputs]`, and a bias, `[outputs]`, which may be empty.
+    pub(crate) fn new(precision: Precision, weights: &[f32], bias: &[f32], outputs: usize) -> Self {
+        let columns: Vec<usize> = (0..outputs).collect();
+        Self::of_columns(precision, weights, bias, outputs, &columns)
+    }
+
+    /// Packs some columns of weights, `[inputs, outputs]`.
+    fn of_columns(precision: Precision, weights: &[f32], bias: &[f32], outputs: usize, columns: &[usize]) -> Self {
+        let inputs = weights.len() / outputs.max(1);
+        let weight = |input: usize, column: usize| weights[input * outputs + columns[column]];
+        let bias = columns.iter().map(|column| bias.get(*column).copied().unwrap_or(0.0));
+        Self {
+            panels: Panels::new(precision, inputs, columns.len(), weight),
+            bias: bias.collect(),
+        }
+    }
+
+    pub(crate) fn precision(&self) -> Precision {
+        self.panels.precision()
+    }
+
+    pub(crate) fn outputs(&self) -> usize {
+        self.panels.columns()
+    }
+
+    /// All rows of `out`, which lie one after another: each is a row of the input through the layer. They are shared among
+    /// `threads`.
+    pub(crate) fn apply(&self, simd: Simd, input: Input<'_>, out: &mut [f32], epilogue: Epilogue, threads: usize) {
+        let width = self.outputs();
+        let chunk = chunk_rows(out.len() / width, threads);
+        let chunks = out.chunks_mut(chunk * width).enumerate();
+        let apply = |(number, out): (usize, &mut [f32])| self.apply_from(simd, input, number * chunk, out, epilogue);
+        match threads {
+            0 | 1 => chunks.for_each(apply),
+            _ => out.par_chunks_mut(chunk * width).enumerate().for_each(apply),
+        }
+    }
+
+    /// [`Linear::apply`] for the rows from `first` on.
+    fn apply_from(&self, simd: Simd, input: Input<'_>, first: usize, out: &mut [f32], epilogue: Epilogue) {
+        let width = self.outputs();
+        let rows = input.rows.words(input.values, first);
+        let row_scales = input.rows.scales.get(first..).unwrap_or_default();
+        self.panels.multiply(simd, rows, out.len() / width, |place, tile| {
+            let at = place.column..place.column + place.columns;
+            let finish = Finish {
+                place,
+                epilogue,
+                bias: &self.bias[at.clone()],
+                row_scales: row_scales.get(place.row..).unwrap_or_default(),
+                column_scales: self.panels.scales.get(at).unwrap_or_default(),
+                width,
+            };
+            finish_tile(simd, &finish, tile, &mut out[place.row * width + place.column..]);
+        });
+    }
+}
+
+/// Rows of a share, whole tiles.
+pub(crate) fn chunk_rows(rows: usize, threads: usize) -> usize {
+    rows.div_ceil(threads.max(1)).next_multiple_of(ROWS).max(ROWS)
+}
+
+/// All that finishing a tile needs.
+struct Finish<'a> {
+    place: TilePlace,
+    epilogue: Epilogue,
+    /// `[columns]` of the tile.
+    bias: &'a [f32],
+    /// `[rows]`, of bytes.
+    row_scales: &'a [f32],
+    /// `[columns]`, of bytes.
+    column_scales: &'a [f32],
+    /// Numbers from one row of the output to the next.
+    width: usize,
+}
+
+vectorized! {
+    /// Scales sums of bytes, adds the bias and what is there, and applies the activation. `out` begins at the tile.
+    fn finish_tile(finish: &Finish<'_>, tile: &Tile, out: &mut [f32]) {
+        let TilePlace { rows, columns, is_first, is_last, .. } = finish.place;
+        for row in 0..rows {
+            let mut sums: [f32; crate::kernels::COLUMNS] = [0.0; _];
+            sums.copy_from_slice(tile.row(row));
+            let sums = &mut sums[..columns];
+            if let Some(scale) = finish.row_scales.get(row) {
+                let both = sums.iter_mut().zip(finish.column_scales);
+                both.for_each(|(sum, column_scale)| *sum *= scale * column_scale);
+            }
+            if is_first {
+                sums.iter_mut().zip(finish.bias).for_each(|(sum, bias)| *sum += bias);
+            }
+            let out = &mut out[row * finish.width..][..columns];
+            if finish.epilogue.adds || !is_first {
+                sums.iter_mut().zip(&*out).for_each(|(sum, there)| *sum += there);
+            }
+            if is_last {
+                finish.epilogue.activation.apply::<FMA>(sums);
+            }
+            out.copy_from_slice(sums);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::Width;
+    use crate::testing::noise;
+
+    /// The layer by definition, in f64.
+    fn expected(rows: &[f32], weights: &[f32], bias: &[f32], there: &[f32]) -> Vec<f64> {
+        let outputs = bias.len();
+        let inputs = weights.len() / outputs;
+        let of = |(row, column): (usize, usize)| {
+            let products =
+                (0..inputs).map(|at| f64::from(rows[row * inputs + at]) * f64::from(weights[at * outputs + column]));
+            products.sum::<f64>() + f64::from(bias[column]) + f64::from(there[row * outputs + column])
+        };
+        let rows = rows.len() / inputs;
+        (0..rows * outputs).map(|at| of((at / outputs, at % outputs))).collect()
+    }
+
+    #[test]
+    fn a_layer_is_its_definition_at_every_precision_and_size() {
+        // Widths beside panels, depths beside words and beyond a block, rows beside tiles.
+        for (rows, inputs, outputs) in [(1, 5, 1), (9, 48, 48), (13, 97, 50), (8, 2500, 49), (3, 4099, 7)] {
+            let (x, weights) = (noise(rows * inputs, 1), noise(inputs * outputs, 2));
+            let (bias, there) = (noise(outputs, 3), noise(rows * outputs, 4));
+            let expected = expected(&x, &weights, &bias, &there);
+            for (precision, tolerance) in [
+                (Precision::F32, 2e-6),
+                (Precision::Bf16, 6e-3),
+                (Precision::Int8, 1.2e-2),
+            ] {
+                let layer = Linear::new(precision, &weights, &bias, outputs);
+                for width in [Width::Portable, Width::Avx2, Width::Avx512] {
+                    let simd = Simd::detect(width);
+                    for threads in [1, 3] {
+                        let mut loaded = Rows::default();
+                        loaded.load(simd, precision, &x, inputs, inputs);
+                        let mut out = there.clone();
+                        let input = Input {
+                            values: &x,
+                            rows: &loaded,
+                        };
+                        layer.apply(simd, input, &mut out, Epilogue::ADD, threads);
+                        let tolerance = tolerance * (inputs as f64).sqrt().max(1.0);
+                        for (found, expected) in out.iter().zip(&expected) {
+                            let error = (f64::from(*found) - expected).abs();
+                            assert!(
+                                error < tolerance,
+                                "{precision} {simd} {rows} {inputs} {outputs}: {error}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_activation_comes_after_the_whole_depth() {
+        let (x, weights) = (noise(2 * 3000, 5), noise(3000 * 3, 6));
+        let layer = Linear::new(Precision::F32, &weights, &[0.0; 3], 3);
+        let mut rows = Rows::default();
+        let simd = Simd::get();
+        rows.load(simd, Precision::F32, &x, 3000, 3000);
+        let input = Input {
+            values: &x,
+            rows: &rows,
+        };
+        let (mut plain, mut cut) = ([7.0; 6], [7.0; 6]);
+        layer.apply(simd, input, &mut plain, Epilogue::STORE, 1);
+        layer.apply(simd, input, &mut cut, Epilogue::of(Activation::Relu), 1);
+        assert!(plain.iter().any(|value| *value < 0.0));
+        assert_eq!(cut, plain.map(|value| value.max(0.0)));
+    }
+}

@@ -1,0 +1,403 @@
+//! EfficientNet-Lite: inverted residual blocks with ReLU6. Maps are pixels of channels, `[height, width, channels]`, so that a
+//! convolution over one pixel is a linear layer.
+
+use crate::block::{Run, load};
+use crate::linear::{Epilogue, Input, Linear};
+use crate::math::Activation;
+use crate::pool::Pool;
+use crate::precision::Precision;
+use crate::projection::Projection;
+use crate::rows::Rows;
+use crate::simd::{Simd, vectorized};
+use crate::tensors::{MissingTensor, Tensors};
+
+/// Sizes of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiteBlockSizes {
+    /// Side of the filter of each channel.
+    pub kernel: usize,
+    /// Pixels from one filtered place to the next.
+    pub stride: usize,
+    /// The input's width is multiplied by it.
+    pub expand: usize,
+    /// Width of the output.
+    pub out: usize,
+}
+
+/// Sizes of a [`Lite`].
+#[derive(Clone, Debug)]
+pub struct LiteSizes {
+    /// Side of the square input in pixels.
+    pub image_px: usize,
+    /// Width behind the first convolution.
+    pub stem: usize,
+    /// All blocks.
+    pub blocks: Vec<LiteBlockSizes>,
+    /// Width behind the last convolution.
+    pub head: usize,
+    /// Blocks whose averages join the features.
+    pub taps: Vec<usize>,
+    /// Width of the output.
+    pub dim: usize,
+}
+
+const COLORS: usize = 3;
+
+/// EfficientNet-Lite with packed weights, and a projection of its features.
+#[derive(Debug)]
+pub struct Lite {
+    image_px: usize,
+    stem: Stem,
+    blocks: Vec<LiteBlock>,
+    head: Linear,
+    taps: Vec<usize>,
+    projection: Projection,
+    memory: Pool<Memory>,
+}
+
+/// Memory of a pass, kept between calls.
+#[derive(Debug, Default)]
+struct Memory {
+    maps: Maps,
+    inner: Maps,
+    filtered: Maps,
+    out: Maps,
+    rows: Rows,
+    pooled: Vec<f32>,
+}
+
+/// A square of pixels.
+#[derive(Debug, Default)]
+struct Maps {
+    side: usize,
+    /// `[side, side, channels]`
+    values: Vec<f32>,
+}
+
+impl Lite {
+    /// Packs the tensors of a tower: those of the network are in `trunk`.
+    ///
+    /// # Errors
+    /// A tensor that is missing or has another size.
+    pub fn new(precision: Precision, tower: &Tensors<'_>, sizes: &LiteSizes) -> Result<Self, MissingTensor> {
+        let trunk = tower.within("trunk");
+        // Layers this narrow gain no speed by bytes.
+        let precision = precision.without_bytes(Simd::get());
+        let mut width = sizes.stem;
+        let mut blocks = Vec::new();
+        for (number, block) in sizes.blocks.iter().enumerate() {
+            blocks.push(LiteBlock::new(
+                precision,
+                &trunk.within(&format!("blocks.{number}")),
+                width,
+                block,
+            )?);
+            width = block.out;
+        }
+        let taps = sizes.taps.iter().map(|tap| sizes.blocks[*tap].out);
+        let features = sizes.head + taps.sum::<usize>();
+        Ok(Self {
+            image_px: sizes.image_px,
+            stem: Stem::new(&trunk.within("stem"), sizes.stem)?,
+            blocks,
+            head: pointwise(precision, &trunk.within("head"), [width, sizes.head])?,
+            taps: sizes.taps.clone(),
+            projection: Projection::new(precision, &tower.within("projection"), [features, sizes.dim])?,
+            memory: Pool::default(),
+        })
+    }
+
+    /// `images`: `[batch, 3, image_px, image_px]`, normalized -> `[batch, dim]`. `threads` share each layer.
+    pub fn forward(&self, images: &[f32], threads: usize) -> Vec<f32> {
+        let features = self.features(images, threads);
+        self.projection.apply(Simd::get(), &features)
+    }
+
+    /// The same images -> `[batch, features]`, before the projection: head, then taps, averaged over space.
+    pub fn features(&self, images: &[f32], threads: usize) -> Vec<f32> {
+        let run = Run {
+            simd: Simd::get(),
+            threads,
+        };
+        let mut features = Vec::new();
+        self.memory.with(|memory| {
+            for image in images.chunks_exact(COLORS * self.image_px * self.image_px) {
+                self.add_features(run, memory, image, &mut features);
+            }
+        });
+        features
+    }
+
+    fn add_features(&self, run: Run, memory: &mut Memory, image: &[f32], features: &mut Vec<f32>) {
+        self.stem.forward(run, image, self.image_px, memory);
+        memory.pooled.clear();
+        let mut averages = Vec::with_capacity(self.taps.len());
+        for (number, block) in self.blocks.iter().enumerate() {
+            block.forward(run, memory);
+            if self.taps.contains(&number) {
+                let from = memory.pooled.len();
+                average(&memory.maps.values, block.project.outputs(), &mut memory.pooled);
+                averages.push((number, from..memory.pooled.len()));
+            }
+        }
+        let Memory { maps, inner, rows, .. } = memory;
+        let width = self
+            .blocks
+            .last()
+            .map_or(self.stem.layer.outputs(), |block| block.project.outputs());
+        apply(run, &self.head, rows, maps, inner, width, RELU6);
+        average(&inner.values, self.head.outputs(), features);
+        for tap in &self.taps {
+            let found = averages.iter().find(|(number, _)| number == tap);
+            features.extend_from_slice(&memory.pooled[found.map_or(0..0, |(_, at)| at.clone())]);
+        }
+    }
+}
+
+const RELU6: Epilogue = Epilogue {
+    adds: false,
+    activation: Activation::Relu6,
+};
+
+/// The first convolution: three by three pixels, every second one.
+#[derive(Debug)]
+struct Stem {
+    layer: Linear,
+}
+
+/// Side and stride of the first convolution.
+const STEM_SIDE: usize = 3;
+const STEM_STRIDE: usize = 2;
+
+impl Stem {
+    fn new(tensors: &Tensors<'_>, width: usize) -> Result<Self, MissingTensor> {
+        const INPUTS: usize = COLORS * STEM_SIDE * STEM_SIDE;
+        let weights = tensors.get_sized("weight", width * INPUTS)?;
+        let bias = tensors.get_sized("bias", width)?;
+        // `[out, color, y, x]` becomes `[color * y * x, out]`. Colors of bytes would be too coarse.
+        let transposed = transpose(weights, width);
+        Ok(Self {
+            layer: Linear::new(Precision::F32, &transposed, bias, width),
+        })
+    }
+
+    fn forward(&self, run: Run, image: &[f32], image_px: usize, memory: &mut Memory) {
+        let Memory { maps, inner, rows, .. } = memory;
+        let place = Places::new(image_px, STEM_SIDE, STEM_STRIDE);
+        inner.side = place.out;
+        inner.values.clear();
+        for (y, x) in (0..place.out).flat_map(|y| (0..place.out).map(move |x| (y, x))) {
+            for color in image.chunks_exact(image_px * image_px) {
+                for (line, column) in (0..STEM_SIDE).flat_map(|line| (0..STEM_SIDE).map(move |column| (line, column))) {
+                    let pixel = place.input(y, line).zip(place.input(x, column));
+                    inner.values.push(pixel.map_or(0.0, |(y, x)| color[y * image_px + x]));
+                }
+            }
+        }
+        apply(
+            run,
+            &self.layer,
+            rows,
+            inner,
+            maps,
+            COLORS * STEM_SIDE * STEM_SIDE,
+            RELU6,
+        );
+    }
+}
+
+/// Places of a filter with TensorFlow's "SAME" padding along one axis.
+#[derive(Clone, Copy)]
+struct Places {
+    size: usize,
+    stride: usize,
+    before: usize,
+    out: usize,
+}
+
+impl Places {
+    fn new(size: usize, kernel: usize, stride: usize) -> Self {
+        let out = size.div_ceil(stride);
+        let padding = ((out - 1) * stride + kernel).saturating_sub(size);
+        Self {
+            size,
+            stride,
+            // An odd pixel of padding goes after.
+            before: padding / 2,
+            out,
+        }
+    }
+
+    /// The pixel under a part of the filter; `None` in the padding.
+    fn input(self, out: usize, part: usize) -> Option<usize> {
+        (out * self.stride + part)
+            .checked_sub(self.before)
+            .filter(|at| *at < self.size)
+    }
+}
+
+/// Expand, filter each channel, project; added to the input where the shapes allow it.
+#[derive(Debug)]
+struct LiteBlock {
+    expand: Option<Linear>,
+    depthwise: Depthwise,
+    project: Linear,
+    width: usize,
+    is_residual: bool,
+}
+
+impl LiteBlock {
+    fn new(
+        precision: Precision,
+        tensors: &Tensors<'_>,
+        width: usize,
+        sizes: &LiteBlockSizes,
+    ) -> Result<Self, MissingTensor> {
+        let inner = width * sizes.expand;
+        let expand = tensors.within("expand");
+        Ok(Self {
+            expand: match sizes.expand {
+                1 => None,
+                _ => Some(pointwise(precision, &expand, [width, inner])?),
+            },
+            depthwise: Depthwise::new(&tensors.within("depthwise"), inner, sizes)?,
+            project: pointwise(precision, &tensors.within("project"), [inner, sizes.out])?,
+            width,
+            is_residual: sizes.stride == 1 && width == sizes.out,
+        })
+    }
+
+    /// `memory.maps` through the block.
+    fn forward(&self, run: Run, memory: &mut Memory) {
+        let Memory {
+            maps,
+            inner,
+            filtered,
+            out,
+            rows,
+            ..
+        } = memory;
+        let expanded = match &self.expand {
+            Some(expand) => {
+                apply(run, expand, rows, maps, inner, self.width, RELU6);
+                &*inner
+            }
+            None => &*maps,
+        };
+        let place = Places::new(expanded.side, self.depthwise.kernel, self.depthwise.stride);
+        let channels = self.depthwise.bias.len();
+        filtered.side = place.out;
+        filtered.values.resize(place.out * place.out * channels, 0.0);
+        filter(run.simd, &self.depthwise, place, &expanded.values, &mut filtered.values);
+        match self.is_residual {
+            true => apply(run, &self.project, rows, filtered, maps, channels, Epilogue::ADD),
+            false => {
+                apply(run, &self.project, rows, filtered, out, channels, Epilogue::STORE);
+                std::mem::swap(maps, out);
+            }
+        }
+    }
+}
+
+/// A layer over every pixel, of `width` channels each.
+fn apply(run: Run, layer: &Linear, rows: &mut Rows, maps: &Maps, out: &mut Maps, width: usize, epilogue: Epilogue) {
+    out.side = maps.side;
+    out.values.resize(maps.side * maps.side * layer.outputs(), 0.0);
+    load(run, layer.precision(), rows, &maps.values, width);
+    let input = Input {
+        values: &maps.values,
+        rows,
+    };
+    layer.apply(run.simd, input, &mut out.values, epilogue, run.threads);
+}
+
+/// A convolution over one pixel: `[out, in, 1, 1]`.
+fn pointwise(
+    precision: Precision,
+    tensors: &Tensors<'_>,
+    [inputs, outputs]: [usize; 2],
+) -> Result<Linear, MissingTensor> {
+    let weights = tensors.get_sized("weight", inputs * outputs)?;
+    let bias = tensors.get_sized("bias", outputs)?;
+    Ok(Linear::new(precision, &transpose(weights, outputs), bias, outputs))
+}
+
+/// `[rows, ..]` -> `[.., rows]`
+fn transpose(values: &[f32], rows: usize) -> Vec<f32> {
+    let inner = values.len() / rows;
+    (0..values.len())
+        .map(|at| values[(at % rows) * inner + at / rows])
+        .collect()
+}
+
+/// A filter for each channel.
+#[derive(Debug)]
+struct Depthwise {
+    kernel: usize,
+    stride: usize,
+    /// `[kernel * kernel, channels]`
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Depthwise {
+    fn new(tensors: &Tensors<'_>, channels: usize, sizes: &LiteBlockSizes) -> Result<Self, MissingTensor> {
+        let weights = tensors.get_sized("weight", channels * sizes.kernel * sizes.kernel)?;
+        Ok(Self {
+            kernel: sizes.kernel,
+            stride: sizes.stride,
+            weights: transpose(weights, channels),
+            bias: tensors.get_sized("bias", channels)?.to_vec(),
+        })
+    }
+}
+
+/// Channels that are added up side by side.
+const LANES: usize = 32;
+
+vectorized! {
+    /// Filters every channel of square maps, and cuts the result to 0..=6.
+    fn filter(layer: &Depthwise, place: Places, maps: &[f32], out: &mut [f32]) {
+        let channels = layer.bias.len();
+        let side = layer.kernel;
+        for (at, out) in out.chunks_exact_mut(channels).enumerate() {
+            let (y, x) = (at / place.out, at % place.out);
+            for first in (0..channels).step_by(LANES) {
+                let count = LANES.min(channels - first);
+                let mut sums = [0.0_f32; LANES];
+                sums[..count].copy_from_slice(&layer.bias[first..first + count]);
+                for line in 0..side {
+                    let Some(from_y) = place.input(y, line) else { continue };
+                    for column in 0..side {
+                        let Some(from_x) = place.input(x, column) else { continue };
+                        let pixel = &maps[(from_y * place.size + from_x) * channels + first..][..count];
+                        let weights = &layer.weights[(line * side + column) * channels + first..][..count];
+                        match (pixel.first_chunk::<LANES>(), weights.first_chunk::<LANES>()) {
+                            (Some(pixel), Some(weights)) => for lane in 0..LANES {
+                                sums[lane] = crate::math::mul_add::<FMA>(pixel[lane], weights[lane], sums[lane]);
+                            },
+                            _ => for lane in 0..count {
+                                sums[lane] = crate::math::mul_add::<FMA>(pixel[lane], weights[lane], sums[lane]);
+                            },
+                        }
+                    }
+                }
+                Activation::Relu6.apply::<FMA>(&mut sums);
+                out[first..first + count].copy_from_slice(&sums[..count]);
+            }
+        }
+    }
+}
+
+/// Adds the mean of each channel over all pixels to `means`.
+fn average(maps: &[f32], channels: usize, means: &mut Vec<f32>) {
+    let from = means.len();
+    means.resize(from + channels, 0.0);
+    let sums = &mut means[from..];
+    let pixels = maps.chunks_exact(channels);
+    let count = pixels.len() as f32;
+    for pixel in pixels {
+        sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);
+    }
+    sums.iter_mut().for_each(|sum| *sum /= count);
+}

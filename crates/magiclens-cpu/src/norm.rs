@@ -1,0 +1,91 @@
+//! Layer norms.
+
+use crate::simd::{Simd, vectorized};
+use crate::tensors::{MissingTensor, Tensors};
+
+/// `(x - mean) / sqrt(variance + epsilon) * gamma + beta` of each row.
+#[derive(Debug)]
+pub(crate) struct LayerNorm {
+    gamma: Vec<f32>,
+    beta: Vec<f32>,
+    epsilon: f32,
+}
+
+impl LayerNorm {
+    pub(crate) fn new(tensors: &Tensors<'_>, width: usize, epsilon: f64) -> Result<Self, MissingTensor> {
+        Ok(Self {
+            gamma: tensors.get_sized("gamma", width)?.to_vec(),
+            beta: tensors.get_sized("beta", width)?.to_vec(),
+            epsilon: epsilon as f32,
+        })
+    }
+
+    /// The norm of every row of `rows`.
+    pub(crate) fn apply(&self, simd: Simd, rows: &mut [f32]) {
+        normalize(simd, self, rows);
+    }
+
+    /// The norm of every row of `rows`, elsewhere.
+    pub(crate) fn apply_to(&self, simd: Simd, rows: &[f32], out: &mut Vec<f32>) {
+        out.clear();
+        out.extend_from_slice(rows);
+        normalize(simd, self, out);
+    }
+}
+
+/// Sums side by side, which become one vector.
+const LANES: usize = 16;
+
+#[inline(always)]
+fn sum(row: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+    let mut sums = [0.0_f32; LANES];
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (sum, value) in sums.iter_mut().zip(chunk) {
+            *sum += term(*value);
+        }
+    }
+    sums.iter().sum::<f32>() + rest.iter().map(|value| term(*value)).sum::<f32>()
+}
+
+vectorized! {
+    fn normalize(norm: &LayerNorm, rows: &mut [f32]) {
+        let width = norm.gamma.len();
+        for row in rows.chunks_exact_mut(width) {
+            let mean = sum(row, |value| value) / width as f32;
+            let variance = sum(row, |value| (value - mean) * (value - mean)) / width as f32;
+            let factor = (variance + norm.epsilon).sqrt().recip();
+            let scales = norm.gamma.iter().zip(&norm.beta);
+            for (value, (gamma, beta)) in row.iter_mut().zip(scales) {
+                *value = crate::math::mul_add::<FMA>((*value - mean) * factor, *gamma, *beta);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::Width;
+
+    #[test]
+    fn rows_get_mean_and_deviation() {
+        for width in [Width::Portable, Width::Avx2, Width::Avx512] {
+            let norm = LayerNorm {
+                gamma: vec![2.0; 37],
+                beta: vec![0.5; 37],
+                epsilon: 0.0,
+            };
+            let mut rows: Vec<f32> = (0..74).map(|at| (at * at % 23) as f32).collect();
+            norm.apply(Simd::detect(width), &mut rows);
+            for row in rows.chunks_exact(37) {
+                let mean: f32 = row.iter().sum::<f32>() / 37.0;
+                let variance = row.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / 37.0;
+                assert!(
+                    (mean - 0.5).abs() < 1e-5 && (variance - 4.0).abs() < 1e-4,
+                    "{mean} {variance}"
+                );
+            }
+        }
+    }
+}

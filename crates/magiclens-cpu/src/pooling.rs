@@ -1,0 +1,124 @@
+//! A learned query that looks at all tokens.
+
+use crate::attention::{AttentionScratch, Heads, Sequence};
+use crate::block::{Run, key_value, linear, load};
+use crate::linear::{Epilogue, Input, Linear};
+use crate::norm::LayerNorm;
+use crate::precision::Precision;
+use crate::rows::Rows;
+use crate::simd::Simd;
+use crate::tensors::{MissingTensor, Tensors};
+
+/// Sizes and rules of an attention whose only query is learned.
+#[derive(Clone, Copy, Debug)]
+pub struct ProbeSizes {
+    /// Width of tokens.
+    pub tokens: usize,
+    /// Width of the query, and of what comes out.
+    pub width: usize,
+    /// Width of queries, keys and values over all heads.
+    pub inner: usize,
+    /// Number of heads.
+    pub heads: usize,
+    /// Scores become `cap * tanh(score / cap)`.
+    pub logit_cap: Option<f64>,
+}
+
+/// The attention of a learned query. What it makes of the query alone is computed once.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    /// `[inner]`
+    query: Vec<f32>,
+    key_value: Linear,
+    output: Linear,
+    heads: Heads,
+}
+
+/// Memory of a [`Probe`].
+#[derive(Debug, Default)]
+pub(crate) struct ProbeScratch {
+    rows: Rows,
+    keys_values: Vec<f32>,
+    mixed: Vec<f32>,
+    attention: AttentionScratch,
+}
+
+impl Probe {
+    /// `probe` is the query, `[width]`; `norm` its layer norm where it has one; `attention` holds the linear layers.
+    pub(crate) fn new(
+        precision: Precision,
+        attention: &Tensors<'_>,
+        sizes: &ProbeSizes,
+        probe: &[f32],
+        norm: Option<&LayerNorm>,
+    ) -> Result<Self, MissingTensor> {
+        let mut probe = probe.to_vec();
+        if let Some(norm) = norm {
+            norm.apply(Simd::get(), &mut probe);
+        }
+        let query = attention.within("query");
+        let weights = query.get_sized("weight", sizes.width * sizes.inner)?;
+        let mut sums: Vec<f64> = query
+            .get_sized("bias", sizes.inner)?
+            .iter()
+            .map(|bias| f64::from(*bias))
+            .collect();
+        for (value, row) in probe.iter().zip(weights.chunks_exact(sizes.inner)) {
+            let both = sums.iter_mut().zip(row);
+            both.for_each(|(sum, weight)| *sum += f64::from(*value) * f64::from(*weight));
+        }
+        let heads = Heads {
+            cap: sizes.logit_cap.map(|cap| cap as f32),
+            ..Heads::over(sizes.inner, sizes.heads)
+        };
+        if let Ok(scale) = attention.get_sized("per_dim_scale", heads.width) {
+            for (at, sum) in sums.iter_mut().enumerate() {
+                let scale = f64::from(scale[at % heads.width]);
+                // The reference multiplies by 1 / softplus(0), written as 1.442695041.
+                *sum *= scale.exp().ln_1p() * std::f64::consts::LOG2_E;
+            }
+        }
+        Ok(Self {
+            query: sums.into_iter().map(|sum| sum as f32).collect(),
+            key_value: key_value(precision, attention, [sizes.tokens, sizes.inner])?,
+            output: linear(precision, attention, "output", [sizes.inner, sizes.width])?,
+            heads,
+        })
+    }
+
+    /// What the query finds in each sequence of `tokens`, a row each.
+    pub(crate) fn forward(
+        &self,
+        run: Run,
+        scratch: &mut ProbeScratch,
+        tokens: &[f32],
+        lengths: &[usize],
+        out: &mut Vec<f32>,
+    ) {
+        let (inner, precision) = (self.heads.inner(), self.key_value.precision());
+        let width = tokens.len() / lengths.iter().sum::<usize>().max(1);
+        load(run, precision, &mut scratch.rows, tokens, width.max(1));
+        crate::block::apply(run, &self.key_value, &scratch.rows, tokens, &mut scratch.keys_values);
+        scratch.mixed.resize(lengths.len() * inner, 0.0);
+        let mut first = 0;
+        for (length, out) in lengths.iter().zip(scratch.mixed.chunks_exact_mut(inner)) {
+            let sequence = Sequence {
+                queries: &self.query,
+                keys_values: &scratch.keys_values[first * 2 * inner..][..length * 2 * inner],
+                causal: false,
+            };
+            scratch
+                .attention
+                .attend(run.simd, precision, &self.heads, sequence, out, 1);
+            first += length;
+        }
+        load(run, self.output.precision(), &mut scratch.rows, &scratch.mixed, inner);
+        out.clear();
+        out.resize(lengths.len() * self.output.outputs(), 0.0);
+        let input = Input {
+            values: &scratch.mixed,
+            rows: &scratch.rows,
+        };
+        self.output.apply(run.simd, input, out, Epilogue::STORE, run.threads);
+    }
+}

@@ -1,0 +1,108 @@
+//! Text transformers: ids become tokens, blocks mix them, and one vector is read.
+
+use crate::block::{Block, BlockSizes, Run, Scratch, linear, load};
+use crate::linear::Linear;
+use crate::norm::LayerNorm;
+use crate::pool::Pool;
+use crate::precision::Precision;
+use crate::simd::Simd;
+use crate::tensors::{MissingTensor, Tensors};
+
+/// Sizes of a [`TextTransformer`].
+#[derive(Clone, Copy, Debug)]
+pub struct TextSizes {
+    /// Of every block.
+    pub block: BlockSizes,
+    /// Number of blocks.
+    pub layers: usize,
+    /// Entries of the vocabulary.
+    pub vocabulary: usize,
+    /// Positions that exist.
+    pub positions: usize,
+    /// Width of the output.
+    pub dim: usize,
+}
+
+/// A text transformer with packed weights, read at the last token: CLIP's and SigLIP's.
+#[derive(Debug)]
+pub struct TextTransformer {
+    sizes: TextSizes,
+    tokens: Vec<f32>,
+    positions: Vec<f32>,
+    blocks: Vec<Block>,
+    final_norm: LayerNorm,
+    projection: Linear,
+    memory: Pool<Scratch>,
+}
+
+/// A token: its id, and its place in the text.
+pub type Token = (u32, usize);
+
+impl TextTransformer {
+    /// Packs the tensors of a tower.
+    ///
+    /// # Errors
+    /// A tensor that is missing or has another size.
+    pub fn new(precision: Precision, tower: &Tensors<'_>, sizes: TextSizes) -> Result<Self, MissingTensor> {
+        let width = sizes.block.width;
+        let blocks = (0..sizes.layers)
+            .map(|layer| Block::new(precision, &tower.within(&format!("blocks.{layer}")), &sizes.block));
+        Ok(Self {
+            tokens: tower
+                .get_sized("token_embedding.weight", sizes.vocabulary * width)?
+                .to_vec(),
+            positions: tower.get_sized("position_embedding", sizes.positions * width)?.to_vec(),
+            blocks: blocks.collect::<Result<_, _>>()?,
+            final_norm: LayerNorm::new(&tower.within("final_norm"), width, sizes.block.epsilon)?,
+            projection: linear(precision, tower, "projection", [width, sizes.dim])?,
+            sizes,
+            memory: Pool::default(),
+        })
+    }
+
+    /// Texts -> `[texts, dim]`, each read at its last token. Ids and places must exist; a text has a token at least. `threads`
+    /// share each layer.
+    pub fn forward(&self, texts: &[Vec<Token>], threads: usize) -> Vec<f32> {
+        let run = Run {
+            simd: Simd::get(),
+            threads,
+        };
+        if texts.is_empty() {
+            return Vec::new();
+        }
+        self.memory.with(|scratch| {
+            self.embed(scratch, texts);
+            let (last, first) = self.blocks.split_last().expect("a transformer has blocks");
+            first.iter().for_each(|block| block.forward(run, scratch, None));
+            let ends: Vec<usize> = texts.iter().map(|text| text.len() - 1).collect();
+            last.forward(run, scratch, Some(&ends));
+            self.final_norm.apply(run.simd, &mut scratch.tokens.values);
+            let read = &scratch.tokens.values;
+            load(
+                run,
+                self.projection.precision(),
+                &mut scratch.rows,
+                read,
+                self.sizes.block.width,
+            );
+            let mut out = Vec::new();
+            crate::block::apply(run, &self.projection, &scratch.rows, read, &mut out);
+            out
+        })
+    }
+
+    fn embed(&self, scratch: &mut Scratch, texts: &[Vec<Token>]) {
+        let width = self.sizes.block.width;
+        scratch.tokens.values.clear();
+        scratch.tokens.lengths.clear();
+        for text in texts {
+            scratch.tokens.lengths.push(text.len());
+            for (id, place) in text {
+                let token = &self.tokens[*id as usize * width..][..width];
+                let position = &self.positions[place * width..][..width];
+                let sums = token.iter().zip(position).map(|(token, position)| token + position);
+                scratch.tokens.values.extend(sums);
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The towers of a model for the CPU, and texts and images on their way through them.
+
+use std::borrow::Borrow;
+
+use image::RgbImage;
+use magiclens_cpu::{ImageNetwork, MissingTensor, Precision, Tensors, TextNetwork, Token};
+use rayon::prelude::*;
+
+use crate::array::NamedWeights;
+use crate::config::ModelConfig;
+
+/// Tokens of texts that go through a tower in one piece. Weights are read from memory once for each piece.
+const TOKENS: usize = 256;
+
+/// The towers that the CPU has a forward pass for; the others are burn's.
+#[derive(Debug, Default)]
+pub(crate) struct Networks {
+    pub(crate) image: Option<Box<dyn ImageNetwork>>,
+    pub(crate) text: Option<Box<dyn TextNetwork>>,
+}
+
+impl Networks {
+    pub(crate) fn new(
+        config: &ModelConfig,
+        precision: Precision,
+        tensors: &NamedWeights,
+    ) -> Result<Self, MissingTensor> {
+        let find = |name: &str| tensors.get(name).map(|weights| weights.values.as_slice());
+        let tensors = Tensors::new(&find);
+        Ok(Self {
+            image: config
+                .vision
+                .network(config.dim, precision, &tensors.within("vision"))?,
+            text: config.text.network(config.dim, precision, &tensors.within("text"))?,
+        })
+    }
+}
+
+/// A row for each image: an image a thread, or several threads an image where there are few.
+pub(crate) fn image_rows<I: Borrow<RgbImage> + Sync>(
+    config: &ModelConfig,
+    images: &[I],
+    forward: impl Fn(&[f32], usize) -> Vec<f32> + Sync,
+) -> Vec<Vec<f32>> {
+    let threads = threads_for(images.len());
+    let encode = |image: &I| {
+        let pixels: Vec<f32> = config.preprocess.apply(image.borrow()).into_iter().collect();
+        forward(&pixels, threads)
+    };
+    match threads {
+        1 => images.par_iter().map(encode).collect(),
+        _ => images.iter().map(encode).collect(),
+    }
+}
+
+/// A row for each text. Texts of about one length go together.
+pub(crate) fn text_rows(
+    config: &ModelConfig,
+    ids: &[Vec<u32>],
+    forward: impl Fn(&[Vec<Token>], usize) -> Vec<f32> + Sync,
+) -> Vec<Vec<f32>> {
+    let mut texts: Vec<(usize, Vec<Token>)> = ids.iter().map(|ids| config.text.tokens(ids)).enumerate().collect();
+    texts.sort_by_key(|(_, tokens)| tokens.len());
+    let pieces = pieces(&texts);
+    let threads = threads_for(pieces.len());
+    let encode = |piece: &&[(usize, Vec<Token>)]| {
+        let tokens: Vec<Vec<Token>> = piece.iter().map(|(_, tokens)| tokens.clone()).collect();
+        let values = forward(&tokens, threads);
+        let width = values.len() / piece.len();
+        let rows = values.chunks_exact(width.max(1)).map(<[f32]>::to_vec);
+        piece.iter().map(|(place, _)| *place).zip(rows).collect::<Vec<_>>()
+    };
+    let encoded: Vec<Vec<(usize, Vec<f32>)>> = match threads {
+        1 => pieces.par_iter().map(encode).collect(),
+        _ => pieces.iter().map(encode).collect(),
+    };
+    let mut rows = vec![Vec::new(); ids.len()];
+    for (place, row) in encoded.into_iter().flatten() {
+        rows[place] = row;
+    }
+    rows
+}
+
+/// Cuts texts into pieces of at most [`TOKENS`], or of one text.
+fn pieces(texts: &[(usize, Vec<Token>)]) -> Vec<&[(usize, Vec<Token>)]> {
+    let (mut pieces, mut first, mut tokens) = (Vec::new(), 0, 0);
+    for (at, (_, text)) in texts.iter().enumerate() {
+        if at > first && tokens + text.len() > TOKENS {
+            pieces.push(&texts[first..at]);
+            (first, tokens) = (at, 0);
+        }
+        tokens += text.len();
+    }
+    if first < texts.len() {
+        pieces.push(&texts[first..]);
+    }
+    pieces
+}
+
+/// Threads for each of some items, so that all cores have work.
+fn threads_for(items: usize) -> usize {
+    match items >= rayon::current_num_threads() {
+        true => 1,
+        false => rayon::current_num_threads().div_ceil(items.max(1)),
+    }
+}

@@ -1,0 +1,133 @@
+//! The forward pass for the CPU beside the modules that define each tower, on the same weights.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use common::fixture;
+use image::RgbImage;
+use magiclens_model::checkpoint::Checkpoint;
+use magiclens_model::import::open::{folder_of, open_model};
+use magiclens_model::rows::to_rows;
+use magiclens_model::{Embedder, Precision};
+
+/// Largest share of the length of a vector by which a precision may turn it.
+const TURNS: [(Precision, f32); 3] = [(Precision::F32, 1e-5), (Precision::Bf16, 0.03), (Precision::Int8, 0.06)];
+
+fn images() -> Vec<RgbImage> {
+    let image = |n: u8| RgbImage::from_fn(60, 50, |x, y| image::Rgb([(x * 4) as u8 ^ n, (y * 5) as u8, n]));
+    [0, 60, 200].map(image).to_vec()
+}
+
+const TEXTS: [&str; 4] = [
+    "a",
+    "the same building, at night",
+    "red !-- blue",
+    "another animal in this style",
+];
+
+fn embedder(checkpoint: &Checkpoint, source: &Path, precision: Precision) -> Embedder {
+    Embedder::with_precision(checkpoint.clone(), folder_of(source), Device::flex(), precision).unwrap()
+}
+
+/// The modules' outputs for images.
+fn expected_images(embedder: &Embedder) -> Vec<Vec<f32>> {
+    let (config, side) = (embedder.config(), embedder.config().vision.image_px());
+    let images = images();
+    let pixels: Vec<f32> = images.iter().flat_map(|image| config.preprocess.apply(image)).collect();
+    let data = TensorData::new(pixels, [images.len(), 3, side, side]);
+    to_rows(
+        embedder
+            .model()
+            .vision
+            .forward(Tensor::from_data(data, &Device::flex())),
+    )
+}
+
+/// The modules' outputs for texts.
+fn expected_texts(embedder: &Embedder, source: &Path) -> Vec<Vec<f32>> {
+    let tokenizer = embedder.config().text.tokenizer(folder_of(source)).unwrap();
+    let ids = tokenizer.encode_batch(&TEXTS).unwrap();
+    let forward = |ids: &Vec<u32>| to_rows(embedder.model().text.forward(&[ids.as_slice()])).remove(0);
+    ids.iter().map(forward).collect()
+}
+
+/// The length of the difference as a share of the length.
+fn turn(found: &[f32], expected: &[f32]) -> f32 {
+    let difference = found.iter().zip(expected).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
+    (difference / expected.iter().map(|value| value.powi(2)).sum::<f32>()).sqrt()
+}
+
+#[track_caller]
+fn check(source: &Path) {
+    let checkpoint = open_model(source).unwrap();
+    let reference = embedder(&checkpoint, source, Precision::F32);
+    let expected = [expected_images(&reference), expected_texts(&reference, source)];
+    for (precision, most) in TURNS {
+        let embedder = embedder(&checkpoint, source, precision);
+        let found = [
+            embedder.encode_images(&images()).unwrap(),
+            embedder.encode_texts(&TEXTS).unwrap(),
+        ];
+        for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+            let turn = turn(found, expected);
+            assert!(turn < most, "{} {precision}: {turn}", source.display());
+            // bf16 and bytes round, so that it is really they that were multiplied.
+            assert!(precision == Precision::F32 || turn > 1e-5, "{precision}: {turn}");
+        }
+    }
+}
+
+#[test]
+fn clip() {
+    check(&fixture("clip/hf"));
+}
+
+#[test]
+fn siglip() {
+    check(&fixture("siglip/siglip"));
+    check(&fixture("siglip/siglip2"));
+}
+
+#[test]
+fn small() {
+    check(&fixture("../weights/small.safetensors"));
+}
+
+#[test]
+fn coca_images() {
+    let source = fixture("coca/coca");
+    let checkpoint = open_model(&source).unwrap();
+    for (precision, most) in TURNS {
+        let embedder = embedder(&checkpoint, &source, precision);
+        let found = embedder.encode_images(&images()).unwrap();
+        for (found, expected) in found.iter().zip(expected_images(&embedder)) {
+            let turn = turn(found, &expected);
+            assert!(turn < most, "{precision}: {turn}");
+        }
+    }
+}
+
+#[test]
+fn few_and_many_images_and_texts_give_the_same() {
+    let source = fixture("clip/hf");
+    let checkpoint = open_model(&source).unwrap();
+    for precision in Precision::ALL {
+        let embedder = embedder(&checkpoint, &source, precision);
+        let images: Vec<RgbImage> = images().into_iter().cycle().take(13).collect();
+        let together = embedder.encode_images(&images).unwrap();
+        assert_eq!(together[..1], embedder.encode_images(&images[..1]).unwrap());
+        assert_eq!(together[..3], together[3..6]);
+        let texts: Vec<&str> = TEXTS.into_iter().cycle().take(90).collect();
+        let together = embedder.encode_texts(&texts).unwrap();
+        assert_eq!(together[..4], together[84..88]);
+        for (text, expected) in TEXTS.iter().zip(&together) {
+            assert_eq!(embedder.encode_texts(&[text]).unwrap()[0], *expected, "{precision}");
+        }
+        assert!(embedder.encode_images(&images[..0]).unwrap().is_empty());
+        assert!(embedder.encode_texts(&[]).unwrap().is_empty());
+    }
+}
