@@ -17,6 +17,8 @@
 //! | `tensors.rs`, `pool.rs` | tensors by name; memory that is kept |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+#![allow(unsafe_code, reason = "kernels; no other crate has any")]
+#![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 
 mod attention;
 mod bert;

@@ -1,6 +1,8 @@
 //! EfficientNet-Lite: inverted residual blocks with ReLU6. Maps are pixels of channels, `[height, width, channels]`, so that a
 //! convolution over one pixel is a linear layer.
 
+use std::ops::Range;
+
 use crate::block::{Run, load};
 use crate::linear::{Epilogue, Input, Linear};
 use crate::math::Activation;
@@ -109,8 +111,12 @@ impl Lite {
 
     /// `images`: `[batch, 3, image_px, image_px]`, normalized -> `[batch, dim]`. `threads` share each layer.
     pub fn forward(&self, images: &[f32], threads: usize) -> Vec<f32> {
-        let features = self.features(images, threads);
-        self.projection.apply(Simd::get(), &features)
+        self.project(&self.features(images, threads))
+    }
+
+    /// `[batch, features]` -> `[batch, dim]`
+    pub fn project(&self, features: &[f32]) -> Vec<f32> {
+        self.projection.apply(Simd::get(), features)
     }
 
     /// The same images -> `[batch, features]`, before the projection: head, then taps, averaged over space.
@@ -353,39 +359,78 @@ impl Depthwise {
 }
 
 /// Channels that are added up side by side.
-const LANES: usize = 32;
+const LANES: usize = 16;
 
 vectorized! {
     /// Filters every channel of square maps, and cuts the result to 0..=6.
     fn filter(layer: &Depthwise, place: Places, maps: &[f32], out: &mut [f32]) {
         let channels = layer.bias.len();
-        let side = layer.kernel;
         for (at, out) in out.chunks_exact_mut(channels).enumerate() {
-            let (y, x) = (at / place.out, at % place.out);
-            for first in (0..channels).step_by(LANES) {
-                let count = LANES.min(channels - first);
-                let mut sums = [0.0_f32; LANES];
-                sums[..count].copy_from_slice(&layer.bias[first..first + count]);
-                for line in 0..side {
-                    let Some(from_y) = place.input(y, line) else { continue };
-                    for column in 0..side {
-                        let Some(from_x) = place.input(x, column) else { continue };
-                        let pixel = &maps[(from_y * place.size + from_x) * channels + first..][..count];
-                        let weights = &layer.weights[(line * side + column) * channels + first..][..count];
-                        match (pixel.first_chunk::<LANES>(), weights.first_chunk::<LANES>()) {
-                            (Some(pixel), Some(weights)) => for lane in 0..LANES {
-                                sums[lane] = crate::math::mul_add::<FMA>(pixel[lane], weights[lane], sums[lane]);
-                            },
-                            _ => for lane in 0..count {
-                                sums[lane] = crate::math::mul_add::<FMA>(pixel[lane], weights[lane], sums[lane]);
-                            },
-                        }
-                    }
-                }
-                Activation::Relu6.apply::<FMA>(&mut sums);
-                out[first..first + count].copy_from_slice(&sums[..count]);
+            let window = Window::new(layer.kernel, place, at);
+            match channels.is_multiple_of(LANES) {
+                true => filter_pixel::<LANES, FMA>(layer, &window, maps, out),
+                false => filter_pixel::<1, FMA>(layer, &window, maps, out),
             }
         }
+    }
+}
+
+/// The pixels under the filter at one place of the output, without padding.
+struct Window {
+    kernel: usize,
+    /// Pixels in a line of the input.
+    size: usize,
+    lines: Range<usize>,
+    columns: Range<usize>,
+    /// The pixel under the first part of the filter that is not in the padding.
+    first: usize,
+}
+
+impl Window {
+    #[inline(always)]
+    fn new(kernel: usize, place: Places, at: usize) -> Self {
+        let (y, x) = (at / place.out * place.stride, at % place.out * place.stride);
+        let parts = |from: usize| {
+            let first = place.before.saturating_sub(from);
+            first..kernel.min(place.size + place.before - from).max(first)
+        };
+        let (lines, columns) = (parts(y), parts(x));
+        Self {
+            kernel,
+            size: place.size,
+            first: (y + lines.start - place.before) * place.size + x + columns.start - place.before,
+            lines,
+            columns,
+        }
+    }
+}
+
+/// One pixel of the output, some channels at a time, whose sums stay in registers.
+#[inline(always)]
+fn filter_pixel<const COUNT: usize, const FMA: bool>(
+    layer: &Depthwise,
+    window: &Window,
+    maps: &[f32],
+    out: &mut [f32],
+) {
+    let (maps, weights) = (maps.as_chunks::<COUNT>().0, layer.weights.as_chunks::<COUNT>().0);
+    let (bias, out) = (layer.bias.as_chunks::<COUNT>().0, out.as_chunks_mut::<COUNT>().0);
+    let chunks = bias.len();
+    for (chunk, (out, bias)) in out.iter_mut().zip(bias).enumerate() {
+        let mut sums = *bias;
+        for (down, line) in window.lines.clone().enumerate() {
+            let mut pixel = (window.first + down * window.size) * chunks + chunk;
+            let mut weight = (line * window.kernel + window.columns.start) * chunks + chunk;
+            for _ in window.columns.clone() {
+                for lane in 0..COUNT {
+                    sums[lane] = crate::math::mul_add::<FMA>(maps[pixel][lane], weights[weight][lane], sums[lane]);
+                }
+                pixel += chunks;
+                weight += chunks;
+            }
+        }
+        Activation::Relu6.apply::<FMA>(&mut sums);
+        *out = sums;
     }
 }
 

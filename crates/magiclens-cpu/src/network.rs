@@ -12,8 +12,13 @@ pub trait ImageNetwork: Debug + Send + Sync {
     /// `images`: `[batch, 3, image_px, image_px]`, preprocessed -> `[batch, dim]`. `threads` share each layer.
     fn forward(&self, images: &[f32], threads: usize) -> Vec<f32>;
 
-    /// The same images -> `[batch, features]`, before the projection; `None` where a tower has no such seam.
+    /// The same images -> `[batch, features]`, before the projection; `None` where a tower has no such seam, for no image too.
     fn features(&self, _images: &[f32], _threads: usize) -> Option<Vec<f32>> {
+        None
+    }
+
+    /// `[batch, features]` -> `[batch, dim]`; `None` where a tower has no such seam.
+    fn project(&self, _features: &[f32]) -> Option<Vec<f32>> {
         None
     }
 }
@@ -23,7 +28,7 @@ pub trait TextNetwork: Debug + Send + Sync {
     /// Texts -> `[texts, dim]`. Ids and places must exist; a text has a token at least. `threads` share each layer.
     fn forward(&self, texts: &[Vec<Token>], threads: usize) -> Vec<f32>;
 
-    /// The same texts -> `[texts, features]`, before the projection; `None` where a tower has no such seam.
+    /// The same texts -> `[texts, features]`, before the projection; `None` where a tower has no such seam, for no text too.
     fn features(&self, _texts: &[Vec<Token>], _threads: usize) -> Option<Vec<f32>> {
         None
     }
@@ -42,6 +47,10 @@ impl ImageNetwork for Lite {
 
     fn features(&self, images: &[f32], threads: usize) -> Option<Vec<f32>> {
         Some(Self::features(self, images, threads))
+    }
+
+    fn project(&self, features: &[f32]) -> Option<Vec<f32>> {
+        Some(Self::project(self, features))
     }
 }
 

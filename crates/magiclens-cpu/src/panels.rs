@@ -1,5 +1,7 @@
 //! Weights as the kernels read them: panels of columns, cut along the depth so that one stays in the cache.
 
+use rayon::prelude::*;
+
 use crate::kernels::{self, COLUMNS, Panel, ROWS, RowWords, Tile};
 use crate::precision::{Precision, to_bf16};
 use crate::simd::Simd;
@@ -54,42 +56,42 @@ impl Panels {
         precision: Precision,
         depth: usize,
         columns: usize,
-        weight: impl Fn(usize, usize) -> f32,
+        weight: impl Fn(usize, usize) -> f32 + Sync,
     ) -> Self {
-        let scales: Vec<f32> = match precision {
-            Precision::Int8 => (0..columns)
-                .map(|column| scale(depth, |at| weight(at, column)))
-                .collect(),
+        let scales = match precision {
+            Precision::Int8 => column_scales(depth, columns, &weight),
             _ => Vec::new(),
         };
         let per_word = precision.per_word();
-        let word = |at: usize, column: usize| match column < columns {
-            true => pack(precision, scales.get(column).copied(), |part| {
+        let word = |at: usize, column: usize| {
+            pack(precision, scales.get(column).copied(), |part| {
                 let at = at * per_word + part;
                 if at < depth { weight(at, column) } else { 0.0 }
-            }),
-            false => 0,
+            })
         };
         let all_words = precision.words(depth);
-        let blocks = (0..all_words).step_by(even_blocks(all_words));
-        let blocks = blocks.map(|first| {
-            let words_deep = even_blocks(all_words).min(all_words - first);
-            let panels = (0..columns).step_by(COLUMNS);
-            let words = panels.flat_map(|panel| {
-                let word = &word;
-                (first..first + words_deep)
-                    .flat_map(move |at| (panel..panel + COLUMNS).map(move |column| word(at, column)))
+        let block_words = even_blocks(all_words);
+        let blocks = (0..all_words).step_by(block_words);
+        let blocks = blocks.map(|first_word| {
+            let words_deep = block_words.min(all_words - first_word);
+            let mut words = vec![0; columns.div_ceil(COLUMNS) * words_deep * COLUMNS];
+            let panels = words.par_chunks_exact_mut(words_deep * COLUMNS).enumerate();
+            panels.for_each(|(panel, words)| {
+                let first = panel * COLUMNS;
+                for (at, words) in words.chunks_exact_mut(COLUMNS).enumerate() {
+                    for (words, column) in words.iter_mut().zip(first..columns) {
+                        *words = word(first_word + at, column);
+                    }
+                }
             });
-            let words: Vec<u32> = words.collect();
-            let starts = match precision {
-                Precision::Int8 => starts(&words, words_deep),
-                _ => Vec::new(),
-            };
             Block {
-                first_word: first,
+                first_word,
                 words_deep,
+                starts: match precision {
+                    Precision::Int8 => starts(&words, words_deep),
+                    _ => Vec::new(),
+                },
                 words,
-                starts,
             }
         });
         Self {
@@ -156,10 +158,15 @@ fn even_blocks(words: usize) -> usize {
     words.div_ceil(words.div_ceil(DEPTH_WORDS).max(1)).max(1)
 }
 
-/// The number that whole numbers up to [`LARGEST`] are multiplied by to give the largest of these.
-fn scale(count: usize, value: impl Fn(usize) -> f32) -> f32 {
-    let largest = (0..count).map(|at| value(at).abs()).fold(0.0, f32::max);
-    if largest > 0.0 { largest / LARGEST } else { 1.0 }
+/// For each column the number that whole numbers up to [`LARGEST`] are multiplied by to give its largest one.
+fn column_scales(depth: usize, columns: usize, weight: impl Fn(usize, usize) -> f32) -> Vec<f32> {
+    let mut largest = vec![0.0_f32; columns];
+    for at in 0..depth {
+        let columns = largest.iter_mut().enumerate();
+        columns.for_each(|(column, largest)| *largest = largest.max(weight(at, column).abs()));
+    }
+    let scale = |largest: f32| if largest > 0.0 { largest / LARGEST } else { 1.0 };
+    largest.into_iter().map(scale).collect()
 }
 
 /// A word of the numbers that `part` gives.

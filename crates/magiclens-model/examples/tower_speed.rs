@@ -83,7 +83,7 @@ fn table() -> Result<(), Failure> {
         for precision in Precision::ALL {
             let embedder = Embedder::with_precision(checkpoint.clone(), folder, Device::flex(), precision)?;
             if precision == Precision::F32 {
-                println!("{name:<10} burn  {:>21.2}", burn_speed(&embedder));
+                println!("{name:<10} burn  {:>21.2}", burn_speed(&embedder)?);
             }
             let [images, texts, query] = measure(&embedder, IMAGES)?;
             println!(
@@ -141,19 +141,15 @@ fn measure(embedder: &Embedder, batch: u32) -> Result<[f64; 3], ModelError> {
 }
 
 /// Images a second of the modules that the model is defined by.
-fn burn_speed(embedder: &Embedder) -> f64 {
+fn burn_speed(embedder: &Embedder) -> Result<f64, ModelError> {
+    let tower = &embedder.model()?.vision;
     let side = embedder.config().vision.image_px();
     let pixels = vec![0.5_f32; 2 * 3 * side * side];
     let pieces: Vec<usize> = (0..IMAGES as usize / 2).collect();
     let begun = Instant::now();
     pieces.par_iter().for_each(|_| {
         let data = TensorData::new(pixels.clone(), [2, 3, side, side]);
-        to_rows(
-            embedder
-                .model()
-                .vision
-                .forward(Tensor::from_data(data, &Device::flex())),
-        );
+        to_rows(tower.forward(Tensor::from_data(data, &Device::flex())));
     });
-    f64::from(IMAGES) / begun.elapsed().as_secs_f64()
+    Ok(f64::from(IMAGES) / begun.elapsed().as_secs_f64())
 }

@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
 use crate::config::ModelConfig;
-use crate::fusion::FusionConfig;
+use crate::fusion::{Fusion, FusionConfig};
 use crate::model::MagicLens;
 use crate::tensors_file::{TensorsFile, write_tensors};
 
 pub use crate::array::{NamedWeights, Weights};
+use crate::parameters::check;
 pub use crate::parameters::{fill, tensors_of};
 pub use crate::tensors_file::StoredFloat;
 
@@ -107,6 +108,24 @@ impl Checkpoint {
     pub fn into_model(self, device: &Device) -> Result<MagicLens, ModelError> {
         let name = self.config.name.clone();
         fill(self.config.init(device), self.tensors, &name)
+    }
+}
+
+impl Checkpoint {
+    /// The fusion alone, once all tensors are held against the configuration.
+    pub(crate) fn fusion(&self, device: &Device) -> Result<Fusion, ModelError> {
+        const PART: &str = "fusion.";
+        check(&self.config.init(device), &self.tensors, &self.config.name)?;
+        let own = |(name, weights): (&String, &Weights)| {
+            let name = name.strip_prefix(PART)?;
+            Some((name.to_owned(), weights.clone()))
+        };
+        let tensors = self.tensors.iter().filter_map(own).collect();
+        fill(
+            self.config.fusion.init(self.config.dim, device),
+            tensors,
+            &self.config.name,
+        )
     }
 }
 

@@ -1,7 +1,7 @@
 //! A loaded model with its tokenizer and preprocessing: images and texts in, embeddings out.
 
 use std::borrow::Borrow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use crate::ModelError;
 use crate::checkpoint::Checkpoint;
 use crate::config::ModelConfig;
-use crate::fusion::FusionConfig;
+use crate::fusion::{Fusion, FusionConfig};
 use crate::import::open::{folder_of, open_model};
 use crate::model::MagicLens;
 use crate::networks::{Networks, image_rows, text_rows};
@@ -34,9 +34,13 @@ const ROWS: usize = 64;
 /// A model that is ready to embed.
 pub struct Embedder {
     config: ModelConfig,
-    model: MagicLens,
-    /// The towers once more, for the CPU; none on another device.
+    fusion: Fusion,
+    /// The towers for the CPU; none on another device.
     networks: Networks,
+    /// The modules. Where the networks do without them, they are made when they are asked for.
+    modules: OnceLock<MagicLens>,
+    /// The file or folder that modules are read from.
+    source: PathBuf,
     precision: Precision,
     tokenizer: Box<dyn Tokenizer>,
     model_id: String,
@@ -68,7 +72,9 @@ impl Embedder {
     /// # Errors
     /// See [`Embedder::load`].
     pub fn load_with(path: &Path, precision: Precision) -> Result<Self, ModelError> {
-        Self::with_precision(open_model(path)?, folder_of(path), Device::flex(), precision)
+        let mut embedder = Self::begin(open_model(path)?, folder_of(path), Device::flex(), precision)?;
+        path.clone_into(&mut embedder.source);
+        Ok(embedder)
     }
 
     /// Makes a checkpoint ready on a device; `folder` holds the files of the tokenizer.
@@ -89,17 +95,31 @@ impl Embedder {
         device: Device,
         precision: Precision,
     ) -> Result<Self, ModelError> {
+        let modules = checkpoint.clone().into_model(&device)?;
+        let embedder = Self::begin(checkpoint, folder, device, precision)?;
+        embedder.modules.get_or_init(|| modules);
+        Ok(embedder)
+    }
+
+    /// Packs the networks, and makes the modules where a tower has none.
+    fn begin(checkpoint: Checkpoint, folder: &Path, device: Device, precision: Precision) -> Result<Self, ModelError> {
         let (config, model_id) = (checkpoint.config.clone(), checkpoint.digest.clone());
+        let fusion = checkpoint.fusion(&device)?;
         let networks = match device == Device::flex() {
             true => Networks::new(&config, precision, &checkpoint.tensors)?,
             false => Networks::default(),
         };
-        let model = checkpoint.into_model(&device)?;
+        let modules = match networks.image.is_some() && networks.text.is_some() {
+            true => OnceLock::new(),
+            false => OnceLock::from(checkpoint.into_model(&device)?),
+        };
         let tokenizer = config.text.tokenizer(folder)?;
         Ok(Self {
             config,
-            model,
+            fusion,
             networks,
+            modules,
+            source: PathBuf::new(),
             precision,
             tokenizer,
             model_id,
@@ -123,9 +143,22 @@ impl Embedder {
         &self.config
     }
 
-    /// The modules.
-    pub fn model(&self) -> &MagicLens {
-        &self.model
+    /// The modules, read again if they were not needed so far.
+    ///
+    /// # Errors
+    /// A model that cannot be read any more, or is another one now.
+    pub fn model(&self) -> Result<&MagicLens, ModelError> {
+        if let Some(modules) = self.modules.get() {
+            return Ok(modules);
+        }
+        let checkpoint = open_model(&self.source)?;
+        if checkpoint.digest != self.model_id {
+            return Err(ModelError::Changed {
+                path: self.source.clone(),
+            });
+        }
+        let modules = checkpoint.into_model(&self.device)?;
+        Ok(self.modules.get_or_init(|| modules))
     }
 
     /// Width of tower outputs and embeddings.
@@ -138,33 +171,39 @@ impl Embedder {
     /// # Errors
     /// None today; a backend on another device may fail.
     pub fn encode_images(&self, images: &[impl Borrow<RgbImage> + Sync]) -> Result<Vec<Vec<f32>>, ModelError> {
-        Ok(match &self.networks.image {
-            Some(network) => image_rows(&self.config, images, |pixels, threads| network.forward(pixels, threads)),
-            None => self.in_pieces(images, |pixels| self.model.vision.forward(pixels)),
-        })
+        if let Some(network) = &self.networks.image {
+            return Ok(image_rows(&self.config, images, |pixels, threads| {
+                network.forward(pixels, threads)
+            }));
+        }
+        let tower = &self.model()?.vision;
+        Ok(self.in_pieces(images, |pixels| tower.forward(pixels)))
     }
 
     /// The features of the pretrained image trunk before its projection, for training on them; `None` where a tower
     /// has no such seam.
     pub fn image_features(&self, images: &[impl Borrow<RgbImage> + Sync]) -> Option<Vec<Vec<f32>>> {
-        self.model.vision.projection()?;
         if let Some(network) = &self.networks.image {
-            let features = |pixels: &[f32], threads| network.features(pixels, threads).expect("it has a projection");
+            // Without a seam there is none for no image either.
+            network.features(&[], 1)?;
+            let features = |pixels: &[f32], threads| network.features(pixels, threads).unwrap_or_default();
             return Some(image_rows(&self.config, images, features));
         }
-        let features = |pixels| {
-            self.model
-                .vision
-                .features(pixels)
-                .expect("a projected tower has features")
-        };
-        Some(self.in_pieces(images, features))
+        let tower = &self.modules.get()?.vision;
+        tower.projection()?;
+        Some(self.in_pieces(images, |pixels| {
+            tower.features(pixels).expect("a projected tower has features")
+        }))
     }
 
     /// The image tower's outputs from the features of [`Embedder::image_features`]: together the same as
     /// [`Embedder::encode_images`]. `None` where a tower has no such seam.
     pub fn project_image_features(&self, features: &[Vec<f32>]) -> Option<Vec<Vec<f32>>> {
-        let projection = self.model.vision.projection()?;
+        if let Some(network) = &self.networks.image {
+            let rows = |values: Vec<f32>| values.chunks_exact(self.dim()).map(<[f32]>::to_vec).collect::<Vec<_>>();
+            return network.project(&features.concat()).map(rows);
+        }
+        let projection = self.modules.get()?.vision.projection()?;
         let project = |rows: &[Vec<f32>]| to_rows(projection.forward(from_rows(rows, &self.device)));
         Some(features.chunks(ROWS).flat_map(project).collect())
     }
@@ -174,15 +213,19 @@ impl Embedder {
     /// # Errors
     /// A text that the tokenizer refuses.
     pub fn text_features(&self, texts: &[&str]) -> Result<Option<Vec<Vec<f32>>>, ModelError> {
-        let tower = &self.model.text;
+        if let Some(network) = &self.networks.text {
+            if network.features(&[], 1).is_none() {
+                return Ok(None);
+            }
+            let ids = self.tokenizer.encode_batch(texts)?;
+            let features = |texts: &[Vec<_>], threads| network.features(texts, threads).unwrap_or_default();
+            return Ok(Some(text_rows(&self.config, &ids, features)));
+        }
+        let tower = &self.model()?.text;
         if tower.projection().is_none() {
             return Ok(None);
         }
         let ids = self.tokenizer.encode_batch(texts)?;
-        if let Some(network) = &self.networks.text {
-            let features = |texts: &[Vec<_>], threads| network.features(texts, threads).expect("it has a projection");
-            return Ok(Some(text_rows(&self.config, &ids, features)));
-        }
         let features = |ids: &[&[u32]], _: &[usize]| tower.features(ids).expect("a projected tower has features");
         Ok(Some(map_ids(&ids, tower.batch(), features)))
     }
@@ -219,7 +262,7 @@ impl Embedder {
         }
         let fuse = |(images, texts): (&[Vec<f32>], &[Vec<f32>])| {
             let (images, texts) = (from_rows(images, &self.device), from_rows(texts, &self.device));
-            to_rows(self.model.fusion.forward(images, texts))
+            to_rows(self.fusion.forward(images, texts))
         };
         let pieces: Vec<Vec<Vec<f32>>> = images.par_chunks(ROWS).zip(texts.par_chunks(ROWS)).map(fuse).collect();
         let normalize = |(row, values)| {
@@ -269,12 +312,14 @@ impl Embedder {
     }
 
     fn run_text_tower(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, ModelError> {
-        let tower = &self.model.text;
         let ids = self.tokenizer.encode_batch(texts)?;
-        Ok(match &self.networks.text {
-            Some(network) => text_rows(&self.config, &ids, |texts, threads| network.forward(texts, threads)),
-            None => map_ids(&ids, tower.batch(), |ids, _| tower.forward(ids)),
-        })
+        if let Some(network) = &self.networks.text {
+            return Ok(text_rows(&self.config, &ids, |texts, threads| {
+                network.forward(texts, threads)
+            }));
+        }
+        let tower = &self.model()?.text;
+        Ok(map_ids(&ids, tower.batch(), |ids, _| tower.forward(ids)))
     }
 
     /// Preprocesses images and runs them through `network`, a piece at a time, pieces side by side.

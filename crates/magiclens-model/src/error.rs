@@ -21,6 +21,12 @@ pub enum ModelError {
     /// A file could not be read or written; the message of the inner error names the path.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// The weights were replaced while they were in use.
+    #[error("`{}` holds another model than when it was loaded\nhint: start again", path.display())]
+    Changed {
+        /// The file or folder.
+        path: PathBuf,
+    },
     /// A tower lacks a tensor.
     #[error(transparent)]
     Tower(#[from] MissingTensor),

@@ -268,7 +268,7 @@ impl Embedder {
             }
             words.push(PseudoWord { vector, positions });
         }
-        let tower = &self.model().text;
+        let tower = &self.model()?.text;
         Ok(map_ids(&ids, tower.batch(), |ids, rows| {
             let words: Vec<PseudoWord<'_>> = rows.iter().map(|row| words[*row].clone()).collect();
             tower.forward_with_words(ids, &words)
@@ -278,7 +278,7 @@ impl Embedder {
     /// Refuses an inversion that was made for another model.
     fn check_inversion(&self, inversion: &TextualInversion, images: &[Vec<f32>]) -> Result<(), ModelError> {
         let model = || self.config().name.clone();
-        let width = self.model().text.word_width();
+        let width = self.model()?.text.word_width();
         let width = width.ok_or_else(|| ModelError::NotClipText { model: model() })?;
         let images = images.iter().map(Vec::len).chain([self.dim()]);
         let image_widths = images.map(|found| ("image embedding", inversion.image_width(), found));

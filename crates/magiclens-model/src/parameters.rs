@@ -1,5 +1,7 @@
 //! The parameters of a module by their paths: collected, and replaced.
 
+use std::collections::BTreeSet;
+
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Tensor, TensorData};
 use magiclens_data::Digest;
@@ -17,26 +19,42 @@ pub fn tensors_of<M: Module>(module: &M) -> NamedWeights {
 /// Replaces every parameter of `module` by the tensor of its path.
 ///
 /// # Errors
-/// The first missing, extra or misshapen tensor; `model` is named in the message.
+/// As [`check`].
 pub fn fill<M: Module>(module: M, tensors: NamedWeights, model: &str) -> Result<M, ModelError> {
-    let mut filler = Filler {
+    check(&module, &tensors, model)?;
+    Ok(module.map(&mut Filler {
         path: ModulePath::default(),
         tensors,
+    }))
+}
+
+/// Holds tensors against the parameters of a module. No random start value is made.
+///
+/// # Errors
+/// The first misshapen, missing or extra tensor; `model` is named in the message.
+pub(crate) fn check<M: Module>(module: &M, tensors: &NamedWeights, model: &str) -> Result<(), ModelError> {
+    let mut checker = Checker {
+        path: ModulePath::default(),
+        tensors,
+        found: BTreeSet::new(),
         missing: Vec::new(),
         wrong: None,
         model,
     };
-    let module = module.map(&mut filler);
-    if let Some(error) = filler.wrong {
+    module.visit(&mut checker);
+    let Checker {
+        found, missing, wrong, ..
+    } = checker;
+    if let Some(error) = wrong {
         return Err(error);
     }
-    if let Some(name) = filler.missing.first() {
-        return Err(ModelError::missing(name, filler.missing.len(), model));
+    if let Some(name) = missing.first() {
+        return Err(ModelError::missing(name, missing.len(), model));
     }
-    if let Some(name) = filler.tensors.keys().next() {
-        return Err(ModelError::extra(name, filler.tensors.len(), model));
+    match tensors.keys().find(|name| !found.contains(*name)) {
+        Some(name) => Err(ModelError::extra(name, tensors.len() - found.len(), model)),
+        None => Ok(()),
     }
-    Ok(module)
 }
 
 /// The place of a visitor. Names of enum variants are left out: the kind of a tower stands in the configuration.
@@ -86,15 +104,51 @@ impl ModuleVisitor for Collector {
     }
 }
 
-struct Filler<'a> {
+struct Checker<'a> {
     path: ModulePath,
-    tensors: NamedWeights,
+    tensors: &'a NamedWeights,
+    found: BTreeSet<String>,
     missing: Vec<String>,
     wrong: Option<ModelError>,
     model: &'a str,
 }
 
-impl ModuleMapper for Filler<'_> {
+impl ModuleVisitor for Checker<'_> {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let name = self.path.name();
+        let Some(weights) = self.tensors.get(&name) else {
+            self.missing.push(name);
+            return;
+        };
+        // The lazy shape leaves the random start values unmade.
+        let expected: Vec<usize> = param.lazy_shape().iter().copied().collect();
+        if weights.shape != expected {
+            self.wrong.get_or_insert_with(|| ModelError::WrongShape {
+                name: name.clone(),
+                found: weights.shape.clone(),
+                expected,
+                model: self.model.into(),
+            });
+        }
+        self.found.insert(name);
+    }
+}
+
+/// Puts checked tensors into a module.
+struct Filler {
+    path: ModulePath,
+    tensors: NamedWeights,
+}
+
+impl ModuleMapper for Filler {
     fn enter_module(&mut self, name: &str, container_type: &str) {
         self.path.enter(name, container_type);
     }
@@ -106,21 +160,8 @@ impl ModuleMapper for Filler<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let name = self.path.name();
         let Some(weights) = self.tensors.remove(&name) else {
-            self.missing.push(name);
             return param;
         };
-        // The lazy shape and device leave the random start values unmade.
-        let expected: Vec<usize> = param.lazy_shape().iter().copied().collect();
-        if weights.shape != expected {
-            let (found, model) = (weights.shape, self.model.into());
-            self.wrong.get_or_insert(ModelError::WrongShape {
-                name,
-                found,
-                expected,
-                model,
-            });
-            return param;
-        }
         let data = TensorData::new(weights.values, weights.shape);
         let mut filled = Param::from_tensor(Tensor::from_data(data, &param.lazy_device()));
         // The same path always has the same id, so that an optimizer's saved state finds its parameters again.

@@ -9,7 +9,7 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor, TensorData};
 use common::fixture;
 use image::RgbImage;
-use magiclens_model::checkpoint::Checkpoint;
+use magiclens_model::checkpoint::{Checkpoint, StoredFloat, write_checkpoint};
 use magiclens_model::import::open::{folder_of, open_model};
 use magiclens_model::rows::to_rows;
 use magiclens_model::{Embedder, Precision};
@@ -42,6 +42,7 @@ fn expected_images(embedder: &Embedder) -> Vec<Vec<f32>> {
     to_rows(
         embedder
             .model()
+            .unwrap()
             .vision
             .forward(Tensor::from_data(data, &Device::flex())),
     )
@@ -51,7 +52,7 @@ fn expected_images(embedder: &Embedder) -> Vec<Vec<f32>> {
 fn expected_texts(embedder: &Embedder, source: &Path) -> Vec<Vec<f32>> {
     let tokenizer = embedder.config().text.tokenizer(folder_of(source)).unwrap();
     let ids = tokenizer.encode_batch(&TEXTS).unwrap();
-    let forward = |ids: &Vec<u32>| to_rows(embedder.model().text.forward(&[ids.as_slice()])).remove(0);
+    let forward = |ids: &Vec<u32>| to_rows(embedder.model().unwrap().text.forward(&[ids.as_slice()])).remove(0);
     ids.iter().map(forward).collect()
 }
 
@@ -130,4 +131,25 @@ fn few_and_many_images_and_texts_give_the_same() {
         assert!(embedder.encode_images(&images[..0]).unwrap().is_empty());
         assert!(embedder.encode_texts(&[]).unwrap().is_empty());
     }
+}
+
+#[test]
+fn modules_are_read_when_they_are_asked_for_and_must_be_the_same_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.safetensors");
+    let checkpoint = open_model(&fixture("clip/hf")).unwrap();
+    let write = |tensors| write_checkpoint(&path, &checkpoint.config, tensors, StoredFloat::F32, &[]).unwrap();
+    write(&checkpoint.tensors);
+    let embedder = Embedder::load(&path).unwrap();
+    let expected = embedder.encode_images(&images()).unwrap();
+    let found = expected_images(&embedder);
+    assert!(turn(&found[0], &expected[0]) < 1e-5);
+
+    let embedder = Embedder::load(&path).unwrap();
+    let mut other = checkpoint.tensors.clone();
+    other.get_mut("logit_scale").unwrap().values[0] += 1.0;
+    write(&other);
+    assert_eq!(embedder.encode_images(&images()).unwrap(), expected);
+    let error = embedder.model().unwrap_err().to_string();
+    assert!(error.contains("holds another model"), "{error}");
 }

@@ -31,7 +31,7 @@ pub fn image_features(
     progress: &mut dyn FnMut(usize),
 ) -> Result<FeatureTable, TrainError> {
     fs_err::create_dir_all(cache)?;
-    let tower = &embedder.model().vision;
+    let tower = &embedder.model()?.vision;
     let weights = tower.trunk_weights().unwrap_or_else(|| tensors_of(tower));
     let settings = format!("{:?}{:?}", embedder.config().preprocess, embedder.config().vision);
     let frozen = digest(&settings, weights);
@@ -60,7 +60,7 @@ pub fn text_features(
     progress: &mut dyn FnMut(usize),
 ) -> Result<FeatureTable, TrainError> {
     fs_err::create_dir_all(cache)?;
-    let tower = &embedder.model().text;
+    let tower = &embedder.model()?.text;
     let weights = tower.trunk_weights().unwrap_or_else(|| tensors_of(tower));
     let frozen = digest(&format!("{:?}", embedder.config().text), weights);
     let mut table = FeatureTable::default();

@@ -65,7 +65,7 @@ impl Pipeline {
             towers,
             digest,
         } = start;
-        let head = Head::of(embedder.model());
+        let head = Head::of(embedder.model()?);
         let dev = Collection::read(&self.data, Split::Dev)?;
         let sources = self.sources()?;
         let (images, triplets) = joined(&sources);
@@ -240,7 +240,7 @@ impl Observer for Measured<'_> {
 }
 
 fn write_weights(path: &Path, embedder: &Embedder, head: Head, towers: &[TowerFile]) -> Result<(), TrainError> {
-    let model = head.into_model(embedder.model().clone());
+    let model = head.into_model(embedder.model()?.clone());
     let model = model.expect("the head was taken out of this model");
     let mut tensors = tensors_of(&model);
     if !towers.is_empty() {

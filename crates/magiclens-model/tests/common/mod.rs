@@ -122,7 +122,10 @@ pub(crate) fn imported_clip(source: &Path, raw: &RawClip) -> Embedder {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("clip.safetensors");
     write_checkpoint(&path, &config, &tensors, StoredFloat::F32, &[]).unwrap();
-    Embedder::load(&path).unwrap()
+    let embedder = Embedder::load(&path).unwrap();
+    // Inversions read the modules, and the file goes with this function.
+    embedder.model().unwrap();
+    embedder
 }
 
 /// A small generator with a fixed seed (xorshift).
