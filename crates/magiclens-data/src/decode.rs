@@ -10,6 +10,7 @@ use std::path::Path;
 use image::error::ImageError;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Pixel, Rgb, RgbImage, Rgba, RgbaImage};
+use libjpeg_turbo_rs::{DecodeLimits, Decoder as JpegDecoder, JpegError, PixelFormat};
 
 use crate::files::{ReadCappedError, read_capped};
 
@@ -124,7 +125,8 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
     // The decoders are other people's code over hostile input: a panic in one of them must cost one image only.
     catch_unwind(AssertUnwindSafe(|| match format {
         ImageFormat::Gif => decode_gif(bytes, limits),
-        ImageFormat::Bmp | ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::Tiff | ImageFormat::WebP => {
+        ImageFormat::Jpeg => decode_jpeg(bytes, limits),
+        ImageFormat::Bmp | ImageFormat::Png | ImageFormat::Tiff | ImageFormat::WebP => {
             decode_other(bytes, format, limits)
         }
         _ => Err(DecodeError::UnknownFormat),
@@ -186,14 +188,39 @@ fn check_pixels(width: u32, height: u32, limits: &Limits) -> Result<(), DecodeEr
     Ok(())
 }
 
-fn decode_other(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<Decoded, DecodeError> {
-    if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
+/// The pixels of libjpeg-turbo, which Pillow has inside.
+fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
+    if !jpeg_is_complete(bytes) {
         return Err(DecodeError::Truncated);
     }
+    let memory = DecodeLimits {
+        max_memory: Some(decoder_memory(limits)),
+        ..DecodeLimits::default()
+    };
+    let mut decoder = JpegDecoder::new_with_limits(bytes, memory).map_err(from_jpeg_error)?;
+    let (width, height) = (u32::from(decoder.header().width), u32::from(decoder.header().height));
+    check_pixels(width, height, limits)?;
+    decoder.set_output_format(PixelFormat::Rgb);
+    let image = decoder.decode_image().map_err(from_jpeg_error)?;
+    let orientation = image.exif_data.as_deref().and_then(Orientation::from_exif_chunk);
+    let pixels = RgbImage::from_raw(width, height, image.data);
+    let pixels = pixels.ok_or_else(|| DecodeError::Corrupt("it has too few pixels".to_owned()))?;
+    Ok(Decoded {
+        image: pixels.into(),
+        orientation: orientation.unwrap_or(Orientation::NoTransforms),
+        is_gray_png: false,
+    })
+}
+
+/// Most that a decoder may allocate. The largest pixel has four 16-bit samples; the rest is for its own tables.
+fn decoder_memory(limits: &Limits) -> u64 {
+    limits.max_pixels.saturating_mul(8).saturating_add(64 << 20)
+}
+
+fn decode_other(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<Decoded, DecodeError> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    // The largest pixel has four 16-bit samples; the rest is for the decoders' own tables.
     let mut decoder_limits = image::Limits::no_limits();
-    decoder_limits.max_alloc = Some(limits.max_pixels.saturating_mul(8).saturating_add(64 << 20));
+    decoder_limits.max_alloc = Some(decoder_memory(limits));
     reader.limits(decoder_limits);
     let mut decoder = reader.into_decoder().map_err(from_image_error)?;
     let (width, height) = decoder.dimensions();
@@ -309,6 +336,16 @@ fn decode_gif(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
         orientation: Orientation::NoTransforms,
         is_gray_png: false,
     })
+}
+
+fn from_jpeg_error(error: JpegError) -> DecodeError {
+    match error {
+        JpegError::UnexpectedEof => DecodeError::Truncated,
+        JpegError::Unsupported(_) | JpegError::LimitExceeded { .. } | JpegError::AllocationFailed { .. } => {
+            DecodeError::Unsupported(error.to_string())
+        }
+        error => DecodeError::Corrupt(error.to_string()),
+    }
 }
 
 fn from_gif_error(error: gif::DecodingError) -> DecodeError {
