@@ -53,14 +53,13 @@ impl Models {
         let cache = args.cache.clone().map_or_else(default_cache, Ok)?;
         let models = names.iter().map(|name| {
             let embedder = model_choice::load(Some(name))?.embedder;
-            // Vectors of another precision are others.
-            let (suffix, shown) = match embedder.precision() {
-                Precision::F32 => (String::new(), String::new()),
-                other => (format!("-{other}"), format!(" {other}")),
+            let shown = match embedder.precision() {
+                Precision::F32 => String::new(),
+                other => format!(" {other}"),
             };
             Ok(Model {
                 name: name.short() + &shown,
-                cache: Cache::open(&cache, &(embedder.model_id().to_owned() + &suffix))?,
+                cache: Cache::open(&cache, &vectors_id(&embedder))?,
                 embedder,
             })
         });
@@ -128,4 +127,12 @@ fn default_cache() -> anyhow::Result<PathBuf> {
         .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
         .context("there is no home folder for the cache\nhint: name a folder with `--cache DIR`")?;
     Ok(base.join("magiclens/eval"))
+}
+
+/// Names the vectors of a model: those of another precision are others. Caches look at the first 32 characters.
+fn vectors_id(embedder: &Embedder) -> String {
+    match embedder.precision() {
+        Precision::F32 => embedder.model_id().to_owned(),
+        other => format!("{other}-{}", embedder.model_id()),
+    }
 }

@@ -1,9 +1,9 @@
 //! Forward passes on a CPU: weights packed once at load, kernels chosen at run time, in f32, bf16 or int8.
 //!
 //! Definitions and training are burn's, in `magiclens-model`; here is the same algebra for speed. Rows of f32 go from layer to
-//! layer. A [linear layer](linear) rounds them to its precision, multiplies them with its [panels] of weights a tile at a time,
-//! and applies bias, activation and residual while the tile is at hand. [Attention](attention) keeps the scores of eight
-//! queries at a time. No pass allocates once memory of an earlier one is there, except for its result.
+//! layer. A linear layer rounds them to its precision, multiplies them with its panels of weights a tile at a time, and
+//! applies bias, activation and residual while the tile is at hand. Attention keeps the scores of eight queries at a
+//! time. The buffers of a pass are kept for the next one.
 //!
 //! | file | matter |
 //! |---|---|

@@ -15,8 +15,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::EvalError;
 use crate::benchmark::Crop;
 
-/// Version of the tables and keys: another one is another file.
-const FORMAT: u32 = 1;
+/// Version of the tables, the keys and the pixels behind them: another one is another file.
+const FORMAT: u32 = 2;
 
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS files (

@@ -18,6 +18,9 @@ const SHARD: usize = 512;
 /// Texts of one shard.
 const TEXT_SHARD: usize = 4096;
 
+/// The pixels that features are of: another JPEG decoder gives others.
+const PIXELS: &str = "libjpeg-turbo";
+
 /// The features of every image, in the order given. Shards already in `cache` are read back; a shard's name comes from its
 /// images and the frozen weights, so it is never stale.
 ///
@@ -33,7 +36,11 @@ pub fn image_features(
     fs_err::create_dir_all(cache)?;
     let tower = &embedder.model()?.vision;
     let weights = tower.trunk_weights().unwrap_or_else(|| tensors_of(tower));
-    let settings = format!("{:?}{:?}", embedder.config().preprocess, embedder.config().vision);
+    let settings = format!(
+        "{PIXELS}{:?}{:?}",
+        embedder.config().preprocess,
+        embedder.config().vision
+    );
     let frozen = digest(&settings, weights);
     let mut table = FeatureTable::default();
     for shard in images.chunks(SHARD) {
