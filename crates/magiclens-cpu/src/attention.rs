@@ -74,7 +74,7 @@ struct Worker {
 }
 
 impl AttentionScratch {
-    /// What each query finds: `[queries, inner]`.
+    /// The values that each query finds: `[queries, inner]`.
     pub(crate) fn attend(
         &mut self,
         simd: Simd,

@@ -39,7 +39,7 @@ pub enum NormOrder {
     After,
 }
 
-/// How a forward pass runs.
+/// Instructions and threads of a forward pass.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     pub(crate) simd: Simd,

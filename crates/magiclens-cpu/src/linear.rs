@@ -16,7 +16,7 @@ pub(crate) struct Linear {
     bias: Vec<f32>,
 }
 
-/// What happens to the sums.
+/// The way of the sums into the output.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Epilogue {
     /// True if they are added to what is there: a residual.

@@ -182,7 +182,7 @@ fn pack(precision: Precision, scale: Option<f32>, part: impl Fn(usize) -> f32) -
     }
 }
 
-/// What takes the middle of rows off the sums of each column.
+/// The starts that take the middle of rows off the sums of each column.
 fn starts(words: &[u32], words_deep: usize) -> Vec<i32> {
     let panels = words.chunks_exact(words_deep * COLUMNS);
     let of_column = |panel: &[u32], column: usize| -> i32 {

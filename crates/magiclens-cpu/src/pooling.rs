@@ -86,7 +86,7 @@ impl Probe {
         })
     }
 
-    /// What the query finds in each sequence of `tokens`, a row each.
+    /// The answer of each sequence of `tokens` to the query, a row each.
     pub(crate) fn forward(
         &self,
         run: Run,

@@ -8,7 +8,7 @@ const VARIABLE: &str = "MAGICLENS_CPU";
 /// Width of vectors, from the least to the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Width {
-    /// What the compiler makes of plain Rust: NEON on ARM, SSE2 on x86-64.
+    /// Plain Rust, of which the compiler makes NEON on ARM and SSE2 on x86-64.
     Portable,
     /// AVX2 and FMA.
     Avx2,
@@ -47,7 +47,7 @@ impl Simd {
         *FOUND
     }
 
-    /// What this CPU has, vectors of at most this width.
+    /// The instructions of this CPU, with vectors of at most this width.
     pub fn detect(most: Width) -> Self {
         let has = detected();
         let width = has.width.min(most);

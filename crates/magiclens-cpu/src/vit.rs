@@ -23,7 +23,7 @@ pub struct VitSizes {
     pub image_px: usize,
     /// Width of the output.
     pub dim: usize,
-    /// What is read.
+    /// The vector that is read.
     pub reading: Reading,
 }
 

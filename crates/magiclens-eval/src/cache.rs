@@ -314,6 +314,7 @@ mod tests {
         )
         .unwrap();
         let error = Cache::open(folder.path(), "model").unwrap_err().to_string();
-        assert!(error.contains("model-1.sqlite") && error.contains("--cache"), "{error}");
+        let name = format!("model-{FORMAT}.sqlite");
+        assert!(error.contains(&name) && error.contains("--cache"), "{error}");
     }
 }

@@ -19,7 +19,7 @@ pub fn tensors_of<M: Module>(module: &M) -> NamedWeights {
 /// Replaces every parameter of `module` by the tensor of its path.
 ///
 /// # Errors
-/// As [`check`].
+/// The first misshapen, missing or extra tensor; `model` is named in the message.
 pub fn fill<M: Module>(module: M, tensors: NamedWeights, model: &str) -> Result<M, ModelError> {
     check(&module, &tensors, model)?;
     Ok(module.map(&mut Filler {
