@@ -459,11 +459,11 @@ fn card(sample: &Sample, thumbnails: &Thumbnails<ImageId>) -> Card {
     let hidden = sample.targets.len() - sample.shown_targets().len();
     let generator = or(&sample.provenance.generator, "generator not stated");
     let relation = or(&sample.relation, "no relation");
-    let mut about = vec![Text::from(format!("{relation} · {generator}"))];
+    let mut about = vec![Text::from(format!("{} · {relation} · {generator}", sample.number))];
     about.extend((hidden > 0).then(|| format!("{hidden} more targets").into()));
     Card {
         id: card_id(sample),
-        title: Text::small(format!("{} ", sample.number)).then(&sample.instruction),
+        title: Text::from(&sample.instruction),
         groups: vec![group("query", &[sample.query]), group("target", sample.shown_targets())],
         about,
         facts: facts(sample),

@@ -74,8 +74,12 @@ pub(super) struct Rate {
 
 /// Unit of stages that the pipeline does not name.
 const UNKNOWN_UNIT: &str = "items";
-/// Numbers that are rated though no stage may count them.
-const RATED_NUMBERS: [&str; 3] = ["pages", "pictures", "triplets"];
+/// Numbers that are rated though no stage may count them, and their units.
+const RATED_NUMBERS: [(&str, &str); 3] = [
+    ("pages", "pages"),
+    ("pictures", "images kept"),
+    ("triplets", "triplets"),
+];
 
 impl FunnelStep {
     /// The sums of a step's tasks. `pipeline` holds its stages in their order; counted stages that are
@@ -143,10 +147,10 @@ impl FunnelStep {
                 units.push((&stage.unit, stage.items));
             }
         }
-        for name in RATED_NUMBERS {
+        for (name, unit) in RATED_NUMBERS {
             if let Some(&number) = self.numbers.get(name) {
-                units.retain(|(unit, _)| *unit != name);
-                units.push((name, number));
+                units.retain(|(found, _)| *found != unit);
+                units.push((unit, number));
             }
         }
         let rate = |items: u64, seconds: f64| (seconds > 0.0).then(|| rounded(items as f64 / seconds));
