@@ -1,4 +1,5 @@
-//! Kernels of AVX2 and FMA: up to four rows by three vectors of sums, in 12 of the 16 registers; a panel is two halves.
+//! Kernels of AVX2 and FMA: up to four rows by two vectors of sums, in 8 of the 16 registers; a panel is three parts. With a third
+//! vector of sums the compiler keeps one of them in memory, which halves the speed.
 
 use std::arch::x86_64::*;
 
@@ -13,12 +14,12 @@ pub(super) const INT8: [super::Kernel; 8] = for_each_count!(int8_rows);
 
 /// Numbers in a vector.
 const LANES: usize = 8;
-/// Vectors across half of a panel.
-const VECTORS: usize = 3;
-/// Columns of half a panel.
-const HALF: usize = VECTORS * LANES;
+/// Vectors across a part of a panel.
+const VECTORS: usize = 2;
+/// Columns of a part of a panel.
+const PART: usize = VECTORS * LANES;
 
-/// A kernel of up to eight rows from one of up to four rows and half a panel.
+/// A kernel of up to eight rows from one of up to four rows and a part of a panel.
 macro_rules! in_blocks {
     ($name:ident, $block:ident) => {
         /// # Safety
@@ -32,7 +33,7 @@ macro_rules! in_blocks {
             start: *const i32,
             tile: *mut f32,
         ) {
-            for half in [0, HALF] {
+            for part in (0..COLUMNS).step_by(PART) {
                 for first in (0..COUNT).step_by(4) {
                     let block = match COUNT - first {
                         1 => $block::<1>,
@@ -40,15 +41,15 @@ macro_rules! in_blocks {
                         3 => $block::<3>,
                         _ => $block::<4>,
                     };
-                    // SAFETY: the rows from `first` on and the columns from `half` on, of all that the caller gives.
+                    // SAFETY: the rows from `first` on and the columns from `part` on, of all that the caller gives.
                     unsafe {
                         block(
                             rows.add(first * stride),
                             stride,
-                            panel.add(half),
+                            panel.add(part),
                             depth,
-                            start.wrapping_add(half),
-                            tile.add(first * COLUMNS + half),
+                            start.wrapping_add(part),
+                            tile.add(first * COLUMNS + part),
                         );
                     }
                 }
@@ -62,7 +63,7 @@ in_blocks!(bf16_rows, bf16_block);
 in_blocks!(int8_rows, int8_block);
 
 /// # Safety
-/// The panel has [`HALF`] words at each of `depth` places that lie [`COLUMNS`] words apart.
+/// The panel has [`PART`] words at each of `depth` places that lie [`COLUMNS`] words apart.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn load(panel: *const u32, depth: usize) -> [__m256i; VECTORS] {
@@ -70,11 +71,11 @@ unsafe fn load(panel: *const u32, depth: usize) -> [__m256i; VECTORS] {
         // SAFETY: the caller's promise.
         unsafe { _mm256_loadu_si256(panel.add(depth * COLUMNS + vector * LANES).cast()) }
     };
-    [load(0), load(1), load(2)]
+    [load(0), load(1)]
 }
 
 /// # Safety
-/// The tile has [`HALF`] numbers in each of `COUNT` rows that lie [`COLUMNS`] numbers apart.
+/// The tile has [`PART`] numbers in each of `COUNT` rows that lie [`COLUMNS`] numbers apart.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn store<const COUNT: usize>(sums: [[__m256; VECTORS]; COUNT], tile: *mut f32) {
@@ -87,7 +88,7 @@ unsafe fn store<const COUNT: usize>(sums: [[__m256; VECTORS]; COUNT], tile: *mut
 }
 
 /// # Safety
-/// As `super::Kernel` is called, for half a panel.
+/// As `super::Kernel` is called, for a part of a panel.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn f32_block<const COUNT: usize>(
@@ -115,7 +116,7 @@ unsafe fn f32_block<const COUNT: usize>(
 }
 
 /// # Safety
-/// As `super::Kernel` is called, for half a panel.
+/// As `super::Kernel` is called, for a part of a panel.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn bf16_block<const COUNT: usize>(
@@ -146,7 +147,7 @@ unsafe fn bf16_block<const COUNT: usize>(
 }
 
 /// # Safety
-/// As `super::Kernel` is called, for half a panel.
+/// As `super::Kernel` is called, for a part of a panel.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn int8_block<const COUNT: usize>(
@@ -166,7 +167,7 @@ unsafe fn int8_block<const COUNT: usize>(
         // SAFETY: the caller gives a start for each column.
         unsafe { _mm256_loadu_si256(start.add(vector * LANES).cast()) }
     };
-    let mut sums = [[begin(0), begin(1), begin(2)]; COUNT];
+    let mut sums = [[begin(0), begin(1)]; COUNT];
     for at in 0..depth {
         // SAFETY: the caller gives a panel of this depth.
         let weights = unsafe { load(panel, at) };
