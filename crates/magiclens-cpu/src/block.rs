@@ -1,13 +1,16 @@
 //! A block of a transformer: attention, and two linear layers with an activation between them, each added to its input.
 
 use crate::attention::{AttentionScratch, Heads, Sequence};
-use crate::linear::{Epilogue, Input, Linear};
+use crate::linear::{Epilogue, Linear};
 use crate::math::Activation;
 use crate::norm::LayerNorm;
 use crate::precision::Precision;
 use crate::rows::Rows;
-use crate::simd::Simd;
+use crate::run::Run;
 use crate::tensors::{MissingTensor, Tensors};
+
+/// A token of a text: its id, and its place.
+pub type Token = (u32, usize);
 
 /// Sizes and rules of a block.
 #[derive(Clone, Copy, Debug)]
@@ -39,14 +42,6 @@ pub enum NormOrder {
     After,
 }
 
-/// Instructions and threads of a forward pass.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Run {
-    pub(crate) simd: Simd,
-    /// Threads that share each layer.
-    pub(crate) threads: usize,
-}
-
 /// Tokens of some sequences, one after another.
 #[derive(Debug, Default)]
 pub(crate) struct Tokens {
@@ -68,6 +63,21 @@ pub(crate) struct Scratch {
     mixed: Vec<f32>,
     hidden: Vec<f32>,
     attention: AttentionScratch,
+}
+
+impl Scratch {
+    /// Takes over texts: a row of `tokens` and one of `positions` for each token, added up.
+    pub(crate) fn embed(&mut self, texts: &[Vec<Token>], tokens: &[f32], positions: &[f32], width: usize) {
+        self.tokens.lengths.clear();
+        self.tokens.lengths.extend(texts.iter().map(Vec::len));
+        self.tokens.values.clear();
+        for (id, place) in texts.iter().flatten() {
+            let token = &tokens[*id as usize * width..][..width];
+            let position = &positions[place * width..][..width];
+            let sums = token.iter().zip(position).map(|(token, position)| token + position);
+            self.tokens.values.extend(sums);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -146,26 +156,15 @@ impl SelfAttention {
     /// Adds what the tokens in `scratch.normed` find to `scratch.tokens`.
     fn forward(&self, run: Run, scratch: &mut Scratch, kept: Option<&[usize]>) {
         let width = self.query.outputs();
-        load(
-            run,
-            self.key_value.precision(),
-            &mut scratch.rows,
-            &scratch.normed,
-            width,
-        );
-        apply(
-            run,
-            &self.key_value,
-            &scratch.rows,
-            &scratch.normed,
-            &mut scratch.keys_values,
-        );
+        let (rows, normed) = (&mut scratch.rows, &mut scratch.normed);
+        self.key_value
+            .fill(run, rows, normed, &mut scratch.keys_values, Epilogue::STORE);
         if let Some(kept) = kept {
-            keep(&mut scratch.normed, &scratch.tokens.lengths, kept, width);
+            keep(normed, &scratch.tokens.lengths, kept, width);
             keep(&mut scratch.tokens.values, &scratch.tokens.lengths, kept, width);
-            load(run, self.query.precision(), &mut scratch.rows, &scratch.normed, width);
         }
-        apply(run, &self.query, &scratch.rows, &scratch.normed, &mut scratch.queries);
+        self.query
+            .fill(run, rows, normed, &mut scratch.queries, Epilogue::STORE);
         scratch.mixed.resize(scratch.queries.len(), 0.0);
         let (mut first_token, mut first_query) = (0, 0);
         for length in &mut scratch.tokens.lengths {
@@ -185,13 +184,10 @@ impl SelfAttention {
             first_query += queries;
             *length = queries;
         }
-        load(run, self.output.precision(), &mut scratch.rows, &scratch.mixed, width);
-        let input = Input {
-            values: &scratch.mixed,
-            rows: &scratch.rows,
-        };
-        self.output
-            .apply(run.simd, input, &mut scratch.tokens.values, Epilogue::ADD, run.threads);
+        let Scratch {
+            rows, mixed, tokens, ..
+        } = scratch;
+        self.output.pass(run, rows, mixed, &mut tokens.values, Epilogue::ADD);
     }
 }
 
@@ -220,23 +216,16 @@ impl FeedForward {
 
     /// Adds what it makes of `scratch.normed` to `scratch.tokens`.
     pub(crate) fn forward(&self, run: Run, scratch: &mut Scratch) {
-        let (width, inner) = (self.output.outputs(), self.input.outputs());
-        load(run, self.input.precision(), &mut scratch.rows, &scratch.normed, width);
-        scratch.hidden.resize(scratch.normed.len() / width * inner, 0.0);
-        let input = Input {
-            values: &scratch.normed,
-            rows: &scratch.rows,
-        };
-        let epilogue = Epilogue::of(self.activation);
+        let Scratch {
+            rows,
+            normed,
+            hidden,
+            tokens,
+            ..
+        } = scratch;
         self.input
-            .apply(run.simd, input, &mut scratch.hidden, epilogue, run.threads);
-        load(run, self.output.precision(), &mut scratch.rows, &scratch.hidden, inner);
-        let input = Input {
-            values: &scratch.hidden,
-            rows: &scratch.rows,
-        };
-        self.output
-            .apply(run.simd, input, &mut scratch.tokens.values, Epilogue::ADD, run.threads);
+            .fill(run, rows, normed, hidden, Epilogue::of(self.activation));
+        self.output.pass(run, rows, hidden, &mut tokens.values, Epilogue::ADD);
     }
 }
 
@@ -275,16 +264,6 @@ pub(crate) fn key_value(
         .collect();
     let bias = [key.get_sized("bias", inner)?, value.get_sized("bias", inner)?].concat();
     Ok(Linear::new(precision, &rows, &bias, 2 * inner))
-}
-
-pub(crate) fn load(run: Run, precision: Precision, rows: &mut Rows, values: &[f32], width: usize) {
-    rows.load(run.simd, precision, values, width, width);
-}
-
-/// A layer's output for all rows, in `out`.
-pub(crate) fn apply(run: Run, layer: &Linear, rows: &Rows, values: &[f32], out: &mut Vec<f32>) {
-    out.resize(rows.count(values) * layer.outputs(), 0.0);
-    layer.apply(run.simd, Input { values, rows }, out, Epilogue::STORE, run.threads);
 }
 
 /// Leaves one row of each sequence.

@@ -7,7 +7,7 @@
 //!
 //! | file | matter |
 //! |---|---|
-//! | `simd.rs` | the instructions of this CPU; one function compiled for each width |
+//! | `run.rs`, `simd.rs` | the instructions of this CPU; one function compiled for each width |
 //! | `kernels/` | the innermost products, for AVX-512, AVX2 and plain Rust |
 //! | `precision.rs`, `panels.rs`, `rows.rs` | numbers of a product, and how kernels read them |
 //! | `linear.rs`, `norm.rs`, `attention.rs`, `math.rs` | layers |
@@ -35,6 +35,7 @@ mod pooling;
 mod precision;
 mod projection;
 mod rows;
+mod run;
 mod simd;
 mod tensors;
 #[cfg(test)]
@@ -43,7 +44,7 @@ mod text;
 mod vit;
 
 pub use bert::Bert;
-pub use block::{BlockSizes, NormOrder};
+pub use block::{BlockSizes, NormOrder, Token};
 pub use lite::{Lite, LiteBlockSizes, LiteSizes};
 pub use math::Activation;
 pub use network::{ImageNetwork, TextNetwork};
@@ -51,5 +52,5 @@ pub use pooling::ProbeSizes;
 pub use precision::{ParsePrecisionError, Precision};
 pub use simd::{Simd, Width};
 pub use tensors::{MissingTensor, Tensors};
-pub use text::{TextSizes, TextTransformer, Token};
+pub use text::{TextSizes, TextTransformer};
 pub use vit::{Reading, Vit, VitSizes};

@@ -7,11 +7,13 @@ use crate::math::Activation;
 use crate::panels::{Panels, TilePlace};
 use crate::precision::Precision;
 use crate::rows::Rows;
+use crate::run::Run;
 use crate::simd::{Simd, vectorized};
 
 /// `x W + b`, with `W` packed.
 #[derive(Debug)]
 pub(crate) struct Linear {
+    inputs: usize,
     panels: Panels,
     bias: Vec<f32>,
 }
@@ -50,20 +52,17 @@ pub(crate) struct Input<'a> {
 }
 
 impl Linear {
-    /// Packs weights, `[inputs, outputs]`, and a bias, `[outputs]`, which may be empty.
+    /// Packs weights, `[inputs, outputs]`, and a bias, `[outputs]`; an empty one is none.
     pub(crate) fn new(precision: Precision, weights: &[f32], bias: &[f32], outputs: usize) -> Self {
-        let columns: Vec<usize> = (0..outputs).collect();
-        Self::of_columns(precision, weights, bias, outputs, &columns)
-    }
-
-    /// Packs some columns of weights, `[inputs, outputs]`.
-    fn of_columns(precision: Precision, weights: &[f32], bias: &[f32], outputs: usize, columns: &[usize]) -> Self {
         let inputs = weights.len() / outputs.max(1);
-        let weight = |input: usize, column: usize| weights[input * outputs + columns[column]];
-        let bias = columns.iter().map(|column| bias.get(*column).copied().unwrap_or(0.0));
+        let weight = |input: usize, output: usize| weights[input * outputs + output];
         Self {
-            panels: Panels::new(precision, inputs, columns.len(), weight),
-            bias: bias.collect(),
+            inputs,
+            panels: Panels::new(precision, inputs, outputs, weight),
+            bias: match bias {
+                [] => vec![0.0; outputs],
+                bias => bias.to_vec(),
+            },
         }
     }
 
@@ -75,9 +74,26 @@ impl Linear {
         self.panels.columns()
     }
 
-    /// All rows of `out`, which lie one after another: each is a row of the input through the layer. They are shared among
-    /// `threads`.
-    pub(crate) fn apply(&self, simd: Simd, input: Input<'_>, out: &mut [f32], epilogue: Epilogue, threads: usize) {
+    /// Rounds rows, which lie one after another, to the precision of the weights.
+    pub(crate) fn load(&self, run: Run, rows: &mut Rows, values: &[f32]) {
+        rows.load(run.simd, self.precision(), values, self.inputs, self.inputs);
+    }
+
+    /// All rows of `values` through the layer, into the rows of `out`. `rows` is memory.
+    pub(crate) fn pass(&self, run: Run, rows: &mut Rows, values: &[f32], out: &mut [f32], epilogue: Epilogue) {
+        self.load(run, rows, values);
+        self.apply(run, Input { values, rows }, out, epilogue);
+    }
+
+    /// [`Linear::pass`] into `out`, which gets as many rows.
+    pub(crate) fn fill(&self, run: Run, rows: &mut Rows, values: &[f32], out: &mut Vec<f32>, epilogue: Epilogue) {
+        out.resize(values.len() / self.inputs * self.outputs(), 0.0);
+        self.pass(run, rows, values, out, epilogue);
+    }
+
+    /// Loaded rows through the layer, into the rows of `out`, which lie one after another and are shared among threads.
+    pub(crate) fn apply(&self, run: Run, input: Input<'_>, out: &mut [f32], epilogue: Epilogue) {
+        let Run { simd, threads } = run;
         let width = self.outputs();
         let chunk = chunk_rows(out.len() / width, threads);
         let chunks = out.chunks_mut(chunk * width).enumerate();
@@ -190,13 +206,8 @@ mod tests {
                     let simd = Simd::detect(width);
                     for threads in [1, 3] {
                         let mut loaded = Rows::default();
-                        loaded.load(simd, precision, &x, inputs, inputs);
                         let mut out = there.clone();
-                        let input = Input {
-                            values: &x,
-                            rows: &loaded,
-                        };
-                        layer.apply(simd, input, &mut out, Epilogue::ADD, threads);
+                        layer.pass(Run { simd, threads }, &mut loaded, &x, &mut out, Epilogue::ADD);
                         let tolerance = tolerance * (inputs as f64).sqrt().max(1.0);
                         for (found, expected) in out.iter().zip(&expected) {
                             let error = (f64::from(*found) - expected).abs();
@@ -216,15 +227,10 @@ mod tests {
         let (x, weights) = (noise(2 * 3000, 5), noise(3000 * 3, 6));
         let layer = Linear::new(Precision::F32, &weights, &[0.0; 3], 3);
         let mut rows = Rows::default();
-        let simd = Simd::get();
-        rows.load(simd, Precision::F32, &x, 3000, 3000);
-        let input = Input {
-            values: &x,
-            rows: &rows,
-        };
+        let run = Run::on(1);
         let (mut plain, mut cut) = ([7.0; 6], [7.0; 6]);
-        layer.apply(simd, input, &mut plain, Epilogue::STORE, 1);
-        layer.apply(simd, input, &mut cut, Epilogue::of(Activation::Relu), 1);
+        layer.pass(run, &mut rows, &x, &mut plain, Epilogue::STORE);
+        layer.pass(run, &mut rows, &x, &mut cut, Epilogue::of(Activation::Relu));
         assert!(plain.iter().any(|value| *value < 0.0));
         assert_eq!(cut, plain.map(|value| value.max(0.0)));
     }

@@ -3,13 +3,13 @@
 
 use std::ops::Range;
 
-use crate::block::{Run, load};
-use crate::linear::{Epilogue, Input, Linear};
+use crate::linear::{Epilogue, Linear};
 use crate::math::Activation;
 use crate::pool::Pool;
 use crate::precision::Precision;
 use crate::projection::Projection;
 use crate::rows::Rows;
+use crate::run::Run;
 use crate::simd::{Simd, vectorized};
 use crate::tensors::{MissingTensor, Tensors};
 
@@ -116,15 +116,12 @@ impl Lite {
 
     /// `[batch, features]` -> `[batch, dim]`
     pub fn project(&self, features: &[f32]) -> Vec<f32> {
-        self.projection.apply(Simd::get(), features)
+        self.projection.apply(features)
     }
 
     /// The same images -> `[batch, features]`, before the projection: head, then taps, averaged over space.
     pub fn features(&self, images: &[f32], threads: usize) -> Vec<f32> {
-        let run = Run {
-            simd: Simd::get(),
-            threads,
-        };
+        let run = Run::on(threads);
         let mut features = Vec::new();
         self.memory.with(|memory| {
             for image in images.chunks_exact(COLORS * self.image_px * self.image_px) {
@@ -147,11 +144,7 @@ impl Lite {
             }
         }
         let Memory { maps, inner, rows, .. } = memory;
-        let width = self
-            .blocks
-            .last()
-            .map_or(self.stem.layer.outputs(), |block| block.project.outputs());
-        apply(run, &self.head, rows, maps, inner, width, RELU6);
+        apply(run, &self.head, rows, maps, inner, RELU6);
         average(&inner.values, self.head.outputs(), features);
         for tap in &self.taps {
             let found = averages.iter().find(|(number, _)| number == tap);
@@ -200,15 +193,7 @@ impl Stem {
                 }
             }
         }
-        apply(
-            run,
-            &self.layer,
-            rows,
-            inner,
-            maps,
-            COLORS * STEM_SIDE * STEM_SIDE,
-            RELU6,
-        );
+        apply(run, &self.layer, rows, inner, maps, RELU6);
     }
 }
 
@@ -248,7 +233,6 @@ struct LiteBlock {
     expand: Option<Linear>,
     depthwise: Depthwise,
     project: Linear,
-    width: usize,
     is_residual: bool,
 }
 
@@ -268,7 +252,6 @@ impl LiteBlock {
             },
             depthwise: Depthwise::new(&tensors.within("depthwise"), inner, sizes)?,
             project: pointwise(precision, &tensors.within("project"), [inner, sizes.out])?,
-            width,
             is_residual: sizes.stride == 1 && width == sizes.out,
         })
     }
@@ -285,7 +268,7 @@ impl LiteBlock {
         } = memory;
         let expanded = match &self.expand {
             Some(expand) => {
-                apply(run, expand, rows, maps, inner, self.width, RELU6);
+                apply(run, expand, rows, maps, inner, RELU6);
                 &*inner
             }
             None => &*maps,
@@ -296,25 +279,19 @@ impl LiteBlock {
         filtered.values.resize(place.out * place.out * channels, 0.0);
         filter(run.simd, &self.depthwise, place, &expanded.values, &mut filtered.values);
         match self.is_residual {
-            true => apply(run, &self.project, rows, filtered, maps, channels, Epilogue::ADD),
+            true => apply(run, &self.project, rows, filtered, maps, Epilogue::ADD),
             false => {
-                apply(run, &self.project, rows, filtered, out, channels, Epilogue::STORE);
+                apply(run, &self.project, rows, filtered, out, Epilogue::STORE);
                 std::mem::swap(maps, out);
             }
         }
     }
 }
 
-/// A layer over every pixel, of `width` channels each.
-fn apply(run: Run, layer: &Linear, rows: &mut Rows, maps: &Maps, out: &mut Maps, width: usize, epilogue: Epilogue) {
+/// A layer over every pixel.
+fn apply(run: Run, layer: &Linear, rows: &mut Rows, maps: &Maps, out: &mut Maps, epilogue: Epilogue) {
     out.side = maps.side;
-    out.values.resize(maps.side * maps.side * layer.outputs(), 0.0);
-    load(run, layer.precision(), rows, &maps.values, width);
-    let input = Input {
-        values: &maps.values,
-        rows,
-    };
-    layer.apply(run.simd, input, &mut out.values, epilogue, run.threads);
+    layer.fill(run, rows, &maps.values, &mut out.values, epilogue);
 }
 
 /// A convolution over one pixel: `[out, in, 1, 1]`.

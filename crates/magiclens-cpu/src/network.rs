@@ -3,8 +3,9 @@
 use std::fmt::Debug;
 
 use crate::bert::Bert;
+use crate::block::Token;
 use crate::lite::Lite;
-use crate::text::{TextTransformer, Token};
+use crate::text::TextTransformer;
 use crate::vit::Vit;
 
 /// The forward pass of an image tower.

@@ -1,11 +1,12 @@
 //! A learned query that looks at all tokens.
 
 use crate::attention::{AttentionScratch, Heads, Sequence};
-use crate::block::{Run, key_value, linear, load};
-use crate::linear::{Epilogue, Input, Linear};
+use crate::block::{key_value, linear};
+use crate::linear::{Epilogue, Linear};
 use crate::norm::LayerNorm;
 use crate::precision::Precision;
 use crate::rows::Rows;
+use crate::run::Run;
 use crate::simd::Simd;
 use crate::tensors::{MissingTensor, Tensors};
 
@@ -96,9 +97,8 @@ impl Probe {
         out: &mut Vec<f32>,
     ) {
         let (inner, precision) = (self.heads.inner(), self.key_value.precision());
-        let width = tokens.len() / lengths.iter().sum::<usize>().max(1);
-        load(run, precision, &mut scratch.rows, tokens, width.max(1));
-        crate::block::apply(run, &self.key_value, &scratch.rows, tokens, &mut scratch.keys_values);
+        let ProbeScratch { rows, keys_values, .. } = scratch;
+        self.key_value.fill(run, rows, tokens, keys_values, Epilogue::STORE);
         scratch.mixed.resize(lengths.len() * inner, 0.0);
         let mut first = 0;
         for (length, out) in lengths.iter().zip(scratch.mixed.chunks_exact_mut(inner)) {
@@ -112,13 +112,7 @@ impl Probe {
                 .attend(run.simd, precision, &self.heads, sequence, out, 1);
             first += length;
         }
-        load(run, self.output.precision(), &mut scratch.rows, &scratch.mixed, inner);
-        out.clear();
-        out.resize(lengths.len() * self.output.outputs(), 0.0);
-        let input = Input {
-            values: &scratch.mixed,
-            rows: &scratch.rows,
-        };
-        self.output.apply(run.simd, input, out, Epilogue::STORE, run.threads);
+        self.output
+            .fill(run, &mut scratch.rows, &scratch.mixed, out, Epilogue::STORE);
     }
 }

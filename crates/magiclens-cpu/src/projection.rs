@@ -1,11 +1,11 @@
 //! The projection of a pretrained trunk's features: a layer norm and a linear layer.
 
-use crate::block::{Run, linear, load};
-use crate::linear::Linear;
+use crate::block::linear;
+use crate::linear::{Epilogue, Linear};
 use crate::norm::LayerNorm;
 use crate::precision::Precision;
 use crate::rows::Rows;
-use crate::simd::Simd;
+use crate::run::Run;
 use crate::tensors::{MissingTensor, Tensors};
 
 /// burn's epsilon of a layer norm.
@@ -16,7 +16,6 @@ const EPSILON: f64 = 1e-5;
 pub(crate) struct Projection {
     norm: LayerNorm,
     linear: Linear,
-    width: usize,
 }
 
 impl Projection {
@@ -28,18 +27,15 @@ impl Projection {
         Ok(Self {
             norm: LayerNorm::new(&tensors.within("norm"), width, EPSILON)?,
             linear: linear(precision, tensors, "linear", [width, dim])?,
-            width,
         })
     }
 
     /// `[rows, width]` -> `[rows, dim]`
-    pub(crate) fn apply(&self, simd: Simd, features: &[f32]) -> Vec<f32> {
-        let run = Run { simd, threads: 1 };
-        let mut features = features.to_vec();
-        self.norm.apply(simd, &mut features);
+    pub(crate) fn apply(&self, features: &[f32]) -> Vec<f32> {
+        let (run, mut features) = (Run::on(1), features.to_vec());
+        self.norm.apply(run.simd, &mut features);
         let (mut rows, mut out) = (Rows::default(), Vec::new());
-        load(run, self.linear.precision(), &mut rows, &features, self.width);
-        crate::block::apply(run, &self.linear, &rows, &features, &mut out);
+        self.linear.fill(run, &mut rows, &features, &mut out, Epilogue::STORE);
         out
     }
 }

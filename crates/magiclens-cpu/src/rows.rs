@@ -43,14 +43,6 @@ impl Rows {
         }
     }
 
-    /// Number of rows; `values` as they were loaded.
-    pub(crate) fn count(&self, values: &[f32]) -> usize {
-        match self.is_borrowed {
-            true => values.len() / self.stride,
-            false => self.words.len() / self.stride,
-        }
-    }
-
     /// The rows from `first` on; `values` as they were loaded.
     pub(crate) fn words<'a>(&'a self, values: &'a [f32], first: usize) -> RowWords<'a> {
         match self.is_borrowed {

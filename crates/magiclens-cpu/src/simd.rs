@@ -63,11 +63,6 @@ impl Simd {
     pub fn width(&self) -> Width {
         self.width
     }
-
-    /// True if bf16 is faster than f32.
-    pub fn has_bf16(&self) -> bool {
-        self.bf16
-    }
 }
 
 impl std::fmt::Display for Simd {

@@ -1,11 +1,11 @@
 //! Text transformers: ids become tokens, blocks mix them, and one vector is read.
 
-use crate::block::{Block, BlockSizes, Run, Scratch, linear, load};
-use crate::linear::Linear;
+use crate::block::{Block, BlockSizes, Scratch, Token, linear};
+use crate::linear::{Epilogue, Linear};
 use crate::norm::LayerNorm;
 use crate::pool::Pool;
 use crate::precision::Precision;
-use crate::simd::Simd;
+use crate::run::Run;
 use crate::tensors::{MissingTensor, Tensors};
 
 /// Sizes of a [`TextTransformer`].
@@ -35,9 +35,6 @@ pub struct TextTransformer {
     memory: Pool<Scratch>,
 }
 
-/// A token: its id, and its place in the text.
-pub type Token = (u32, usize);
-
 impl TextTransformer {
     /// Packs the tensors of a tower.
     ///
@@ -63,46 +60,21 @@ impl TextTransformer {
     /// Texts -> `[texts, dim]`, each read at its last token. Ids and places must exist; a text has a token at least. `threads`
     /// share each layer.
     pub fn forward(&self, texts: &[Vec<Token>], threads: usize) -> Vec<f32> {
-        let run = Run {
-            simd: Simd::get(),
-            threads,
-        };
+        let run = Run::on(threads);
         if texts.is_empty() {
             return Vec::new();
         }
         self.memory.with(|scratch| {
-            self.embed(scratch, texts);
+            scratch.embed(texts, &self.tokens, &self.positions, self.sizes.block.width);
             let (last, first) = self.blocks.split_last().expect("a transformer has blocks");
             first.iter().for_each(|block| block.forward(run, scratch, None));
             let ends: Vec<usize> = texts.iter().map(|text| text.len() - 1).collect();
             last.forward(run, scratch, Some(&ends));
             self.final_norm.apply(run.simd, &mut scratch.tokens.values);
-            let read = &scratch.tokens.values;
-            load(
-                run,
-                self.projection.precision(),
-                &mut scratch.rows,
-                read,
-                self.sizes.block.width,
-            );
-            let mut out = Vec::new();
-            crate::block::apply(run, &self.projection, &scratch.rows, read, &mut out);
+            let (mut out, read) = (Vec::new(), &scratch.tokens.values);
+            self.projection
+                .fill(run, &mut scratch.rows, read, &mut out, Epilogue::STORE);
             out
         })
-    }
-
-    fn embed(&self, scratch: &mut Scratch, texts: &[Vec<Token>]) {
-        let width = self.sizes.block.width;
-        scratch.tokens.values.clear();
-        scratch.tokens.lengths.clear();
-        for text in texts {
-            scratch.tokens.lengths.push(text.len());
-            for (id, place) in text {
-                let token = &self.tokens[*id as usize * width..][..width];
-                let position = &self.positions[place * width..][..width];
-                let sums = token.iter().zip(position).map(|(token, position)| token + position);
-                scratch.tokens.values.extend(sums);
-            }
-        }
     }
 }

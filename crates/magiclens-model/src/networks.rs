@@ -47,10 +47,7 @@ pub(crate) fn image_rows<I: Borrow<RgbImage> + Sync>(
         let pixels: Vec<f32> = config.preprocess.apply(image.borrow()).into_iter().collect();
         forward(&pixels, threads)
     };
-    match threads {
-        1 => images.par_iter().map(encode).collect(),
-        _ => images.iter().map(encode).collect(),
-    }
+    images.par_iter().map(encode).collect()
 }
 
 /// A row for each text. Texts of about one length go together.
@@ -70,10 +67,7 @@ pub(crate) fn text_rows(
         let rows = values.chunks_exact(width.max(1)).map(<[f32]>::to_vec);
         piece.iter().map(|(place, _)| *place).zip(rows).collect::<Vec<_>>()
     };
-    let encoded: Vec<Vec<(usize, Vec<f32>)>> = match threads {
-        1 => pieces.par_iter().map(encode).collect(),
-        _ => pieces.iter().map(encode).collect(),
-    };
+    let encoded: Vec<Vec<(usize, Vec<f32>)>> = pieces.par_iter().map(encode).collect();
     let mut rows = vec![Vec::new(); ids.len()];
     for (place, row) in encoded.into_iter().flatten() {
         rows[place] = row;
@@ -99,8 +93,5 @@ fn pieces(texts: &[(usize, Vec<Token>)]) -> Vec<&[(usize, Vec<Token>)]> {
 
 /// Threads for each of some items, so that all cores have work.
 fn threads_for(items: usize) -> usize {
-    match items >= rayon::current_num_threads() {
-        true => 1,
-        false => rayon::current_num_threads().div_ceil(items.max(1)),
-    }
+    rayon::current_num_threads().div_ceil(items.max(1))
 }

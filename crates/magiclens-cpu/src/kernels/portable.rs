@@ -25,56 +25,47 @@ unsafe fn columns<'a>(panel: *const u32, depth: usize) -> &'a [u32; COLUMNS] {
     unsafe { &*panel.add(depth * COLUMNS).cast() }
 }
 
-/// # Safety
-/// As `super::Kernel` is called.
-unsafe fn f32_rows<const COUNT: usize>(
-    rows: *const u32,
-    stride: usize,
-    panel: *const u32,
-    depth: usize,
-    _start: *const i32,
-    tile: *mut f32,
-) {
-    for row in 0..COUNT {
-        let mut sums = [0.0_f32; COLUMNS];
-        for at in 0..depth {
-            // SAFETY: the caller gives `COUNT` rows and a panel of `depth` words.
-            let (value, panel) = unsafe { (f32::from_bits(*rows.add(row * stride + at)), columns(panel, at)) };
-            for (sum, weight) in sums.iter_mut().zip(panel) {
-                *sum = mul_add(value, f32::from_bits(*weight), *sum);
+/// A kernel whose sums are f32.
+macro_rules! f32_sums {
+    ($name:ident, |$sum:ident, $value:ident, $weight:ident| $dot:expr) => {
+        /// # Safety
+        /// As `super::Kernel` is called.
+        unsafe fn $name<const COUNT: usize>(
+            rows: *const u32,
+            stride: usize,
+            panel: *const u32,
+            depth: usize,
+            _start: *const i32,
+            tile: *mut f32,
+        ) {
+            for row in 0..COUNT {
+                let mut sums = [0.0_f32; COLUMNS];
+                for at in 0..depth {
+                    // SAFETY: the caller gives `COUNT` rows and a panel of `depth` words.
+                    let ($value, panel) = unsafe { (*rows.add(row * stride + at), columns(panel, at)) };
+                    for (sum, &$weight) in sums.iter_mut().zip(panel) {
+                        let $sum = *sum;
+                        *sum = $dot;
+                    }
+                }
+                // SAFETY: the tile has `COUNT` rows at least.
+                unsafe { *tile.add(row * COLUMNS).cast() = sums };
             }
         }
-        // SAFETY: the tile has `COUNT` rows at least.
-        unsafe { *tile.add(row * COLUMNS).cast() = sums };
-    }
+    };
 }
 
-/// # Safety
-/// As `super::Kernel` is called.
-unsafe fn bf16_rows<const COUNT: usize>(
-    rows: *const u32,
-    stride: usize,
-    panel: *const u32,
-    depth: usize,
-    _start: *const i32,
-    tile: *mut f32,
-) {
+f32_sums!(f32_rows, |sum, value, weight| mul_add(
+    f32::from_bits(value),
+    f32::from_bits(weight),
+    sum
+));
+
+f32_sums!(bf16_rows, |sum, value, weight| {
     let low = |word: u32| f32::from_bits(word << 16);
     let high = |word: u32| f32::from_bits(word & 0xffff_0000);
-    for row in 0..COUNT {
-        let mut sums = [0.0_f32; COLUMNS];
-        for at in 0..depth {
-            // SAFETY: the caller gives `COUNT` rows and a panel of `depth` words.
-            let (word, panel) = unsafe { (*rows.add(row * stride + at), columns(panel, at)) };
-            for (sum, weight) in sums.iter_mut().zip(panel) {
-                *sum = mul_add(high(word), high(*weight), *sum);
-                *sum = mul_add(low(word), low(*weight), *sum);
-            }
-        }
-        // SAFETY: the tile has `COUNT` rows at least.
-        unsafe { *tile.add(row * COLUMNS).cast() = sums };
-    }
-}
+    mul_add(low(value), low(weight), mul_add(high(value), high(weight), sum))
+});
 
 /// # Safety
 /// As `super::Kernel` is called.
