@@ -34,6 +34,10 @@ pub(crate) struct Args {
     /// Images embedded and committed together
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: u16,
+    /// Decode large JPEG files whole, as queries are, and not at a half of their size or less where that keeps twice the pixels
+    /// that the model looks at
+    #[arg(long)]
+    exact_pixels: bool,
     /// Throw the index away and make it anew
     #[arg(long)]
     rebuild: bool,
@@ -93,6 +97,7 @@ fn index_paths(args: &Args) -> anyhow::Result<IndexSummary> {
     };
     let options = IndexOptions {
         batch: usize::from(args.batch),
+        exact_pixels: args.exact_pixels,
         ..IndexOptions::default()
     };
     let progress = Bars::start()?;

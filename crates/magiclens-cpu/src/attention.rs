@@ -3,10 +3,11 @@
 use rayon::prelude::*;
 
 use crate::kernels::{self, COLUMNS, Panel, ROWS, RowWords, Tile};
-use crate::linear::chunk_rows;
+use crate::out::Out;
 use crate::precision::{Precision, to_bf16};
 use crate::rows::Rows;
-use crate::simd::{Simd, vectorized};
+use crate::run::Run;
+use crate::simd::vectorized;
 
 /// Sizes and rules of an attention.
 #[derive(Clone, Copy, Debug)]
@@ -49,12 +50,27 @@ pub(crate) struct Sequence<'a> {
     pub(crate) causal: bool,
 }
 
-/// Memory for attention, kept between calls.
+impl Sequence<'_> {
+    /// Tokens that can be seen.
+    fn tokens(&self, heads: &Heads) -> usize {
+        self.keys_values.len() / (2 * heads.inner())
+    }
+}
+
+/// Memory for attention, kept between calls: that of each thread.
 #[derive(Debug, Default)]
 pub(crate) struct AttentionScratch {
-    /// Keys and values of each head, as panels.
-    heads: Vec<HeadPanels>,
     workers: Vec<Worker>,
+}
+
+/// Memory of one thread.
+#[derive(Debug, Default)]
+struct Worker {
+    panels: HeadPanels,
+    /// `[ROWS, padded tokens]`
+    scores: Vec<f32>,
+    queries: Rows,
+    probabilities: Rows,
 }
 
 /// Keys and values of a head as the kernels read them.
@@ -64,54 +80,46 @@ struct HeadPanels {
     values: Vec<u32>,
 }
 
-/// Memory of one thread.
-#[derive(Debug, Default)]
-struct Worker {
-    /// `[ROWS, padded tokens]`
-    scores: Vec<f32>,
-    queries: Rows,
-    probabilities: Rows,
-}
-
 impl AttentionScratch {
-    /// The values that each query finds: `[queries, inner]`.
+    /// The values that each query finds: `[queries, inner]`. Threads share the heads.
     pub(crate) fn attend(
         &mut self,
-        simd: Simd,
+        run: Run,
         precision: Precision,
         heads: &Heads,
         sequence: Sequence<'_>,
         out: &mut [f32],
-        threads: usize,
     ) {
-        // Scores and probabilities of bytes would be too coarse.
-        let precision = precision.without_bytes(simd);
-        self.heads.resize_with(heads.count, HeadPanels::default);
-        let panels = &mut self.heads;
-        let pack = |(head, panels): (usize, &mut HeadPanels)| panels.pack(precision, heads, head, sequence.keys_values);
-        match threads {
-            0 | 1 => panels.iter_mut().enumerate().for_each(pack),
-            _ => panels.par_iter_mut().enumerate().for_each(pack),
-        }
-        let inner = heads.inner();
-        let chunk = chunk_rows(out.len() / inner, threads);
-        self.workers.resize_with(threads.max(1), Worker::default);
-        let head_panels = &self.heads;
-        let run = |(number, (worker, out)): (usize, (&mut Worker, &mut [f32]))| {
-            let rows = Queries {
-                sequence,
-                first: number * chunk,
-            };
-            worker.attend(simd, precision, heads, rows, head_panels, out);
+        let head = HeadRun {
+            run: Run { threads: 1, ..run },
+            // Scores and probabilities of bytes would be too coarse.
+            precision: precision.without_bytes(run.simd),
+            heads,
+            sequence,
+            out: Out::new(out, heads.inner()),
+        };
+        let threads = run.threads.clamp(1, heads.count.max(1));
+        self.workers
+            .resize_with(threads.max(self.workers.len()), Worker::default);
+        let attend = |(first, worker): (usize, &mut Worker)| {
+            for number in (first..heads.count).step_by(threads) {
+                worker.attend(&head, number);
+            }
         };
         match threads {
-            0 | 1 => self.workers.iter_mut().zip([out]).enumerate().for_each(run),
-            _ => {
-                let chunks = out.par_chunks_mut(chunk * inner);
-                self.workers.par_iter_mut().zip(chunks).enumerate().for_each(run);
-            }
+            1 => attend((0, &mut self.workers[0])),
+            _ => self.workers[..threads].par_iter_mut().enumerate().for_each(attend),
         }
     }
+}
+
+/// All that the attention of one head needs.
+struct HeadRun<'a> {
+    run: Run,
+    precision: Precision,
+    heads: &'a Heads,
+    sequence: Sequence<'a>,
+    out: Out<'a>,
 }
 
 impl HeadPanels {
@@ -158,111 +166,97 @@ fn pair_word(low: f32, high: f32) -> u32 {
     u32::from(to_bf16(low)) | u32::from(to_bf16(high)) << 16
 }
 
-/// The queries of one thread: those from `first` on, as many as its output has rows.
-#[derive(Clone, Copy)]
-struct Queries<'a> {
-    sequence: Sequence<'a>,
-    first: usize,
-}
-
 impl Worker {
-    fn attend(
-        &mut self,
-        simd: Simd,
-        precision: Precision,
-        heads: &Heads,
-        queries: Queries<'_>,
-        panels: &[HeadPanels],
-        out: &mut [f32],
-    ) {
-        let inner = heads.inner();
-        for (head, panels) in panels.iter().enumerate() {
-            let from = head * heads.width;
-            for (tile, out) in out.chunks_mut(ROWS * inner).enumerate() {
-                let first = queries.first + tile * ROWS;
-                let count = out.len() / inner;
-                let rows = &queries.sequence.queries[first * inner + from..];
-                let rows = &rows[..(count - 1) * inner + heads.width];
-                self.score(simd, precision, heads, rows, panels, queries.sequence);
-                let seen = |row: usize| match queries.sequence.causal {
-                    true => first + row + 1,
-                    false => usize::MAX,
-                };
-                self.weigh(simd, heads, queries.sequence, count, seen);
-                self.mix(simd, precision, heads, count, panels, &mut out[from..]);
-            }
+    /// The attention of a head, which nobody else computes.
+    fn attend(&mut self, head: &HeadRun<'_>, number: usize) {
+        let HeadRun {
+            precision,
+            heads,
+            sequence,
+            ..
+        } = *head;
+        self.panels.pack(precision, heads, number, sequence.keys_values);
+        let (inner, from) = (heads.inner(), number * heads.width);
+        for first in (0..head.out.rows()).step_by(ROWS) {
+            let count = ROWS.min(head.out.rows() - first);
+            let rows = &sequence.queries[first * inner + from..][..(count - 1) * inner + heads.width];
+            self.score(head, rows);
+            self.weigh(head, first, count);
+            self.mix(head, first, count, from);
         }
     }
 
     /// Scores of some queries, which lie `inner` apart, with all tokens.
-    fn score(
-        &mut self,
-        simd: Simd,
-        precision: Precision,
-        heads: &Heads,
-        queries: &[f32],
-        panels: &HeadPanels,
-        sequence: Sequence<'_>,
-    ) {
+    fn score(&mut self, head: &HeadRun<'_>, queries: &[f32]) {
+        let HeadRun {
+            run,
+            precision,
+            heads,
+            sequence,
+            ..
+        } = *head;
         let inner = heads.inner();
-        let tokens = sequence.keys_values.len() / (2 * inner);
-        let padded = tokens.next_multiple_of(COLUMNS);
+        let padded = sequence.tokens(heads).next_multiple_of(COLUMNS);
         self.scores.resize(ROWS * padded, 0.0);
-        self.queries.load(simd, precision, queries, heads.width, inner);
+        self.queries.load(run, precision, queries, heads.width, inner);
         let count = queries.len().div_ceil(inner);
         let mut tile = Tile::new();
         let size = precision.words(heads.width) * COLUMNS;
-        for (number, words) in panels.keys.chunks_exact(size).enumerate() {
+        for (number, words) in self.panels.keys.chunks_exact(size).enumerate() {
             let panel = Panel { words, start: &[] };
-            kernels::multiply(simd, precision, self.queries.words(queries, 0), count, panel, &mut tile);
+            kernels::multiply(
+                run.simd,
+                precision,
+                self.queries.words(queries, 0),
+                count,
+                panel,
+                &mut tile,
+            );
             for row in 0..count {
                 self.scores[row * padded + number * COLUMNS..][..COLUMNS].copy_from_slice(tile.row(row));
             }
         }
     }
 
-    /// Turns scores into probabilities.
-    fn weigh(
-        &mut self,
-        simd: Simd,
-        heads: &Heads,
-        sequence: Sequence<'_>,
-        count: usize,
-        seen: impl Fn(usize) -> usize,
-    ) {
-        let tokens = sequence.keys_values.len() / (2 * heads.inner());
+    /// Turns scores into probabilities; the first of `count` rows are those of query `first`.
+    fn weigh(&mut self, head: &HeadRun<'_>, first: usize, count: usize) {
+        let tokens = head.sequence.tokens(head.heads);
         let padded = tokens.next_multiple_of(COLUMNS);
         for (row, scores) in self.scores.chunks_exact_mut(padded).take(count).enumerate() {
-            let (visible, hidden) = scores.split_at_mut(seen(row).min(tokens));
-            softmax(simd, heads, visible);
+            let seen = match head.sequence.causal {
+                true => tokens.min(first + row + 1),
+                false => tokens,
+            };
+            let (visible, hidden) = scores.split_at_mut(seen);
+            softmax(head.run.simd, head.heads, visible);
             hidden.fill(0.0);
         }
     }
 
-    /// The values of all tokens by their probabilities, into rows that lie `inner` apart.
-    fn mix(
-        &mut self,
-        simd: Simd,
-        precision: Precision,
-        heads: &Heads,
-        count: usize,
-        panels: &HeadPanels,
-        out: &mut [f32],
-    ) {
-        let inner = heads.inner();
+    /// The values of all tokens by their probabilities, into the rows from `first` on, from column `from` on.
+    fn mix(&mut self, head: &HeadRun<'_>, first: usize, count: usize, from: usize) {
+        let HeadRun {
+            run,
+            precision,
+            heads,
+            out,
+            ..
+        } = *head;
         let padded = self.scores.len() / ROWS;
         let scores = &self.scores[..count * padded];
-        self.probabilities.load(simd, precision, scores, padded, padded);
+        self.probabilities.load(run, precision, scores, padded, padded);
         let rows: RowWords<'_> = self.probabilities.words(scores, 0);
         let mut tile = Tile::new();
-        let size = panels.values.len() / heads.width.div_ceil(COLUMNS);
-        for (number, words) in panels.values.chunks_exact(size).enumerate() {
+        let size = self.panels.values.len() / heads.width.div_ceil(COLUMNS);
+        for (number, words) in self.panels.values.chunks_exact(size).enumerate() {
             let panel = Panel { words, start: &[] };
-            kernels::multiply(simd, precision, rows, count, panel, &mut tile);
+            kernels::multiply(run.simd, precision, rows, count, panel, &mut tile);
             let column = number * COLUMNS;
             let columns = COLUMNS.min(heads.width - column);
             for row in 0..count {
-                out[row * inner + column..][..columns].copy_from_slice(&tile.row(row)[..columns]);
+                // SAFETY: a head is one thread's, and its columns no other head's.
+                let out = unsafe { out.part(first + row, from + column, columns) };
+                out.copy_from_slice(&tile.row(row)[..columns]);
             }
         }
     }
@@ -309,7 +303,7 @@ vectorized! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::Width;
+    use crate::simd::{Simd, Width};
     use crate::testing::noise;
 
     /// Attention by definition, in f64.
@@ -370,7 +364,7 @@ mod tests {
                     for threads in [1, 3] {
                         let mut out = vec![0.0; tokens * inner];
                         let mut scratch = AttentionScratch::default();
-                        scratch.attend(simd, precision, &heads, sequence, &mut out, threads);
+                        scratch.attend(Run { simd, threads }, precision, &heads, sequence, &mut out);
                         for (found, expected) in out.iter().zip(&expected) {
                             let error = (f64::from(*found) - expected).abs();
                             assert!(error < tolerance, "{tokens} {precision} {simd}: {found} for {expected}");

@@ -66,7 +66,7 @@ impl Bert {
         let run = Run::on(threads);
         self.memory.with(|scratch| {
             scratch.embed(texts, &self.tokens, &self.positions, self.width);
-            self.embedding_norm.apply(run.simd, &mut scratch.tokens.values);
+            self.embedding_norm.apply(run, &mut scratch.tokens.values);
             self.blocks.iter().for_each(|block| block.forward(run, scratch, None));
             let mut tokens = scratch.tokens.values.chunks_exact(self.width);
             let mut means = Vec::with_capacity(texts.len() * self.width);

@@ -49,6 +49,18 @@ pub(crate) struct Tokens {
     pub(crate) values: Vec<f32>,
     /// Tokens of each sequence.
     pub(crate) lengths: Vec<usize>,
+    /// Tokens of each sequence that attention sees: the first ones of it.
+    pub(crate) seen: Vec<usize>,
+}
+
+impl Tokens {
+    /// Begins anew with sequences that see all their tokens; `values` are the caller's to fill.
+    pub(crate) fn begin(&mut self, lengths: impl Iterator<Item = usize>) {
+        self.values.clear();
+        self.lengths.clear();
+        self.lengths.extend(lengths);
+        self.seen.clone_from(&self.lengths);
+    }
 }
 
 /// Memory of a forward pass, kept between calls.
@@ -68,9 +80,7 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// Takes over texts: a row of `tokens` and one of `positions` for each token, added up.
     pub(crate) fn embed(&mut self, texts: &[Vec<Token>], tokens: &[f32], positions: &[f32], width: usize) {
-        self.tokens.lengths.clear();
-        self.tokens.lengths.extend(texts.iter().map(Vec::len));
-        self.tokens.values.clear();
+        self.tokens.begin(texts.iter().map(Vec::len));
         for (id, place) in texts.iter().flatten() {
             let token = &tokens[*id as usize * width..][..width];
             let position = &positions[place * width..][..width];
@@ -107,23 +117,23 @@ impl Block {
         match self.order {
             NormOrder::Before => self
                 .attention_norm
-                .apply_to(run.simd, &scratch.tokens.values, &mut scratch.normed),
+                .apply_to(run, &scratch.tokens.values, &mut scratch.normed),
             NormOrder::After => scratch.normed.clone_from(&scratch.tokens.values),
         }
         self.attention.forward(run, scratch, kept);
         if self.order == NormOrder::After {
-            self.attention_norm.apply(run.simd, &mut scratch.tokens.values);
+            self.attention_norm.apply(run, &mut scratch.tokens.values);
         }
         match self.order {
             NormOrder::Before => {
                 self.feed_forward_norm
-                    .apply_to(run.simd, &scratch.tokens.values, &mut scratch.normed);
+                    .apply_to(run, &scratch.tokens.values, &mut scratch.normed);
             }
             NormOrder::After => scratch.normed.clone_from(&scratch.tokens.values),
         }
         self.feed_forward.forward(run, scratch);
         if self.order == NormOrder::After {
-            self.feed_forward_norm.apply(run.simd, &mut scratch.tokens.values);
+            self.feed_forward_norm.apply(run, &mut scratch.tokens.values);
         }
     }
 }
@@ -167,19 +177,17 @@ impl SelfAttention {
             .fill(run, rows, normed, &mut scratch.queries, Epilogue::STORE);
         scratch.mixed.resize(scratch.queries.len(), 0.0);
         let (mut first_token, mut first_query) = (0, 0);
-        for length in &mut scratch.tokens.lengths {
+        for (length, seen) in scratch.tokens.lengths.iter_mut().zip(&scratch.tokens.seen) {
             let queries = if kept.is_some() { 1 } else { *length };
             let at = first_query * width..(first_query + queries) * width;
             let sequence = Sequence {
                 queries: &scratch.queries[at.clone()],
-                keys_values: &scratch.keys_values[first_token * 2 * width..][..*length * 2 * width],
+                keys_values: &scratch.keys_values[first_token * 2 * width..][..seen * 2 * width],
                 // A single token that is kept is the last one where the order counts, and sees all.
                 causal: self.causal && kept.is_none(),
             };
             let (precision, out) = (self.query.precision(), &mut scratch.mixed[at]);
-            scratch
-                .attention
-                .attend(run.simd, precision, &self.heads, sequence, out, run.threads);
+            scratch.attention.attend(run, precision, &self.heads, sequence, out);
             first_token += *length;
             first_query += queries;
             *length = queries;

@@ -9,10 +9,10 @@
 //! |---|---|
 //! | `run.rs`, `simd.rs` | the instructions of this CPU; one function compiled for each width |
 //! | `kernels/` | the innermost products, for AVX-512, AVX2 and plain Rust |
-//! | `precision.rs`, `panels.rs`, `rows.rs` | numbers of a product, and how kernels read them |
+//! | `precision.rs`, `panels.rs`, `rows.rs`, `out.rs` | numbers of a product, how kernels read them, and where sums go |
 //! | `linear.rs`, `norm.rs`, `attention.rs`, `math.rs` | layers |
 //! | `block.rs`, `pooling.rs`, `projection.rs` | blocks of transformers; a learned query; the projection of features |
-//! | `vit.rs`, `text.rs`, `bert.rs`, `lite.rs` | towers |
+//! | `vit.rs`, `text.rs`, `bert.rs`, `lite.rs`, `fusion.rs` | towers, and the fusion of what they give |
 //! | `network.rs` | the contract of towers |
 //! | `tensors.rs`, `pool.rs` | tensors by name; memory that is kept |
 
@@ -23,12 +23,14 @@
 mod attention;
 mod bert;
 mod block;
+mod fusion;
 mod kernels;
 mod linear;
 mod lite;
 mod math;
 mod network;
 mod norm;
+mod out;
 mod panels;
 mod pool;
 mod pooling;
@@ -45,12 +47,13 @@ mod vit;
 
 pub use bert::Bert;
 pub use block::{BlockSizes, NormOrder, Token};
+pub use fusion::{AttentionFusion, FusionSizes};
 pub use lite::{Lite, LiteBlockSizes, LiteSizes};
 pub use math::Activation;
 pub use network::{ImageNetwork, TextNetwork};
 pub use pooling::ProbeSizes;
 pub use precision::{ParsePrecisionError, Precision};
-pub use simd::{Simd, Width};
+pub use simd::{Simd, UnknownWidth, Width};
 pub use tensors::{MissingTensor, Tensors};
 pub use text::{TextSizes, TextTransformer};
 pub use vit::{Reading, Vit, VitSizes};

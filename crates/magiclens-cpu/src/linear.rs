@@ -1,9 +1,12 @@
 //! A linear layer: a product, and what follows it while the sums are at hand.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
-use crate::kernels::{ROWS, Tile};
+use crate::kernels::{COLUMNS, ROWS, Tile};
 use crate::math::Activation;
+use crate::out::Out;
 use crate::panels::{Panels, TilePlace};
 use crate::precision::Precision;
 use crate::rows::Rows;
@@ -76,7 +79,7 @@ impl Linear {
 
     /// Rounds rows, which lie one after another, to the precision of the weights.
     pub(crate) fn load(&self, run: Run, rows: &mut Rows, values: &[f32]) {
-        rows.load(run.simd, self.precision(), values, self.inputs, self.inputs);
+        rows.load(run, self.precision(), values, self.inputs, self.inputs);
     }
 
     /// All rows of `values` through the layer, into the rows of `out`. `rows` is memory.
@@ -91,42 +94,78 @@ impl Linear {
         self.pass(run, rows, values, out, epilogue);
     }
 
-    /// Loaded rows through the layer, into the rows of `out`, which lie one after another and are shared among threads.
+    /// Loaded rows through the layer, into the rows of `out`, which lie one after another. Threads share the columns, so that each
+    /// reads its own weights, and rows where columns are few.
     pub(crate) fn apply(&self, run: Run, input: Input<'_>, out: &mut [f32], epilogue: Epilogue) {
-        let Run { simd, threads } = run;
-        let width = self.outputs();
-        let chunk = chunk_rows(out.len() / width, threads);
-        let chunks = out.chunks_mut(chunk * width).enumerate();
-        let apply = |(number, out): (usize, &mut [f32])| self.apply_from(simd, input, number * chunk, out, epilogue);
-        match threads {
-            0 | 1 => chunks.for_each(apply),
-            _ => out.par_chunks_mut(chunk * width).enumerate().for_each(apply),
+        let out = Out::new(out, self.outputs());
+        let all = Share {
+            rows: 0..out.rows(),
+            columns: 0..self.outputs(),
+        };
+        match run.threads {
+            0 | 1 => self.apply_share(run.simd, input, &all, out, epilogue),
+            threads => all
+                .split(threads * SHARES)
+                .into_par_iter()
+                .for_each(|share| self.apply_share(run.simd, input, &share, out, epilogue)),
         }
     }
 
-    /// [`Linear::apply`] for the rows from `first` on.
-    fn apply_from(&self, simd: Simd, input: Input<'_>, first: usize, out: &mut [f32], epilogue: Epilogue) {
-        let width = self.outputs();
+    /// [`Linear::apply`] for some rows and columns, which nobody else writes at the same time.
+    fn apply_share(&self, simd: Simd, input: Input<'_>, share: &Share, out: Out<'_>, epilogue: Epilogue) {
+        let first = share.rows.start;
         let rows = input.rows.words(input.values, first);
         let row_scales = input.rows.scales.get(first..).unwrap_or_default();
-        self.panels.multiply(simd, rows, out.len() / width, |place, tile| {
+        let (count, columns) = (share.rows.len(), share.columns.clone());
+        self.panels.multiply(simd, rows, count, columns, |place, tile| {
             let at = place.column..place.column + place.columns;
             let finish = Finish {
-                place,
+                place: TilePlace {
+                    row: first + place.row,
+                    ..place
+                },
                 epilogue,
                 bias: &self.bias[at.clone()],
                 row_scales: row_scales.get(place.row..).unwrap_or_default(),
                 column_scales: self.panels.scales.get(at).unwrap_or_default(),
-                width,
             };
-            finish_tile(simd, &finish, tile, &mut out[place.row * width + place.column..]);
+            finish_tile(simd, &finish, tile, out);
         });
     }
 }
 
-/// Rows of a share, whole tiles.
-pub(crate) fn chunk_rows(rows: usize, threads: usize) -> usize {
-    rows.div_ceil(threads.max(1)).next_multiple_of(ROWS).max(ROWS)
+/// Shares for each thread, so that one that is held up leaves work to the others.
+const SHARES: usize = 2;
+
+/// A part of a product.
+struct Share {
+    rows: Range<usize>,
+    columns: Range<usize>,
+}
+
+impl Share {
+    /// Cuts into about `count` shares of whole tiles: between columns first.
+    fn split(&self, count: usize) -> Vec<Self> {
+        let columns = cut(self.columns.len(), COLUMNS, count);
+        let rows = cut(self.rows.len(), ROWS, count.div_ceil(columns.len().max(1)));
+        let pairs = columns
+            .iter()
+            .flat_map(|columns| rows.iter().map(move |rows| (columns, rows)));
+        let share = |(columns, rows): (&Range<usize>, &Range<usize>)| Self {
+            rows: rows.clone(),
+            columns: columns.clone(),
+        };
+        pairs.map(share).collect()
+    }
+}
+
+/// Cuts `0..length` into at most `count` ranges of whole tiles.
+fn cut(length: usize, tile: usize, count: usize) -> Vec<Range<usize>> {
+    let size = length.div_ceil(tile).div_ceil(count.max(1)).max(1) * tile;
+    (0..length)
+        .step_by(size)
+        .map(|from| from..length.min(from + size))
+        .collect()
 }
 
 /// All that finishing a tile needs.
@@ -139,16 +178,14 @@ struct Finish<'a> {
     row_scales: &'a [f32],
     /// `[columns]`, of bytes.
     column_scales: &'a [f32],
-    /// Numbers from one row of the output to the next.
-    width: usize,
 }
 
 vectorized! {
-    /// Scales sums of bytes, adds the bias and what is there, and applies the activation. `out` begins at the tile.
-    fn finish_tile(finish: &Finish<'_>, tile: &Tile, out: &mut [f32]) {
-        let TilePlace { rows, columns, is_first, is_last, .. } = finish.place;
+    /// Scales sums of bytes, adds the bias and what is there, and applies the activation.
+    fn finish_tile(finish: &Finish<'_>, tile: &Tile, out: Out<'_>) {
+        let TilePlace { row: first, rows, column, columns, is_first, is_last } = finish.place;
         for row in 0..rows {
-            let mut sums: [f32; crate::kernels::COLUMNS] = [0.0; _];
+            let mut sums: [f32; COLUMNS] = [0.0; _];
             sums.copy_from_slice(tile.row(row));
             let sums = &mut sums[..columns];
             if let Some(scale) = finish.row_scales.get(row) {
@@ -158,7 +195,8 @@ vectorized! {
             if is_first {
                 sums.iter_mut().zip(finish.bias).for_each(|(sum, bias)| *sum += bias);
             }
-            let out = &mut out[row * finish.width..][..columns];
+            // SAFETY: the tile lies in the share of one thread, and shares do not overlap.
+            let out = unsafe { out.part(first + row, column, columns) };
             if finish.epilogue.adds || !is_first {
                 sums.iter_mut().zip(&*out).for_each(|(sum, there)| *sum += there);
             }

@@ -1,6 +1,9 @@
 //! Layer norms.
 
-use crate::simd::{Simd, vectorized};
+use rayon::prelude::*;
+
+use crate::run::Run;
+use crate::simd::vectorized;
 use crate::tensors::{MissingTensor, Tensors};
 
 /// `(x - mean) / sqrt(variance + epsilon) * gamma + beta` of each row.
@@ -21,15 +24,21 @@ impl LayerNorm {
     }
 
     /// The norm of every row of `rows`.
-    pub(crate) fn apply(&self, simd: Simd, rows: &mut [f32]) {
-        normalize(simd, self, rows);
+    pub(crate) fn apply(&self, run: Run, rows: &mut [f32]) {
+        let width = self.gamma.len();
+        match run.threads {
+            0 | 1 => normalize(run.simd, self, rows),
+            _ => rows
+                .par_chunks_mut(run.share(rows.len() / width) * width)
+                .for_each(|rows| normalize(run.simd, self, rows)),
+        }
     }
 
     /// The norm of every row of `rows`, elsewhere.
-    pub(crate) fn apply_to(&self, simd: Simd, rows: &[f32], out: &mut Vec<f32>) {
+    pub(crate) fn apply_to(&self, run: Run, rows: &[f32], out: &mut Vec<f32>) {
         out.clear();
         out.extend_from_slice(rows);
-        normalize(simd, self, out);
+        self.apply(run, out);
     }
 }
 
@@ -66,7 +75,7 @@ vectorized! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::Width;
+    use crate::simd::{Simd, Width};
 
     #[test]
     fn rows_get_mean_and_deviation() {
@@ -77,7 +86,8 @@ mod tests {
                 epsilon: 0.0,
             };
             let mut rows: Vec<f32> = (0..74).map(|at| (at * at % 23) as f32).collect();
-            norm.apply(Simd::detect(width), &mut rows);
+            let simd = Simd::detect(width);
+            norm.apply(Run { simd, threads: 2 }, &mut rows);
             for row in rows.chunks_exact(37) {
                 let mean: f32 = row.iter().sum::<f32>() / 37.0;
                 let variance = row.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / 37.0;

@@ -1,5 +1,7 @@
 //! Weights as the kernels read them: panels of columns, cut along the depth so that one stays in the cache.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::kernels::{self, COLUMNS, Panel, ROWS, RowWords, Tile};
@@ -110,24 +112,26 @@ impl Panels {
         self.columns
     }
 
-    /// The product of `count` rows with the matrix, a tile at a time: `each` takes the sums over a part of the depth.
+    /// The product of `count` rows with some columns of the matrix, which begin with a panel, a tile at a time: `each` takes the
+    /// sums over a part of the depth.
     pub(crate) fn multiply(
         &self,
         simd: Simd,
         rows: RowWords<'_>,
         count: usize,
+        columns: Range<usize>,
         mut each: impl FnMut(TilePlace, &Tile),
     ) {
         let mut tile = Tile::new();
         for (number, block) in self.blocks.iter().enumerate() {
-            for column in (0..self.columns).step_by(COLUMNS) {
+            for column in columns.clone().step_by(COLUMNS) {
                 let panel = block.panel(column / COLUMNS);
                 for row in (0..count).step_by(ROWS) {
                     let place = TilePlace {
                         row,
                         rows: ROWS.min(count - row),
                         column,
-                        columns: COLUMNS.min(self.columns - column),
+                        columns: COLUMNS.min(columns.end - column),
                         is_first: number == 0,
                         is_last: number + 1 == self.blocks.len(),
                     };

@@ -7,7 +7,6 @@ use crate::norm::LayerNorm;
 use crate::precision::Precision;
 use crate::rows::Rows;
 use crate::run::Run;
-use crate::simd::Simd;
 use crate::tensors::{MissingTensor, Tensors};
 
 /// Sizes and rules of an attention whose only query is learned.
@@ -55,7 +54,7 @@ impl Probe {
     ) -> Result<Self, MissingTensor> {
         let mut probe = probe.to_vec();
         if let Some(norm) = norm {
-            norm.apply(Simd::get(), &mut probe);
+            norm.apply(Run::on(1), &mut probe);
         }
         let query = attention.within("query");
         let weights = query.get_sized("weight", sizes.width * sizes.inner)?;
@@ -107,9 +106,7 @@ impl Probe {
                 keys_values: &scratch.keys_values[first * 2 * inner..][..length * 2 * inner],
                 causal: false,
             };
-            scratch
-                .attention
-                .attend(run.simd, precision, &self.heads, sequence, out, 1);
+            scratch.attention.attend(run, precision, &self.heads, sequence, out);
             first += length;
         }
         self.output

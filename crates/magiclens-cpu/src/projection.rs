@@ -33,7 +33,7 @@ impl Projection {
     /// `[rows, width]` -> `[rows, dim]`
     pub(crate) fn apply(&self, features: &[f32]) -> Vec<f32> {
         let (run, mut features) = (Run::on(1), features.to_vec());
-        self.norm.apply(run.simd, &mut features);
+        self.norm.apply(run, &mut features);
         let (mut rows, mut out) = (Rows::default(), Vec::new());
         self.linear.fill(run, &mut rows, &features, &mut out, Epilogue::STORE);
         out

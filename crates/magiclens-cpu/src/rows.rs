@@ -1,9 +1,12 @@
 //! Rows of f32 as the kernels read them.
 
+use rayon::prelude::*;
+
 use crate::kernels::RowWords;
 use crate::panels::{LARGEST, MIDDLE};
 use crate::precision::{Precision, to_bf16};
-use crate::simd::{Simd, vectorized};
+use crate::run::Run;
+use crate::simd::vectorized;
 
 /// Rows in the words of a precision. Kept between calls, so that nothing is allocated.
 #[derive(Debug, Default)]
@@ -17,29 +20,37 @@ pub(crate) struct Rows {
 
 impl Rows {
     /// Takes over rows of `width` numbers that lie `stride` apart. Those of f32 are read where they lie.
-    pub(crate) fn load(&mut self, simd: Simd, precision: Precision, values: &[f32], width: usize, stride: usize) {
+    pub(crate) fn load(&mut self, run: Run, precision: Precision, values: &[f32], width: usize, stride: usize) {
         self.is_borrowed = precision == Precision::F32;
-        self.stride = match self.is_borrowed {
-            true => stride,
-            false => precision.words(width),
-        };
-        self.scales.clear();
         if self.is_borrowed {
+            self.stride = stride;
+            self.scales.clear();
             return;
         }
-        self.words.clear();
+        self.stride = precision.words(width);
         let count = (values.len() + stride - width) / stride;
         self.words.resize(count * self.stride, 0);
-        let rows = values.chunks(stride).map(|row| &row[..width]);
-        for (row, words) in rows.zip(self.words.chunks_exact_mut(self.stride)) {
-            match precision {
-                Precision::Int8 => {
-                    let mut scale = 0.0;
-                    to_bytes(simd, row, words, &mut scale);
-                    self.scales.push(scale);
+        self.scales.resize(count, 0.0);
+        let chunk = run.share(count);
+        let round = |((values, words), scales): ((&[f32], &mut [u32]), &mut [f32])| {
+            let rows = values.chunks(stride).map(|row| &row[..width]);
+            for ((row, words), scale) in rows.zip(words.chunks_exact_mut(self.stride)).zip(scales) {
+                match precision {
+                    Precision::Int8 => to_bytes(run.simd, row, words, scale),
+                    _ => to_halves(run.simd, row, words),
                 }
-                _ => to_halves(simd, row, words),
             }
+        };
+        match run.threads {
+            0 | 1 => round(((values, &mut self.words), &mut self.scales)),
+            _ => values
+                .par_chunks(chunk * stride)
+                .zip(self.words.par_chunks_mut(chunk * self.stride))
+                .zip(self.scales.par_chunks_mut(chunk))
+                .for_each(round),
+        }
+        if precision != Precision::Int8 {
+            self.scales.clear();
         }
     }
 
@@ -97,28 +108,29 @@ vectorized! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::Width;
+    use crate::simd::{Simd, Width};
 
     #[test]
     fn rows_become_words_on_every_cpu() {
         for width in [Width::Portable, Width::Avx2, Width::Avx512] {
             let simd = Simd::detect(width);
+            let run = Run { simd, threads: 2 };
             let mut rows = Rows::default();
             // Two rows of five numbers, seven apart.
             let values: Vec<f32> = (0..12).map(|at| at as f32 - 5.0).collect();
-            rows.load(simd, Precision::Bf16, &values, 5, 7);
+            rows.load(run, Precision::Bf16, &values, 5, 7);
             let half = |value: f32| u32::from(to_bf16(value));
             assert_eq!(rows.words.len(), 6);
             assert_eq!(rows.words[0], half(-5.0) | half(-4.0) << 16);
             assert_eq!(rows.words[5], half(6.0));
 
-            rows.load(simd, Precision::Int8, &values, 5, 7);
+            rows.load(run, Precision::Int8, &values, 5, 7);
             assert_eq!((rows.words.len(), &rows.scales), (4, &vec![5.0 / 127.0, 6.0 / 127.0]));
             let first = rows.words[0].to_le_bytes();
             assert_eq!(first, [1, 26, 52, 77], "-127, -102, -76, -51 above 128");
             assert_eq!(rows.words[1].to_le_bytes(), [103, 128, 128, 128]);
 
-            rows.load(simd, Precision::Int8, &[0.0; 3], 3, 3);
+            rows.load(run, Precision::Int8, &[0.0; 3], 3, 3);
             assert_eq!((rows.words[0], rows.scales[0]), (0x8080_8080, 1.0));
         }
     }

@@ -1,5 +1,6 @@
 //! The way of a forward pass.
 
+use crate::kernels::ROWS;
 use crate::simd::Simd;
 
 /// Instructions and threads of a forward pass.
@@ -15,5 +16,10 @@ impl Run {
     pub(crate) fn on(threads: usize) -> Self {
         let simd = Simd::get();
         Self { simd, threads }
+    }
+
+    /// Rows of each thread, whole tiles.
+    pub(crate) fn share(self, rows: usize) -> usize {
+        rows.div_ceil(self.threads.max(1)).next_multiple_of(ROWS).max(ROWS)
     }
 }

@@ -34,17 +34,19 @@ impl Simd {
         bf16: false,
     };
 
-    /// All that this CPU has, or less where `MAGICLENS_CPU` says so.
+    /// All that this CPU has, or less where `MAGICLENS_CPU` says so; a value that names nothing counts as if it were not there,
+    /// which [`Simd::check_variable`] tells before.
     pub fn get() -> Self {
-        static FOUND: LazyLock<Simd> = LazyLock::new(|| {
-            let most = match std::env::var(VARIABLE).as_deref() {
-                Ok("portable") => Width::Portable,
-                Ok("avx2") => Width::Avx2,
-                _ => Width::Avx512,
-            };
-            Simd::detect(most)
-        });
+        static FOUND: LazyLock<Simd> = LazyLock::new(|| Simd::detect(widest().unwrap_or(Width::Avx512)));
         *FOUND
+    }
+
+    /// Refuses a value of `MAGICLENS_CPU` that names no instructions.
+    ///
+    /// # Errors
+    /// The value.
+    pub fn check_variable() -> Result<(), UnknownWidth> {
+        widest().map(drop)
     }
 
     /// The instructions of this CPU, with vectors of at most this width.
@@ -62,6 +64,23 @@ impl Simd {
     /// The width of vectors.
     pub fn width(&self) -> Width {
         self.width
+    }
+}
+
+/// A value of `MAGICLENS_CPU` that names no instructions.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{VARIABLE}` is `{0}`; it may be `avx512`, `avx2` or `portable`")]
+pub struct UnknownWidth(String);
+
+fn widest() -> Result<Width, UnknownWidth> {
+    match std::env::var_os(VARIABLE).map(|value| value.to_string_lossy().into_owned()) {
+        None => Ok(Width::Avx512),
+        Some(value) => match value.as_str() {
+            "" | "avx512" => Ok(Width::Avx512),
+            "avx2" => Ok(Width::Avx2),
+            "portable" => Ok(Width::Portable),
+            _ => Err(UnknownWidth(value)),
+        },
     }
 }
 

@@ -23,7 +23,19 @@ pub struct TextSizes {
     pub dim: usize,
 }
 
-/// A text transformer with packed weights, read at the last token: CLIP's and SigLIP's.
+impl TextSizes {
+    /// The id of a class token.
+    pub fn class(&self) -> u32 {
+        self.vocabulary as u32
+    }
+
+    /// The id of a class token that no token sees, not even itself.
+    pub fn hidden_class(&self) -> u32 {
+        self.class() + 1
+    }
+}
+
+/// A text transformer with packed weights, read at the last token: CLIP's, SigLIP's and CoCa's.
 #[derive(Debug)]
 pub struct TextTransformer {
     sizes: TextSizes,
@@ -57,6 +69,18 @@ impl TextTransformer {
         })
     }
 
+    /// CoCa's, whose transformer is in `transformer`. Its texts end with the class token, which sees itself or, as
+    /// [`TextSizes::hidden_class`], does not; both stand behind the vocabulary.
+    ///
+    /// # Errors
+    /// See [`TextTransformer::new`].
+    pub fn with_class(precision: Precision, tower: &Tensors<'_>, sizes: TextSizes) -> Result<Self, MissingTensor> {
+        let class = tower.get_sized("class_embedding", sizes.block.width)?;
+        let mut network = Self::new(precision, &tower.within("transformer"), sizes)?;
+        network.tokens.extend([class, class].concat());
+        Ok(network)
+    }
+
     /// Texts -> `[texts, dim]`, each read at its last token. Ids and places must exist; a text has a token at least. `threads`
     /// share each layer.
     pub fn forward(&self, texts: &[Vec<Token>], threads: usize) -> Vec<f32> {
@@ -66,11 +90,15 @@ impl TextTransformer {
         }
         self.memory.with(|scratch| {
             scratch.embed(texts, &self.tokens, &self.positions, self.sizes.block.width);
+            for (text, seen) in texts.iter().zip(&mut scratch.tokens.seen) {
+                let ends_hidden = text.last().is_some_and(|(id, _)| *id == self.sizes.hidden_class());
+                *seen -= usize::from(ends_hidden);
+            }
             let (last, first) = self.blocks.split_last().expect("a transformer has blocks");
             first.iter().for_each(|block| block.forward(run, scratch, None));
             let ends: Vec<usize> = texts.iter().map(|text| text.len() - 1).collect();
             last.forward(run, scratch, Some(&ends));
-            self.final_norm.apply(run.simd, &mut scratch.tokens.values);
+            self.final_norm.apply(run, &mut scratch.tokens.values);
             let (mut out, read) = (Vec::new(), &scratch.tokens.values);
             self.projection
                 .fill(run, &mut scratch.rows, read, &mut out, Epilogue::STORE);

@@ -160,8 +160,7 @@ impl Vit {
         let (width, side) = (self.sizes.block.width, self.sizes.side());
         let tokens = side * side + usize::from(self.class.is_some());
         let batch = images.len() / self.sizes.pixels();
-        scratch.tokens.lengths.clear();
-        scratch.tokens.lengths.resize(batch, tokens);
+        scratch.tokens.begin((0..batch).map(|_| tokens));
         scratch.tokens.values.resize(batch * tokens * width, 0.0);
         let images = images.chunks_exact(self.sizes.pixels());
         for (image, tokens) in images.zip(scratch.tokens.values.chunks_exact_mut(tokens * width)) {
@@ -175,7 +174,7 @@ impl Vit {
                 .for_each(|(token, position)| *token += position);
         }
         if let Some(norm) = &self.pre_norm {
-            norm.apply(run.simd, &mut scratch.tokens.values);
+            norm.apply(run, &mut scratch.tokens.values);
         }
     }
 
@@ -192,7 +191,7 @@ impl Vit {
                 probe,
                 projection,
             } => {
-                token_norm.apply(run.simd, &mut tokens.values);
+                token_norm.apply(run, &mut tokens.values);
                 probe.forward(run, probe_memory, &tokens.values, &tokens.lengths, read);
                 projection
             }
@@ -201,15 +200,15 @@ impl Vit {
                 norm,
                 feed_forward,
             } => {
-                self.post_norm.apply(run.simd, &mut tokens.values);
+                self.post_norm.apply(run, &mut tokens.values);
                 probe.forward(run, probe_memory, &tokens.values, &tokens.lengths, read);
                 tokens.values.clone_from(read);
-                norm.apply_to(run.simd, read, &mut scratch.normed);
+                norm.apply_to(run, read, &mut scratch.normed);
                 feed_forward.forward(run, scratch);
                 return scratch.tokens.values.clone();
             }
         };
-        self.post_norm.apply(run.simd, read);
+        self.post_norm.apply(run, read);
         let mut out = Vec::new();
         projection.fill(run, &mut scratch.rows, read, &mut out, Epilogue::STORE);
         out

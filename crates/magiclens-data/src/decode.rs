@@ -9,8 +9,11 @@ use std::path::Path;
 
 use image::error::ImageError;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Pixel, Rgb, RgbImage, Rgba, RgbaImage};
-use libjpeg_turbo_rs::{DecodeLimits, Decoder as JpegDecoder, JpegError, PixelFormat};
+use image::{
+    DynamicImage, GenericImageView, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Pixel, Rgb, RgbImage, Rgba,
+    RgbaImage,
+};
+use libjpeg_turbo_rs::{DecodeLimits, Decoder as JpegDecoder, JpegError, PixelFormat, ScalingFactor};
 
 use crate::files::{ReadCappedError, read_capped};
 
@@ -21,14 +24,18 @@ pub struct Limits {
     pub max_bytes: u64,
     /// Largest decoded image, width times height.
     pub max_pixels: u64,
+    /// Where set, a large JPEG is decoded at a half, a quarter or an eighth of its size, as long as its shorter side keeps so many
+    /// pixels: faster, and not quite the pixels that Pillow gives.
+    pub enough_px: Option<u32>,
 }
 
 impl Default for Limits {
-    /// 64 MiB and 100 million pixels.
+    /// 64 MiB and 100 million pixels, all of them decoded.
     fn default() -> Self {
         Self {
             max_bytes: 64 << 20,
             max_pixels: 100_000_000,
+            enough_px: None,
         }
     }
 }
@@ -83,12 +90,18 @@ pub struct Decoded {
     image: DynamicImage,
     orientation: Orientation,
     is_gray_png: bool,
+    size: (u32, u32),
 }
 
 impl Decoded {
     /// The pixels with their alpha. A TIFF is turned upright already.
     pub fn image(&self) -> &DynamicImage {
         &self.image
+    }
+
+    /// Width and height of the image in its file; more than those of [`Decoded::image`] where [`Limits::enough_px`] took effect.
+    pub fn size(&self) -> (u32, u32) {
+        self.size
     }
 
     /// The way to turn the image to see it upright.
@@ -144,11 +157,18 @@ pub fn read_rgb(path: &Path, limits: &Limits) -> Result<RgbImage, DecodeError> {
     decode_rgb(&read_capped(path, limits.max_bytes)?, limits)
 }
 
-/// Width times height by the header of an image file held in memory; 0 if it cannot be read.
-pub fn pixels(bytes: &[u8]) -> u64 {
+/// The pixels that [`decode`] makes of an image file held in memory, by its header; 0 if it cannot be read.
+pub fn pixels(bytes: &[u8], limits: &Limits) -> u64 {
     let dimensions = || {
         let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?;
-        reader.into_dimensions().ok()
+        let is_jpeg = reader.format() == Some(ImageFormat::Jpeg);
+        let (width, height) = reader.into_dimensions().ok()?;
+        let divisor = if is_jpeg {
+            jpeg_divisor(width, height, limits)
+        } else {
+            1
+        };
+        Some((width / divisor, height / divisor))
     };
     let found = catch_unwind(AssertUnwindSafe(dimensions)).ok().flatten();
     found.map_or(0, |(width, height)| u64::from(width) * u64::from(height))
@@ -201,18 +221,31 @@ fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
     let (width, height) = (u32::from(decoder.header().width), u32::from(decoder.header().height));
     check_pixels(width, height, limits)?;
     decoder.set_output_format(PixelFormat::Rgb);
+    let scale = ScalingFactor::try_new(1, jpeg_divisor(width, height, limits));
+    decoder.set_scale(scale.map_err(from_jpeg_error)?);
     let image = decoder.decode_image().map_err(from_jpeg_error)?;
     let orientation = image.exif_data.as_deref().and_then(Orientation::from_exif_chunk);
-    let pixels = RgbImage::from_raw(width, height, image.data);
+    let pixels = RgbImage::from_raw(image.width as u32, image.height as u32, image.data);
     let pixels = pixels.ok_or_else(|| DecodeError::Corrupt("it has too few pixels".to_owned()))?;
     Ok(Decoded {
         image: pixels.into(),
         orientation: orientation.unwrap_or(Orientation::NoTransforms),
         is_gray_png: false,
+        size: (width, height),
     })
 }
 
 /// Most that a decoder may allocate. The largest pixel has four 16-bit samples; the rest is for its own tables.
+/// The part of its sides that a JPEG is decoded at: 1, 2, 4 or 8.
+fn jpeg_divisor(width: u32, height: u32, limits: &Limits) -> u32 {
+    let is_enough = |divisor: &u32| {
+        limits
+            .enough_px
+            .is_some_and(|enough| enough <= width.min(height) / divisor)
+    };
+    [8, 4, 2].into_iter().find(is_enough).unwrap_or(1)
+}
+
 fn decoder_memory(limits: &Limits) -> u64 {
     limits.max_pixels.saturating_mul(8).saturating_add(64 << 20)
 }
@@ -240,6 +273,7 @@ fn decode_other(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<De
         return Err(DecodeError::Unsupported(reason.to_owned()));
     }
     Ok(Decoded {
+        size: image.dimensions(),
         image,
         orientation,
         is_gray_png: format == ImageFormat::Png && png_is_gray(bytes),
@@ -332,6 +366,7 @@ fn decode_gif(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
         }
     }
     Ok(Decoded {
+        size: image.dimensions(),
         image: image.into(),
         orientation: Orientation::NoTransforms,
         is_gray_png: false,

@@ -4,8 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use image::Rgb;
-use magiclens_data::decode::{DecodeError, Limits, decode_rgb, read_rgb};
+use image::{GenericImageView, Rgb};
+use magiclens_data::decode::{self, DecodeError, Limits, decode_rgb, read_rgb};
 
 const FORMATS: [&str; 7] = [
     "palette_transparent_80.png",
@@ -138,7 +138,8 @@ fn limits_hold_before_memory_is_spent() {
             &bytes,
             &Limits {
                 max_pixels: 224 * 224,
-                max_bytes: bytes.len() as u64
+                max_bytes: bytes.len() as u64,
+                ..Limits::default()
             }
         )
         .is_ok()
@@ -222,4 +223,67 @@ fn files_are_checked_before_they_are_read() {
     assert_eq!(error.to_string(), "the file cannot be read: entity not found");
     let error = read_rgb(&fixture("."), &Limits::default()).unwrap_err();
     assert!(matches!(error, DecodeError::NotAFile), "{error}");
+}
+
+#[test]
+fn a_large_jpeg_may_be_decoded_at_a_part_of_its_size() {
+    let jpegs = FORMATS.into_iter().filter(|name| name.ends_with(".jpg"));
+    for name in jpegs.chain([
+        "jpeg_large_w900_h700.jpg",
+        "jpeg_exif_orientation6_w200_h150.jpg",
+        "jpeg_gray_w140_h100.jpg",
+    ]) {
+        let bytes = read(name);
+        let whole = decode::decode(&bytes, &Limits::default()).unwrap();
+        let (width, height) = whole.size();
+        assert_eq!(whole.image().dimensions(), (width, height));
+        for divisor in [1, 2, 4, 8] {
+            let limits = Limits {
+                enough_px: Some(width.min(height) / divisor),
+                ..Limits::default()
+            };
+            let part = decode::decode(&bytes, &limits).unwrap();
+            let (small_width, small_height) = (width.div_ceil(divisor), height.div_ceil(divisor));
+            assert_eq!(
+                part.image().dimensions(),
+                (small_width, small_height),
+                "{name} / {divisor}"
+            );
+            assert_eq!(
+                (part.size(), part.orientation()),
+                ((width, height), whole.orientation())
+            );
+            let (found, expected) = (mean(part.image()), mean(whole.image()));
+            assert!(
+                (found - expected).abs() < 2.0,
+                "{name} / {divisor}: {found} for {expected}"
+            );
+            let pixels = decode::pixels(&bytes, &limits);
+            assert!(
+                pixels.abs_diff(u64::from(small_width) * u64::from(small_height))
+                    <= u64::from(small_width + small_height)
+            );
+        }
+        let enough = Limits {
+            enough_px: Some(width.min(height) / 2 + 1),
+            ..Limits::default()
+        };
+        let exact = decode::decode(&bytes, &enough).unwrap();
+        assert_eq!(exact.image(), whole.image());
+    }
+    // Other formats have no such way.
+    let bytes = read("exact_224.png");
+    let limits = Limits {
+        enough_px: Some(1),
+        ..Limits::default()
+    };
+    assert_eq!(
+        decode::decode(&bytes, &limits).unwrap().image().dimensions(),
+        (224, 224)
+    );
+}
+
+fn mean(image: &image::DynamicImage) -> f64 {
+    let samples = image.to_rgb8().into_raw();
+    samples.iter().map(|sample| f64::from(*sample)).sum::<f64>() / samples.len() as f64
 }

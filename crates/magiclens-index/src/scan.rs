@@ -66,7 +66,7 @@ impl Content {
         let bytes = read_capped(&file.path, limits.max_bytes)?;
         Ok(Self {
             id: ImageId::of_bytes(&bytes),
-            pixels: decode::pixels(&bytes),
+            pixels: decode::pixels(&bytes, limits),
         })
     }
 }

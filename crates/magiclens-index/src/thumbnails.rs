@@ -41,12 +41,13 @@ impl Thumbnail {
             other => shrink(&OnWhite(other)),
         });
         small.apply_orientation(decoded.orientation());
+        let (width, height) = decoded.size();
         let (width, height) = match decoded.orientation() {
             Orientation::Rotate90
             | Orientation::Rotate270
             | Orientation::Rotate90FlipH
-            | Orientation::Rotate270FlipH => (image.height(), image.width()),
-            _ => image.dimensions(),
+            | Orientation::Rotate270FlipH => (height, width),
+            _ => (width, height),
         };
         let [small_width, small_height] = [small.width(), small.height()].map(|side| side as usize);
         // Colors as fine as brightness: drawings have sharp colored edges.

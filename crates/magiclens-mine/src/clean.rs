@@ -96,6 +96,7 @@ impl CleanConfig {
         Limits {
             max_bytes: self.max_bytes,
             max_pixels: self.max_pixels,
+            ..Limits::default()
         }
     }
 }

@@ -4,7 +4,7 @@
 //!   beside burn's forward pass.
 //! - `.. -- write DIR`: ViT-B/16 and ViT-L/14 of random weights as folders of transformers.
 //! - `.. -- measure FOLDER PRECISION BATCH`: one line for `scripts/bench/cpu`: images a second, texts a second, milliseconds of one
-//!   query.
+//!   query, seconds to load, peak memory in MiB.
 
 #![allow(clippy::print_stdout)]
 
@@ -12,6 +12,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use fs_err::read_to_string;
 use image::{Rgb, RgbImage};
 use magiclens_cpu::Simd;
 use magiclens_model::checkpoint::{Checkpoint, StoredFloat, tensors_of};
@@ -37,8 +38,9 @@ fn main() -> Result<(), Failure> {
         ["write", folder] => write(folder.as_ref()),
         ["measure", folder, precision, batch] => {
             let embedder = Embedder::load_with(folder.as_ref(), precision.parse()?)?;
+            let load = load_s()?;
             let [images, texts, query] = measure(&embedder, batch.parse()?)?;
-            println!("{images:.3} {texts:.3} {query:.3}");
+            println!("{images:.3} {texts:.3} {query:.3} {load:.2} {:.0}", peak_mib()?);
             Ok(())
         }
         _ => Err("the head of the file says what it takes".into()),
@@ -152,4 +154,28 @@ fn burn_speed(embedder: &Embedder) -> Result<f64, ModelError> {
         to_rows(tower.forward(Tensor::from_data(data, &Device::flex())));
     });
     Ok(f64::from(IMAGES) / begun.elapsed().as_secs_f64())
+}
+
+/// Seconds since the process started; the kernel counts both times in hundredths.
+fn load_s() -> Result<f64, Failure> {
+    let now: f64 = field(&read_to_string("/proc/uptime")?, 0)?.parse()?;
+    let stat = read_to_string("/proc/self/stat")?;
+    // The name of the program is in parentheses and may hold spaces; the start is the 20th field behind it.
+    let (_, behind_name) = stat.rsplit_once(')').ok_or("/proc/self/stat has no name")?;
+    let started: f64 = field(behind_name, 19)?.parse()?;
+    Ok(now - started / 100.0)
+}
+
+/// The most memory the process has had so far.
+fn peak_mib() -> Result<f64, Failure> {
+    let status = read_to_string("/proc/self/status")?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib: f64 = field(peak.ok_or("/proc/self/status has no VmHWM")?, 0)?.parse()?;
+    Ok(kib / 1024.0)
+}
+
+fn field(text: &str, at: usize) -> Result<&str, Failure> {
+    text.split_whitespace()
+        .nth(at)
+        .ok_or_else(|| "a line of /proc is too short".into())
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
 use crate::config::ModelConfig;
-use crate::fusion::{Fusion, FusionConfig};
+use crate::fusion::FusionConfig;
 use crate::model::MagicLens;
 use crate::tensors_file::{TensorsFile, write_tensors};
 
@@ -112,20 +112,9 @@ impl Checkpoint {
 }
 
 impl Checkpoint {
-    /// The fusion alone, once all tensors are held against the configuration.
-    pub(crate) fn fusion(&self, device: &Device) -> Result<Fusion, ModelError> {
-        const PART: &str = "fusion.";
-        check(&self.config.init(device), &self.tensors, &self.config.name)?;
-        let own = |(name, weights): (&String, &Weights)| {
-            let name = name.strip_prefix(PART)?;
-            Some((name.to_owned(), weights.clone()))
-        };
-        let tensors = self.tensors.iter().filter_map(own).collect();
-        fill(
-            self.config.fusion.init(self.config.dim, device),
-            tensors,
-            &self.config.name,
-        )
+    /// Holds all tensors against the configuration.
+    pub(crate) fn check(&self, device: &Device) -> Result<(), ModelError> {
+        check(&self.config.init(device), &self.tensors, &self.config.name)
     }
 }
 

@@ -6,14 +6,14 @@ use std::sync::OnceLock;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
-use magiclens_cpu::Precision;
+use magiclens_cpu::{Precision, Simd};
 use magiclens_data::Embedding;
 use rayon::prelude::*;
 
 use crate::ModelError;
 use crate::checkpoint::Checkpoint;
 use crate::config::ModelConfig;
-use crate::fusion::{Fusion, FusionConfig};
+use crate::fusion::FusionConfig;
 use crate::import::open::{folder_of, open_model};
 use crate::model::MagicLens;
 use crate::networks::{Networks, image_rows, text_rows};
@@ -28,16 +28,15 @@ const PIECE: usize = 8;
 /// depend on the piece, and the same images must give the same bytes on every machine.
 const MIN_PIECES: usize = 16;
 
-/// Rows that go through a projection or the fusion in one piece.
+/// Rows that go through a module of burn in one piece.
 const ROWS: usize = 64;
 
 /// A model that is ready to embed.
 pub struct Embedder {
     config: ModelConfig,
-    fusion: Fusion,
-    /// The towers for the CPU; none on another device.
-    networks: Networks,
-    /// The modules. Where the networks do without them, they are made when they are asked for.
+    /// Towers and fusion for the CPU; none on another device.
+    networks: Option<Networks>,
+    /// The modules. Beside networks they are made when they are asked for.
     modules: OnceLock<MagicLens>,
     /// The file or folder that modules are read from.
     source: PathBuf,
@@ -103,20 +102,19 @@ impl Embedder {
 
     /// Packs the networks, and makes the modules where a tower has none.
     fn begin(checkpoint: Checkpoint, folder: &Path, device: Device, precision: Precision) -> Result<Self, ModelError> {
+        Simd::check_variable()?;
         let (config, model_id) = (checkpoint.config.clone(), checkpoint.digest.clone());
-        let fusion = checkpoint.fusion(&device)?;
-        let networks = match device == Device::flex() {
-            true => Networks::new(&config, precision, &checkpoint.tensors)?,
-            false => Networks::default(),
-        };
-        let modules = match networks.image.is_some() && networks.text.is_some() {
-            true => OnceLock::new(),
-            false => OnceLock::from(checkpoint.into_model(&device)?),
+        let (networks, modules) = match device == Device::flex() {
+            true => {
+                checkpoint.check(&device)?;
+                let networks = Networks::new(&config, precision, &checkpoint.tensors)?;
+                (Some(networks), OnceLock::new())
+            }
+            false => (None, OnceLock::from(checkpoint.into_model(&device)?)),
         };
         let tokenizer = config.text.tokenizer(folder)?;
         Ok(Self {
             config,
-            fusion,
             networks,
             modules,
             source: PathBuf::new(),
@@ -171,9 +169,9 @@ impl Embedder {
     /// # Errors
     /// None today; a backend on another device may fail.
     pub fn encode_images(&self, images: &[impl Borrow<RgbImage> + Sync]) -> Result<Vec<Vec<f32>>, ModelError> {
-        if let Some(network) = &self.networks.image {
+        if let Some(Networks { image, .. }) = &self.networks {
             return Ok(image_rows(&self.config, images, |pixels, threads| {
-                network.forward(pixels, threads)
+                image.forward(pixels, threads)
             }));
         }
         let tower = &self.model()?.vision;
@@ -183,10 +181,10 @@ impl Embedder {
     /// The features of the pretrained image trunk before its projection, for training on them; `None` where a tower
     /// has no such seam.
     pub fn image_features(&self, images: &[impl Borrow<RgbImage> + Sync]) -> Option<Vec<Vec<f32>>> {
-        if let Some(network) = &self.networks.image {
+        if let Some(Networks { image, .. }) = &self.networks {
             // Without a seam there is none for no image either.
-            network.features(&[], 1)?;
-            let features = |pixels: &[f32], threads| network.features(pixels, threads).unwrap_or_default();
+            image.features(&[], 1)?;
+            let features = |pixels: &[f32], threads| image.features(pixels, threads).unwrap_or_default();
             return Some(image_rows(&self.config, images, features));
         }
         let tower = &self.modules.get()?.vision;
@@ -199,9 +197,9 @@ impl Embedder {
     /// The image tower's outputs from the features of [`Embedder::image_features`]: together the same as
     /// [`Embedder::encode_images`]. `None` where a tower has no such seam.
     pub fn project_image_features(&self, features: &[Vec<f32>]) -> Option<Vec<Vec<f32>>> {
-        if let Some(network) = &self.networks.image {
+        if let Some(Networks { image, .. }) = &self.networks {
             let rows = |values: Vec<f32>| values.chunks_exact(self.dim()).map(<[f32]>::to_vec).collect::<Vec<_>>();
-            return network.project(&features.concat()).map(rows);
+            return image.project(&features.concat()).map(rows);
         }
         let projection = self.modules.get()?.vision.projection()?;
         let project = |rows: &[Vec<f32>]| to_rows(projection.forward(from_rows(rows, &self.device)));
@@ -213,12 +211,12 @@ impl Embedder {
     /// # Errors
     /// A text that the tokenizer refuses.
     pub fn text_features(&self, texts: &[&str]) -> Result<Option<Vec<Vec<f32>>>, ModelError> {
-        if let Some(network) = &self.networks.text {
-            if network.features(&[], 1).is_none() {
+        if let Some(Networks { text, .. }) = &self.networks {
+            if text.features(&[], 1).is_none() {
                 return Ok(None);
             }
             let ids = self.tokenizer.encode_batch(texts)?;
-            let features = |texts: &[Vec<_>], threads| network.features(texts, threads).unwrap_or_default();
+            let features = |texts: &[Vec<_>], threads| text.features(texts, threads).unwrap_or_default();
             return Ok(Some(text_rows(&self.config, &ids, features)));
         }
         let tower = &self.model()?.text;
@@ -260,18 +258,17 @@ impl Embedder {
                 texts: texts.len(),
             });
         }
-        let fuse = |(images, texts): (&[Vec<f32>], &[Vec<f32>])| {
-            let (images, texts) = (from_rows(images, &self.device), from_rows(texts, &self.device));
-            to_rows(self.fusion.forward(images, texts))
+        let fused = match &self.networks {
+            Some(networks) => networks.fuse(images, texts),
+            None => self.fuse_by_modules(images, texts)?,
         };
-        let pieces: Vec<Vec<Vec<f32>>> = images.par_chunks(ROWS).zip(texts.par_chunks(ROWS)).map(fuse).collect();
         let normalize = |(row, values)| {
             Embedding::normalize(values).map_err(|error| ModelError::NoEmbedding {
                 row,
                 reason: error.to_string(),
             })
         };
-        pieces.into_iter().flatten().enumerate().map(normalize).collect()
+        fused.into_iter().enumerate().map(normalize).collect()
     }
 
     /// The embeddings of images as targets: fused with the empty text. `images` are outputs of
@@ -313,13 +310,23 @@ impl Embedder {
 
     fn run_text_tower(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, ModelError> {
         let ids = self.tokenizer.encode_batch(texts)?;
-        if let Some(network) = &self.networks.text {
+        if let Some(Networks { text, .. }) = &self.networks {
             return Ok(text_rows(&self.config, &ids, |texts, threads| {
-                network.forward(texts, threads)
+                text.forward(texts, threads)
             }));
         }
         let tower = &self.model()?.text;
         Ok(map_ids(&ids, tower.batch(), |ids, _| tower.forward(ids)))
+    }
+
+    fn fuse_by_modules(&self, images: &[Vec<f32>], texts: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, ModelError> {
+        let fusion = &self.model()?.fusion;
+        let fuse = |(images, texts): (&[Vec<f32>], &[Vec<f32>])| {
+            let (images, texts) = (from_rows(images, &self.device), from_rows(texts, &self.device));
+            to_rows(fusion.forward(images, texts))
+        };
+        let pieces = images.par_chunks(ROWS).zip(texts.par_chunks(ROWS));
+        Ok(pieces.flat_map_iter(fuse).collect())
     }
 
     /// Preprocesses images and runs them through `network`, a piece at a time, pieces side by side.

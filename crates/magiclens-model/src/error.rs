@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use magiclens_cpu::MissingTensor;
+use magiclens_cpu::{MissingTensor, UnknownWidth};
 use magiclens_data::Digest;
 
 use crate::basic::BasicError;
@@ -30,6 +30,9 @@ pub enum ModelError {
     /// A tower lacks a tensor.
     #[error(transparent)]
     Tower(#[from] MissingTensor),
+    /// Instructions of the CPU that are asked for by a name that they do not have.
+    #[error(transparent)]
+    Instructions(#[from] UnknownWidth),
     /// The file is no safetensors file, or is cut off.
     #[error(
         "`{path}` is not a readable safetensors file: {reason}\nhint: write one with `magiclens import official FILE.pkl -o FILE.safetensors`, or use `weights/small.safetensors`"

@@ -1,22 +1,28 @@
-//! The towers of a model for the CPU, and texts and images on their way through them.
+//! The towers and the fusion of a model for the CPU, and texts and images on their way through them.
 
 use std::borrow::Borrow;
 
 use image::RgbImage;
-use magiclens_cpu::{ImageNetwork, MissingTensor, Precision, Tensors, TextNetwork, Token};
+use magiclens_cpu::{AttentionFusion, ImageNetwork, MissingTensor, Precision, Tensors, TextNetwork, Token};
 use rayon::prelude::*;
 
 use crate::array::NamedWeights;
 use crate::config::ModelConfig;
+use crate::fusion::FusionConfig;
+
+/// Pairs of vectors that go through the fusion in one piece.
+const PAIRS: usize = 32;
 
 /// Tokens of texts that go through a tower in one piece. Weights are read from memory once for each piece.
 const TOKENS: usize = 256;
 
-/// The towers that the CPU has a forward pass for; the others are burn's.
-#[derive(Debug, Default)]
+/// Towers and fusion with packed weights.
+#[derive(Debug)]
 pub(crate) struct Networks {
-    pub(crate) image: Option<Box<dyn ImageNetwork>>,
-    pub(crate) text: Option<Box<dyn TextNetwork>>,
+    pub(crate) image: Box<dyn ImageNetwork>,
+    pub(crate) text: Box<dyn TextNetwork>,
+    /// None for a sum.
+    fusion: Option<AttentionFusion>,
 }
 
 impl Networks {
@@ -32,7 +38,32 @@ impl Networks {
                 .vision
                 .network(config.dim, precision, &tensors.within("vision"))?,
             text: config.text.network(config.dim, precision, &tensors.within("text"))?,
+            fusion: match &config.fusion {
+                FusionConfig::Attention(fusion) => {
+                    let sizes = fusion.sizes(config.dim);
+                    Some(AttentionFusion::new(precision, &tensors.within("fusion"), sizes)?)
+                }
+                FusionConfig::Sum => None,
+            },
         })
+    }
+
+    /// Row `i` is image `i` fused with text `i`, not normalized. The lists are of one length.
+    pub(crate) fn fuse(&self, images: &[Vec<f32>], texts: &[Vec<f32>]) -> Vec<Vec<f32>> {
+        let Some(fusion) = &self.fusion else {
+            let sum = |(image, text): (&Vec<f32>, &Vec<f32>)| image.iter().zip(text).map(|(a, b)| a + b).collect();
+            return images.iter().zip(texts).map(sum).collect();
+        };
+        let threads = threads_for(images.len().div_ceil(PAIRS));
+        let fuse = |(images, texts): (&[Vec<f32>], &[Vec<f32>])| -> Vec<Vec<f32>> {
+            let fused = fusion.forward(&images.concat(), &texts.concat(), threads);
+            fused
+                .chunks_exact(fused.len() / images.len())
+                .map(<[f32]>::to_vec)
+                .collect()
+        };
+        let pieces = images.par_chunks(PAIRS).zip(texts.par_chunks(PAIRS));
+        pieces.flat_map_iter(fuse).collect()
     }
 }
 

@@ -18,6 +18,11 @@ pub trait Encoder {
     /// Width of an embedding.
     fn dim(&self) -> usize;
 
+    /// Side of the square that the image tower looks at, in pixels; `None` if it wants all that an image has.
+    fn image_px(&self) -> Option<u32> {
+        None
+    }
+
     /// Tower outputs, one for each image, not normalized.
     ///
     /// # Errors
@@ -58,6 +63,10 @@ impl Encoder for Embedder {
 
     fn dim(&self) -> usize {
         Embedder::dim(self)
+    }
+
+    fn image_px(&self) -> Option<u32> {
+        Some(self.config().preprocess.size_px())
     }
 
     fn encode_images(&self, images: &[&RgbImage]) -> Result<Vec<Vec<f32>>, EncodeError> {

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use magiclens_data::Embedding;
 use magiclens_data::decode::Limits;
-use magiclens_index::{Batch, Counts, Index, Loaded, NewImage, Pending, Skipped, load_in_batches};
+use magiclens_index::{Batch, Counts, Index, Loaded, NewImage, Pending, Skipped, THUMBNAIL_PX, load_in_batches};
 
 use crate::encoder::Encoder;
 use crate::error::SearchError;
@@ -22,14 +22,28 @@ pub struct IndexOptions {
     pub limits: Limits,
     /// Most images that are embedded and committed together.
     pub batch: usize,
+    /// True if large JPEG files are decoded whole, as queries are, and not at a half of their size or less where that keeps
+    /// twice the pixels that the model looks at.
+    pub exact_pixels: bool,
 }
 
 impl Default for IndexOptions {
-    /// The usual limits of decoding, 32 images together.
+    /// The usual limits of decoding, 32 images together, large JPEG files at a part of their size.
     fn default() -> Self {
         Self {
             limits: Limits::default(),
             batch: 32,
+            exact_pixels: false,
+        }
+    }
+}
+
+impl IndexOptions {
+    fn decoding(&self, encoder: &impl Encoder) -> Limits {
+        let enough = encoder.image_px().filter(|_| !self.exact_pixels);
+        Limits {
+            enough_px: enough.map(|px| 2 * px.max(THUMBNAIL_PX)),
+            ..self.limits
         }
     }
 }
@@ -115,13 +129,15 @@ pub fn index_images(
     progress: &impl IndexProgress,
 ) -> Result<IndexSummary, SearchError> {
     index.check_model(&encoder.stamp())?;
-    let plan = index.scan(paths, &options.limits, |done, total| progress.hashed(done, total))?;
+    let limits = options.decoding(encoder);
+    let plan = index.scan(paths, &limits, |done, total| progress.hashed(done, total))?;
     index.apply(&plan)?;
 
     let started = Instant::now();
     let mut run = Run {
         encoder,
-        options,
+        limits,
+        batch: options.batch,
         progress,
         counts: plan.counts,
         committed: Committed {
@@ -149,7 +165,8 @@ pub fn index_images(
 /// A run over what a scan found to be done.
 struct Run<'a, E, P> {
     encoder: &'a E,
-    options: &'a IndexOptions,
+    limits: Limits,
+    batch: usize,
     progress: &'a P,
     counts: Counts,
     committed: Committed,
@@ -161,18 +178,19 @@ impl<E: Encoder, P: IndexProgress> Run<'_, E, P> {
     fn bring_in(&mut self, index: &mut Index, pending: &[Pending]) -> Result<(), SearchError> {
         let Self {
             encoder,
-            options,
+            limits,
+            batch,
             progress,
             counts,
             committed,
             interrupted,
         } = self;
-        let (options, progress) = (*options, *progress);
+        let (limits, size, progress) = (&*limits, *batch, *progress);
         progress.indexed(0, pending.len());
         std::thread::scope(|scope| {
             let (to_embed, loaded) = mpsc::sync_channel::<Batch>(0);
             let (to_commit, embedded) = mpsc::sync_channel::<EmbeddedBatch>(0);
-            scope.spawn(move || load(pending, options, &to_embed));
+            scope.spawn(move || load(pending, limits, size, &to_embed));
             let committer = scope.spawn(move || {
                 embedded.into_iter().try_for_each(|batch| {
                     committed.add(index, batch)?;
@@ -200,12 +218,10 @@ impl<E: Encoder, P: IndexProgress> Run<'_, E, P> {
 }
 
 /// Decodes batch after batch until nobody takes them any more.
-fn load(pending: &[Pending], options: &IndexOptions, batches: &mpsc::SyncSender<Batch>) {
-    load_in_batches(pending, &options.limits, options.batch, |batch| {
-        match batches.send(batch) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
-        }
+fn load(pending: &[Pending], limits: &Limits, size: usize, batches: &mpsc::SyncSender<Batch>) {
+    load_in_batches(pending, limits, size, |batch| match batches.send(batch) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(_) => ControlFlow::Break(()),
     });
 }
 

@@ -66,6 +66,10 @@ impl Encoder for LoadedModel {
         self.embedder.dim()
     }
 
+    fn image_px(&self) -> Option<u32> {
+        self.embedder.image_px()
+    }
+
     fn encode_images(&self, images: &[&RgbImage]) -> Result<Vec<Vec<f32>>, EncodeError> {
         Encoder::encode_images(&self.embedder, images)
     }

@@ -50,6 +50,7 @@ impl Limits {
         decode::Limits {
             max_bytes: self.max_body_bytes as u64,
             max_pixels: self.max_pixels,
+            ..decode::Limits::default()
         }
     }
 }

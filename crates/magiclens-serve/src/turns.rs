@@ -79,6 +79,10 @@ impl<E: Encoder> Encoder for BackgroundEncoder<E> {
         self.encoder.dim()
     }
 
+    fn image_px(&self) -> Option<u32> {
+        self.encoder.image_px()
+    }
+
     fn encode_images(&self, images: &[&RgbImage]) -> Result<Vec<Vec<f32>>, EncodeError> {
         let mut outputs = Vec::with_capacity(images.len());
         for piece in images.chunks(IMAGES_PER_TURN) {

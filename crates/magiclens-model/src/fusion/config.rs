@@ -2,6 +2,7 @@
 
 use burn::nn::{LayerNorm, LayerNormConfig};
 use burn::tensor::Device;
+use magiclens_cpu::{Activation, BlockSizes, FusionSizes, NormOrder};
 use serde::{Deserialize, Serialize};
 
 use crate::towers::tower::divides;
@@ -57,6 +58,24 @@ impl AttentionFusionConfig {
             pooler_inner: 4 * dim,
             logit_cap: 50.0,
             norm_eps: 1e-6,
+        }
+    }
+
+    /// The same for the CPU.
+    pub(crate) fn sizes(&self, dim: usize) -> FusionSizes {
+        FusionSizes {
+            block: BlockSizes {
+                width: dim,
+                heads: self.heads,
+                feed_forward: self.feed_forward,
+                activation: Activation::Relu,
+                epsilon: self.norm_eps,
+                logit_cap: Some(self.logit_cap),
+                order: NormOrder::Before,
+                causal: false,
+            },
+            layers: self.layers,
+            pooler_inner: self.pooler_inner,
         }
     }
 

@@ -64,6 +64,16 @@ impl ClipTextConfig {
         self.feed_forward.unwrap_or(4 * self.width)
     }
 
+    pub(super) fn sizes(&self, dim: usize) -> TextSizes {
+        TextSizes {
+            block: self.block().sizes(CLIP_NORM_EPS, true),
+            layers: self.layers,
+            vocabulary: self.vocabulary,
+            positions: self.context_length,
+            dim,
+        }
+    }
+
     fn block(&self) -> ClipBlockConfig {
         ClipBlockConfig {
             width: self.width,
@@ -118,15 +128,8 @@ impl TextTowerConfig for ClipTextConfig {
         dim: usize,
         precision: Precision,
         tower: &Tensors<'_>,
-    ) -> Result<Option<Box<dyn TextNetwork>>, MissingTensor> {
-        let sizes = TextSizes {
-            block: self.block().sizes(CLIP_NORM_EPS, true),
-            layers: self.layers,
-            vocabulary: self.vocabulary,
-            positions: self.context_length,
-            dim,
-        };
-        Ok(Some(Box::new(TextTransformer::new(precision, tower, sizes)?)))
+    ) -> Result<Box<dyn TextNetwork>, MissingTensor> {
+        Ok(Box::new(TextTransformer::new(precision, tower, self.sizes(dim))?))
     }
 
     /// Those up to the end marker, which sees no later one; without those that nothing sees.

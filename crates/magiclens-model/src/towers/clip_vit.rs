@@ -78,9 +78,9 @@ impl ImageTowerConfig for ClipVitConfig {
         dim: usize,
         precision: Precision,
         tower: &Tensors<'_>,
-    ) -> Result<Option<Box<dyn ImageNetwork>>, MissingTensor> {
+    ) -> Result<Box<dyn ImageNetwork>, MissingTensor> {
         let sizes = self.sizes(dim, Reading::Class);
-        Ok(Some(Box::new(Vit::new(precision, tower, sizes)?)))
+        Ok(Box::new(Vit::new(precision, tower, sizes)?))
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Bool, Device, Distribution, Tensor};
+use magiclens_cpu::{MissingTensor, Precision, Tensors, TextNetwork, TextTransformer, Token};
 use serde::{Deserialize, Serialize};
 
 use super::clip_text::{ClipText, ClipTextConfig, ClipTextMask, allowed_where};
@@ -42,6 +43,28 @@ impl TextTowerConfig for CocaTextConfig {
             transformer: self.transformer.init(dim, device),
             class_embedding: Param::from_tensor(class),
         }
+    }
+
+    fn network(
+        &self,
+        dim: usize,
+        precision: Precision,
+        tower: &Tensors<'_>,
+    ) -> Result<Box<dyn TextNetwork>, MissingTensor> {
+        let sizes = self.transformer.sizes(dim);
+        Ok(Box::new(TextTransformer::with_class(precision, tower, sizes)?))
+    }
+
+    /// Those that others see, and the class token.
+    fn tokens(&self, ids: &[u32]) -> Vec<Token> {
+        let sizes = self.transformer.sizes(0);
+        let is_seen = |key: usize| key == 0 || ids[key - 1] > 0;
+        let class = match is_seen(ids.len()) {
+            true => sizes.class(),
+            false => sizes.hidden_class(),
+        };
+        let all = ids.iter().copied().zip(0..).filter(|(_, place)| is_seen(*place));
+        all.chain([(class, ids.len())]).collect()
     }
 }
 

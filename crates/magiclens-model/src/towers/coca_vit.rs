@@ -70,7 +70,7 @@ impl ImageTowerConfig for CocaVitConfig {
         dim: usize,
         precision: Precision,
         tower: &Tensors<'_>,
-    ) -> Result<Option<Box<dyn ImageNetwork>>, MissingTensor> {
+    ) -> Result<Box<dyn ImageNetwork>, MissingTensor> {
         let CocaPoolerConfig { width, heads } = self.pooler;
         let query = ProbeSizes {
             tokens: self.vit.width,
@@ -80,7 +80,7 @@ impl ImageTowerConfig for CocaVitConfig {
             logit_cap: None,
         };
         let sizes = self.vit.sizes(dim, Reading::Query(query));
-        Ok(Some(Box::new(Vit::new(precision, tower, sizes)?)))
+        Ok(Box::new(Vit::new(precision, tower, sizes)?))
     }
 }
 

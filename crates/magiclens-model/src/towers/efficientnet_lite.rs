@@ -110,7 +110,7 @@ impl ImageTowerConfig for EfficientNetLiteConfig {
         dim: usize,
         precision: Precision,
         tower: &Tensors<'_>,
-    ) -> Result<Option<Box<dyn ImageNetwork>>, MissingTensor> {
+    ) -> Result<Box<dyn ImageNetwork>, MissingTensor> {
         let block = |spec: BlockSpec| LiteBlockSizes {
             kernel: spec.kernel,
             stride: spec.stride,
@@ -125,7 +125,7 @@ impl ImageTowerConfig for EfficientNetLiteConfig {
             taps: self.taps.clone(),
             dim,
         };
-        Ok(Some(Box::new(Lite::new(precision, tower, &sizes)?)))
+        Ok(Box::new(Lite::new(precision, tower, &sizes)?))
     }
 }
 

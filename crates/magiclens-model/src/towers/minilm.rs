@@ -82,7 +82,7 @@ impl TextTowerConfig for MiniLmConfig {
         dim: usize,
         precision: Precision,
         tower: &Tensors<'_>,
-    ) -> Result<Option<Box<dyn TextNetwork>>, MissingTensor> {
+    ) -> Result<Box<dyn TextNetwork>, MissingTensor> {
         let block = BlockSizes {
             width: self.width,
             heads: self.heads,
@@ -100,7 +100,7 @@ impl TextTowerConfig for MiniLmConfig {
             positions: self.max_positions,
             dim,
         };
-        Ok(Some(Box::new(Bert::new(precision, tower, sizes)?)))
+        Ok(Box::new(Bert::new(precision, tower, sizes)?))
     }
 }
 

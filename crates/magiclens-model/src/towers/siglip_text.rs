@@ -93,7 +93,7 @@ impl TextTowerConfig for SiglipTextConfig {
         dim: usize,
         precision: Precision,
         tower: &Tensors<'_>,
-    ) -> Result<Option<Box<dyn TextNetwork>>, MissingTensor> {
+    ) -> Result<Box<dyn TextNetwork>, MissingTensor> {
         let sizes = TextSizes {
             block: self.block().sizes(SIGLIP_NORM_EPS, false),
             layers: self.layers,
@@ -101,7 +101,7 @@ impl TextTowerConfig for SiglipTextConfig {
             positions: self.context_length,
             dim,
         };
-        Ok(Some(Box::new(TextTransformer::new(precision, tower, sizes)?)))
+        Ok(Box::new(TextTransformer::new(precision, tower, sizes)?))
     }
 }
 

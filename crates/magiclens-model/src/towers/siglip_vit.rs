@@ -119,7 +119,7 @@ impl ImageTowerConfig for SiglipVitConfig {
         dim: usize,
         precision: Precision,
         tower: &Tensors<'_>,
-    ) -> Result<Option<Box<dyn ImageNetwork>>, MissingTensor> {
+    ) -> Result<Box<dyn ImageNetwork>, MissingTensor> {
         let sizes = VitSizes {
             block: self.block().sizes(SIGLIP_NORM_EPS, false),
             layers: self.layers,
@@ -128,7 +128,7 @@ impl ImageTowerConfig for SiglipVitConfig {
             dim,
             reading: Reading::Probe,
         };
-        Ok(Some(Box::new(Vit::new(precision, tower, sizes)?)))
+        Ok(Box::new(Vit::new(precision, tower, sizes)?))
     }
 }
 

@@ -38,18 +38,16 @@ pub trait ImageTowerConfig {
     where
         Self: Sized;
 
-    /// The same tower for the CPU, from its tensors; `None` where there is none.
+    /// The same tower for the CPU, from its tensors.
     ///
     /// # Errors
     /// A tensor that is missing or has another size.
     fn network(
         &self,
-        _dim: usize,
-        _precision: Precision,
-        _tower: &Tensors<'_>,
-    ) -> Result<Option<Box<dyn ImageNetwork>>, MissingTensor> {
-        Ok(None)
-    }
+        dim: usize,
+        precision: Precision,
+        tower: &Tensors<'_>,
+    ) -> Result<Box<dyn ImageNetwork>, MissingTensor>;
 }
 
 /// The sizes of a text tower.
@@ -81,18 +79,16 @@ pub trait TextTowerConfig {
     where
         Self: Sized;
 
-    /// The same tower for the CPU, from its tensors; `None` where there is none.
+    /// The same tower for the CPU, from its tensors.
     ///
     /// # Errors
     /// A tensor that is missing or has another size.
     fn network(
         &self,
-        _dim: usize,
-        _precision: Precision,
-        _tower: &Tensors<'_>,
-    ) -> Result<Option<Box<dyn TextNetwork>>, MissingTensor> {
-        Ok(None)
-    }
+        dim: usize,
+        precision: Precision,
+        tower: &Tensors<'_>,
+    ) -> Result<Box<dyn TextNetwork>, MissingTensor>;
 
     /// The tokens of a text that its vector depends on, the one that is read last.
     fn tokens(&self, ids: &[u32]) -> Vec<Token> {
