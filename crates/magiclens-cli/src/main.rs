@@ -31,15 +31,13 @@ mod train;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use magiclens_model::Precision;
 
 /// Image retrieval with open-ended instructions
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true)]
 struct Args {
-    /// Numbers that towers multiply: `f32`, `bf16` (faster where the CPU has it) or `int8` (fastest); see docs/speed.md
-    #[arg(long, global = true, value_name = "PRECISION", default_value_t = Precision::F32)]
-    precision: Precision,
+    #[command(flatten)]
+    loading: model_choice::Loading,
     #[command(subcommand)]
     command: Command,
 }
@@ -72,7 +70,7 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     let args = Args::parse();
-    model_choice::set_precision(args.precision);
+    model_choice::set_loading(args.loading);
     match run(args.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -12,15 +12,30 @@ use magiclens_search::{LoadedModel, Method, ModelSource, Models};
 
 use crate::progress::{bytes_bar, tell};
 
-static PRECISION: OnceLock<Precision> = OnceLock::new();
+/// The way in which all models are loaded.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub(crate) struct Loading {
+    /// Numbers that towers multiply: `f32`, `bf16` (faster where the CPU has it) or `int8` (fastest); see docs/speed.md
+    #[arg(long, global = true, value_name = "PRECISION", default_value_t = Precision::F32)]
+    precision: Precision,
+    /// Keep the packed weights in the user's cache folder and map them from there: later starts take a fraction of the time,
+    /// and programs share their memory
+    #[arg(long, global = true)]
+    keep_packed: bool,
+}
 
-/// Sets the precision of all models that are loaded from now on.
-pub(crate) fn set_precision(precision: Precision) {
-    PRECISION.get_or_init(|| precision);
+static LOADING: OnceLock<Loading> = OnceLock::new();
+
+/// Sets the way of all models that are loaded from now on.
+pub(crate) fn set_loading(loading: Loading) {
+    LOADING.get_or_init(|| loading);
 }
 
 fn models() -> Models {
-    Models::default().with_precision(PRECISION.get().copied().unwrap_or_default())
+    let loading = LOADING.get().copied().unwrap_or_default();
+    Models::default()
+        .with_precision(loading.precision)
+        .with_packed(loading.keep_packed)
 }
 
 /// The files of a model, fetched where that is needed; of the default one if none is named.

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::kernels::{self, COLUMNS, Panel, ROWS, RowWords, Tile};
+use crate::lines::Lines;
 use crate::out::Out;
 use crate::precision::{Precision, to_bf16};
 use crate::rows::Rows;
@@ -76,8 +77,8 @@ struct Worker {
 /// Keys and values of a head as the kernels read them.
 #[derive(Debug, Default)]
 struct HeadPanels {
-    keys: Vec<u32>,
-    values: Vec<u32>,
+    keys: Lines,
+    values: Lines,
 }
 
 impl AttentionScratch {
@@ -129,8 +130,7 @@ impl HeadPanels {
         let tokens = keys_values.chunks_exact(2 * inner);
         let count = tokens.len();
         let deep = precision.words(width);
-        self.keys.clear();
-        self.keys.resize(count.div_ceil(COLUMNS) * deep * COLUMNS, 0);
+        self.keys.clear(count.div_ceil(COLUMNS) * deep * COLUMNS);
         let from = head * width;
         for (token, row) in tokens.clone().enumerate() {
             let key = &row[from..from + width];
@@ -144,8 +144,7 @@ impl HeadPanels {
             }
         }
         let deep = precision.words(count);
-        self.values.clear();
-        self.values.resize(width.div_ceil(COLUMNS) * deep * COLUMNS, 0);
+        self.values.clear(width.div_ceil(COLUMNS) * deep * COLUMNS);
         let value = |row: &'_ [f32], column: usize| row[inner + from + column];
         let per_word = precision.per_word();
         for (at, rows) in keys_values.chunks(per_word * 2 * inner).enumerate() {

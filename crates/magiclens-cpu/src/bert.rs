@@ -2,6 +2,7 @@
 
 use crate::block::{Block, BlockSizes, Scratch, Token};
 use crate::norm::LayerNorm;
+use crate::packed::Numbers;
 use crate::pool::Pool;
 use crate::precision::Precision;
 use crate::projection::Projection;
@@ -14,9 +15,9 @@ use crate::text::TextSizes;
 #[derive(Debug)]
 pub struct Bert {
     width: usize,
-    tokens: Vec<f32>,
+    tokens: Numbers<f32>,
     /// With the segment, which is always the first one.
-    positions: Vec<f32>,
+    positions: Numbers<f32>,
     embedding_norm: LayerNorm,
     blocks: Vec<Block>,
     projection: Projection,
@@ -33,22 +34,21 @@ impl Bert {
         // Bytes turn MiniLM's vectors too far.
         let precision = precision.without_bytes(Simd::get());
         let BlockSizes { width, epsilon, .. } = sizes.block;
-        let segments = trunk.get_sized("segment_embedding.weight", 2 * width)?;
-        let positions = trunk.get_sized("position_embedding.weight", sizes.positions * width)?;
-        let with_segment = positions.chunks_exact(width).flat_map(|position| {
-            position
+        let with_segment = || {
+            let segment = trunk.get_sized("segment_embedding.weight", 2 * width)?[..width].iter();
+            let positions = trunk.get_sized("position_embedding.weight", sizes.positions * width)?;
+            let sums = positions
                 .iter()
-                .zip(segments)
-                .map(|(position, segment)| position + segment)
-        });
+                .zip(segment.cycle())
+                .map(|(position, segment)| position + segment);
+            Ok(sums.collect())
+        };
         let blocks = (0..sizes.layers)
             .map(|layer| Block::new(precision, &trunk.within(&format!("blocks.{layer}")), &sizes.block));
         Ok(Self {
             width,
-            tokens: trunk
-                .get_sized("token_embedding.weight", sizes.vocabulary * width)?
-                .to_vec(),
-            positions: with_segment.collect(),
+            tokens: trunk.tensor("token_embedding.weight", sizes.vocabulary * width)?,
+            positions: trunk.array("positions", sizes.positions * width, with_segment)?,
             embedding_norm: LayerNorm::new(&trunk.within("embedding_norm"), width, epsilon)?,
             blocks: blocks.collect::<Result<_, _>>()?,
             projection: Projection::new(precision, &tower.within("projection"), [width, sizes.dim])?,

@@ -1,5 +1,7 @@
 //! A block of a transformer: attention, and two linear layers with an activation between them, each added to its input.
 
+use std::borrow::Cow;
+
 use crate::attention::{AttentionScratch, Heads, Sequence};
 use crate::linear::{Epilogue, Linear};
 use crate::math::Activation;
@@ -242,16 +244,13 @@ pub(crate) fn linear(
     precision: Precision,
     tensors: &Tensors<'_>,
     name: &str,
-    [inputs, outputs]: [usize; 2],
+    sizes: [usize; 2],
 ) -> Result<Linear, MissingTensor> {
     let tensors = tensors.within(name);
-    let weights = tensors.get_sized("weight", inputs * outputs)?;
-    Ok(Linear::new(
-        precision,
-        weights,
-        tensors.get("bias").unwrap_or_default(),
-        outputs,
-    ))
+    let [inputs, outputs] = sizes;
+    let weights = || tensors.get_sized("weight", inputs * outputs).map(Cow::Borrowed);
+    let bias = || Ok(tensors.get("bias").unwrap_or_default().to_vec());
+    Linear::new(precision, &tensors, sizes, weights, bias)
 }
 
 /// The linear layers of keys and values as one.
@@ -261,17 +260,20 @@ pub(crate) fn key_value(
     [inputs, inner]: [usize; 2],
 ) -> Result<Linear, MissingTensor> {
     let (key, value) = (tensors.within("key"), tensors.within("value"));
-    let weights = [
-        key.get_sized("weight", inputs * inner)?,
-        value.get_sized("weight", inputs * inner)?,
-    ];
-    let [keys, values] = weights.map(|weights| weights.chunks_exact(inner));
-    let rows: Vec<f32> = keys
-        .zip(values)
-        .flat_map(|(key, value)| [key, value].concat())
-        .collect();
-    let bias = [key.get_sized("bias", inner)?, value.get_sized("bias", inner)?].concat();
-    Ok(Linear::new(precision, &rows, &bias, 2 * inner))
+    let weights = || {
+        let keys = key.get_sized("weight", inputs * inner)?.chunks_exact(inner);
+        let values = value.get_sized("weight", inputs * inner)?.chunks_exact(inner);
+        let rows: Vec<&[f32]> = keys.zip(values).flat_map(|(key, value)| [key, value]).collect();
+        Ok(Cow::Owned(rows.concat()))
+    };
+    let bias = || Ok([key.get_sized("bias", inner)?, value.get_sized("bias", inner)?].concat());
+    Linear::new(
+        precision,
+        &tensors.within("key_value"),
+        [inputs, 2 * inner],
+        weights,
+        bias,
+    )
 }
 
 /// Leaves one row of each sequence.

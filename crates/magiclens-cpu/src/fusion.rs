@@ -55,11 +55,11 @@ impl AttentionFusion {
             heads,
             logit_cap,
         };
-        let query = pooler.get_sized("query", width)?;
+        let query = || Ok(pooler.get_sized("query", width)?.to_vec());
         Ok(Self {
             width,
             blocks: blocks.collect::<Result<_, _>>()?,
-            pooler: Probe::new(precision, &pooler.within("attention"), &probe, query, None)?,
+            pooler: Probe::new(precision, &pooler.within("attention"), &probe, query)?,
             norm: LayerNorm::new(&pooler.within("norm"), width, epsilon)?,
             memory: Pool::default(),
         })

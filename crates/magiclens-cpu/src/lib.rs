@@ -9,12 +9,12 @@
 //! |---|---|
 //! | `run.rs`, `simd.rs` | the instructions of this CPU; one function compiled for each width |
 //! | `kernels/` | the innermost products, for AVX-512, AVX2 and plain Rust |
-//! | `precision.rs`, `panels.rs`, `rows.rs`, `out.rs` | numbers of a product, how kernels read them, and where sums go |
+//! | `precision.rs`, `panels.rs`, `rows.rs`, `lines.rs`, `out.rs` | numbers of a product, how kernels read them, and where sums go |
 //! | `linear.rs`, `norm.rs`, `attention.rs`, `math.rs` | layers |
 //! | `block.rs`, `pooling.rs`, `projection.rs` | blocks of transformers; a learned query; the projection of features |
 //! | `vit.rs`, `text.rs`, `bert.rs`, `lite.rs`, `fusion.rs` | towers, and the fusion of what they give |
 //! | `network.rs` | the contract of towers |
-//! | `tensors.rs`, `pool.rs` | tensors by name; memory that is kept |
+//! | `tensors.rs`, `packed.rs`, `pool.rs` | arrays by name; the file that keeps packed ones; memory that is kept |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![allow(unsafe_code, reason = "kernels; no other crate has any")]
@@ -26,11 +26,13 @@ mod block;
 mod fusion;
 mod kernels;
 mod linear;
+mod lines;
 mod lite;
 mod math;
 mod network;
 mod norm;
 mod out;
+mod packed;
 mod panels;
 mod pool;
 mod pooling;
@@ -51,6 +53,7 @@ pub use fusion::{AttentionFusion, FusionSizes};
 pub use lite::{Lite, LiteBlockSizes, LiteSizes};
 pub use math::Activation;
 pub use network::{ImageNetwork, TextNetwork};
+pub use packed::{PackedFile, PackedWriter};
 pub use pooling::ProbeSizes;
 pub use precision::{ParsePrecisionError, Precision};
 pub use simd::{Simd, UnknownWidth, Width};

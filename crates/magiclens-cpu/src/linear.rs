@@ -1,5 +1,6 @@
 //! A linear layer: a product, and what follows it while the sums are at hand.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -7,18 +8,20 @@ use rayon::prelude::*;
 use crate::kernels::{COLUMNS, ROWS, Tile};
 use crate::math::Activation;
 use crate::out::Out;
+use crate::packed::Numbers;
 use crate::panels::{Panels, TilePlace};
 use crate::precision::Precision;
 use crate::rows::Rows;
 use crate::run::Run;
 use crate::simd::{Simd, vectorized};
+use crate::tensors::{MissingTensor, Tensors};
 
 /// `x W + b`, with `W` packed.
 #[derive(Debug)]
 pub(crate) struct Linear {
     inputs: usize,
     panels: Panels,
-    bias: Vec<f32>,
+    bias: Numbers<f32>,
 }
 
 /// The way of the sums into the output.
@@ -55,18 +58,23 @@ pub(crate) struct Input<'a> {
 }
 
 impl Linear {
-    /// Packs weights, `[inputs, outputs]`, and a bias, `[outputs]`; an empty one is none.
-    pub(crate) fn new(precision: Precision, weights: &[f32], bias: &[f32], outputs: usize) -> Self {
-        let inputs = weights.len() / outputs.max(1);
-        let weight = |input: usize, output: usize| weights[input * outputs + output];
-        Self {
+    /// Packs the weights that `weights` gives, `[inputs, outputs]`, and a bias, `[outputs]`; an empty one is none.
+    pub(crate) fn new<'a>(
+        precision: Precision,
+        tensors: &Tensors<'_>,
+        [inputs, outputs]: [usize; 2],
+        weights: impl FnOnce() -> Result<Cow<'a, [f32]>, MissingTensor>,
+        bias: impl FnOnce() -> Result<Vec<f32>, MissingTensor>,
+    ) -> Result<Self, MissingTensor> {
+        let with_zeros = || {
+            let bias = bias()?;
+            Ok(if bias.is_empty() { vec![0.0; outputs] } else { bias })
+        };
+        Ok(Self {
             inputs,
-            panels: Panels::new(precision, inputs, outputs, weight),
-            bias: match bias {
-                [] => vec![0.0; outputs],
-                bias => bias.to_vec(),
-            },
-        }
+            panels: Panels::new(precision, tensors, [inputs, outputs], weights)?,
+            bias: tensors.array("bias", outputs, with_zeros)?,
+        })
     }
 
     pub(crate) fn precision(&self) -> Precision {
@@ -214,6 +222,19 @@ mod tests {
     use crate::simd::Width;
     use crate::testing::noise;
 
+    fn linear(precision: Precision, weights: &[f32], bias: &[f32]) -> Linear {
+        let sizes = [weights.len() / bias.len(), bias.len()];
+        let weights = || Ok(Cow::Borrowed(weights));
+        Linear::new(
+            precision,
+            &Tensors::new(&|_| None),
+            sizes,
+            weights,
+            || Ok(bias.to_vec()),
+        )
+        .unwrap()
+    }
+
     /// The layer by definition, in f64.
     fn expected(rows: &[f32], weights: &[f32], bias: &[f32], there: &[f32]) -> Vec<f64> {
         let outputs = bias.len();
@@ -239,7 +260,7 @@ mod tests {
                 (Precision::Bf16, 6e-3),
                 (Precision::Int8, 1.2e-2),
             ] {
-                let layer = Linear::new(precision, &weights, &bias, outputs);
+                let layer = linear(precision, &weights, &bias);
                 for width in [Width::Portable, Width::Avx2, Width::Avx512] {
                     let simd = Simd::detect(width);
                     for threads in [1, 3] {
@@ -263,7 +284,7 @@ mod tests {
     #[test]
     fn an_activation_comes_after_the_whole_depth() {
         let (x, weights) = (noise(2 * 3000, 5), noise(3000 * 3, 6));
-        let layer = Linear::new(Precision::F32, &weights, &[0.0; 3], 3);
+        let layer = linear(Precision::F32, &weights, &[0.0; 3]);
         let mut rows = Rows::default();
         let run = Run::on(1);
         let (mut plain, mut cut) = ([7.0; 6], [7.0; 6]);

@@ -1,10 +1,12 @@
 //! EfficientNet-Lite: inverted residual blocks with ReLU6. Maps are pixels of channels, `[height, width, channels]`, so that a
 //! convolution over one pixel is a linear layer.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::linear::{Epilogue, Linear};
 use crate::math::Activation;
+use crate::packed::Numbers;
 use crate::pool::Pool;
 use crate::precision::Precision;
 use crate::projection::Projection;
@@ -171,12 +173,9 @@ const STEM_STRIDE: usize = 2;
 impl Stem {
     fn new(tensors: &Tensors<'_>, width: usize) -> Result<Self, MissingTensor> {
         const INPUTS: usize = COLORS * STEM_SIDE * STEM_SIDE;
-        let weights = tensors.get_sized("weight", width * INPUTS)?;
-        let bias = tensors.get_sized("bias", width)?;
         // `[out, color, y, x]` becomes `[color * y * x, out]`. Colors of bytes would be too coarse.
-        let transposed = transpose(weights, width);
         Ok(Self {
-            layer: Linear::new(Precision::F32, &transposed, bias, width),
+            layer: pointwise(Precision::F32, tensors, [INPUTS, width])?,
         })
     }
 
@@ -300,9 +299,12 @@ fn pointwise(
     tensors: &Tensors<'_>,
     [inputs, outputs]: [usize; 2],
 ) -> Result<Linear, MissingTensor> {
-    let weights = tensors.get_sized("weight", inputs * outputs)?;
-    let bias = tensors.get_sized("bias", outputs)?;
-    Ok(Linear::new(precision, &transpose(weights, outputs), bias, outputs))
+    let weights = || {
+        let weights = tensors.get_sized("weight", inputs * outputs)?;
+        Ok(Cow::Owned(transpose(weights, outputs)))
+    };
+    let bias = || Ok(tensors.get_sized("bias", outputs)?.to_vec());
+    Linear::new(precision, tensors, [inputs, outputs], weights, bias)
 }
 
 /// `[rows, ..]` -> `[.., rows]`
@@ -319,18 +321,19 @@ struct Depthwise {
     kernel: usize,
     stride: usize,
     /// `[kernel * kernel, channels]`
-    weights: Vec<f32>,
-    bias: Vec<f32>,
+    weights: Numbers<f32>,
+    bias: Numbers<f32>,
 }
 
 impl Depthwise {
     fn new(tensors: &Tensors<'_>, channels: usize, sizes: &LiteBlockSizes) -> Result<Self, MissingTensor> {
-        let weights = tensors.get_sized("weight", channels * sizes.kernel * sizes.kernel)?;
+        let count = channels * sizes.kernel * sizes.kernel;
+        let transposed = || Ok(transpose(tensors.get_sized("weight", count)?, channels));
         Ok(Self {
             kernel: sizes.kernel,
             stride: sizes.stride,
-            weights: transpose(weights, channels),
-            bias: tensors.get_sized("bias", channels)?.to_vec(),
+            weights: tensors.array("filters", count, transposed)?,
+            bias: tensors.tensor("bias", channels)?,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use crate::packed::Numbers;
 use crate::run::Run;
 use crate::simd::vectorized;
 use crate::tensors::{MissingTensor, Tensors};
@@ -9,16 +10,16 @@ use crate::tensors::{MissingTensor, Tensors};
 /// `(x - mean) / sqrt(variance + epsilon) * gamma + beta` of each row.
 #[derive(Debug)]
 pub(crate) struct LayerNorm {
-    gamma: Vec<f32>,
-    beta: Vec<f32>,
+    gamma: Numbers<f32>,
+    beta: Numbers<f32>,
     epsilon: f32,
 }
 
 impl LayerNorm {
     pub(crate) fn new(tensors: &Tensors<'_>, width: usize, epsilon: f64) -> Result<Self, MissingTensor> {
         Ok(Self {
-            gamma: tensors.get_sized("gamma", width)?.to_vec(),
-            beta: tensors.get_sized("beta", width)?.to_vec(),
+            gamma: tensors.tensor("gamma", width)?,
+            beta: tensors.tensor("beta", width)?,
             epsilon: epsilon as f32,
         })
     }
@@ -64,7 +65,7 @@ vectorized! {
             let mean = sum(row, |value| value) / width as f32;
             let variance = sum(row, |value| (value - mean) * (value - mean)) / width as f32;
             let factor = (variance + norm.epsilon).sqrt().recip();
-            let scales = norm.gamma.iter().zip(&norm.beta);
+            let scales = norm.gamma.iter().zip(&*norm.beta);
             for (value, (gamma, beta)) in row.iter_mut().zip(scales) {
                 *value = crate::math::mul_add::<FMA>((*value - mean) * factor, *gamma, *beta);
             }
@@ -81,8 +82,8 @@ mod tests {
     fn rows_get_mean_and_deviation() {
         for width in [Width::Portable, Width::Avx2, Width::Avx512] {
             let norm = LayerNorm {
-                gamma: vec![2.0; 37],
-                beta: vec![0.5; 37],
+                gamma: Numbers::Owned(vec![2.0; 37]),
+                beta: Numbers::Owned(vec![0.5; 37]),
                 epsilon: 0.0,
             };
             let mut rows: Vec<f32> = (0..74).map(|at| (at * at % 23) as f32).collect();

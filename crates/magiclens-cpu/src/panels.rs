@@ -1,37 +1,32 @@
 //! Weights as the kernels read them: panels of columns, cut along the depth so that one stays in the cache.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use crate::kernels::{self, COLUMNS, Panel, ROWS, RowWords, Tile};
+use crate::lines::Lines;
+use crate::packed::Numbers;
 use crate::precision::{Precision, to_bf16};
 use crate::simd::Simd;
+use crate::tensors::{MissingTensor, Tensors};
 
 /// Most words of a panel along the depth: 192 KiB, beside which the rows of an image fit into a second-level cache.
 const DEPTH_WORDS: usize = 1024;
 
-/// A matrix of weights, `[depth, columns]`, in panels.
+/// A matrix of weights, `[depth, columns]`, in panels: those of one part of the depth after those of another.
 #[derive(Debug)]
 pub(crate) struct Panels {
     precision: Precision,
+    depth: usize,
     columns: usize,
-    /// Along the depth.
-    blocks: Vec<Block>,
+    /// `[parts, panels, words deep, COLUMNS]`
+    words: Numbers<u32>,
+    /// `[parts, panels, COLUMNS]`, of bytes: minus the middle of rows times the sum of a column.
+    starts: Numbers<i32>,
     /// Of bytes: the number that each column's whole numbers are multiplied by, `[columns]`.
-    pub(crate) scales: Vec<f32>,
-}
-
-/// Panels of one part of the depth.
-#[derive(Debug)]
-struct Block {
-    /// The first word of rows that it multiplies.
-    first_word: usize,
-    words_deep: usize,
-    /// `[panels, words_deep, COLUMNS]`
-    words: Vec<u32>,
-    /// `[panels, COLUMNS]`, of bytes: minus the middle of rows times the sum of a column.
-    starts: Vec<i32>,
+    pub(crate) scales: Numbers<f32>,
 }
 
 /// Bytes of rows are this much above the number that they stand for.
@@ -53,54 +48,69 @@ pub(crate) struct TilePlace {
 }
 
 impl Panels {
-    /// Panels of a matrix, whose numbers `weight(depth, column)` gives.
-    pub(crate) fn new(
+    /// Panels of a matrix, `[depth, columns]`, whose numbers `weights` gives where they are not packed yet.
+    pub(crate) fn new<'a>(
         precision: Precision,
-        depth: usize,
-        columns: usize,
-        weight: impl Fn(usize, usize) -> f32 + Sync,
-    ) -> Self {
-        let scales = match precision {
-            Precision::Int8 => column_scales(depth, columns, &weight),
-            _ => Vec::new(),
+        tensors: &Tensors<'_>,
+        [depth, columns]: [usize; 2],
+        weights: impl FnOnce() -> Result<Cow<'a, [f32]>, MissingTensor>,
+    ) -> Result<Self, MissingTensor> {
+        let mut made = match tensors.is_packed() {
+            true => Self::empty(precision, [depth, columns]),
+            false => Self::pack(precision, [depth, columns], &weights()?),
         };
-        let per_word = precision.per_word();
-        let word = |at: usize, column: usize| {
-            pack(precision, scales.get(column).copied(), |part| {
-                let at = at * per_word + part;
-                if at < depth { weight(at, column) } else { 0.0 }
-            })
-        };
-        let all_words = precision.words(depth);
-        let block_words = even_blocks(all_words);
-        let blocks = (0..all_words).step_by(block_words);
-        let blocks = blocks.map(|first_word| {
-            let words_deep = block_words.min(all_words - first_word);
-            let mut words = vec![0; columns.div_ceil(COLUMNS) * words_deep * COLUMNS];
-            let panels = words.par_chunks_exact_mut(words_deep * COLUMNS).enumerate();
-            panels.for_each(|(panel, words)| {
-                let first = panel * COLUMNS;
-                for (at, words) in words.chunks_exact_mut(COLUMNS).enumerate() {
-                    for (words, column) in words.iter_mut().zip(first..columns) {
-                        *words = word(first_word + at, column);
-                    }
-                }
-            });
-            Block {
-                first_word,
-                words_deep,
-                starts: match precision {
-                    Precision::Int8 => starts(&words, words_deep),
-                    _ => Vec::new(),
-                },
-                words,
-            }
-        });
+        let bytes = usize::from(precision == Precision::Int8);
+        let words = precision.words(depth);
+        let panels = columns.div_ceil(COLUMNS) * COLUMNS;
+        let counts = [words * panels, bytes * parts(words).len() * panels, bytes * columns];
+        made.words = tensors.keep("words", made.words, counts[0])?;
+        made.starts = tensors.keep("starts", made.starts, counts[1])?;
+        made.scales = tensors.keep("scales", made.scales, counts[2])?;
+        Ok(made)
+    }
+
+    fn empty(precision: Precision, [depth, columns]: [usize; 2]) -> Self {
         Self {
             precision,
+            depth,
             columns,
-            blocks: blocks.collect(),
-            scales,
+            words: Numbers::default(),
+            starts: Numbers::default(),
+            scales: Numbers::default(),
+        }
+    }
+
+    fn pack(precision: Precision, [depth, columns]: [usize; 2], weights: &[f32]) -> Self {
+        let scales = match precision {
+            Precision::Int8 => column_scales(weights, columns),
+            _ => Vec::new(),
+        };
+        let panels = columns.div_ceil(COLUMNS);
+        let rows_of_word = precision.per_word();
+        let mut words = Lines::zeros(precision.words(depth) * panels * COLUMNS);
+        let mut all_starts = Vec::new();
+        for part in parts(precision.words(depth)) {
+            let words = &mut words[part.start * panels * COLUMNS..part.end * panels * COLUMNS];
+            let panels = words.par_chunks_exact_mut(part.len() * COLUMNS).enumerate();
+            panels.for_each(|(panel, words)| {
+                let at = panel * COLUMNS..columns.min((panel + 1) * COLUMNS);
+                let scales = scales.get(at.clone()).unwrap_or_default();
+                let rows = weights[part.start * rows_of_word * columns..].chunks(rows_of_word * columns);
+                for (rows, words) in rows.zip(words.chunks_exact_mut(COLUMNS)) {
+                    let mut rows = rows.chunks_exact(columns).map(|row| &row[at.clone()]);
+                    let mut row = || rows.next().unwrap_or_default();
+                    pack(precision, scales, [row(), row(), row(), row()], words);
+                }
+            });
+            if precision == Precision::Int8 {
+                all_starts.extend(starts(words, part.len()));
+            }
+        }
+        Self {
+            words: Numbers::Lines(words),
+            starts: Numbers::Owned(all_starts),
+            scales: Numbers::Owned(scales),
+            ..Self::empty(precision, [depth, columns])
         }
     }
 
@@ -123,9 +133,10 @@ impl Panels {
         mut each: impl FnMut(TilePlace, &Tile),
     ) {
         let mut tile = Tile::new();
-        for (number, block) in self.blocks.iter().enumerate() {
+        let words = self.precision.words(self.depth);
+        for (number, part) in parts(words).enumerate() {
             for column in columns.clone().step_by(COLUMNS) {
-                let panel = block.panel(column / COLUMNS);
+                let panel = self.panel(number, &part, column / COLUMNS);
                 for row in (0..count).step_by(ROWS) {
                     let place = TilePlace {
                         row,
@@ -133,56 +144,63 @@ impl Panels {
                         column,
                         columns: COLUMNS.min(columns.end - column),
                         is_first: number == 0,
-                        is_last: number + 1 == self.blocks.len(),
+                        is_last: part.end == words,
                     };
-                    let rows = rows.from(row, block.first_word);
+                    let rows = rows.from(row, part.start);
                     kernels::multiply(simd, self.precision, rows, place.rows, panel, &mut tile);
                     each(place, &tile);
                 }
             }
         }
     }
-}
 
-impl Block {
-    fn panel(&self, number: usize) -> Panel<'_> {
-        let size = self.words_deep * COLUMNS;
+    /// A panel of a part of the depth.
+    fn panel(&self, number: usize, part: &Range<usize>, panel: usize) -> Panel<'_> {
+        let panels = self.columns.div_ceil(COLUMNS);
+        let from = (part.start * panels + panel * part.len()) * COLUMNS;
         Panel {
-            words: &self.words[number * size..][..size],
+            words: &self.words[from..][..part.len() * COLUMNS],
             start: match self.starts.is_empty() {
                 true => &[],
-                false => &self.starts[number * COLUMNS..][..COLUMNS],
+                false => &self.starts[(number * panels + panel) * COLUMNS..][..COLUMNS],
             },
         }
     }
 }
 
-/// The depth of blocks of nearly one size, none above [`DEPTH_WORDS`].
-fn even_blocks(words: usize) -> usize {
-    words.div_ceil(words.div_ceil(DEPTH_WORDS).max(1)).max(1)
+/// Parts of a depth in words, of nearly one size, none above [`DEPTH_WORDS`].
+fn parts(words: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
+    let size = words.div_ceil(words.div_ceil(DEPTH_WORDS).max(1)).max(1);
+    (0..words).step_by(size).map(move |from| from..words.min(from + size))
 }
 
 /// For each column the number that whole numbers up to [`LARGEST`] are multiplied by to give its largest one.
-fn column_scales(depth: usize, columns: usize, weight: impl Fn(usize, usize) -> f32) -> Vec<f32> {
+fn column_scales(weights: &[f32], columns: usize) -> Vec<f32> {
     let mut largest = vec![0.0_f32; columns];
-    for at in 0..depth {
-        let columns = largest.iter_mut().enumerate();
-        columns.for_each(|(column, largest)| *largest = largest.max(weight(at, column).abs()));
+    for row in weights.chunks_exact(columns) {
+        let sizes = row.iter().map(|weight| weight.abs());
+        let both = largest.iter_mut().zip(sizes);
+        both.for_each(|(largest, size)| *largest = if size > *largest { size } else { *largest });
     }
     let scale = |largest: f32| if largest > 0.0 { largest / LARGEST } else { 1.0 };
     largest.into_iter().map(scale).collect()
 }
 
-/// A word of the numbers that `part` gives.
-fn pack(precision: Precision, scale: Option<f32>, part: impl Fn(usize) -> f32) -> u32 {
+/// The words of some columns: as many rows as a word holds, of which those beyond the depth are empty.
+fn pack(precision: Precision, scales: &[f32], rows: [&[f32]; 4], words: &mut [u32]) {
+    let of = |row: usize, column: usize| rows[row].get(column).copied().unwrap_or(0.0);
+    let words = words.iter_mut().zip(0..rows[0].len());
     match precision {
-        Precision::F32 => part(0).to_bits(),
-        Precision::Bf16 => u32::from(to_bf16(part(0))) | u32::from(to_bf16(part(1))) << 16,
-        Precision::Int8 => {
-            let scale = scale.unwrap_or(1.0);
-            let byte = |at: usize| (part(at) / scale).round().clamp(-LARGEST, LARGEST) as i8 as u8;
-            u32::from_le_bytes([byte(0), byte(1), byte(2), byte(3)])
-        }
+        Precision::F32 => words
+            .zip(rows[0])
+            .for_each(|((word, _), weight)| *word = weight.to_bits()),
+        Precision::Bf16 => words.for_each(|(word, column)| {
+            *word = u32::from(to_bf16(of(0, column))) | u32::from(to_bf16(of(1, column))) << 16;
+        }),
+        Precision::Int8 => words.zip(scales).for_each(|((word, column), scale)| {
+            let byte = |row: usize| (of(row, column) / scale).round().clamp(-LARGEST, LARGEST) as i8 as u8;
+            *word = u32::from_le_bytes([byte(0), byte(1), byte(2), byte(3)]);
+        }),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::attention::{AttentionScratch, Heads, Sequence};
 use crate::block::{key_value, linear};
 use crate::linear::{Epilogue, Linear};
-use crate::norm::LayerNorm;
+use crate::packed::Numbers;
 use crate::precision::Precision;
 use crate::rows::Rows;
 use crate::run::Run;
@@ -28,7 +28,7 @@ pub struct ProbeSizes {
 #[derive(Debug)]
 pub(crate) struct Probe {
     /// `[inner]`
-    query: Vec<f32>,
+    query: Numbers<f32>,
     key_value: Linear,
     output: Linear,
     heads: Heads,
@@ -44,42 +44,20 @@ pub(crate) struct ProbeScratch {
 }
 
 impl Probe {
-    /// `probe` is the query, `[width]`; `norm` its layer norm where it has one; `attention` holds the linear layers.
+    /// `probe` gives the query, `[width]`, behind its layer norm where it has one; `attention` holds the linear layers.
     pub(crate) fn new(
         precision: Precision,
         attention: &Tensors<'_>,
         sizes: &ProbeSizes,
-        probe: &[f32],
-        norm: Option<&LayerNorm>,
+        probe: impl FnOnce() -> Result<Vec<f32>, MissingTensor>,
     ) -> Result<Self, MissingTensor> {
-        let mut probe = probe.to_vec();
-        if let Some(norm) = norm {
-            norm.apply(Run::on(1), &mut probe);
-        }
-        let query = attention.within("query");
-        let weights = query.get_sized("weight", sizes.width * sizes.inner)?;
-        let mut sums: Vec<f64> = query
-            .get_sized("bias", sizes.inner)?
-            .iter()
-            .map(|bias| f64::from(*bias))
-            .collect();
-        for (value, row) in probe.iter().zip(weights.chunks_exact(sizes.inner)) {
-            let both = sums.iter_mut().zip(row);
-            both.for_each(|(sum, weight)| *sum += f64::from(*value) * f64::from(*weight));
-        }
         let heads = Heads {
             cap: sizes.logit_cap.map(|cap| cap as f32),
             ..Heads::over(sizes.inner, sizes.heads)
         };
-        if let Ok(scale) = attention.get_sized("per_dim_scale", heads.width) {
-            for (at, sum) in sums.iter_mut().enumerate() {
-                let scale = f64::from(scale[at % heads.width]);
-                // The reference multiplies by 1 / softplus(0), written as 1.442695041.
-                *sum *= scale.exp().ln_1p() * std::f64::consts::LOG2_E;
-            }
-        }
+        let query = || projected_query(attention, sizes, &heads, &probe()?);
         Ok(Self {
-            query: sums.into_iter().map(|sum| sum as f32).collect(),
+            query: attention.array("probe", sizes.inner, query)?,
             key_value: key_value(precision, attention, [sizes.tokens, sizes.inner])?,
             output: linear(precision, attention, "output", [sizes.inner, sizes.width])?,
             heads,
@@ -112,4 +90,29 @@ impl Probe {
         self.output
             .fill(run, &mut scratch.rows, &scratch.mixed, out, Epilogue::STORE);
     }
+}
+
+/// The query through its linear layer, times the learned scale of each dimension of a head where there is one: `[inner]`.
+fn projected_query(
+    attention: &Tensors<'_>,
+    sizes: &ProbeSizes,
+    heads: &Heads,
+    probe: &[f32],
+) -> Result<Vec<f32>, MissingTensor> {
+    let query = attention.within("query");
+    let weights = query.get_sized("weight", sizes.width * sizes.inner)?;
+    let bias = query.get_sized("bias", sizes.inner)?;
+    let mut sums: Vec<f64> = bias.iter().map(|bias| f64::from(*bias)).collect();
+    for (value, row) in probe.iter().zip(weights.chunks_exact(sizes.inner)) {
+        let both = sums.iter_mut().zip(row);
+        both.for_each(|(sum, weight)| *sum += f64::from(*value) * f64::from(*weight));
+    }
+    if let Ok(scale) = attention.get_sized("per_dim_scale", heads.width) {
+        for (at, sum) in sums.iter_mut().enumerate() {
+            let scale = f64::from(scale[at % heads.width]);
+            // The reference multiplies by 1 / softplus(0), written as 1.442695041.
+            *sum *= scale.exp().ln_1p() * std::f64::consts::LOG2_E;
+        }
+    }
+    Ok(sums.into_iter().map(|sum| sum as f32).collect())
 }

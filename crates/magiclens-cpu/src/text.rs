@@ -3,6 +3,7 @@
 use crate::block::{Block, BlockSizes, Scratch, Token, linear};
 use crate::linear::{Epilogue, Linear};
 use crate::norm::LayerNorm;
+use crate::packed::Numbers;
 use crate::pool::Pool;
 use crate::precision::Precision;
 use crate::run::Run;
@@ -39,8 +40,9 @@ impl TextSizes {
 #[derive(Debug)]
 pub struct TextTransformer {
     sizes: TextSizes,
-    tokens: Vec<f32>,
-    positions: Vec<f32>,
+    /// Behind the vocabulary CoCa's class token, twice: as it is, and as one that nothing sees.
+    tokens: Numbers<f32>,
+    positions: Numbers<f32>,
     blocks: Vec<Block>,
     final_norm: LayerNorm,
     projection: Linear,
@@ -53,20 +55,7 @@ impl TextTransformer {
     /// # Errors
     /// A tensor that is missing or has another size.
     pub fn new(precision: Precision, tower: &Tensors<'_>, sizes: TextSizes) -> Result<Self, MissingTensor> {
-        let width = sizes.block.width;
-        let blocks = (0..sizes.layers)
-            .map(|layer| Block::new(precision, &tower.within(&format!("blocks.{layer}")), &sizes.block));
-        Ok(Self {
-            tokens: tower
-                .get_sized("token_embedding.weight", sizes.vocabulary * width)?
-                .to_vec(),
-            positions: tower.get_sized("position_embedding", sizes.positions * width)?.to_vec(),
-            blocks: blocks.collect::<Result<_, _>>()?,
-            final_norm: LayerNorm::new(&tower.within("final_norm"), width, sizes.block.epsilon)?,
-            projection: linear(precision, tower, "projection", [width, sizes.dim])?,
-            sizes,
-            memory: Pool::default(),
-        })
+        Self::pack(precision, tower, sizes, 0, || Ok(Vec::new()))
     }
 
     /// CoCa's, whose transformer is in `transformer`. Its texts end with the class token, which sees itself or, as
@@ -75,10 +64,34 @@ impl TextTransformer {
     /// # Errors
     /// See [`TextTransformer::new`].
     pub fn with_class(precision: Precision, tower: &Tensors<'_>, sizes: TextSizes) -> Result<Self, MissingTensor> {
-        let class = tower.get_sized("class_embedding", sizes.block.width)?;
-        let mut network = Self::new(precision, &tower.within("transformer"), sizes)?;
-        network.tokens.extend([class, class].concat());
-        Ok(network)
+        let class = || Ok(tower.get_sized("class_embedding", sizes.block.width)?.repeat(2));
+        Self::pack(precision, &tower.within("transformer"), sizes, 2, class)
+    }
+
+    /// With tokens behind those of the vocabulary.
+    fn pack(
+        precision: Precision,
+        transformer: &Tensors<'_>,
+        sizes: TextSizes,
+        more: usize,
+        tokens: impl FnOnce() -> Result<Vec<f32>, MissingTensor>,
+    ) -> Result<Self, MissingTensor> {
+        let width = sizes.block.width;
+        let blocks = (0..sizes.layers)
+            .map(|layer| Block::new(precision, &transformer.within(&format!("blocks.{layer}")), &sizes.block));
+        let all_tokens = || {
+            let vocabulary = transformer.get_sized("token_embedding.weight", sizes.vocabulary * width)?;
+            Ok([vocabulary, &tokens()?].concat())
+        };
+        Ok(Self {
+            tokens: transformer.array("tokens", (sizes.vocabulary + more) * width, all_tokens)?,
+            positions: transformer.tensor("position_embedding", sizes.positions * width)?,
+            blocks: blocks.collect::<Result<_, _>>()?,
+            final_norm: LayerNorm::new(&transformer.within("final_norm"), width, sizes.block.epsilon)?,
+            projection: linear(precision, transformer, "projection", [width, sizes.dim])?,
+            sizes,
+            memory: Pool::default(),
+        })
     }
 
     /// Texts -> `[texts, dim]`, each read at its last token. Ids and places must exist; a text has a token at least. `threads`

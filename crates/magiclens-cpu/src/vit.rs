@@ -3,6 +3,7 @@
 use crate::block::{Block, BlockSizes, FeedForward, Scratch, linear};
 use crate::linear::{Epilogue, Linear};
 use crate::norm::LayerNorm;
+use crate::packed::Numbers;
 use crate::pool::Pool;
 use crate::pooling::{Probe, ProbeScratch, ProbeSizes};
 use crate::precision::Precision;
@@ -47,8 +48,8 @@ const COLORS: usize = 3;
 pub struct Vit {
     sizes: VitSizes,
     patches: Linear,
-    class: Option<Vec<f32>>,
-    positions: Vec<f32>,
+    class: Option<Numbers<f32>>,
+    positions: Numbers<f32>,
     pre_norm: Option<LayerNorm>,
     blocks: Vec<Block>,
     post_norm: LayerNorm,
@@ -111,12 +112,12 @@ impl Vit {
         Ok(Self {
             patches: linear(precision, &transformer, "patch_embedding", [inputs, width])?,
             class: match has_class {
-                true => Some(transformer.get_sized("class_embedding", width)?.to_vec()),
+                true => Some(transformer.tensor("class_embedding", width)?),
                 false => None,
             },
             positions: {
                 let tokens = sizes.side().pow(2) + usize::from(has_class);
-                transformer.get_sized("position_embedding", tokens * width)?.to_vec()
+                transformer.tensor("position_embedding", tokens * width)?
             },
             pre_norm: match has_class {
                 true => Some(norm("pre_norm", width)?),
@@ -165,12 +166,12 @@ impl Vit {
         let images = images.chunks_exact(self.sizes.pixels());
         for (image, tokens) in images.zip(scratch.tokens.values.chunks_exact_mut(tokens * width)) {
             cut_patches(image, &self.sizes, patches);
-            let (class, cut) = tokens.split_at_mut(self.class.as_ref().map_or(0, Vec::len));
+            let (class, cut) = tokens.split_at_mut(self.class.as_ref().map_or(0, |class| class.len()));
             class.copy_from_slice(self.class.as_deref().unwrap_or_default());
             self.patches.pass(run, rows, patches, cut, Epilogue::STORE);
             tokens
                 .iter_mut()
-                .zip(&self.positions)
+                .zip(&*self.positions)
                 .for_each(|(token, position)| *token += position);
         }
         if let Some(norm) = &self.pre_norm {
@@ -247,11 +248,15 @@ impl Head {
             }),
             Reading::Query(probe) => {
                 let pooler = tower.within("pooler");
-                let query = pooler.get_sized("query", probe.width)?;
                 let query_norm = LayerNorm::new(&pooler.within("query_norm"), probe.width, epsilon)?;
+                let query = || {
+                    let mut query = pooler.get_sized("query", probe.width)?.to_vec();
+                    query_norm.apply(Run::on(1), &mut query);
+                    Ok(query)
+                };
                 Ok(Self::Query {
                     token_norm: LayerNorm::new(&pooler.within("token_norm"), width, epsilon)?,
-                    probe: Probe::new(precision, &pooler.within("attention"), &probe, query, Some(&query_norm))?,
+                    probe: Probe::new(precision, &pooler.within("attention"), &probe, query)?,
                     projection: projection()?,
                 })
             }
@@ -264,9 +269,9 @@ impl Head {
                     heads,
                     logit_cap: None,
                 };
-                let query = pooling.get_sized("probe", width)?;
+                let query = || Ok(pooling.get_sized("probe", width)?.to_vec());
                 Ok(Self::Probe {
-                    probe: Probe::new(precision, &pooling.within("attention"), &probe, query, None)?,
+                    probe: Probe::new(precision, &pooling.within("attention"), &probe, query)?,
                     norm: LayerNorm::new(&pooling.within("norm"), width, epsilon)?,
                     feed_forward: FeedForward::new(precision, &pooling, width, feed_forward, activation)?,
                 })

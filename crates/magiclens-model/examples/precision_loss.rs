@@ -53,7 +53,10 @@ fn vectors(model: &Path, precision: Precision, files: &[PathBuf]) -> Result<[Vec
     let embedder = Embedder::load_with(model, precision)?;
     let [mut images, mut targets] = [Vec::new(), Vec::new()];
     for files in files.chunks(TOGETHER) {
-        let pixels: Vec<_> = files.iter().filter_map(|file| read_rgb(file, &Limits::default()).ok()).collect();
+        let pixels: Vec<_> = files
+            .iter()
+            .filter_map(|file| read_rgb(file, &Limits::default()).ok())
+            .collect();
         let encoded = embedder.encode_images(&pixels)?;
         let embedded = embedder.embed_targets(&encoded)?;
         targets.extend(embedded.iter().map(|vector| vector.as_slice().to_vec()));

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
-use magiclens_cpu::{Precision, Simd};
+use magiclens_cpu::{Precision, Simd, Tensors};
 use magiclens_data::Embedding;
 use rayon::prelude::*;
 
@@ -17,6 +17,7 @@ use crate::fusion::FusionConfig;
 use crate::import::open::{folder_of, open_model};
 use crate::model::MagicLens;
 use crate::networks::{Networks, image_rows, text_rows};
+use crate::packed::Packed;
 use crate::rows::{from_rows, map_ids, to_rows};
 use crate::tokenizer::Tokenizer;
 
@@ -76,6 +77,36 @@ impl Embedder {
         Ok(embedder)
     }
 
+    /// [`Embedder::load_with`], with the packed weights kept in `folder`: later loads map them from there, as long as the model's
+    /// files stay the same, which takes a fraction of the time, and several processes share their memory.
+    ///
+    /// # Errors
+    /// See [`Embedder::load`]; a folder that cannot be written.
+    pub fn load_packed(path: &Path, precision: Precision, folder: &Path) -> Result<Self, ModelError> {
+        Simd::check_variable()?;
+        let packed = Packed::new(folder, path, precision);
+        let (config, model_id, networks) = match packed.open() {
+            Some(found) => found,
+            None => {
+                let checkpoint = open_model(path)?;
+                checkpoint.check(&Device::flex())?;
+                let networks = packed.pack(&checkpoint)?;
+                (checkpoint.config, checkpoint.digest, networks)
+            }
+        };
+        Ok(Self {
+            tokenizer: config.text.tokenizer(folder_of(path))?,
+            config,
+            networks: Some(networks),
+            modules: OnceLock::new(),
+            source: path.to_owned(),
+            precision,
+            model_id,
+            device: Device::flex(),
+            empty_text: OnceLock::new(),
+        })
+    }
+
     /// Makes a checkpoint ready on a device; `folder` holds the files of the tokenizer.
     ///
     /// # Errors
@@ -107,7 +138,8 @@ impl Embedder {
         let (networks, modules) = match device == Device::flex() {
             true => {
                 checkpoint.check(&device)?;
-                let networks = Networks::new(&config, precision, &checkpoint.tensors)?;
+                let find = |name: &str| checkpoint.tensors.get(name).map(|weights| weights.values.as_slice());
+                let networks = Networks::new(&config, precision, &Tensors::new(&find))?;
                 (Some(networks), OnceLock::new())
             }
             false => (None, OnceLock::from(checkpoint.into_model(&device)?)),

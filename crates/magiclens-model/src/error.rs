@@ -30,6 +30,14 @@ pub enum ModelError {
     /// A tower lacks a tensor.
     #[error(transparent)]
     Tower(#[from] MissingTensor),
+    /// Packed weights cannot be kept.
+    #[error("the packed weights cannot be written to `{path}`: {reason}\nhint: free some space, or leave them out")]
+    Packed {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
     /// Instructions of the CPU that are asked for by a name that they do not have.
     #[error(transparent)]
     Instructions(#[from] UnknownWidth),

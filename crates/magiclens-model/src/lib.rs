@@ -17,6 +17,7 @@ pub mod inversion;
 pub mod model;
 mod networks;
 mod official_config;
+mod packed;
 mod parameters;
 pub mod preprocess;
 mod presets;

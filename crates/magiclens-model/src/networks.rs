@@ -6,7 +6,6 @@ use image::RgbImage;
 use magiclens_cpu::{AttentionFusion, ImageNetwork, MissingTensor, Precision, Tensors, TextNetwork, Token};
 use rayon::prelude::*;
 
-use crate::array::NamedWeights;
 use crate::config::ModelConfig;
 use crate::fusion::FusionConfig;
 
@@ -29,10 +28,8 @@ impl Networks {
     pub(crate) fn new(
         config: &ModelConfig,
         precision: Precision,
-        tensors: &NamedWeights,
+        tensors: &Tensors<'_>,
     ) -> Result<Self, MissingTensor> {
-        let find = |name: &str| tensors.get(name).map(|weights| weights.values.as_slice());
-        let tensors = Tensors::new(&find);
         Ok(Self {
             image: config
                 .vision

@@ -194,3 +194,65 @@ fn modules_are_read_when_they_are_asked_for_and_must_be_the_same_model() {
     let error = embedder.model().unwrap_err().to_string();
     assert!(error.contains("holds another model"), "{error}");
 }
+
+#[test]
+fn packed_weights_are_kept_and_give_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let packed = folder.path().join("packed");
+    let clip = folder.path().join("clip.safetensors");
+    let checkpoint = open_model(&fixture("clip/hf")).unwrap();
+    write_checkpoint(&clip, &checkpoint.config, &checkpoint.tensors, StoredFloat::F32, &[]).unwrap();
+    let texts = texts();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    for source in [
+        clip.clone(),
+        fixture("coca/coca"),
+        fixture("siglip/siglip2"),
+        fixture("../weights/small.safetensors"),
+    ] {
+        for precision in Precision::ALL {
+            let vectors = |embedder: &Embedder| {
+                let images = embedder.encode_images(&images()).unwrap();
+                let targets = embedder.embed_targets(&images).unwrap();
+                (targets, images, embedder.encode_texts(&texts).unwrap())
+            };
+            let expected = Embedder::load_with(&source, precision).unwrap();
+            // Packs, then maps.
+            for _ in 0..2 {
+                let found = Embedder::load_packed(&source, precision, &packed).unwrap();
+                assert_eq!(found.model_id(), expected.model_id());
+                assert_eq!(vectors(&found), vectors(&expected), "{} {precision}", source.display());
+            }
+        }
+    }
+    let files = || {
+        fs_err::read_dir(&packed)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(files().len(), 12);
+
+    // A model that was replaced is packed anew, and so is a file that is damaged.
+    let mut other = checkpoint.tensors.clone();
+    other.get_mut("logit_scale").unwrap().values[0] += 1.0;
+    write_checkpoint(&clip, &checkpoint.config, &other, StoredFloat::F32, &[]).unwrap();
+    let expected = Embedder::load(&clip).unwrap();
+    let load = || Embedder::load_packed(&clip, Precision::F32, &packed);
+    assert_eq!(load().unwrap().model_id(), expected.model_id());
+    for file in files() {
+        let bytes = fs_err::read(&file).unwrap();
+        fs_err::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    }
+    assert_eq!(
+        load().unwrap().encode_texts(&TEXTS).unwrap(),
+        expected.encode_texts(&TEXTS).unwrap()
+    );
+    assert_eq!(files().len(), 12);
+
+    let no_folder = folder.path().join("clip.safetensors/packed");
+    let error = Embedder::load_packed(&clip, Precision::F32, &no_folder)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("packed weights cannot be written"), "{error}");
+}

@@ -18,6 +18,8 @@ use crate::error::{EncodeError, SearchError};
 
 /// Environment variable that names the default model.
 const VARIABLE: &str = "MAGICLENS_MODEL";
+/// The folder of packed weights beside the published checkpoints.
+const PACKED: &str = "packed";
 /// The weights of `small`, seen from the root of the repository.
 const SMALL: &str = "weights/small.safetensors";
 
@@ -26,6 +28,7 @@ const SMALL: &str = "weights/small.safetensors";
 pub struct Models {
     hub: Hub,
     precision: Precision,
+    keeps_packed: bool,
 }
 
 /// A model on this machine.
@@ -104,13 +107,21 @@ impl Default for Models {
 impl Models {
     /// Those that a hub leads to.
     pub fn new(hub: Hub) -> Self {
-        let precision = Precision::default();
-        Self { hub, precision }
+        Self {
+            hub,
+            precision: Precision::default(),
+            keeps_packed: false,
+        }
     }
 
     /// The same, whose towers round to a precision.
     pub fn with_precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
+    }
+
+    /// The same, whose packed weights are kept beside the published checkpoints and mapped from there, or not.
+    pub fn with_packed(self, keeps_packed: bool) -> Self {
+        Self { keeps_packed, ..self }
     }
 
     /// The models on this machine, and the way to more.
@@ -158,7 +169,14 @@ impl Models {
     /// See [`Models::locate`]; files that are no model.
     pub fn load(&self, name: &ModelName, progress: &mut dyn Progress) -> Result<LoadedModel, SearchError> {
         let source = self.locate(name, progress)?;
-        let embedder = Embedder::load_with(&source.path, self.precision).map_err(|error| SearchError::BadModel {
+        let embedder = match self.keeps_packed {
+            true => {
+                let folder = self.hub.config().models.join(PACKED);
+                Embedder::load_packed(&source.path, self.precision, &folder)
+            }
+            false => Embedder::load_with(&source.path, self.precision),
+        };
+        let embedder = embedder.map_err(|error| SearchError::BadModel {
             name: source.name.clone(),
             cause: Box::new(error),
         })?;

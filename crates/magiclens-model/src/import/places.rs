@@ -2,6 +2,8 @@
 
 use std::mem::replace;
 
+use rayon::prelude::*;
+
 use crate::ModelError;
 use crate::array::{Array, NamedArrays, NamedWeights, Weights};
 
@@ -49,7 +51,7 @@ impl Change {
         };
         let values = match self {
             Self::OnePlus => values.into_iter().map(|value| 1.0 + value).collect(),
-            Self::Transpose => (0..count).map(|at| values[(at % first) * inner + at / first]).collect(),
+            Self::Transpose => transpose(&values, inner),
             Self::Patches => {
                 let pixels = inner / COLORS;
                 let value = |at: usize| {
@@ -69,7 +71,7 @@ impl Change {
         let inner = count / first;
         match self {
             Self::OnePlus => values.iter().map(|value| value - 1.0).collect(),
-            Self::Transpose => (0..count).map(|at| values[(at % inner) * first + at / inner]).collect(),
+            Self::Transpose => transpose(values, first),
             Self::Patches => {
                 let pixels = inner / COLORS;
                 let value = |at: usize| {
@@ -161,14 +163,17 @@ impl Table {
         if let Some(place) = missing.next() {
             return Err(ModelError::missing(&place.theirs, 1 + missing.count(), model));
         }
-        let mut tensors = NamedWeights::new();
+        let mut found = Vec::with_capacity(self.places.len());
         for place in self.places {
             let array = take(&mut arrays, &place.theirs, &place.shape, model)?;
-            let values = array.to_f32(&place.theirs)?;
-            tensors.insert(place.ours, place.change.apply(&place.shape, values));
+            found.push((place, array));
         }
         no_more(&arrays, model)?;
-        Ok(tensors)
+        let convert = |(place, array): (Place, Array)| {
+            let values = array.to_f32(&place.theirs)?;
+            Ok((place.ours, place.change.apply(&place.shape, values)))
+        };
+        found.into_par_iter().map(convert).collect()
     }
 
     /// Our tensors under their names and in their shapes: the reverse of [`Table::convert`]. Gives the number of tensors
@@ -189,6 +194,24 @@ impl Table {
         }
         Ok((theirs, without_place))
     }
+}
+
+/// `[rows, columns]` -> `[columns, rows]`, square by square, so that both sides stay in the cache.
+fn transpose(values: &[f32], columns: usize) -> Vec<f32> {
+    const SIDE: usize = 32;
+    let rows = values.len() / columns.max(1);
+    let mut out = vec![0.0; values.len()];
+    for (first, out) in (0..).step_by(SIDE).zip(out.chunks_mut((SIDE * rows).max(1))) {
+        for from in (0..rows).step_by(SIDE) {
+            for (column, out) in (first..).zip(out.chunks_exact_mut(rows)) {
+                let part = &mut out[from..rows.min(from + SIDE)];
+                part.iter_mut()
+                    .zip(from..)
+                    .for_each(|(out, row)| *out = values[row * columns + column]);
+            }
+        }
+    }
+    out
 }
 
 fn join(parent: &str, separator: char, child: &str) -> String {
