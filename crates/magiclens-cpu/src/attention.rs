@@ -145,17 +145,21 @@ impl HeadPanels {
         }
         let deep = precision.words(count);
         self.values.clear(width.div_ceil(COLUMNS) * deep * COLUMNS);
-        let value = |row: &'_ [f32], column: usize| row[inner + from + column];
         let per_word = precision.per_word();
         for (at, rows) in keys_values.chunks(per_word * 2 * inner).enumerate() {
             let (low, high) = rows.split_at(2 * inner);
-            for column in 0..width {
-                let place = ((column / COLUMNS) * deep + at) * COLUMNS + column % COLUMNS;
-                self.values[place] = match (precision, high.is_empty()) {
-                    (Precision::F32, _) => value(low, column).to_bits(),
-                    (_, false) => pair_word(value(low, column), value(high, column)),
-                    (_, true) => pair_word(value(low, column), 0.0),
-                };
+            for first in (0..width).step_by(COLUMNS) {
+                let columns = inner + from + first..inner + from + width.min(first + COLUMNS);
+                let place = (first / COLUMNS * deep + at) * COLUMNS;
+                let words = self.values[place..].iter_mut();
+                let high = high.get(columns.clone()).unwrap_or_default().iter().copied();
+                let low = low[columns].iter().copied();
+                match precision {
+                    Precision::F32 => words.zip(low).for_each(|(word, value)| *word = value.to_bits()),
+                    _ => words
+                        .zip(low.zip(high.chain(std::iter::repeat(0.0))))
+                        .for_each(|(word, (low, high))| *word = pair_word(low, high)),
+                }
             }
         }
     }

@@ -189,29 +189,45 @@ struct Finish<'a> {
 }
 
 vectorized! {
-    /// Scales sums of bytes, adds the bias and what is there, and applies the activation.
+    /// Scales sums of bytes, adds the bias and what is there, and applies the activation. Columns that a tile lacks are computed
+    /// too, so that all loops have one length, and not written.
     fn finish_tile(finish: &Finish<'_>, tile: &Tile, out: Out<'_>) {
         let TilePlace { row: first, rows, column, columns, is_first, is_last } = finish.place;
+        let (bias, column_scales) = (padded(finish.bias), padded(finish.column_scales));
         for row in 0..rows {
-            let mut sums: [f32; COLUMNS] = [0.0; _];
-            sums.copy_from_slice(tile.row(row));
-            let sums = &mut sums[..columns];
+            let mut sums = padded(tile.row(row));
             if let Some(scale) = finish.row_scales.get(row) {
-                let both = sums.iter_mut().zip(finish.column_scales);
+                let both = sums.iter_mut().zip(&column_scales);
                 both.for_each(|(sum, column_scale)| *sum *= scale * column_scale);
             }
             if is_first {
-                sums.iter_mut().zip(finish.bias).for_each(|(sum, bias)| *sum += bias);
+                sums.iter_mut().zip(&bias).for_each(|(sum, bias)| *sum += bias);
             }
             // SAFETY: the tile lies in the share of one thread, and shares do not overlap.
             let out = unsafe { out.part(first + row, column, columns) };
             if finish.epilogue.adds || !is_first {
-                sums.iter_mut().zip(&*out).for_each(|(sum, there)| *sum += there);
+                sums.iter_mut().zip(&padded(out)).for_each(|(sum, there)| *sum += there);
             }
             if is_last {
-                finish.epilogue.activation.apply::<FMA>(sums);
+                finish.epilogue.activation.apply::<FMA>(&mut sums);
             }
-            out.copy_from_slice(sums);
+            match out.first_chunk_mut() {
+                Some(out) => *out = sums,
+                None => out.copy_from_slice(&sums[..columns]),
+            }
+        }
+    }
+}
+
+/// At most a tile's columns, with zeros behind them.
+#[inline(always)]
+fn padded(values: &[f32]) -> [f32; COLUMNS] {
+    match values.first_chunk() {
+        Some(whole) => *whole,
+        None => {
+            let mut padded = [0.0; COLUMNS];
+            padded[..values.len()].copy_from_slice(values);
+            padded
         }
     }
 }

@@ -26,20 +26,35 @@ impl LayerNorm {
 
     /// The norm of every row of `rows`.
     pub(crate) fn apply(&self, run: Run, rows: &mut [f32]) {
-        let width = self.gamma.len();
+        let chunk = run.share(rows.len() / self.gamma.len()) * self.gamma.len();
         match run.threads {
             0 | 1 => normalize(run.simd, self, rows),
             _ => rows
-                .par_chunks_mut(run.share(rows.len() / width) * width)
+                .par_chunks_mut(chunk)
                 .for_each(|rows| normalize(run.simd, self, rows)),
         }
     }
 
     /// The norm of every row of `rows`, elsewhere.
     pub(crate) fn apply_to(&self, run: Run, rows: &[f32], out: &mut Vec<f32>) {
-        out.clear();
-        out.extend_from_slice(rows);
-        self.apply(run, out);
+        let chunk = run.share(rows.len() / self.gamma.len()) * self.gamma.len();
+        out.resize(rows.len(), 0.0);
+        match run.threads {
+            0 | 1 => normalize_to(run.simd, self, rows, out),
+            _ => rows
+                .par_chunks(chunk)
+                .zip(out.par_chunks_mut(chunk))
+                .for_each(|(rows, out)| normalize_to(run.simd, self, rows, out)),
+        }
+    }
+
+    /// Mean and factor of a row.
+    #[inline(always)]
+    fn measure(&self, row: &[f32]) -> (f32, f32) {
+        let width = row.len() as f32;
+        let mean = sum(row, |value| value) / width;
+        let variance = sum(row, |value| (value - mean) * (value - mean)) / width;
+        (mean, (variance + self.epsilon).sqrt().recip())
     }
 }
 
@@ -60,14 +75,24 @@ fn sum(row: &[f32], term: impl Fn(f32) -> f32) -> f32 {
 
 vectorized! {
     fn normalize(norm: &LayerNorm, rows: &mut [f32]) {
-        let width = norm.gamma.len();
-        for row in rows.chunks_exact_mut(width) {
-            let mean = sum(row, |value| value) / width as f32;
-            let variance = sum(row, |value| (value - mean) * (value - mean)) / width as f32;
-            let factor = (variance + norm.epsilon).sqrt().recip();
+        for row in rows.chunks_exact_mut(norm.gamma.len()) {
+            let (mean, factor) = norm.measure(row);
             let scales = norm.gamma.iter().zip(&*norm.beta);
             for (value, (gamma, beta)) in row.iter_mut().zip(scales) {
                 *value = crate::math::mul_add::<FMA>((*value - mean) * factor, *gamma, *beta);
+            }
+        }
+    }
+}
+
+vectorized! {
+    fn normalize_to(norm: &LayerNorm, rows: &[f32], out: &mut [f32]) {
+        let width = norm.gamma.len();
+        for (row, out) in rows.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+            let (mean, factor) = norm.measure(row);
+            let scales = norm.gamma.iter().zip(&*norm.beta);
+            for ((out, value), (gamma, beta)) in out.iter_mut().zip(row).zip(scales) {
+                *out = crate::math::mul_add::<FMA>((*value - mean) * factor, *gamma, *beta);
             }
         }
     }

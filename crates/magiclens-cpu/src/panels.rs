@@ -9,7 +9,7 @@ use crate::kernels::{self, COLUMNS, Panel, ROWS, RowWords, Tile};
 use crate::lines::Lines;
 use crate::packed::Numbers;
 use crate::precision::{Precision, to_bf16};
-use crate::simd::Simd;
+use crate::simd::{Simd, vectorized};
 use crate::tensors::{MissingTensor, Tensors};
 
 /// Most words of a panel along the depth: 192 KiB, beside which the rows of an image fit into a second-level cache.
@@ -85,7 +85,7 @@ impl Panels {
             Precision::Int8 => column_scales(weights, columns),
             _ => Vec::new(),
         };
-        let panels = columns.div_ceil(COLUMNS);
+        let (simd, panels) = (Simd::get(), columns.div_ceil(COLUMNS));
         let rows_of_word = precision.per_word();
         let mut words = Lines::zeros(precision.words(depth) * panels * COLUMNS);
         let mut all_starts = Vec::new();
@@ -99,7 +99,7 @@ impl Panels {
                 for (rows, words) in rows.zip(words.chunks_exact_mut(COLUMNS)) {
                     let mut rows = rows.chunks_exact(columns).map(|row| &row[at.clone()]);
                     let mut row = || rows.next().unwrap_or_default();
-                    pack(precision, scales, [row(), row(), row(), row()], words);
+                    pack(simd, precision, scales, [row(), row(), row(), row()], words);
                 }
             });
             if precision == Precision::Int8 {
@@ -186,21 +186,21 @@ fn column_scales(weights: &[f32], columns: usize) -> Vec<f32> {
     largest.into_iter().map(scale).collect()
 }
 
-/// The words of some columns: as many rows as a word holds, of which those beyond the depth are empty.
-fn pack(precision: Precision, scales: &[f32], rows: [&[f32]; 4], words: &mut [u32]) {
-    let of = |row: usize, column: usize| rows[row].get(column).copied().unwrap_or(0.0);
-    let words = words.iter_mut().zip(0..rows[0].len());
-    match precision {
-        Precision::F32 => words
-            .zip(rows[0])
-            .for_each(|((word, _), weight)| *word = weight.to_bits()),
-        Precision::Bf16 => words.for_each(|(word, column)| {
-            *word = u32::from(to_bf16(of(0, column))) | u32::from(to_bf16(of(1, column))) << 16;
-        }),
-        Precision::Int8 => words.zip(scales).for_each(|((word, column), scale)| {
-            let byte = |row: usize| (of(row, column) / scale).round().clamp(-LARGEST, LARGEST) as i8 as u8;
-            *word = u32::from_le_bytes([byte(0), byte(1), byte(2), byte(3)]);
-        }),
+vectorized! {
+    /// The words of some columns: as many rows as a word holds, of which those beyond the depth are empty.
+    fn pack(precision: Precision, scales: &[f32], rows: [&[f32]; 4], words: &mut [u32]) {
+        let of = |row: usize, column: usize| rows[row].get(column).copied().unwrap_or(0.0);
+        let words = words.iter_mut().zip(0..rows[0].len());
+        match precision {
+            Precision::F32 => words.zip(rows[0]).for_each(|((word, _), weight)| *word = weight.to_bits()),
+            Precision::Bf16 => words.for_each(|(word, column)| {
+                *word = u32::from(to_bf16(of(0, column))) | u32::from(to_bf16(of(1, column))) << 16;
+            }),
+            Precision::Int8 => words.zip(scales).for_each(|((word, column), scale)| {
+                let byte = |row: usize| (of(row, column) / scale).round_ties_even().clamp(-LARGEST, LARGEST) as i8 as u8;
+                *word = u32::from_le_bytes([byte(0), byte(1), byte(2), byte(3)]);
+            }),
+        }
     }
 }
 

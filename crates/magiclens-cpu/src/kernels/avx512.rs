@@ -16,6 +16,19 @@ const LANES: usize = 16;
 /// Vectors across a panel.
 const VECTORS: usize = COLUMNS / LANES;
 
+/// Fetches the words of a panel that are needed soon: it does not fit into the first-level cache.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn fetch_ahead(panel: *const u32) {
+    /// Places along the depth.
+    const AHEAD: usize = 24;
+    for vector in 0..VECTORS {
+        // Beyond the panel nothing happens.
+        let words = panel.wrapping_add(AHEAD * COLUMNS + vector * LANES);
+        _mm_prefetch::<_MM_HINT_T0>(words.cast());
+    }
+}
+
 /// A kernel whose sums are f32.
 macro_rules! f32_sums {
     ($name:ident, $features:literal, |$sum:ident, $value:ident, $weights:ident| $dot:expr) => {
@@ -38,6 +51,7 @@ macro_rules! f32_sums {
                     // SAFETY: as above.
                     unsafe { _mm512_loadu_si512(panel.add(vector * LANES).cast()) }
                 };
+                fetch_ahead(panel);
                 let weights = [load(0), load(1), load(2)];
                 for (row, sums) in sums.iter_mut().enumerate() {
                     // SAFETY: as above.
@@ -101,6 +115,7 @@ unsafe fn int8_rows<const COUNT: usize>(
             // SAFETY: as above.
             unsafe { _mm512_loadu_si512(panel.add(vector * LANES).cast()) }
         };
+        fetch_ahead(panel);
         let weights = [load(0), load(1), load(2)];
         for (row, sums) in sums.iter_mut().enumerate() {
             // SAFETY: as above.
