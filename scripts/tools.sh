@@ -44,39 +44,38 @@ need_rust() {
     need cc gcc libc6-dev
 }
 
-# A Python of its own with what tests and benchmarks of mining stand beside: Spark, an object store's protocol, parsers to compare
-# with. Nothing is installed for the system; `MAGICLENS_PYTHON` names another one.
-need_python() {
-    [ -z "${MAGICLENS_PYTHON:-}" ] || return 0
-    local folder="$cache_default/python" packages
-    packages="pyspark==4.3.0 moto[server]==5.2.5 huggingface_hub==2.4.0 warcio==1.8.1 selectolax==1.0.2 pillow==13.0.0 ImageHash==4.3.2"
-    export MAGICLENS_PYTHON="$folder/bin/python"
+# need_venv VARIABLE FOLDER PACKAGE...: a Python of its own in the cache with these packages; nothing is installed for the system. The
+# variable gets its path, unless it names another Python already.
+need_venv() {
+    local variable="$1" folder="$cache_default/$2" packages="${*:3}"
+    [ -z "${!variable:-}" ] || return 0
+    export "$variable=$folder/bin/python"
     [ "$(cat "$folder/packages" 2>/dev/null)" != "$packages" ] || return 0
     python3 -c 'import ensurepip, venv' 2>/dev/null || need no-such-command python3-venv
     install_needed
     say "fetching Python packages into $folder"
     rm -rf "$folder"
-    # shellcheck disable=SC2086
-    python3 -m venv "$folder" && "$MAGICLENS_PYTHON" -m pip install --quiet --disable-pip-version-check $packages >&2 \
-        || fail "the Python packages could not be fetched" "see the lines above; MAGICLENS_PYTHON can name a Python that has them"
+    python3 -m venv "$folder" && "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "${@:3}" >&2 \
+        || fail "the Python packages could not be fetched" "see the lines above; $variable can name a Python that has them"
     echo "$packages" >"$folder/packages"
+}
+
+# What tests and benchmarks of mining stand beside: Spark, an object store's protocol, parsers to compare with.
+need_python() {
+    need_venv MAGICLENS_PYTHON python pyspark==4.3.0 "moto[server]==5.2.5" huggingface_hub==2.4.0 warcio==1.8.1 selectolax==1.0.2 \
+        pillow==13.0.0 ImageHash==4.3.2
+}
+
+# What the benchmarks of towers stand beside: torch and ONNX Runtime. Some gigabytes, so no test needs it.
+need_bench_python() {
+    need_venv MAGICLENS_BENCH_PYTHON python-bench torch==2.15.0 transformers==5.24.0 sentence-transformers onnx onnxscript onnxruntime \
+        pillow numpy
+}
+
+# JAX, for the same benchmarks. Transformers 4 is the last that has CLIP in Flax, so it cannot share a Python with torch's.
+need_jax_python() {
+    need_venv MAGICLENS_JAX_PYTHON python-jax transformers==4.57.6 jax==0.10.2 flax==0.12.8 safetensors==0.8.0
 }
 
 # The folder of the program that `cargo build` and `cargo test` leave behind.
 program="$CARGO_TARGET_DIR/debug/magiclens"
-
-# A Python with what the benchmarks of towers stand beside: torch and ONNX Runtime. Some gigabytes, so no test needs it;
-# `MAGICLENS_BENCH_PYTHON` names another one.
-need_bench_python() {
-    [ -z "${MAGICLENS_BENCH_PYTHON:-}" ] || return 0
-    local folder="$cache_default/python-bench" packages
-    packages="torch==2.15.0 transformers==5.24.0 sentence-transformers onnx onnxscript onnxruntime pillow numpy"
-    export MAGICLENS_BENCH_PYTHON="$folder/bin/python"
-    [ "$(cat "$folder/packages" 2>/dev/null)" != "$packages" ] || return 0
-    say "fetching Python packages into $folder"
-    rm -rf "$folder"
-    # shellcheck disable=SC2086
-    python3 -m venv "$folder" && "$MAGICLENS_BENCH_PYTHON" -m pip install --quiet --disable-pip-version-check $packages >&2 \
-        || fail "the Python packages cannot be had" "see the lines above"
-    printf '%s' "$packages" >"$folder/packages"
-}

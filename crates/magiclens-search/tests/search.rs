@@ -19,12 +19,17 @@ use tempfile::TempDir;
 struct FakeModel {
     patience: AtomicUsize,
     basic: Option<Arc<BasicSearch>>,
+    /// Sizes of the images that it has seen.
+    seen: Mutex<Vec<(u32, u32)>>,
 }
 
 impl FakeModel {
     fn new() -> Self {
-        let patience = AtomicUsize::new(usize::MAX);
-        Self { patience, basic: None }
+        Self {
+            patience: AtomicUsize::new(usize::MAX),
+            basic: None,
+            seen: Mutex::default(),
+        }
     }
 
     /// One that is asked by BASIC.
@@ -43,9 +48,17 @@ impl Encoder for FakeModel {
         3
     }
 
+    fn image_px(&self) -> Option<u32> {
+        Some(300)
+    }
+
     fn encode_images(&self, images: &[&RgbImage]) -> Result<Vec<Vec<f32>>, EncodeError> {
         let left = self.patience.load(Ordering::SeqCst).checked_sub(1);
         self.patience.store(left.ok_or("out of patience")?, Ordering::SeqCst);
+        self.seen
+            .lock()
+            .unwrap()
+            .extend(images.iter().map(|image| image.dimensions()));
         let color = |image: &&RgbImage| image.get_pixel(0, 0).0.map(|value| f32::from(value) / 255.0).to_vec();
         Ok(images.iter().map(color).collect())
     }
@@ -332,4 +345,29 @@ fn image_and_instruction_are_asked_by_basic_where_the_model_says_so() {
         .unwrap()
         .search(&index_made, &Selection::first(1));
     assert!(matches!(error, Err(SearchError::Basic(_))), "{error:?}");
+}
+
+#[test]
+fn a_large_photograph_is_decoded_smaller_unless_its_pixels_must_be_exact() {
+    let folder = TempDir::new().unwrap();
+    let (width, height) = (1280, 1200);
+    RgbImage::from_fn(width, height, |x, y| Rgb([200, (x / 8) as u8, (y / 8) as u8]))
+        .save(folder.path().join("photograph.jpg"))
+        .unwrap();
+    let mut found = Vec::new();
+    for exact_pixels in [false, true] {
+        let model = FakeModel::new();
+        let dir = folder.path().join(format!("index-{exact_pixels}"));
+        let mut index = Index::create_or_open(&dir, &model.stamp()).unwrap();
+        let options = IndexOptions {
+            exact_pixels,
+            ..IndexOptions::default()
+        };
+        let photograph = folder.path().join("photograph.jpg");
+        index_images(&mut index, &model, &[photograph], &options, &Progress::until(9)).unwrap();
+        let image = index.get(index.ids().unwrap()[0]).unwrap().unwrap();
+        found.push((model.seen.into_inner().unwrap(), (image.width, image.height)));
+    }
+    let whole = (width, height);
+    assert_eq!(found, [(vec![(640, 600)], whole), (vec![whole], whole)]);
 }
