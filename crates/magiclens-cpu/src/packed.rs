@@ -20,7 +20,6 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 
 use crate::lines::Lines;
-use crate::tensors::MissingTensor;
 
 /// Ends a file. Its number grows with the layout of panels.
 const MAGIC: [u8; 8] = *b"MLPACK01";
@@ -102,9 +101,9 @@ impl PackedFile {
         std::str::from_utf8(&self.map[self.about.clone()]).unwrap_or_default()
     }
 
-    pub(crate) fn numbers<T: Word>(&self, name: &str) -> Result<Numbers<T>, MissingTensor> {
-        let at = self.arrays.get(name).ok_or_else(|| MissingTensor(name.to_owned()))?;
-        Ok(Numbers::Mapped(Arc::clone(&self.map), at.clone()))
+    pub(crate) fn numbers<T: Word>(&self, name: &str) -> Option<Numbers<T>> {
+        let at = self.arrays.get(name)?;
+        Some(Numbers::Mapped(Arc::clone(&self.map), at.clone()))
     }
 
     fn read(map: Arc<Mmap>) -> Option<Self> {
@@ -237,7 +236,7 @@ mod tests {
         assert_eq!(*file.numbers::<f32>("a").unwrap(), [1.5, -2.0, 3.0]);
         assert!(file.numbers::<u32>("none").unwrap().is_empty());
         assert_eq!(*file.numbers::<i32>("b.c").unwrap(), (0..100).collect::<Vec<i32>>());
-        assert_eq!(file.numbers::<f32>("c").unwrap_err(), MissingTensor("c".to_owned()));
+        assert!(file.numbers::<f32>("c").is_none());
         assert_eq!(
             fs::read_dir(path.parent().unwrap()).unwrap().count(),
             1,

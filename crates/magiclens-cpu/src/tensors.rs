@@ -75,7 +75,7 @@ impl<'a> Tensors<'a> {
     ) -> Result<Numbers<T>, MissingTensor> {
         let name = self.name(name);
         let numbers = match self.source {
-            Source::Packed(file) => file.numbers(&name)?,
+            Source::Packed(file) => file.numbers(&name).ok_or_else(|| MissingTensor(name.clone()))?,
             Source::Model { writer, .. } => {
                 if let Some(writer) = writer {
                     writer.lock().unwrap_or_else(PoisonError::into_inner).add(&name, &made);
