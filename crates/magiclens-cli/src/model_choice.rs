@@ -18,8 +18,8 @@ pub(crate) struct Loading {
     /// Numbers that towers multiply: `f32`, `bf16` (faster where the CPU has it) or `int8` (fastest); see docs/speed.md
     #[arg(long, global = true, value_name = "PRECISION", default_value_t = Precision::F32)]
     precision: Precision,
-    /// Keep the packed weights in the user's cache folder and map them from there: later starts take a fraction of the time,
-    /// and programs share their memory
+    /// Keep the packed weights in the user's cache folder: later starts of any command map them from there, which takes a
+    /// fraction of the time, and programs share their memory
     #[arg(long, global = true)]
     keep_packed: bool,
 }

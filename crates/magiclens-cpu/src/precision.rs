@@ -21,6 +21,15 @@ impl Precision {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::F32, Self::Bf16, Self::Int8];
 
+    /// The precision that this CPU computes in when it is asked for this one: f32 in the place of bf16, where it has no
+    /// instructions of bf16 and their emulation would be slower than f32.
+    pub fn here(self) -> Self {
+        match self {
+            Self::Bf16 if !Simd::get().bf16 => Self::F32,
+            other => other,
+        }
+    }
+
     /// The precision of parts for which bytes are too coarse: bf16 where the CPU has it.
     pub(crate) fn without_bytes(self, simd: Simd) -> Self {
         match self {

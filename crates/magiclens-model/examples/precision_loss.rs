@@ -1,4 +1,5 @@
-//! How far a precision turns the vectors of a model on real images: mean and least cosine to f32, of the image tower and of targets.
+//! How far a precision, and decoding large JPEG files at a part of their size, turn the vectors of a model on real images: mean and least
+//! cosine to f32 of all pixels, of the image tower and of targets.
 //!
 //! `cargo run -p magiclens-model --example precision_loss -- MODEL FOLDER`, with a folder of images.
 
@@ -9,6 +10,8 @@ use std::path::{Path, PathBuf};
 use magiclens_data::decode::{Limits, read_rgb};
 use magiclens_model::{Embedder, Precision};
 
+/// The shorter side that an index keeps for models of up to 256 px.
+const ENOUGH_PX: u32 = 512;
 /// Images of one round.
 const TOGETHER: usize = 64;
 
@@ -22,17 +25,26 @@ fn main() -> Result<(), Failure> {
     let mut files = Vec::new();
     find(folder, &mut files)?;
     files.sort();
-    let expected = vectors(model, Precision::F32, &files)?;
+    let expected = vectors(model, Precision::F32, &files, &Limits::default())?;
     println!("{} images          image tower               target", expected[0].len());
     println!("precision       mean        least       mean        least");
-    for precision in [Precision::Bf16, Precision::Int8] {
-        let found = vectors(model, precision, &files)?;
+    let whole = Limits::default();
+    let parts = Limits {
+        enough_px: Some(ENOUGH_PX),
+        ..whole
+    };
+    for (name, precision, limits) in [
+        ("bf16", Precision::Bf16, &whole),
+        ("int8", Precision::Int8, &whole),
+        ("f32, parts", Precision::F32, &parts),
+    ] {
+        let found = vectors(model, precision, &files, limits)?;
         let [image, target] = [0, 1].map(|side| {
             let cosines: Vec<f64> = found[side].iter().zip(&expected[side]).map(cosine).collect();
             let mean = cosines.iter().sum::<f64>() / cosines.len() as f64;
             format!("{mean:.6}    {:.6}", cosines.into_iter().fold(1.0, f64::min))
         });
-        println!("{:<9} {image}    {target}", precision.to_string());
+        println!("{name:<11} {image}    {target}");
     }
     Ok(())
 }
@@ -49,14 +61,16 @@ fn find(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
 }
 
 /// The image tower's outputs, and the embeddings as targets; files that are no images are left out.
-fn vectors(model: &Path, precision: Precision, files: &[PathBuf]) -> Result<[Vec<Vec<f32>>; 2], Failure> {
+fn vectors(
+    model: &Path,
+    precision: Precision,
+    files: &[PathBuf],
+    limits: &Limits,
+) -> Result<[Vec<Vec<f32>>; 2], Failure> {
     let embedder = Embedder::load_with(model, precision)?;
     let [mut images, mut targets] = [Vec::new(), Vec::new()];
     for files in files.chunks(TOGETHER) {
-        let pixels: Vec<_> = files
-            .iter()
-            .filter_map(|file| read_rgb(file, &Limits::default()).ok())
-            .collect();
+        let pixels: Vec<_> = files.iter().filter_map(|file| read_rgb(file, limits).ok()).collect();
         let encoded = embedder.encode_images(&pixels)?;
         let embedded = embedder.embed_targets(&encoded)?;
         targets.extend(embedded.iter().map(|vector| vector.as_slice().to_vec()));

@@ -77,16 +77,19 @@ impl Embedder {
         Ok(embedder)
     }
 
-    /// [`Embedder::load_with`], with the packed weights kept in `folder`: later loads map them from there, as long as the model's
-    /// files stay the same, which takes a fraction of the time, and several processes share their memory.
+    /// [`Embedder::load_with`] by the packed weights in `folder`, if they are there and the model's files are the same as when they were
+    /// packed: that takes a fraction of the time, and several processes share their memory. Otherwise they are packed anew, and
+    /// kept there where `keeps` says so.
     ///
     /// # Errors
     /// See [`Embedder::load`]; a folder that cannot be written.
-    pub fn load_packed(path: &Path, precision: Precision, folder: &Path) -> Result<Self, ModelError> {
+    pub fn load_packed(path: &Path, precision: Precision, folder: &Path, keeps: bool) -> Result<Self, ModelError> {
         Simd::check_variable()?;
+        let precision = precision.here();
         let packed = Packed::new(folder, path, precision);
         let (config, model_id, networks) = match packed.open() {
             Some(found) => found,
+            None if !keeps => return Self::load_with(path, precision),
             None => {
                 let checkpoint = open_model(path)?;
                 checkpoint.check(&Device::flex())?;
@@ -134,6 +137,7 @@ impl Embedder {
     /// Packs the networks, and makes the modules where a tower has none.
     fn begin(checkpoint: Checkpoint, folder: &Path, device: Device, precision: Precision) -> Result<Self, ModelError> {
         Simd::check_variable()?;
+        let precision = precision.here();
         let (config, model_id) = (checkpoint.config.clone(), checkpoint.digest.clone());
         let (networks, modules) = match device == Device::flex() {
             true => {
@@ -163,7 +167,7 @@ impl Embedder {
         &self.model_id
     }
 
-    /// The numbers that the towers round to.
+    /// The numbers that the towers round to: f32 for bf16 where the CPU has none.
     pub fn precision(&self) -> Precision {
         self.precision
     }

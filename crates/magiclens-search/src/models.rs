@@ -119,7 +119,7 @@ impl Models {
         Self { precision, ..self }
     }
 
-    /// The same, whose packed weights are kept beside the published checkpoints and mapped from there, or not.
+    /// The same, which keeps packed weights beside the published checkpoints. Those that are there are used in any case.
     pub fn with_packed(self, keeps_packed: bool) -> Self {
         Self { keeps_packed, ..self }
     }
@@ -169,13 +169,8 @@ impl Models {
     /// See [`Models::locate`]; files that are no model.
     pub fn load(&self, name: &ModelName, progress: &mut dyn Progress) -> Result<LoadedModel, SearchError> {
         let source = self.locate(name, progress)?;
-        let embedder = match self.keeps_packed {
-            true => {
-                let folder = self.hub.config().models.join(PACKED);
-                Embedder::load_packed(&source.path, self.precision, &folder)
-            }
-            false => Embedder::load_with(&source.path, self.precision),
-        };
+        let packed = self.hub.config().models.join(PACKED);
+        let embedder = Embedder::load_packed(&source.path, self.precision, &packed, self.keeps_packed);
         let embedder = embedder.map_err(|error| SearchError::BadModel {
             name: source.name.clone(),
             cause: Box::new(error),

@@ -8,8 +8,6 @@ use super::{COLUMNS, for_each_count};
 /// The kernels, by number of rows.
 pub(super) const F32: [super::Kernel; 8] = for_each_count!(f32_rows);
 /// As above.
-pub(super) const BF16: [super::Kernel; 8] = for_each_count!(bf16_rows);
-/// As above.
 pub(super) const INT8: [super::Kernel; 8] = for_each_count!(int8_rows);
 
 /// Numbers in a vector.
@@ -59,7 +57,6 @@ macro_rules! in_blocks {
 }
 
 in_blocks!(f32_rows, f32_block);
-in_blocks!(bf16_rows, bf16_block);
 in_blocks!(int8_rows, int8_block);
 
 /// # Safety
@@ -87,63 +84,32 @@ unsafe fn store<const COUNT: usize>(sums: [[__m256; VECTORS]; COUNT], tile: *mut
     }
 }
 
-/// A block whose sums are f32.
-macro_rules! f32_sums {
-    ($name:ident, |$sum:ident, $value:ident, $weights:ident| $dot:expr) => {
-        /// # Safety
-        /// As `super::Kernel` is called, for a part of a panel.
-        #[inline]
-        #[target_feature(enable = "avx2,fma")]
-        unsafe fn $name<const COUNT: usize>(
-            rows: *const u32,
-            stride: usize,
-            panel: *const u32,
-            depth: usize,
-            _start: *const i32,
-            tile: *mut f32,
-        ) {
-            let mut sums = [[_mm256_setzero_ps(); VECTORS]; COUNT];
-            for at in 0..depth {
-                // SAFETY: the caller gives a panel of this depth.
-                let weights = unsafe { load(panel, at) };
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    // SAFETY: the caller gives `COUNT` rows of this depth.
-                    let $value = unsafe { _mm256_set1_epi32(*rows.add(row * stride + at) as i32) };
-                    for (sum, $weights) in sums.iter_mut().zip(weights) {
-                        let $sum = *sum;
-                        *sum = $dot;
-                    }
-                }
+/// # Safety
+/// As `super::Kernel` is called, for a part of a panel.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn f32_block<const COUNT: usize>(
+    rows: *const u32,
+    stride: usize,
+    panel: *const u32,
+    depth: usize,
+    _start: *const i32,
+    tile: *mut f32,
+) {
+    let mut sums = [[_mm256_setzero_ps(); VECTORS]; COUNT];
+    for at in 0..depth {
+        // SAFETY: the caller gives a panel of this depth.
+        let weights = unsafe { load(panel, at) };
+        for (row, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: the caller gives `COUNT` rows of this depth.
+            let value = unsafe { _mm256_set1_epi32(*rows.add(row * stride + at) as i32) };
+            for (sum, weights) in sums.iter_mut().zip(weights) {
+                *sum = _mm256_fmadd_ps(_mm256_castsi256_ps(value), _mm256_castsi256_ps(weights), *sum);
             }
-            // SAFETY: the caller gives a tile of `COUNT` rows.
-            unsafe { store(sums, tile) };
         }
-    };
-}
-
-f32_sums!(f32_block, |sum, value, weights| _mm256_fmadd_ps(
-    _mm256_castsi256_ps(value),
-    _mm256_castsi256_ps(weights),
-    sum
-));
-
-f32_sums!(bf16_block, |sum, value, weights| {
-    let sum = _mm256_fmadd_ps(high(value), high(weights), sum);
-    _mm256_fmadd_ps(low(value), low(weights), sum)
-});
-
-/// The first bf16 of each word, as f32.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn low(words: __m256i) -> __m256 {
-    _mm256_castsi256_ps(_mm256_slli_epi32(words, 16))
-}
-
-/// The second bf16 of each word, as f32.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn high(words: __m256i) -> __m256 {
-    _mm256_castsi256_ps(_mm256_and_si256(words, _mm256_set1_epi32(0xffff_0000_u32 as i32)))
+    }
+    // SAFETY: the caller gives a tile of `COUNT` rows.
+    unsafe { store(sums, tile) };
 }
 
 /// # Safety

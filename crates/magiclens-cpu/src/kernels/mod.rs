@@ -123,12 +123,10 @@ fn kernel(simd: Simd, precision: Precision, count: usize) -> Kernel {
             Precision::Int8 if simd.vnni => return avx512::INT8[count - 1],
             _ => {}
         }
-        if simd.width >= Width::Avx2 {
-            return match precision {
-                Precision::F32 => avx2::F32[count - 1],
-                Precision::Bf16 => avx2::BF16[count - 1],
-                Precision::Int8 => avx2::INT8[count - 1],
-            };
+        match precision {
+            Precision::F32 if simd.width >= Width::Avx2 => return avx2::F32[count - 1],
+            Precision::Int8 if simd.width >= Width::Avx2 => return avx2::INT8[count - 1],
+            _ => {}
         }
     }
     match precision {
