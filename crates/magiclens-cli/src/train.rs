@@ -92,9 +92,22 @@ impl Listener for Shown {
             format!("{relation} {first:.1} / {ten:.1}")
         });
         let line = format!("step {step}, dev R@1 / R@10: {}", shown.collect::<Vec<_>>().join(", "));
+        self.tell(&line);
+    }
+
+    fn chosen(&mut self, step: usize, best: usize) {
+        self.tell(&format!(
+            "ended after step {step}; the weights of step {best} are the best on dev"
+        ));
+    }
+}
+
+impl Shown {
+    /// A line above the bar.
+    fn tell(&self, line: &str) {
         match &self.0 {
-            Some(bar) => bar.suspend(|| tell(&line)),
-            None => tell(&line),
+            Some(bar) => bar.suspend(|| tell(line)),
+            None => tell(line),
         }
     }
 }

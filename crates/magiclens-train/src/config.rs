@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 
-/// The settings of one training run.
+/// The settings of one training run. Fields with a default are left out of the run's `config.toml` where they hold it, so
+/// that runs of earlier versions are recognized.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
@@ -19,14 +20,42 @@ pub struct TrainConfig {
     pub steps: usize,
     /// Triplets a step.
     pub batch_size: usize,
+    /// The rule by which gradients move weights.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub optimizer: Optimizer,
     /// Peak of the learning rate.
     pub learning_rate: f64,
-    /// Steps of linear warm-up; then a cosine falls to a hundredth of the peak.
+    /// Factor on the learning rate of the towers' projections, which a start model may bring trained; at most 1.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub pretrained_rate: f64,
+    /// Steps of linear warm-up before the schedule.
     pub warmup_steps: usize,
-    /// AdamW's weight decay.
+    /// Course of the learning rate after the warm-up.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub schedule: Schedule,
+    /// Share of the peak to which the schedule falls; a hundredth if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub final_rate: Option<f64>,
+    /// The optimizer's weight decay, multiplied by the learning rate.
     pub weight_decay: f32,
     /// Gradients are cut to this norm for each tensor.
     pub max_gradient_norm: f32,
+    /// Factor on the cosines at the start; that of the start model if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// Highest factor on the cosines; 100 as in CLIP if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_temperature: Option<f64>,
+    /// Whether the factor on the cosines is trained.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub learn_temperature: bool,
+    /// Decay a step of the moving average of the weights, which is then measured and is the result; none if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema_decay: Option<f64>,
+    /// Measurements without a better mean R@10 of the dev relations after which the run ends. The best weights measured
+    /// are then the result. Not early, and the last weights, if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
     /// Whether the batch's query images join the columns as negatives (the paper's choice).
     pub query_negatives: bool,
     /// Weight of the caption loss, which brings the two towers' outputs together so that a text alone finds images.
@@ -39,6 +68,30 @@ pub struct TrainConfig {
     pub save_every: usize,
     /// Steps between measurements on the dev split.
     pub measure_every: usize,
+}
+
+/// The rule by which gradients move weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Optimizer {
+    /// Adam with decoupled weight decay (Loshchilov & Hutter 2019).
+    #[default]
+    AdamW,
+    /// Adafactor (Shazeer & Stern 2018): the learning rate is a share of each tensor's own size.
+    Adafactor,
+}
+
+/// Course of the learning rate from its peak to the last step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// Half a cosine.
+    #[default]
+    Cosine,
+    /// A straight line.
+    Linear,
+    /// No fall.
+    Constant,
 }
 
 impl TrainConfig {
@@ -57,13 +110,42 @@ impl TrainConfig {
         Ok(config)
     }
 
+    /// Highest factor on the cosines.
+    pub fn max_temperature(&self) -> f32 {
+        self.max_temperature.unwrap_or(100.0) as f32
+    }
+
     fn check(&self) -> Result<(), String> {
+        self.check_counts()?;
+        self.check_rates()?;
+        self.check_temperature()?;
+        for (name, value) in [
+            ("caption_weight", self.caption_weight),
+            ("feature_noise", self.feature_noise),
+        ] {
+            if !(value.is_finite() && value >= 0.0) {
+                return Err(format!("`{name}` is {value}, but must be 0 or above"));
+            }
+        }
+        if !(self.max_gradient_norm > 0.0 && self.weight_decay >= 0.0) {
+            return Err("`max_gradient_norm` must be above 0 and `weight_decay` 0 or above".into());
+        }
+        match self.ema_decay {
+            Some(decay) if !(decay > 0.0 && decay < 1.0) => {
+                Err(format!("`ema_decay` is {decay}, but must be above 0 and below 1"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_counts(&self) -> Result<(), String> {
         for (name, value) in [
             ("steps", self.steps),
             ("pieces", self.pieces),
             ("save_every", self.save_every),
             ("measure_every", self.measure_every),
             ("warmup_steps", self.warmup_steps),
+            ("patience", self.patience.unwrap_or(1)),
         ] {
             if value == 0 {
                 return Err(format!("`{name}` must be at least 1"));
@@ -78,23 +160,59 @@ impl TrainConfig {
                 self.warmup_steps, self.steps
             ));
         }
-        if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0) {
-            return Err(format!(
-                "`learning_rate` is {}, but must be above 0 and at most 1",
-                self.learning_rate
-            ));
-        }
-        for (name, value) in [
-            ("caption_weight", self.caption_weight),
-            ("feature_noise", self.feature_noise),
-        ] {
-            if !(value.is_finite() && value >= 0.0) {
-                return Err(format!("`{name}` is {value}, but must be 0 or above"));
-            }
-        }
-        if !(self.max_gradient_norm > 0.0 && self.weight_decay >= 0.0) {
-            return Err("`max_gradient_norm` must be above 0 and `weight_decay` 0 or above".into());
-        }
         Ok(())
     }
+
+    fn check_rates(&self) -> Result<(), String> {
+        for (name, value) in [
+            ("learning_rate", self.learning_rate),
+            ("pretrained_rate", self.pretrained_rate),
+        ] {
+            if !(value > 0.0 && value <= 1.0) {
+                return Err(format!("`{name}` is {value}, but must be above 0 and at most 1"));
+            }
+        }
+        match self.final_rate {
+            Some(_) if self.schedule == Schedule::Constant => {
+                Err("`final_rate` has no use where `schedule` is \"constant\"".into())
+            }
+            Some(share) if !(0.0..=1.0).contains(&share) => {
+                Err(format!("`final_rate` is {share}, but must be between 0 and 1"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_temperature(&self) -> Result<(), String> {
+        let max = self.max_temperature.unwrap_or(100.0);
+        if !(max.is_finite() && max > 0.0) {
+            return Err(format!("`max_temperature` is {max}, but must be above 0"));
+        }
+        match self.temperature {
+            Some(start) if !(start > 0.0 && start <= max) => Err(format!(
+                "`temperature` is {start}, but must be above 0 and at most `max_temperature`, which is {max}"
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn is_one(value: &f64) -> bool {
+    *value == 1.0
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(value: &bool) -> bool {
+    *value
 }

@@ -31,6 +31,11 @@ pub struct DevScores {
     pub map_at_10: f64,
 }
 
+/// The mean R@10 of the relations, by which a run with patience ends; NaN if there are none.
+pub fn mean_recall_at_10(scores: &BTreeMap<&str, DevScores>) -> f64 {
+    mean(scores.values().map(|scores| scores.recall_at_10))
+}
+
 /// The triplets of the dev part, on frozen features.
 #[derive(Debug)]
 pub struct Dev {

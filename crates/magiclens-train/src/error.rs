@@ -79,12 +79,48 @@ pub enum TrainError {
         /// The fault.
         reason: String,
     },
+    /// A state cannot be written, e.g. because the disk is full.
+    #[error(
+        "the state after step {step} cannot be written to `{path}`: {reason}\nhint: make room and give the same command again; the run goes on from the state before"
+    )]
+    NotSaved {
+        /// The step.
+        step: usize,
+        /// The folder.
+        path: PathBuf,
+        /// The fault.
+        reason: String,
+    },
     /// The loss is no number any more.
-    #[error("the loss became {loss} at step {step}\nhint: lower `learning_rate`")]
+    #[error(
+        "the loss became {loss} at step {step}; the states saved before stay in `{states}`\nhint: train into a new `--out` with a lower `learning_rate` or more `warmup_steps`; the same settings end the same way"
+    )]
     Diverged {
         /// The step.
         step: usize,
         /// The loss.
         loss: f32,
+        /// The folder of the saved states.
+        states: PathBuf,
+    },
+    /// A weight is no number any more.
+    #[error(
+        "`{name}` is no number after step {step}; the states saved before stay in `{states}`\nhint: train into a new `--out` with a lower `learning_rate` or more `warmup_steps`; the same settings end the same way"
+    )]
+    NotFinite {
+        /// The step.
+        step: usize,
+        /// The tensor.
+        name: String,
+        /// The folder of the saved states.
+        states: PathBuf,
+    },
+    /// A rate for the projections of towers that have none.
+    #[error(
+        "`pretrained_rate` is {rate}, but the towers of the start model have no projection to train\nhint: leave `pretrained_rate` out"
+    )]
+    NothingPretrained {
+        /// The rate.
+        rate: f64,
     },
 }

@@ -58,6 +58,8 @@ pub struct StepSettings {
     pub feature_noise: f64,
     /// Seed of the noise: another one each step.
     pub noise_seed: u64,
+    /// Highest factor on the cosines.
+    pub max_temperature: f32,
 }
 
 /// A captioned image.
@@ -88,7 +90,8 @@ pub fn gradients(
     // The loss at the embeddings, cut off from their own graphs.
     let detached = pieces.iter().map(|piece| piece.embeddings.clone().detach());
     let embeddings = Tensor::cat(detached.collect(), 0).require_grad(); // [rows, dim]
-    let (mut total, mut losses) = contrastive_part(head, embeddings.clone(), batch, device);
+    let temperature = head.temperature(settings.max_temperature);
+    let (mut total, mut losses) = contrastive_part(embeddings.clone(), temperature, batch, device);
     if settings.caption_weight > 0.0 && captions.len() > 1 {
         let caption_loss = caption_part(head, frozen, captions, settings, device);
         losses.caption_loss = scalar(caption_loss.clone());
@@ -127,8 +130,14 @@ fn embed_pieces(head: &Head, frozen: &Frozen, batch: &Batch, settings: StepSetti
     rows.par_chunks(length).enumerate().map(piece).collect()
 }
 
-/// The contrastive loss of embeddings `[rows, dim]`, queries first, as a tensor `[1]` and in numbers.
-fn contrastive_part(head: &Head, embeddings: Tensor<2>, batch: &Batch, device: &Device) -> (Tensor<1>, StepLosses) {
+/// The contrastive loss of embeddings `[rows, dim]`, queries first, at a temperature `[1]`: as a tensor `[1]` and in
+/// numbers.
+fn contrastive_part(
+    embeddings: Tensor<2>,
+    temperature: Tensor<1>,
+    batch: &Batch,
+    device: &Device,
+) -> (Tensor<1>, StepLosses) {
     let queries = batch.queries.len();
     let columns: Vec<i64> = batch.columns.iter().map(|place| (queries + place) as i64).collect();
     let columns: Tensor<1, Int> = Tensor::from_data(TensorData::new(columns, [batch.columns.len()]), device);
@@ -137,7 +146,6 @@ fn contrastive_part(head: &Head, embeddings: Tensor<2>, batch: &Batch, device: &
     let query_rows = embeddings.clone().narrow(0, 0, queries); // [queries, dim]
     let candidate_rows = embeddings.select(0, columns); // [columns, dim]
     let batch_accuracy = accuracy(query_rows.clone().detach(), candidate_rows.clone().detach());
-    let temperature = head.temperature();
     let loss = loss::contrastive(query_rows, candidate_rows, temperature.clone(), also_right);
     let losses = StepLosses {
         loss: scalar(loss.clone()),
@@ -183,7 +191,7 @@ fn caption_part(
     let same = |at: usize| at / count != at % count && rows[at / count].caption == rows[at % count].caption;
     let also_right: Vec<bool> = (0..count * count).map(same).collect();
     let also_right = Tensor::from_data(TensorData::new(also_right, [count, count]), device);
-    loss::captions(images, texts, head.temperature(), also_right)
+    loss::captions(images, texts, head.temperature(settings.max_temperature), also_right)
 }
 
 fn accuracy(queries: Tensor<2>, candidates: Tensor<2>) -> f32 {

@@ -1,7 +1,7 @@
 //! The part of a model that is trained on frozen towers: the projections of their trunks, where they have any, the fusion,
 //! the temperature.
 
-use burn::module::{Module, Param};
+use burn::module::{Module, Param, ParamGroup, ParamId};
 use burn::tensor::Tensor;
 use magiclens_model::MagicLens;
 use magiclens_model::fusion::Fusion;
@@ -55,9 +55,20 @@ impl Head {
         project(self.text.as_ref(), texts)
     }
 
-    /// `[1]`: the factor on the cosines, at most 100 as in CLIP.
-    pub fn temperature(&self) -> Tensor<1> {
-        self.logit_scale.val().clamp_max(100f32.ln()).exp()
+    /// `[1]`: the factor on the cosines, at most `max`.
+    pub fn temperature(&self, max: f32) -> Tensor<1> {
+        self.logit_scale.val().clamp_max(max.ln()).exp()
+    }
+
+    /// The parameter of the temperature: its logarithm.
+    pub(crate) fn temperature_id(&self) -> ParamId {
+        self.logit_scale.id
+    }
+
+    /// The parameters of the towers' projections; `None` if both towers are frozen as a whole.
+    pub(crate) fn projections(&self) -> Option<ParamGroup> {
+        let some = self.vision.is_some() || self.text.is_some();
+        some.then(|| ParamGroup::ids_from_module((self.vision.clone(), self.text.clone())))
     }
 }
 
@@ -81,33 +92,10 @@ fn replace(place: Option<&mut FeatureProjection>, trained: Option<FeatureProject
 mod tests {
     use magiclens_model::ModelConfig;
     use magiclens_model::checkpoint::tensors_of;
-    use magiclens_model::fusion::FusionConfig;
-    use magiclens_model::preprocess::PreprocessConfig;
-    use magiclens_model::towers::{
-        ClipActivation, ClipVitConfig, EfficientNetLiteConfig, MiniLmConfig, TextConfig, VisionConfig,
-    };
+    use magiclens_model::towers::{ClipActivation, ClipVitConfig, VisionConfig};
 
     use super::*;
-
-    fn config() -> ModelConfig {
-        let (dim, image_px) = (4, 32);
-        let taps = Vec::new();
-        ModelConfig {
-            name: "toy".into(),
-            dim,
-            preprocess: PreprocessConfig::Clip { size_px: 32 },
-            vision: VisionConfig::EfficientNetLite(EfficientNetLiteConfig { image_px, taps }),
-            text: TextConfig::MiniLm(MiniLmConfig {
-                width: 4,
-                layers: 1,
-                heads: 1,
-                feed_forward: 4,
-                vocabulary: 10,
-                max_positions: 8,
-            }),
-            fusion: FusionConfig::Sum,
-        }
-    }
+    use crate::toy::model_config as config;
 
     #[test]
     fn a_model_without_place_for_the_head_is_refused() {

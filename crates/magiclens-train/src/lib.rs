@@ -5,6 +5,7 @@
 //! | `pipeline.rs`, `start.rs` | from a collection folder and a start model to trained weights |
 //! | `features.rs`, `feature_table.rs` | frozen features, computed once |
 //! | `batches.rs`, `loss.rs`, `gradients.rs`, `head.rs` | one step |
+//! | `schedule.rs`, `optimizer.rs`, `ema.rs`, `stopping.rs` | the recipe: rates, optimizer, average of the weights, early stopping |
 //! | `run.rs`, `state.rs`, `run_dir.rs` | steps, saved states, metrics |
 //! | `dev.rs` | scores on the dev part |
 
@@ -13,17 +14,23 @@
 pub mod batches;
 pub mod config;
 pub mod dev;
+mod ema;
 mod error;
 pub mod feature_table;
 pub mod features;
 pub mod gradients;
 pub mod head;
 pub mod loss;
+mod optimizer;
 pub mod pipeline;
 pub mod run;
 mod run_dir;
+mod schedule;
 mod start;
 mod state;
+mod stopping;
+#[cfg(test)]
+mod toy;
 
 pub use config::TrainConfig;
 pub use error::TrainError;

@@ -10,12 +10,12 @@ use magiclens_model::checkpoint::{StoredFloat, TowerFile, tensors_of, write_chec
 use magiclens_model::import::open::folder_of;
 
 use crate::batches::TripletTable;
-use crate::dev::{Dev, DevScores};
+use crate::dev::{Dev, DevScores, mean_recall_at_10};
 use crate::feature_table::FeatureTable;
 use crate::features::{image_features, text_features};
 use crate::gradients::{CaptionRow, Frozen};
 use crate::head::Head;
-use crate::run::{Observer, StepMetrics, TrainingData, train};
+use crate::run::{Measurement, Observer, StepMetrics, TrainingData, train};
 use crate::start::{Start, short_digest};
 use crate::{TrainConfig, TrainError};
 
@@ -50,6 +50,8 @@ pub trait Listener {
     fn step(&mut self, metrics: &StepMetrics);
     /// The scores on the dev part after a step, by relation.
     fn measured(&mut self, step: usize, scores: &BTreeMap<&str, DevScores>);
+    /// A run with patience ended after a step; the weights of the best one are the result.
+    fn chosen(&mut self, step: usize, best: usize);
 }
 
 impl Pipeline {
@@ -232,10 +234,17 @@ impl Observer for Measured<'_> {
         self.listener.step(metrics);
     }
 
-    fn measure(&mut self, step: usize, head: &Head) -> Result<serde_json::Value, TrainError> {
+    fn measure(&mut self, step: usize, head: &Head) -> Result<Measurement, TrainError> {
         let scores = self.dev.scores(head);
         self.listener.measured(step, &scores);
-        Ok(serde_json::json!(scores))
+        Ok(Measurement {
+            mean_recall_at_10: mean_recall_at_10(&scores),
+            line: serde_json::json!(scores),
+        })
+    }
+
+    fn chosen(&mut self, step: usize, best: usize) {
+        self.listener.chosen(step, best);
     }
 }
 

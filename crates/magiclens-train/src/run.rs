@@ -3,30 +3,42 @@
 //! ```text
 //! RUN/config.toml        the configuration, and of which data
 //! RUN/metrics.jsonl      one line a step, one line a measurement
-//! RUN/states/000500/     weights and optimizer after 500 steps; there when whole, the last two are kept
+//! RUN/states/000500/     all that 500 steps have led to; there when whole, the last two are kept
 //! RUN/model.safetensors  the result
 //! ```
 
 use std::path::Path;
 
-use burn::module::Module;
 use burn::tensor::Device;
+use magiclens_model::checkpoint::tensors_of;
 
 use crate::head::Head;
 use crate::run_dir::{MetricsFile, claim};
 use crate::state::State;
 pub use crate::state::{StepMetrics, TrainingData};
+use crate::stopping::Stopping;
 use crate::{TrainConfig, TrainError};
 
 /// Is told the progress of a run.
 pub trait Observer {
     /// After each step.
     fn step(&mut self, metrics: &StepMetrics, steps: usize);
-    /// Every `measure_every` steps and at the end: the model so far. The value goes into `metrics.jsonl`.
+    /// Every `measure_every` steps and at the end: the model so far.
     ///
     /// # Errors
     /// Ends the run.
-    fn measure(&mut self, step: usize, head: &Head) -> Result<serde_json::Value, TrainError>;
+    fn measure(&mut self, step: usize, head: &Head) -> Result<Measurement, TrainError>;
+    /// A run with patience ended after a step; the weights of the best one are the result.
+    fn chosen(&mut self, step: usize, best: usize);
+}
+
+/// Scores of a model on the dev part.
+#[derive(Clone, Debug)]
+pub struct Measurement {
+    /// Mean R@10 of the relations, by which a run with patience chooses and ends.
+    pub mean_recall_at_10: f64,
+    /// All scores, for `metrics.jsonl`.
+    pub line: serde_json::Value,
 }
 
 /// Trains a head on frozen features, from the newest saved state of `dir` if there is one.
@@ -44,7 +56,7 @@ pub fn train(
     let device = Device::flex().autodiff();
     let mut state = State::start(config, head, dir)?;
     let mut metrics = MetricsFile::open(dir, state.step)?;
-    while state.step < config.steps {
+    while !state.is_over(config) {
         let line = state.advance(config, data, &device);
         metrics.write(&line)?;
         observer.step(&line, config.steps);
@@ -52,16 +64,29 @@ pub fn train(
             return Err(TrainError::Diverged {
                 step: line.step,
                 loss: line.losses.loss,
+                states: dir.join("states"),
             });
         }
-        let done = state.step == config.steps;
-        if done || state.step.is_multiple_of(config.save_every) {
+        // Measured before saved, so that a saved state knows of its own measurement.
+        if state.step == config.steps || state.step.is_multiple_of(config.measure_every) {
+            measure(&mut state, &mut metrics, observer)?;
+        }
+        if state.is_over(config) || state.step.is_multiple_of(config.save_every) {
             state.save(dir)?;
         }
-        if done || state.step.is_multiple_of(config.measure_every) {
-            let measured = observer.measure(state.step, &state.head.clone().valid())?;
-            metrics.write(&serde_json::json!({ "step": state.step, "dev": measured }))?;
-        }
     }
-    Ok(state.head.valid())
+    if let Some((best, _)) = state.stopping.as_ref().and_then(Stopping::best) {
+        observer.chosen(state.step, best);
+    }
+    state.result()
+}
+
+fn measure(state: &mut State, metrics: &mut MetricsFile, observer: &mut dyn Observer) -> Result<(), TrainError> {
+    let head = state.measurable()?;
+    let measured = observer.measure(state.step, &head)?;
+    metrics.write(&serde_json::json!({ "step": state.step, "dev": measured.line }))?;
+    if let Some(stopping) = &mut state.stopping {
+        stopping.measured(state.step, measured.mean_recall_at_10, tensors_of(&head));
+    }
+    Ok(())
 }

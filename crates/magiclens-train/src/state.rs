@@ -2,23 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::grad_clipping::GradientClipping;
-use burn::lr_scheduler::LrSchedulerConfig;
-use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
-use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
-use burn::lr_scheduler::sequential::SequentialLrSchedulerConfig;
 use burn::module::Module;
-use burn::optim::{AdamWConfig, ModuleOptimizer};
+use burn::optim::ModuleOptimizer;
 use burn::tensor::{Bytes, Device};
-use magiclens_data::files::write_atomic_bytes;
-use magiclens_model::checkpoint::{StoredFloat, fill, read_weights, tensors_of, write_tower};
-
+use magiclens_data::files::{sync_folder, write_atomic_bytes};
+use magiclens_model::checkpoint::{NamedWeights, StoredFloat, Weights, fill, read_weights, tensors_of, write_tower};
 use serde::Serialize;
 
 use crate::batches::{TripletTable, batch, sample};
+use crate::ema::follow;
 use crate::gradients::{CaptionRow, Frozen, StepLosses, StepSettings, gradients};
 use crate::head::Head;
+use crate::optimizer::optimizer;
+use crate::schedule::schedule;
+use crate::stopping::Stopping;
 use crate::{TrainConfig, TrainError};
 
 /// The data of a run.
@@ -54,11 +52,19 @@ const KEPT_STATES: usize = 2;
 const WEIGHTS_FILE: &str = "head.safetensors";
 /// Name of the optimizer's moments in a saved state.
 const OPTIMIZER_FILE: &str = "optimizer.bin";
+/// Name of the moving average of the weights in a saved state.
+const AVERAGE_FILE: &str = "average.safetensors";
+/// Name of the temperature's logarithm among the weights.
+const TEMPERATURE: &str = "logit_scale";
 
 /// Weights, optimizer and schedule after some steps.
 pub(crate) struct State {
     pub(crate) step: usize,
-    pub(crate) head: Head,
+    /// The best measurement, in a run with patience.
+    pub(crate) stopping: Option<Stopping>,
+    head: Head,
+    /// The moving average of the weights, in a run with one.
+    average: Option<NamedWeights>,
     optimizer: ModuleOptimizer,
     schedule: ModuleLrScheduler,
 }
@@ -66,33 +72,47 @@ pub(crate) struct State {
 impl State {
     /// The newest saved state, or the start.
     pub(crate) fn start(config: &TrainConfig, head: Head, dir: &Path) -> Result<Self, TrainError> {
+        let mut weights = tensors_of(&head);
+        if let (Some(start), Some(temperature)) = (config.temperature, weights.get_mut(TEMPERATURE)) {
+            temperature.values.fill(start.ln() as f32);
+        }
         // Filling gives every parameter the id of its path, by which the optimizer's saved state finds it again.
-        let weights = tensors_of(&head);
-        let head = fill(head.train(), weights, "start")?;
+        let head = fill(head.train(), weights.clone(), "start")?;
         let mut state = Self {
             step: 0,
-            head,
+            stopping: config.patience.map(Stopping::new),
+            average: config.ema_decay.map(|_| weights),
             optimizer: optimizer(config),
-            schedule: schedule(config)?,
+            schedule: schedule(config, &head)?,
+            head,
         };
-        if let Some((step, path)) = saved_states(dir)?.pop() {
-            let unreadable = |reason: String| TrainError::State {
-                path: path.clone(),
+        if let Some((step, folder)) = saved_states(dir)?.pop() {
+            state = state.read(step, &folder).map_err(|reason| TrainError::State {
+                path: folder.clone(),
                 reason,
-            };
-            let weights = read_weights(&path.join(WEIGHTS_FILE), &[]).map_err(|error| unreadable(error.to_string()))?;
-            state.head = fill(state.head, weights, "saved state").map_err(|error| unreadable(error.to_string()))?;
-            let moments = Bytes::from_bytes_vec(fs_err::read(path.join(OPTIMIZER_FILE))?);
-            state.optimizer = state
-                .optimizer
-                .from_bytes(moments)
-                .map_err(|error| unreadable(error.to_string()))?;
-            for _ in 0..step {
-                state.schedule.step();
-            }
-            state.step = step;
+            })?;
         }
         Ok(state)
+    }
+
+    /// Goes to a saved state; the error is the reason.
+    fn read(mut self, step: usize, folder: &Path) -> Result<Self, String> {
+        let weights = |name| read_weights(&folder.join(name), &[]).map_err(|error| error.to_string());
+        self.head = fill(self.head, weights(WEIGHTS_FILE)?, "saved state").map_err(|error| error.to_string())?;
+        if self.average.is_some() {
+            self.average = Some(weights(AVERAGE_FILE)?);
+        }
+        if let Some(stopping) = &mut self.stopping {
+            stopping.read(folder)?;
+        }
+        let moments = fs_err::read(folder.join(OPTIMIZER_FILE)).map_err(|error| error.to_string())?;
+        let moments = Bytes::from_bytes_vec(moments);
+        self.optimizer = self.optimizer.from_bytes(moments).map_err(|error| error.to_string())?;
+        for _ in 0..step {
+            self.schedule.step();
+        }
+        self.step = step;
+        Ok(self)
     }
 
     /// Does the next step.
@@ -107,11 +127,19 @@ impl State {
             caption_weight: config.caption_weight,
             feature_noise: config.feature_noise,
             noise_seed: config.seed.wrapping_add((self.step as u64) << 20),
+            max_temperature: config.max_temperature(),
         };
-        let found = gradients(&self.head, &data.frozen, &batch, &captions, settings, device);
+        let mut found = gradients(&self.head, &data.frozen, &batch, &captions, settings, device);
+        if !config.learn_temperature {
+            // A parameter without a gradient stays as it is.
+            found.gradients.remove::<1>(self.head.temperature_id());
+        }
         let learning_rate = self.schedule.step();
         let rate = learning_rate.base();
         self.head = self.optimizer.step(learning_rate, self.head.clone(), found.gradients);
+        if let (Some(average), Some(decay)) = (&mut self.average, config.ema_decay) {
+            follow(average, &tensors_of(&self.head), decay);
+        }
         self.step += 1;
         StepMetrics {
             step: self.step,
@@ -121,56 +149,85 @@ impl State {
         }
     }
 
-    /// Writes the state aside and renames it; older states but one go.
+    /// The head to measure: that of the moving average, where there is one.
+    pub(crate) fn measurable(&self) -> Result<Head, TrainError> {
+        let head = self.head.clone().valid();
+        match &self.average {
+            Some(average) => Ok(fill(head, average.clone(), "average")?),
+            None => Ok(head),
+        }
+    }
+
+    /// The result of the run so far: the best head measured in a run with patience, else the last.
+    pub(crate) fn result(&self) -> Result<Head, TrainError> {
+        match self.stopping.as_ref().and_then(Stopping::best) {
+            Some((_, best)) => Ok(fill(self.head.clone().valid(), best.clone(), "best weights")?),
+            None => self.measurable(),
+        }
+    }
+
+    /// Whether the run is at its end.
+    pub(crate) fn is_over(&self, config: &TrainConfig) -> bool {
+        self.step >= config.steps || self.stopping.as_ref().is_some_and(Stopping::is_over)
+    }
+
+    /// Writes the state aside and renames it; older states but one go. Until then those stay, whatever happens.
     pub(crate) fn save(&self, dir: &Path) -> Result<(), TrainError> {
-        let aside = dir.join("states/partial");
+        let states = dir.join("states");
+        let weights = tensors_of(&self.head);
+        self.check_finite(&weights, &states)?;
+        let aside = states.join("partial");
         if aside.exists() {
             fs_err::remove_dir_all(&aside)?;
         }
         fs_err::create_dir_all(&aside)?;
-        write_tower(&aside.join(WEIGHTS_FILE), &tensors_of(&self.head), StoredFloat::F32)?;
-        let path = aside.join(OPTIMIZER_FILE);
+        self.write(&weights, &aside).map_err(|error| TrainError::NotSaved {
+            step: self.step,
+            path: aside.clone(),
+            reason: error.to_string(),
+        })?;
+        let final_path = states.join(format!("{:06}", self.step));
+        if final_path.exists() {
+            fs_err::remove_dir_all(&final_path)?;
+        }
+        fs_err::rename(&aside, &final_path)?;
+        sync_folder(&states)?;
+        let saved = saved_states(dir)?;
+        for (_, path) in &saved[..saved.len().saturating_sub(KEPT_STATES)] {
+            fs_err::remove_dir_all(path)?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, weights: &NamedWeights, folder: &Path) -> Result<(), TrainError> {
+        write_tower(&folder.join(WEIGHTS_FILE), weights, StoredFloat::F32)?;
+        if let Some(average) = &self.average {
+            write_tower(&folder.join(AVERAGE_FILE), average, StoredFloat::F32)?;
+        }
+        if let Some(stopping) = &self.stopping {
+            stopping.write(folder)?;
+        }
+        let path = folder.join(OPTIMIZER_FILE);
         let moments = self.optimizer.into_bytes();
         let moments = moments.map_err(|error| TrainError::State {
             path: path.clone(),
             reason: error.to_string(),
         })?;
-        write_atomic_bytes(&path, &moments[..])?;
-        let final_path = dir.join("states").join(format!("{:06}", self.step));
-        if final_path.exists() {
-            fs_err::remove_dir_all(&final_path)?;
-        }
-        fs_err::rename(&aside, &final_path)?;
-        let states = saved_states(dir)?;
-        for (_, path) in &states[..states.len().saturating_sub(KEPT_STATES)] {
-            fs_err::remove_dir_all(path)?;
-        }
-        Ok(())
+        Ok(write_atomic_bytes(&path, &moments[..])?)
     }
-}
 
-/// AdamW; gradients are cut tensor by tensor.
-fn optimizer(config: &TrainConfig) -> ModuleOptimizer {
-    AdamWConfig::new()
-        .with_weight_decay(config.weight_decay)
-        .with_epsilon(1e-8)
-        .init()
-        .with_grad_clipping(GradientClipping::Norm(config.max_gradient_norm))
-}
-
-/// Linear warm-up, then a cosine down to a hundredth.
-fn schedule(config: &TrainConfig) -> Result<ModuleLrScheduler, TrainError> {
-    let peak = config.learning_rate;
-    let warmup = LinearLrSchedulerConfig::new(peak / config.warmup_steps as f64, peak, config.warmup_steps);
-    let fall =
-        CosineAnnealingLrSchedulerConfig::new(peak, config.steps - config.warmup_steps).with_min_lr(peak / 100.0);
-    let parts = vec![LrSchedulerConfig::Linear(warmup), LrSchedulerConfig::Cosine(fall)];
-    SequentialLrSchedulerConfig::new(parts, vec![config.warmup_steps])
-        .init()
-        .map_err(|reason| TrainError::Config {
-            path: PathBuf::from("learning rate schedule"),
-            reason,
-        })
+    /// Refuses weights from which no run could go on.
+    fn check_finite(&self, weights: &NamedWeights, states: &Path) -> Result<(), TrainError> {
+        let broken = |(_, weights): &(&String, &Weights)| !weights.values.iter().all(|value| value.is_finite());
+        match weights.iter().find(broken) {
+            Some((name, _)) => Err(TrainError::NotFinite {
+                step: self.step,
+                name: name.clone(),
+                states: states.into(),
+            }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Whole states, oldest first.
@@ -184,4 +241,28 @@ fn saved_states(dir: &Path) -> Result<Vec<(usize, PathBuf)>, TrainError> {
     }
     states.sort_unstable();
     Ok(states)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::toy;
+
+    #[test]
+    fn weights_that_are_no_numbers_are_not_saved() {
+        let dir = tempfile::tempdir().unwrap();
+        fs_err::create_dir_all(dir.path().join("states")).unwrap();
+        let mut state = State::start(&toy::config(), toy::head(), dir.path()).unwrap();
+        state.step = 1;
+        state.save(dir.path()).unwrap();
+        let mut weights = tensors_of(&state.head);
+        weights.get_mut("text.linear.bias").unwrap().values[0] = f32::INFINITY;
+        state.head = fill(state.head, weights, "toy").unwrap();
+        state.step = 2;
+        let told = state.save(dir.path()).unwrap_err().to_string();
+        assert!(told.contains("`text.linear.bias` is no number after step 2"), "{told}");
+        assert!(told.contains("hint: "), "{told}");
+        let saved = saved_states(dir.path()).unwrap();
+        assert_eq!(saved.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [1]);
+    }
 }

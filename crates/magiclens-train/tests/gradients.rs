@@ -30,6 +30,7 @@ fn step(head: &Head, toy: &Toy, pieces: usize) -> StepGradients {
         caption_weight: CAPTION_WEIGHT,
         feature_noise: 0.0,
         noise_seed: 0,
+        max_temperature: 100.0,
     };
     gradients(
         head,

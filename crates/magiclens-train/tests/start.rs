@@ -1,6 +1,8 @@
 //! A training from towers without a trunk: a tiny CLIP and a tiny CoCa get a fusion, learn, and are one checkpoint after.
 #![allow(clippy::unwrap_used)]
 
+mod toy;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -31,6 +33,7 @@ impl Listener for Silent {
     fn advance(&mut self, _count: usize) {}
     fn step(&mut self, _metrics: &StepMetrics) {}
     fn measured(&mut self, _step: usize, _scores: &BTreeMap<&str, DevScores>) {}
+    fn chosen(&mut self, _step: usize, _best: usize) {}
 }
 
 /// A made-up collection of colored squares; each asks for the next one.
@@ -92,22 +95,21 @@ fn config(image_px: Option<usize>) -> TrainConfig {
         batch_size: 6,
         learning_rate: 1e-3,
         warmup_steps: 2,
-        weight_decay: 0.01,
-        max_gradient_norm: 1.0,
-        query_negatives: true,
-        caption_weight: 0.2,
-        feature_noise: 0.1,
-        pieces: 2,
         save_every: 3,
         measure_every: 3,
+        ..toy::train_config()
     }
 }
 
 /// Trains in `folder`, which holds the collection, and reads what was written.
 fn trained(folder: &Path, name: &str, start: &Path, image_px: Option<usize>) -> Result<Checkpoint, TrainError> {
+    trained_with(config(image_px), folder, name, start)
+}
+
+fn trained_with(config: TrainConfig, folder: &Path, name: &str, start: &Path) -> Result<Checkpoint, TrainError> {
     let weights = folder.join(format!("{name}.safetensors"));
     let pipeline = Pipeline {
-        config: config(image_px),
+        config,
         data: folder.to_owned(),
         added: Vec::new(),
         repeat_added: 1,
@@ -188,4 +190,20 @@ fn coca_is_trained_at_another_image_size() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("does not divide `image_px` 50"), "{error}");
+}
+
+#[test]
+fn a_rate_for_projections_is_refused_where_towers_have_none() {
+    let folder = tempfile::tempdir().unwrap();
+    collection(folder.path());
+    let slow = TrainConfig {
+        pretrained_rate: 0.1,
+        ..config(None)
+    };
+    let told = trained_with(slow, folder.path(), "slow", &fixture("clip/hf")).unwrap_err();
+    let told = told.to_string();
+    assert!(
+        told.contains("`pretrained_rate` is 0.1") && told.contains("hint"),
+        "{told}"
+    );
 }
