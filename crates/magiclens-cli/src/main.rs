@@ -37,7 +37,7 @@ use clap::{Parser, Subcommand};
 #[command(version, propagate_version = true)]
 struct Args {
     #[command(flatten)]
-    loading: model_choice::Loading,
+    loading: model_choice::LoadOptions,
     #[command(subcommand)]
     command: Command,
 }

@@ -14,7 +14,7 @@ use crate::progress::{bytes_bar, tell};
 
 /// The way in which all models are loaded.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
-pub(crate) struct Loading {
+pub(crate) struct LoadOptions {
     /// Numbers that towers multiply: `f32`, `bf16` (faster where the CPU has it) or `int8` (fastest); see docs/speed.md
     #[arg(long, global = true, value_name = "PRECISION", default_value_t = Precision::F32)]
     precision: Precision,
@@ -24,10 +24,10 @@ pub(crate) struct Loading {
     keep_packed: bool,
 }
 
-static LOADING: OnceLock<Loading> = OnceLock::new();
+static LOADING: OnceLock<LoadOptions> = OnceLock::new();
 
 /// Sets the way of all models that are loaded from now on.
-pub(crate) fn set_loading(loading: Loading) {
+pub(crate) fn set_loading(loading: LoadOptions) {
     LOADING.get_or_init(|| loading);
 }
 

@@ -235,44 +235,6 @@ fn hidden_instructions_and_other_threads_give_the_same_vectors() {
         assert!(rounded < 2e-2, "{precision}: {rounded}");
     }
     let small = fixture("../weights/small.safetensors");
-    let arguments = [
-        "--precision",
-        precision,
-        "embed",
-        "--model",
-        small.to_str().unwrap(),
-        "--jsonl",
-        "-",
-    ];
-    let output = magiclens_with(variables, &arguments, &pairs.map(pair).concat());
-    let numbers = |line: &Value| serde_json::from_value(line["embedding"].clone()).unwrap();
-    json_lines(&output).iter().map(numbers).collect()
-}
-
-#[test]
-fn hidden_instructions_and_other_threads_give_the_same_vectors() {
-    let expected = embeddings(&[], "f32");
-    for threads in ["1", "3", "8"] {
-        assert_eq!(
-            embeddings(&[("RAYON_NUM_THREADS", threads)], "f32"),
-            expected,
-            "{threads} threads"
-        );
-    }
-    let [portable, avx2, avx512] =
-        ["portable", "avx2", "avx512"].map(|width| embeddings(&[("MAGICLENS_CPU", width)], "f32"));
-    assert_eq!(avx2, avx512);
-    let largest = |found: &[Vec<f64>]| {
-        let both = found.iter().flatten().zip(expected.iter().flatten());
-        both.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
-    };
-    assert!(largest(&portable) < 1e-5, "{}", largest(&portable));
-    let rounded = largest(&embeddings(&[], "bf16"));
-    assert!((1e-6..2e-2).contains(&rounded), "{rounded}");
-    // bf16 takes the place of bytes in this model, or f32 where the CPU has none.
-    let rounded = largest(&embeddings(&[], "int8"));
-    assert!(rounded < 2e-2, "{rounded}");
-    let small = fixture("../weights/small.safetensors");
     let refused = magiclens(&["--precision", "f64", "tokenize"], "");
     assert!(
         String::from_utf8(refused.stderr)

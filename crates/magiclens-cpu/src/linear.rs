@@ -106,7 +106,7 @@ impl Linear {
     /// reads its own weights, and rows where columns are few.
     pub(crate) fn apply(&self, run: Run, input: Input<'_>, out: &mut [f32], epilogue: Epilogue) {
         let out = Out::new(out, self.outputs());
-        let all = Share {
+        let all = ProductPart {
             rows: 0..out.rows(),
             columns: 0..self.outputs(),
         };
@@ -120,7 +120,7 @@ impl Linear {
     }
 
     /// [`Linear::apply`] for some rows and columns, which nobody else writes at the same time.
-    fn apply_share(&self, simd: Simd, input: Input<'_>, share: &Share, out: Out<'_>, epilogue: Epilogue) {
+    fn apply_share(&self, simd: Simd, input: Input<'_>, share: &ProductPart, out: Out<'_>, epilogue: Epilogue) {
         let first = share.rows.start;
         let rows = input.rows.words(input.values, first);
         let row_scales = input.rows.scales.get(first..).unwrap_or_default();
@@ -146,12 +146,12 @@ impl Linear {
 const SHARES: usize = 2;
 
 /// A part of a product.
-struct Share {
+struct ProductPart {
     rows: Range<usize>,
     columns: Range<usize>,
 }
 
-impl Share {
+impl ProductPart {
     /// Cuts into about `count` shares of whole tiles: between columns first.
     fn split(&self, count: usize) -> Vec<Self> {
         let columns = cut(self.columns.len(), COLUMNS, count);

@@ -15,9 +15,11 @@ use std::io::{self, BufWriter, Write};
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use memmap2::Mmap;
 use rayon::prelude::*;
+use tempfile::NamedTempFile;
 
 use crate::lines::Lines;
 
@@ -139,12 +141,11 @@ fn array(line: &str, end: usize) -> Option<(String, Range<usize>, String)> {
         .then(|| (name.to_owned(), from..to, hash.to_owned()))
 }
 
-/// Writes a file of packed weights beside its place, and moves it there when it is whole.
+/// Writes a file of packed weights beside its place, under a name of its own, and moves it there when it is whole.
 #[derive(Debug)]
 pub struct PackedWriter {
     path: PathBuf,
-    part: PathBuf,
-    out: BufWriter<File>,
+    out: BufWriter<NamedTempFile>,
     at: usize,
     index: String,
     failed: Option<io::Error>,
@@ -156,14 +157,13 @@ impl PackedWriter {
     /// # Errors
     /// A folder that cannot be made or written.
     pub fn create(path: &Path) -> io::Result<Self> {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let part = path.with_extension(format!("{}.part", std::process::id()));
+        let folder = path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder)?;
+        remove_old_parts(folder)?;
+        let part = tempfile::Builder::new().suffix(PART).tempfile_in(folder)?;
         Ok(Self {
-            out: BufWriter::new(File::create(&part)?),
+            out: BufWriter::new(part),
             path: path.to_owned(),
-            part,
             at: 0,
             index: String::new(),
             failed: None,
@@ -200,17 +200,27 @@ impl PackedWriter {
         }
         self.out.write_all(blake3::hash(&text).as_bytes())?;
         self.out.write_all(&MAGIC)?;
-        self.out.flush()?;
-        self.out.get_ref().sync_all()?;
-        fs::rename(&self.part, &self.path)
+        let part = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        part.as_file().sync_all()?;
+        part.persist(&self.path).map_err(|error| error.error)?;
+        Ok(())
     }
 }
 
-impl Drop for PackedWriter {
-    fn drop(&mut self) {
-        // After a rename there is nothing to remove.
-        let _ = fs::remove_file(&self.part);
+/// Ends the names of files that are not whole.
+const PART: &str = ".part";
+
+/// Removes what writers left that were killed: parts that nobody has written to for a day.
+fn remove_old_parts(folder: &Path) -> io::Result<()> {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    for entry in fs::read_dir(folder)?.flatten() {
+        let is_old = |metadata: fs::Metadata| metadata.modified()?.elapsed().map_err(io::Error::other);
+        let age = entry.metadata().and_then(is_old).unwrap_or_default();
+        if age > DAY && entry.file_name().to_string_lossy().ends_with(PART) {
+            fs::remove_file(entry.path())?;
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -263,6 +273,30 @@ mod tests {
             bytes[at] ^= 1 << (at % 8);
             assert!(refused(&bytes) || is_padding(at), "flipped at {at}");
         }
+    }
+
+    #[test]
+    fn two_writers_do_not_meet_and_old_parts_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.packed");
+        let (mut one, mut other) = (
+            PackedWriter::create(&path).unwrap(),
+            PackedWriter::create(&path).unwrap(),
+        );
+        one.add("a", &[1_u32]);
+        other.add("a", &[2_u32, 3]);
+        one.finish("one").unwrap();
+        let mapped = PackedFile::open(&path).unwrap();
+        other.finish("other").unwrap();
+        assert_eq!(*mapped.numbers::<u32>("a").unwrap(), [1]);
+        assert_eq!(*PackedFile::open(&path).unwrap().numbers::<u32>("a").unwrap(), [2, 3]);
+
+        let [old, new] = ["old.part", "new.part"].map(|name| folder.path().join(name));
+        let two_days_ago = std::time::SystemTime::now() - Duration::from_secs(2 * 24 * 60 * 60);
+        File::create(&old).unwrap().set_modified(two_days_ago).unwrap();
+        File::create(&new).unwrap();
+        write(&path).unwrap();
+        assert!(!old.exists() && new.exists());
     }
 
     #[test]

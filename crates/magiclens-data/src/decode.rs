@@ -157,21 +157,25 @@ pub fn read_rgb(path: &Path, limits: &Limits) -> Result<RgbImage, DecodeError> {
     decode_rgb(&read_capped(path, limits.max_bytes)?, limits)
 }
 
-/// The pixels that [`decode`] makes of an image file held in memory, by its header; 0 if it cannot be read.
+/// The pixels that [`decode`] needs memory for, by the header of an image file held in memory; 0 if it cannot be read. A
+/// progressive JPEG is held whole, however small it is decoded.
 pub fn pixels(bytes: &[u8], limits: &Limits) -> u64 {
     let dimensions = || {
         let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?;
         let is_jpeg = reader.format() == Some(ImageFormat::Jpeg);
         let (width, height) = reader.into_dimensions().ok()?;
-        let divisor = if is_jpeg {
-            jpeg_divisor(width, height, limits)
-        } else {
-            1
+        let divisor = match is_jpeg && limits.enough_px.is_some() && !jpeg_is_progressive(bytes) {
+            true => jpeg_divisor(width, height, limits),
+            false => 1,
         };
         Some((width / divisor, height / divisor))
     };
     let found = catch_unwind(AssertUnwindSafe(dimensions)).ok().flatten();
     found.map_or(0, |(width, height)| u64::from(width) * u64::from(height))
+}
+
+fn jpeg_is_progressive(bytes: &[u8]) -> bool {
+    JpegDecoder::new(bytes).is_ok_and(|decoder| decoder.header().is_progressive)
 }
 
 impl From<ReadCappedError> for DecodeError {
@@ -235,7 +239,6 @@ fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
     })
 }
 
-/// Most that a decoder may allocate. The largest pixel has four 16-bit samples; the rest is for its own tables.
 /// The part of its sides that a JPEG is decoded at: 1, 2, 4 or 8.
 fn jpeg_divisor(width: u32, height: u32, limits: &Limits) -> u32 {
     let is_enough = |divisor: &u32| {
@@ -246,6 +249,7 @@ fn jpeg_divisor(width: u32, height: u32, limits: &Limits) -> u32 {
     [8, 4, 2].into_iter().find(is_enough).unwrap_or(1)
 }
 
+/// Most that a decoder may allocate. The largest pixel has four 16-bit samples; the rest is for its own tables.
 fn decoder_memory(limits: &Limits) -> u64 {
     limits.max_pixels.saturating_mul(8).saturating_add(64 << 20)
 }

@@ -1,5 +1,5 @@
-//! How far a precision, and decoding large JPEG files at a part of their size, turn the vectors of a model on real images: mean and least
-//! cosine to f32 of all pixels, of the image tower and of targets.
+//! Cosines to f32 of all pixels, mean and least, of the vectors that a precision, or decoding large JPEG files at a part of their size,
+//! gives on real images: those of the image tower, and of targets.
 //!
 //! `cargo run -p magiclens-model --example precision_loss -- MODEL FOLDER`, with a folder of images.
 
@@ -60,7 +60,7 @@ fn find(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The image tower's outputs, and the embeddings as targets; files that are no images are left out.
+/// The image tower's outputs, and the embeddings as targets; files that are no images are skipped.
 fn vectors(
     model: &Path,
     precision: Precision,

@@ -286,13 +286,22 @@ impl Embedder {
     /// Row `i` is image `i` fused with text `i`.
     ///
     /// # Errors
-    /// Lists of different lengths, or a row without direction.
+    /// Lists of different lengths, a row of another width, or one without direction.
     pub fn fuse(&self, images: &[Vec<f32>], texts: &[Vec<f32>]) -> Result<Vec<Embedding>, ModelError> {
         if images.len() != texts.len() {
             return Err(ModelError::RowMismatch {
                 images: images.len(),
                 texts: texts.len(),
             });
+        }
+        for (row, vector) in images.iter().enumerate().chain(texts.iter().enumerate()) {
+            if vector.len() != self.dim() {
+                return Err(ModelError::RowWidth {
+                    row,
+                    found: vector.len(),
+                    expected: self.dim(),
+                });
+            }
         }
         let fused = match &self.networks {
             Some(networks) => networks.fuse(images, texts),

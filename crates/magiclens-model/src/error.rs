@@ -31,7 +31,9 @@ pub enum ModelError {
     #[error(transparent)]
     Tower(#[from] MissingTensor),
     /// Packed weights cannot be kept.
-    #[error("the packed weights cannot be written to `{path}`: {reason}\nhint: free some space, or leave them out")]
+    #[error(
+        "the packed weights cannot be written to `{path}`: {reason}\nhint: free some space, or run without `--keep-packed`"
+    )]
     Packed {
         /// The file.
         path: PathBuf,
@@ -243,6 +245,16 @@ pub enum ModelError {
         images: usize,
         /// Rows of text vectors.
         texts: usize,
+    },
+    /// A row that is not as wide as the model.
+    #[error("row {row} has {found} numbers, but the model's vectors have {expected}")]
+    RowWidth {
+        /// The row, from 0.
+        row: usize,
+        /// Its width.
+        found: usize,
+        /// Width of the model's vectors.
+        expected: usize,
     },
 }
 

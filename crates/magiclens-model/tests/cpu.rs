@@ -150,6 +150,9 @@ fn fusion() {
             "{precision}"
         );
         assert!(embedder.fuse(&[], &[]).unwrap().is_empty());
+        let wide = [vec![1.0; 2 * dim]];
+        let error = embedder.fuse(&wide, &texts[..1]).unwrap_err().to_string();
+        assert!(error.contains("row 0 has 512 numbers"), "{error}");
     }
 }
 
