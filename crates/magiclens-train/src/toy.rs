@@ -6,7 +6,6 @@ use magiclens_model::preprocess::PreprocessConfig;
 use magiclens_model::towers::{EfficientNetLiteConfig, MiniLmConfig, TextConfig, VisionConfig};
 
 use crate::TrainConfig;
-use crate::config::{Optimizer, Schedule};
 use crate::head::Head;
 
 /// Two trunks with projections, and a fusion without parameters.
@@ -37,29 +36,5 @@ pub(crate) fn head() -> Head {
 
 /// Settings without any of those that have a default.
 pub(crate) fn config() -> TrainConfig {
-    TrainConfig {
-        seed: 1,
-        image_px: None,
-        steps: 30,
-        batch_size: 8,
-        optimizer: Optimizer::AdamW,
-        learning_rate: 3e-3,
-        pretrained_rate: 1.0,
-        warmup_steps: 3,
-        schedule: Schedule::Cosine,
-        final_rate: None,
-        weight_decay: 0.01,
-        max_gradient_norm: 1.0,
-        temperature: None,
-        max_temperature: None,
-        learn_temperature: true,
-        ema_decay: None,
-        patience: None,
-        query_negatives: true,
-        caption_weight: 0.2,
-        feature_noise: 0.1,
-        pieces: 2,
-        save_every: 4,
-        measure_every: 10,
-    }
+    toml::from_str(include_str!("../tests/toy/toy.toml")).unwrap()
 }

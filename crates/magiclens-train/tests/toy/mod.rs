@@ -8,7 +8,6 @@ use magiclens_model::towers::{EfficientNetLiteConfig, MiniLmConfig, TextConfig, 
 use magiclens_model::{MagicLens, ModelConfig};
 use magiclens_train::TrainConfig;
 use magiclens_train::batches::{Row, TripletTable};
-use magiclens_train::config::{Optimizer, Schedule};
 use magiclens_train::feature_table::FeatureTable;
 use magiclens_train::gradients::{CaptionRow, Frozen};
 
@@ -55,31 +54,7 @@ pub(crate) fn model() -> MagicLens {
 
 /// Settings of a run of seconds, without any of those that have a default.
 pub(crate) fn train_config() -> TrainConfig {
-    TrainConfig {
-        seed: 1,
-        image_px: None,
-        steps: 30,
-        batch_size: 8,
-        optimizer: Optimizer::AdamW,
-        learning_rate: 3e-3,
-        pretrained_rate: 1.0,
-        warmup_steps: 3,
-        schedule: Schedule::Cosine,
-        final_rate: None,
-        weight_decay: 0.01,
-        max_gradient_norm: 1.0,
-        temperature: None,
-        max_temperature: None,
-        learn_temperature: true,
-        ema_decay: None,
-        patience: None,
-        query_negatives: true,
-        caption_weight: 0.2,
-        feature_noise: 0.1,
-        pieces: 2,
-        save_every: 4,
-        measure_every: 10,
-    }
+    toml::from_str(include_str!("toy.toml")).unwrap()
 }
 
 /// Features and triplets that go with [`model`].
