@@ -1,10 +1,10 @@
-//! Charts as SVG that fits any width: places along the line are in percent, so letters keep their size on a narrow screen.
+//! Bars as SVG that fits any width: places along the line are in percent, so letters keep their size on a narrow screen.
 //!
 //! Every chart has a text alternative, and every mark a title with its numbers. Markdown omits charts: tables hold the same numbers.
 
 use maud::{Markup, html};
 
-use crate::numbers::{points, whole};
+use crate::numbers::whole;
 use crate::text::clean;
 
 const HEADING_PX: f64 = 30.0;
@@ -12,7 +12,6 @@ const HEADING_PX: f64 = 30.0;
 const BAR_PX: f64 = 27.0;
 /// Height of a histogram's bars.
 const HISTOGRAM_PX: f64 = 90.0;
-const LINES_PX: f64 = 220.0;
 
 /// Horizontal bars below each other, in groups.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -205,76 +204,8 @@ impl Histogram {
     }
 }
 
-/// Shares over a value, e.g. accepted requests over a threshold.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct LineChart {
-    /// Title: the quantity shown, over which other.
-    pub title: String,
-    /// The lines, at most four.
-    pub lines: Vec<Line>,
-    /// A value to mark.
-    pub marker: Option<f64>,
-}
-
-/// One line of a chart.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Line {
-    /// Its name in the legend.
-    pub name: String,
-    /// Value and share in 0..1, from left to right.
-    pub points: Vec<(f64, f64)>,
-}
-
-impl LineChart {
-    pub(crate) fn html(&self) -> Markup {
-        let values = || self.lines.iter().flat_map(|line| &line.points).map(|(value, _)| *value);
-        let (first, last) = (
-            values().fold(f64::INFINITY, f64::min),
-            values().fold(f64::NEG_INFINITY, f64::max),
-        );
-        let range = (last - first).max(f64::MIN_POSITIVE);
-        let x = |value: f64| ((value - first) / range).clamp(0.0, 1.0);
-        let y = |share: f64| 1.0 - share.clamp(0.0, 1.0);
-        figure(
-            &self.title,
-            html! {
-                p.note { @for (at, line) in self.lines.iter().enumerate() {
-                    span class={ "key line-" (at) } { (clean(&line.name)) } " "
-                } }
-                svg width="100%" height=(LINES_PX + 34.0) role="img" aria-label={ (clean(&self.title)) ": " (self.alternative()) } {
-                    @for share in [0.0, 0.25, 0.5, 0.75, 1.0] {
-                        line.grid x1="0" x2="100%" y1=(px(10.0 + LINES_PX * y(share))) y2=(px(10.0 + LINES_PX * y(share))) {}
-                        text.tick x="0" y=(px(8.0 + LINES_PX * y(share))) { (100.0 * share) " %" }
-                    }
-                    // The inner drawing is stretched; its lines keep their width.
-                    svg y="10" width="100%" height=(LINES_PX) viewBox="0 0 1 1" preserveAspectRatio="none" {
-                        @if let Some(marker) = self.marker { path.marker d={ "M" (x(marker)) " 0V1" } {} }
-                        @for (at, line) in self.lines.iter().enumerate() {
-                            polyline class={ "line-" (at) } points=(line.points.iter()
-                                .map(|&(value, share)| format!("{:.4},{:.4} ", x(value), y(share))).collect::<String>()) {}
-                        }
-                    }
-                    @if first <= last {
-                        text.tick x="0" y=(LINES_PX + 28.0) { (format!("{first:.2}")) }
-                        text.tick.value x="100%" y=(LINES_PX + 28.0) { (format!("{last:.2}")) }
-                    }
-                }
-            },
-        )
-    }
-
-    fn alternative(&self) -> String {
-        let line = |line: &Line| {
-            let ends = line.points.first().zip(line.points.last());
-            ends.map(|((_, first), (_, last))| {
-                format!("{} from {} to {} %", clean(&line.name), points(*first), points(*last))
-            })
-        };
-        self.lines.iter().filter_map(line).collect::<Vec<_>>().join(", ")
-    }
-}
-
-fn figure(title: &str, content: Markup) -> Markup {
+/// A drawing under its title.
+pub(crate) fn figure(title: &str, content: Markup) -> Markup {
     html! { figure.chart { figcaption { (clean(title)) } (content) } }
 }
 
@@ -307,12 +238,12 @@ fn axis(largest: f64) -> (f64, f64) {
 }
 
 /// A share of the width; a broken one is 0.
-fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
     format!("{:.3}%", 100.0 * share)
 }
 
-fn px(length: f64) -> String {
+pub(crate) fn px(length: f64) -> String {
     format!("{length:.1}")
 }
 
@@ -390,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn histograms_and_lines_name_their_ends() {
+    fn histograms_name_their_ends() {
         let histogram = Histogram {
             title: "Score".into(),
             bars: vec![("0 to 1".into(), 0), ("1 to 2".into(), 1500)],
@@ -400,27 +331,7 @@ mod tests {
             &histogram.html(),
             &["<title>1 to 2: 1,500</title>", "height=\"90.0\"", "most: 1,500"],
         );
-        let lines = LineChart {
-            title: "Accepted".into(),
-            lines: vec![Line {
-                name: "right".into(),
-                points: vec![(0.2, 1.0), (0.4, 0.25)],
-            }],
-            marker: Some(0.3),
-        };
-        check(
-            &lines.html(),
-            &[
-                "Accepted: right from 100.0 to 25.0 %",
-                "0.0000,0.0000 1.0000,0.7500 ",
-                ">0.40</text>",
-            ],
-        );
-        for empty in [
-            Histogram::default().html(),
-            LineChart::default().html(),
-            BarChart::default().html(),
-        ] {
+        for empty in [Histogram::default().html(), BarChart::default().html()] {
             check(&empty, &["<figure"]);
         }
     }

@@ -2,8 +2,9 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::chart::{BarChart, Histogram, LineChart};
+use crate::chart::{BarChart, Histogram};
 use crate::gallery::Gallery;
+use crate::lines::LineChart;
 use crate::table::Table;
 use crate::text::{Text, clean};
 

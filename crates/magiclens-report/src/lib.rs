@@ -9,7 +9,8 @@
 //! | `document.rs` | [`Document`], [`Section`], [`Block`] |
 //! | `text.rs` | [`Text`]: spans of running text, the cells of tables |
 //! | `table.rs` | [`Table`] |
-//! | `chart.rs` | [`BarChart`], [`Histogram`], [`LineChart`] as SVG |
+//! | `chart.rs` | [`BarChart`], [`Histogram`] as SVG |
+//! | `lines.rs`, `scale.rs` | [`LineChart`] as SVG, the ticks and numbers of its axes |
 //! | `gallery.rs`, `thumbnail.rs` | [`Gallery`] of cards with images |
 //! | `numbers.rs` | numbers as people read them |
 //! | `style.css`, `report.css` | [`STYLE`] for all pages, and the rest of a report's style |
@@ -38,15 +39,19 @@
 mod chart;
 mod document;
 mod gallery;
+mod lines;
 pub mod numbers;
+mod scale;
 mod table;
 mod text;
 mod thumbnail;
 
-pub use chart::{Bar, BarChart, Histogram, Line, LineChart};
+pub use chart::{Bar, BarChart, Histogram};
 pub use document::{Block, Document, Section};
 pub use gallery::{Card, Figure, Gallery, Group};
+pub use lines::{Line, LineChart};
 pub use maud;
+pub use scale::{Axis, Numbers};
 pub use table::Table;
 pub use text::{MAX_TEXT, Text};
 pub use thumbnail::{Thumbnail, ThumbnailResult, Thumbnails};

@@ -55,6 +55,41 @@ pub fn rate(rate: f64) -> String {
     }
 }
 
+/// A number of any size in about four digits: 12.3456 -> "12.35", 0.00025 -> "2.5e-4", 1234.5 -> "1,235".
+pub fn compact(number: f64) -> String {
+    let size = number.abs();
+    let sign = if number < 0.0 { "-" } else { "" };
+    match size {
+        _ if !size.is_finite() => "no number".to_owned(),
+        0.0 => "0".to_owned(),
+        _ if size < 0.001 => {
+            let text = format!("{number:.2e}");
+            let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+            format!("{}e{exponent}", without_zeros(digits))
+        }
+        _ if size < 1.0 => without_zeros(&format!("{number:.4}")).to_owned(),
+        _ if size < 999.95 => {
+            let decimals = if size < 10.0 {
+                3
+            } else if size < 100.0 {
+                2
+            } else {
+                1
+            };
+            without_zeros(&format!("{number:.decimals$}")).to_owned()
+        }
+        _ => format!("{sign}{}", whole(size.round() as u64)),
+    }
+}
+
+/// "2.500" -> "2.5", "3.0" -> "3".
+pub(crate) fn without_zeros(decimal: &str) -> &str {
+    match decimal.contains('.') {
+        true => decimal.trim_end_matches('0').trim_end_matches('.'),
+        false => decimal,
+    }
+}
+
 /// 3725.4 -> "1 h 2 min".
 pub fn seconds(seconds: f64) -> String {
     let whole = seconds.max(0.0).round() as u64;
@@ -97,6 +132,22 @@ mod tests {
             (3725.4, "1 h 2 min"),
         ] {
             check(seconds(value), expected);
+        }
+        for (number, expected) in [
+            (0.0, "0"),
+            (6.9, "6.9"),
+            (2.31049, "2.31"),
+            (12.3456, "12.35"),
+            (-100.0, "-100"),
+            (999.96, "1,000"),
+            (-1234.5, "-1,235"),
+            (0.001, "0.001"),
+            (0.12341, "0.1234"),
+            (0.00025, "2.5e-4"),
+            (1e-5, "1e-5"),
+            (f64::NAN, "no number"),
+        ] {
+            check(compact(number), expected);
         }
         check(signed_points(-0.0002), "+0.0");
         check(interval(0.1875, 0.3125), "[18.8, 31.3]");

@@ -2,7 +2,7 @@
 
 use magiclens_metrics::{Confidence, MIN_CLUSTERS};
 use magiclens_report::numbers::points;
-use magiclens_report::{Block, Document, Line, LineChart, Section as Part, Table, Text, cells};
+use magiclens_report::{Axis, Block, Document, Line, LineChart, Numbers, Section as Part, Table, Text, cells};
 use serde::{Deserialize, Serialize};
 
 use super::calibration::{ALLOWED_FALSE_ACCEPTS, Calibration, Point};
@@ -190,15 +190,26 @@ impl Calibration {
                 .iter()
                 .map(|point| (point.threshold.into(), share(point)))
                 .collect(),
+            ..Line::default()
         };
         LineChart {
             title: "Accepted requests over the threshold".to_owned(),
+            x: Axis {
+                name: "threshold".to_owned(),
+                ..Axis::default()
+            },
+            y: Axis {
+                numbers: Numbers::Percent,
+                holds: vec![0.0, 1.0],
+                ..Axis::default()
+            },
             lines: vec![
                 line("accepted, something fits", |point| point.true_accepts),
                 line("accepted and right first", |point| point.right_accepts),
                 line("accepted, nothing fits", |point| point.false_accepts),
             ],
             marker: self.threshold.map(|point| point.threshold.into()),
+            ..LineChart::default()
         }
     }
 }
