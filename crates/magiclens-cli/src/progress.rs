@@ -3,6 +3,8 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+#[cfg(feature = "train")]
+use indicatif::HumanDuration;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle, WeakProgressBar};
 
 /// Time between two lines where there is no terminal.
@@ -12,6 +14,20 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 pub(crate) fn bar(length: usize, what: impl Into<String>) -> ProgressBar {
     let template = "{bar:30} {pos}/{len} {msg}, {elapsed} elapsed, {eta} left";
     shown(length as u64, what.into(), template, line)
+}
+
+/// A bar over `length` things whose time left is told by [`show_left`], because they do not all take the same time or
+/// begin in the middle.
+#[cfg(feature = "train")]
+pub(crate) fn paced_bar(length: usize, what: impl Into<String>) -> ProgressBar {
+    let template = "{bar:30} {pos}/{len} {msg}, {elapsed} elapsed{prefix}";
+    shown(length as u64, what.into(), template, paced_line)
+}
+
+/// Shows the time that is left of a [`paced_bar`].
+#[cfg(feature = "train")]
+pub(crate) fn show_left(bar: &ProgressBar, left: Duration) {
+    bar.set_prefix(format!(", {:#} left", HumanDuration(left)));
 }
 
 /// A bar over the bytes of a file; `length` 0 where that is unknown.
@@ -72,6 +88,16 @@ fn line(bar: &ProgressBar) -> String {
     }
 }
 
+#[cfg(feature = "train")]
+fn paced_line(bar: &ProgressBar) -> String {
+    let (done, total, what) = (bar.position(), bar.length().unwrap_or(0), bar.message());
+    format!(
+        "{done}/{total} {what}, {} s elapsed{}",
+        bar.elapsed().as_secs(),
+        bar.prefix()
+    )
+}
+
 #[cfg(feature = "eval")]
 pub(crate) use steps::Progress;
 
@@ -122,5 +148,16 @@ mod tests {
         // The thread ends, and with it the channel.
         while lines.recv_timeout(Duration::from_secs(20)).is_ok() {}
         assert_eq!(lines.try_recv(), Err(mpsc::TryRecvError::Disconnected));
+    }
+
+    #[cfg(feature = "train")]
+    #[test]
+    fn a_paced_bar_tells_the_time_left_that_it_is_told() {
+        let bar = ProgressBar::hidden().with_message("steps, loss 2.3");
+        bar.set_length(600);
+        bar.set_position(340);
+        assert_eq!(paced_line(&bar), "340/600 steps, loss 2.3, 0 s elapsed");
+        show_left(&bar, Duration::from_secs(150));
+        assert_eq!(paced_line(&bar), "340/600 steps, loss 2.3, 0 s elapsed, 3m left");
     }
 }

@@ -1,22 +1,53 @@
-//! `magiclens train`: triplets to weights.
+//! `magiclens train`: triplets to weights, and the report of runs.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Instant;
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
+use clap::Subcommand;
 use indicatif::ProgressBar;
+use magiclens_data::files::write_atomic_bytes;
 use magiclens_hub::ModelName;
+use magiclens_report::numbers::rate;
 use magiclens_train::TrainConfig;
 use magiclens_train::dev::DevScores;
+use magiclens_train::pace::Pace;
 use magiclens_train::pipeline::{Listener, Pipeline};
+use magiclens_train::report::TrainReport;
 use magiclens_train::run::StepMetrics;
 
 use crate::model_choice;
-use crate::progress::{bar, tell};
+use crate::progress::{bar, paced_bar, show_left, tell};
 
 /// Train a model on the triplets of a collection; goes on where it was cut off
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    training: Option<TrainingArgs>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Report(ReportArgs),
+}
+
+/// Draw what runs did over their steps as one page: loss, scores on the dev part, rates, speed, settings that differ
+#[derive(Debug, clap::Args)]
+struct ReportArgs {
+    /// Folders of runs, each the `--out` of a training; one that is going on will do
+    #[arg(value_name = "RUN", required = true)]
+    runs: Vec<PathBuf>,
+    /// The page, FILE.html; FILE.md holds the tables alone, FILE.json all numbers
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+struct TrainingArgs {
     /// Settings of the run, TOML
     #[arg(long, value_name = "FILE.toml")]
     config: PathBuf,
@@ -43,8 +74,30 @@ pub(crate) struct Args {
     cache: Option<PathBuf>,
 }
 
-/// Trains, or goes on training.
+/// Runs `magiclens train`.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    match (args.command, args.training) {
+        (Some(Command::Report(args)), _) => report(&args),
+        (None, Some(args)) => train(args),
+        (None, None) => bail!("nothing is to be trained\nhint: `magiclens train --help` shows the settings"),
+    }
+}
+
+fn report(args: &ReportArgs) -> anyhow::Result<()> {
+    let out = args.out.display();
+    let render: fn(&TrainReport) -> String = match args.out.extension().and_then(|ending| ending.to_str()) {
+        Some("html") => |report| report.document().to_html(),
+        Some("md") => |report| report.document().to_markdown(),
+        Some("json") => TrainReport::to_json,
+        _ => bail!("`{out}` is of no kind that can be written\nhint: let it end in .html, .md or .json"),
+    };
+    write_atomic_bytes(&args.out, render(&TrainReport::read(&args.runs)?))?;
+    tell(&format!("wrote `{out}`"));
+    Ok(())
+}
+
+/// Trains, or goes on training.
+fn train(args: TrainingArgs) -> anyhow::Result<()> {
     ensure!(args.repeat_added > 0, "`--repeat-added` must be at least 1");
     let pipeline = Pipeline {
         config: TrainConfig::read(&args.config)?,
@@ -56,37 +109,56 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         weights: args.weights,
         cache: args.cache,
     };
-    pipeline.run(&mut Shown(None))?;
+    let mut shown = Shown {
+        bar: None,
+        pace: Pace::new(&pipeline.config),
+        stepped: Instant::now(),
+    };
+    pipeline.run(&mut shown)?;
     tell(&format!("wrote `{}`", pipeline.weights.display()));
     Ok(())
 }
 
 /// Shows the progress of a training as a bar.
-struct Shown(Option<ProgressBar>);
+struct Shown {
+    bar: Option<ProgressBar>,
+    pace: Pace,
+    /// The end of the last step.
+    stepped: Instant,
+}
 
 impl Listener for Shown {
     fn begin(&mut self, what: &str, count: usize) {
-        if let Some(done) = self.0.replace(bar(count, what)) {
+        let bar = if what == "steps" {
+            paced_bar(count, what)
+        } else {
+            bar(count, what)
+        };
+        if let Some(done) = self.bar.replace(bar) {
             done.finish();
         }
     }
 
     fn advance(&mut self, count: usize) {
-        self.0.iter().for_each(|bar| bar.inc(count as u64));
+        self.bar.iter().for_each(|bar| bar.inc(count as u64));
     }
 
     fn step(&mut self, metrics: &StepMetrics) {
+        self.pace.step(metrics);
+        self.stepped = Instant::now();
         let (loss, accuracy) = (metrics.losses.loss, metrics.losses.batch_accuracy);
-        let seconds = metrics.seconds;
-        if let Some(bar) = &self.0 {
+        let speed = rate(self.pace.triplets_per_second());
+        if let Some(bar) = &self.bar {
             bar.set_position(metrics.step as u64);
             bar.set_message(format!(
-                "steps, loss {loss:.3}, in-batch accuracy {accuracy:.2}, {seconds:.2} s a step"
+                "steps, loss {loss:.3}, in-batch accuracy {accuracy:.2}, {speed} triplets/s"
             ));
+            show_left(bar, self.pace.time_left());
         }
     }
 
     fn measured(&mut self, step: usize, scores: &BTreeMap<&str, DevScores>) {
+        self.pace.measured(self.stepped.elapsed());
         let shown = scores.iter().map(|(relation, found)| {
             let (first, ten) = (100.0 * found.recall_at_1, 100.0 * found.recall_at_10);
             format!("{relation} {first:.1} / {ten:.1}")
@@ -105,7 +177,7 @@ impl Listener for Shown {
 impl Shown {
     /// A line above the bar.
     fn tell(&self, line: &str) {
-        match &self.0 {
+        match &self.bar {
             Some(bar) => bar.suspend(|| tell(line)),
             None => tell(line),
         }

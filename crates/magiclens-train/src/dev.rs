@@ -8,7 +8,7 @@ use magiclens_collection::RowTriplet;
 use magiclens_metrics::{Judged, Matrix, average_precision_at_k, hit_at_k, mean, rank, score_all};
 use magiclens_model::rows::to_rows;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::feature_table::FeatureTable;
 use crate::head::Head;
@@ -21,7 +21,7 @@ const CHUNK: usize = 256;
 const EMPTY: usize = 0;
 
 /// The scores of one relation, in 0..=1: means over its queries.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DevScores {
     /// Share of queries with a right image first.
     pub recall_at_1: f64,
@@ -32,7 +32,7 @@ pub struct DevScores {
 }
 
 /// The mean R@10 of the relations, by which a run with patience ends; NaN if there are none.
-pub fn mean_recall_at_10(scores: &BTreeMap<&str, DevScores>) -> f64 {
+pub fn mean_recall_at_10<K>(scores: &BTreeMap<K, DevScores>) -> f64 {
     mean(scores.values().map(|scores| scores.recall_at_10))
 }
 

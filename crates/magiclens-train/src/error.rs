@@ -123,4 +123,34 @@ pub enum TrainError {
         /// The rate.
         rate: f64,
     },
+    /// A folder to report on is not that of a run.
+    #[error("`{path}` holds no run: {reason}\nhint: give the folder that `magiclens train` was given with `--out`")]
+    NoRun {
+        /// The folder.
+        path: PathBuf,
+        /// The fault.
+        reason: &'static str,
+    },
+    /// A run to report on has not done a step.
+    #[error(
+        "`{path}` holds no step: the run is at its beginning, or was cut off there\nhint: give the same command again after the first step"
+    )]
+    NoSteps {
+        /// The file of metrics.
+        path: PathBuf,
+    },
+    /// A run is to be reported on twice.
+    #[error("`{path}` is given twice\nhint: name each run once")]
+    RunTwice {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// More runs than one page tells apart.
+    #[error("{given} runs are given, but lines of more than {most} cannot be told apart\nhint: write several pages")]
+    TooManyRuns {
+        /// Runs that were given.
+        given: usize,
+        /// Runs of a page, at most.
+        most: usize,
+    },
 }

@@ -8,6 +8,7 @@
 //! | `schedule.rs`, `optimizer.rs`, `ema.rs`, `stopping.rs` | the recipe: rates, optimizer, average of the weights, early stopping |
 //! | `run.rs`, `state.rs`, `run_dir.rs` | steps, saved states, metrics |
 //! | `dev.rs` | scores on the dev part |
+//! | `pace.rs`, `report/` | speed and time left; what runs did, as a page |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -22,7 +23,9 @@ pub mod gradients;
 pub mod head;
 pub mod loss;
 mod optimizer;
+pub mod pace;
 pub mod pipeline;
+pub mod report;
 pub mod run;
 mod run_dir;
 mod schedule;
