@@ -91,11 +91,8 @@ fn line(bar: &ProgressBar) -> String {
 #[cfg(feature = "train")]
 fn paced_line(bar: &ProgressBar) -> String {
     let (done, total, what) = (bar.position(), bar.length().unwrap_or(0), bar.message());
-    format!(
-        "{done}/{total} {what}, {} s elapsed{}",
-        bar.elapsed().as_secs(),
-        bar.prefix()
-    )
+    let (elapsed, left) = (HumanDuration(bar.elapsed()), bar.prefix());
+    format!("{done}/{total} {what}, {elapsed:#} elapsed{left}")
 }
 
 #[cfg(feature = "eval")]
@@ -156,8 +153,8 @@ mod tests {
         let bar = ProgressBar::hidden().with_message("steps, loss 2.3");
         bar.set_length(600);
         bar.set_position(340);
-        assert_eq!(paced_line(&bar), "340/600 steps, loss 2.3, 0 s elapsed");
+        assert_eq!(paced_line(&bar), "340/600 steps, loss 2.3, 0s elapsed");
         show_left(&bar, Duration::from_secs(150));
-        assert_eq!(paced_line(&bar), "340/600 steps, loss 2.3, 0 s elapsed, 3m left");
+        assert_eq!(paced_line(&bar), "340/600 steps, loss 2.3, 0s elapsed, 3m left");
     }
 }

@@ -1,7 +1,7 @@
 //! `magiclens train`: triplets to weights, and the report of runs.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{bail, ensure};
@@ -91,7 +91,9 @@ fn report(args: &ReportArgs) -> anyhow::Result<()> {
         Some("json") => TrainReport::to_json,
         _ => bail!("`{out}` is of no kind that can be written\nhint: let it end in .html, .md or .json"),
     };
-    write_atomic_bytes(&args.out, render(&TrainReport::read(&args.runs)?))?;
+    let page = render(&TrainReport::read(&args.runs)?);
+    fs_err::create_dir_all(args.out.parent().unwrap_or(Path::new("")))?;
+    write_atomic_bytes(&args.out, page)?;
     tell(&format!("wrote `{out}`"));
     Ok(())
 }

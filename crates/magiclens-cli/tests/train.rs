@@ -87,8 +87,8 @@ fn a_training_is_reported() {
     ] {
         assert!(page.contains(part), "`{part}` is not in {page}");
     }
-    succeeds(root, &["report", "one", "--out", "one.md"]);
-    let tables = fs_err::read_to_string(root.join("one.md")).unwrap();
+    succeeds(root, &["report", "one", "--out", "tables/one.md"]);
+    let tables = fs_err::read_to_string(root.join("tables/one.md")).unwrap();
     assert!(tables.contains("- steps: 12 of 12"), "{tables}");
     succeeds(root, &["report", "one", "--out", "one.json"]);
     let numbers: Value = serde_json::from_slice(&fs_err::read(root.join("one.json")).unwrap()).unwrap();

@@ -124,7 +124,7 @@ impl LineChart {
         let lines = || self.lines.iter().enumerate();
         html! {
             svg y=(px(TOP_PX)) width="100%" height=(px(PLOT_PX)) viewBox="0 0 1 1" preserveAspectRatio="none" {
-                @if let Some(marker) = self.marker { path.marker d={ "M" (scales.x.share(marker)) " 0V1" } {} }
+                @if let Some(marker) = self.marker { path.marker d=(format!("M{:.4} 0V1", scales.x.share(marker))) {} }
                 @for (at, line) in lines() { (polylines(&line.singles, &format!("single {}", line.class(at)), scales)) }
                 @for (at, line) in lines() { (polylines(&line.points, &line.class(at), scales)) }
             }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use magiclens_report::numbers::whole;
 use magiclens_report::{Axis, Block, Line, LineChart, Numbers};
 
 use super::record::{DevRecord, RunRecord, StepRecord};
@@ -119,8 +120,12 @@ fn means(runs: &[RunRecord], title: &str, y: Axis, value: impl Fn(&StepRecord) -
     let windows: BTreeSet<usize> = runs.iter().map(|run| 2 * radius(run) + 1).collect();
     chart.note = match (windows.first(), windows.last()) {
         (_, Some(1)) | (None, _) => String::new(),
-        (Some(few), Some(many)) if few < many => format!("Thin: each step. Thick: means of {few} to {many} steps."),
-        (Some(count), _) => format!("Thin: each step. Thick: means of {count} steps."),
+        (Some(few), Some(many)) if few < many => format!(
+            "Thin: each step. Thick: means of {} to {} steps.",
+            whole(*few as u64),
+            whole(*many as u64)
+        ),
+        (Some(count), _) => format!("Thin: each step. Thick: means of {} steps.", whole(*count as u64)),
     };
     Some(chart)
 }
