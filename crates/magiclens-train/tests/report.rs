@@ -4,6 +4,7 @@
 mod toy;
 
 use std::path::{Path, PathBuf};
+use std::slice::from_ref;
 
 use magiclens_model::checkpoint::tensors_of;
 use magiclens_report::numbers::{compact, percent, points};
@@ -96,7 +97,7 @@ fn a_toy_training_is_told_number_by_number() {
     };
     train(&train_config(), Head::of(&toy::model()), &data, &out, &mut MadeUp).unwrap();
 
-    let (report, json) = report_of(&[out.clone()]);
+    let (report, json) = report_of(from_ref(&out));
     let lines = fs_err::read_to_string(out.join("metrics.jsonl")).unwrap();
     let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let (measured, steps): (Vec<Value>, Vec<Value>) = lines.into_iter().partition(|line| line.get("dev").is_some());
@@ -283,15 +284,15 @@ fn folders_without_a_run_are_refused() {
     refused(&[place("other")], &["other` holds no run: it has no `config.toml`"]);
     let begun = run(folder.path(), "begun", &train_config(), "");
     refused(
-        &[begun.clone()],
+        from_ref(&begun),
         &["begun/metrics.jsonl` holds no step", "after the first step"],
     );
     fs_err::write(begun.join("metrics.jsonl"), "{\"step\":1,").unwrap();
-    refused(&[begun.clone()], &["holds no step"]);
+    refused(from_ref(&begun), &["holds no step"]);
     fs_err::remove_file(begun.join("metrics.jsonl")).unwrap();
-    refused(&[begun.clone()], &["holds no step"]);
+    refused(from_ref(&begun), &["holds no step"]);
     fs_err::write(begun.join("config.toml"), "steps = 3").unwrap();
-    let told = TrainReport::read(&[begun.clone()]).unwrap_err().to_string();
+    let told = TrainReport::read(from_ref(&begun)).unwrap_err().to_string();
     assert!(
         told.contains("not a valid training configuration") && told.contains("batch_size"),
         "{told}"
