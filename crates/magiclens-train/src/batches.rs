@@ -17,6 +17,8 @@ pub struct Row {
     pub instruction: usize,
     /// Rows of all right images.
     pub targets: Vec<usize>,
+    /// Rows of wrong images that are easily taken for right ones.
+    pub hard_negatives: Vec<usize>,
 }
 
 /// Triplets by rows of an image list and a text list.
@@ -53,11 +55,12 @@ impl TripletTable {
                 texts.push(triplet.instruction.clone());
                 texts.len() - 1
             });
-            let targets = triplet.targets.iter().map(row_of).collect::<Result<_, _>>()?;
+            let rows_of = |ids: &[ImageId]| ids.iter().map(row_of).collect::<Result<_, _>>();
             rows.push(Row {
                 query: row_of(&triplet.query)?,
                 instruction,
-                targets,
+                targets: rows_of(&triplet.targets)?,
+                hard_negatives: rows_of(&triplet.hard_negatives)?,
             });
         }
         Ok(Self { rows, texts })
@@ -71,25 +74,37 @@ pub struct Batch {
     pub queries: Vec<(usize, usize)>,
     /// Every image that is a candidate, once; encoded with the empty text.
     pub images: Vec<usize>,
-    /// For each column of the loss, its place in `images`: targets in the order of the queries, then the query images.
+    /// For each column of the loss, its place in `images`: targets in the order of the queries, then the other candidates.
     pub columns: Vec<usize>,
     /// `queries.len() * columns.len()`, row-major: whether the column is another right answer of the row.
     pub also_right: Vec<bool>,
 }
 
+/// Candidates of a batch: the target of each triplet, and what joins them as negatives of all rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchSettings {
+    /// Triplets.
+    pub size: usize,
+    /// Whether the query images join.
+    pub query_negatives: bool,
+    /// Hard negatives of each triplet that join, drawn where it has more.
+    pub hard_negatives: usize,
+}
+
 /// The triplets of step `step` (from 0): a different shuffle each time all were seen, the target drawn among the right ones.
-pub fn batch(table: &TripletTable, seed: u64, step: usize, batch_size: usize, query_negatives: bool) -> Batch {
-    let rows = &table.rows;
-    let per_epoch = (rows.len() / batch_size).max(1);
+pub fn batch(table: &TripletTable, seed: u64, step: usize, settings: BatchSettings) -> Batch {
+    let (rows, size) = (&table.rows, settings.size);
+    let per_epoch = (rows.len() / size).max(1);
     let order = epoch_order(rows.len(), seed, step / per_epoch);
-    let start = (step % per_epoch) * batch_size;
+    let start = (step % per_epoch) * size;
     let mut rng = Random::seed_from_u64(mix(seed, step as u64));
-    let chosen: Vec<&Row> = order[start..].iter().take(batch_size).map(|at| &rows[*at]).collect();
+    let chosen: Vec<&Row> = order[start..].iter().take(size).map(|at| &rows[*at]).collect();
     let mut target = |row: &&Row| row.targets[rng.below(row.targets.len())];
     let mut candidates: Vec<usize> = chosen.iter().map(&mut target).collect();
-    if query_negatives {
+    if settings.query_negatives {
         candidates.extend(chosen.iter().map(|row| row.query));
     }
+    candidates.extend(hard_negatives(&chosen, settings.hard_negatives, seed, step));
     let (images, columns) = distinct(&candidates);
     Batch {
         queries: chosen.iter().map(|row| (row.query, row.instruction)).collect(),
@@ -97,6 +112,17 @@ pub fn batch(table: &TripletTable, seed: u64, step: usize, batch_size: usize, qu
         columns,
         also_right: also_right(&chosen, &candidates),
     }
+}
+
+/// At most `count` hard negatives of each triplet, which their own draws choose.
+fn hard_negatives(rows: &[&Row], count: usize, seed: u64, step: usize) -> Vec<usize> {
+    let mut rng = Random::seed_from_u64(mix(seed ^ 0x4A2D, step as u64));
+    let mut of_row = |row: &&Row| {
+        let mut left = row.hard_negatives.clone();
+        let draws = count.min(left.len());
+        (0..draws).map(|_| left.swap_remove(rng.below(left.len()))).collect()
+    };
+    rows.iter().flat_map(|row| -> Vec<usize> { of_row(row) }).collect()
 }
 
 /// Each candidate once, and the place of each column in that list.
@@ -147,15 +173,28 @@ fn mix(seed: u64, number: u64) -> u64 {
 mod tests {
     use super::*;
 
+    const PLAIN: BatchSettings = BatchSettings {
+        size: 4,
+        query_negatives: true,
+        hard_negatives: 0,
+    };
+    const PAIRS: BatchSettings = BatchSettings { size: 2, ..PLAIN };
+
     fn table() -> TripletTable {
-        // Query image, instruction, right images.
-        let rows = [(0, 1, vec![1, 2]), (3, 2, vec![2]), (1, 1, vec![0]), (4, 2, vec![5])];
+        // Query image, instruction, right images, hard negatives.
+        let rows = [
+            (0, 1, vec![1, 2], vec![6, 7, 8]),
+            (3, 2, vec![2], vec![1]),
+            (1, 1, vec![0], vec![]),
+            (4, 2, vec![5], vec![2, 6]),
+        ];
         let rows = rows
             .into_iter()
-            .map(|(query, instruction, targets)| Row {
+            .map(|(query, instruction, targets, hard_negatives)| Row {
                 query,
                 instruction,
                 targets,
+                hard_negatives,
             })
             .collect();
         TripletTable {
@@ -168,7 +207,7 @@ mod tests {
     fn every_triplet_comes_once_an_epoch() {
         let table = table();
         let mut seen: Vec<_> = (0..2)
-            .flat_map(|step| batch(&table, 7, step, 2, true).queries)
+            .flat_map(|step| batch(&table, 7, step, PAIRS).queries)
             .collect();
         seen.sort_unstable();
         assert_eq!(seen, [(0, 1), (1, 1), (3, 2), (4, 2)]);
@@ -177,8 +216,8 @@ mod tests {
     #[test]
     fn a_step_is_a_function_of_seed_and_step() {
         let table = table();
-        assert_eq!(batch(&table, 7, 5, 2, true), batch(&table, 7, 5, 2, true));
-        let differs = (0..20).any(|step| batch(&table, 7, step, 2, true) != batch(&table, 8, step, 2, true));
+        assert_eq!(batch(&table, 7, 5, PAIRS), batch(&table, 7, 5, PAIRS));
+        let differs = (0..20).any(|step| batch(&table, 7, step, PAIRS) != batch(&table, 8, step, PAIRS));
         assert!(differs);
     }
 
@@ -186,7 +225,7 @@ mod tests {
     fn other_right_answers_are_no_negatives_but_the_own_target_is_kept() {
         let table = table();
         for step in 0..10 {
-            let batch = batch(&table, 1, step, 4, true);
+            let batch = batch(&table, 1, step, PLAIN);
             let width = batch.columns.len();
             assert_eq!(width, 8);
             for (row, (query, _)) in batch.queries.iter().enumerate() {
@@ -202,7 +241,66 @@ mod tests {
 
     #[test]
     fn without_query_negatives_only_targets_are_columns() {
-        assert_eq!(batch(&table(), 1, 0, 4, false).columns.len(), 4);
+        let settings = BatchSettings {
+            query_negatives: false,
+            ..PLAIN
+        };
+        assert_eq!(batch(&table(), 1, 0, settings).columns.len(), 4);
+    }
+
+    /// The images of the columns behind targets and query images.
+    fn drawn(batch: &Batch) -> Vec<usize> {
+        let mut images: Vec<usize> = batch.columns[8..].iter().map(|place| batch.images[*place]).collect();
+        images.sort_unstable();
+        images
+    }
+
+    #[test]
+    fn hard_negatives_join_behind_the_other_columns() {
+        let table = table();
+        let with = |hard_negatives| BatchSettings {
+            hard_negatives,
+            ..PLAIN
+        };
+        let mut firsts = HashSet::new();
+        for step in 0..40 {
+            let plain = batch(&table, 1, step, PLAIN);
+            let (one, all) = (batch(&table, 1, step, with(1)), batch(&table, 1, step, with(9)));
+            // One of 6 7 8, then 1, then one of 2 6; the triplet without any gives none.
+            let found = drawn(&one);
+            assert_eq!((found.len(), found[0]), (3, 1), "{found:?}");
+            firsts.insert(found);
+            assert_eq!(drawn(&all), [1, 2, 6, 6, 7, 8]);
+            // The other columns are what they are without, and each image is a candidate once.
+            for more in [&one, &all] {
+                assert_eq!((&more.queries, &more.columns[..8]), (&plain.queries, &plain.columns[..]));
+                assert_eq!(more.images.iter().collect::<HashSet<_>>().len(), more.images.len());
+            }
+            assert_eq!(one, batch(&table, 1, step, with(1)));
+        }
+        // 6, 7 or 8, and 2 or 6.
+        assert_eq!(firsts.len(), 6);
+    }
+
+    #[test]
+    fn a_hard_negative_that_is_right_for_another_row_is_masked_there() {
+        let table = table();
+        let settings = BatchSettings {
+            hard_negatives: 9,
+            ..PLAIN
+        };
+        let batch = batch(&table, 1, 0, settings);
+        let width = batch.columns.len();
+        for (row, (query, _)) in batch.queries.iter().enumerate() {
+            let masked = |image: usize| {
+                let behind = (8..width).filter(|column| batch.images[batch.columns[*column]] == image);
+                behind.map(|column| batch.also_right[row * width + column]).collect::<Vec<_>>()
+            };
+            // Right for query 0 are 1 and 2, for query 3 it is 2.
+            assert_eq!(masked(1), [*query == 0], "query {query}");
+            assert_eq!(masked(2), [*query == 0 || *query == 3], "query {query}");
+            assert_eq!((masked(6), masked(7)), (vec![false; 2], vec![false]), "query {query}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
+use crate::batches::BatchSettings;
 
 /// The settings of one training run. Fields with a default are left out of the run's `config.toml` where they hold it, so
 /// that runs of earlier versions are recognized.
@@ -58,6 +59,9 @@ pub struct TrainConfig {
     pub patience: Option<usize>,
     /// Whether the batch's query images join the columns as negatives (the paper's choice).
     pub query_negatives: bool,
+    /// Hard negatives of each triplet that join the columns of the whole batch, at most.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub hard_negatives: usize,
     /// Weight of the caption loss, which brings the two towers' outputs together so that a text alone finds images.
     pub caption_weight: f64,
     /// Standard deviation of the noise on normalized frozen features, against learning images by heart.
@@ -113,6 +117,15 @@ impl TrainConfig {
     /// Highest factor on the cosines.
     pub fn max_temperature(&self) -> f32 {
         self.max_temperature.unwrap_or(100.0) as f32
+    }
+
+    /// Triplets and candidates of a step.
+    pub fn batch(&self) -> BatchSettings {
+        BatchSettings {
+            size: self.batch_size,
+            query_negatives: self.query_negatives,
+            hard_negatives: self.hard_negatives,
+        }
     }
 
     fn check(&self) -> Result<(), String> {

@@ -118,9 +118,8 @@ impl State {
     /// Does the next step.
     pub(crate) fn advance(&mut self, config: &TrainConfig, data: &TrainingData, device: &Device) -> StepMetrics {
         let started = std::time::Instant::now();
-        let (size, negatives) = (config.batch_size, config.query_negatives);
-        let batch = batch(data.triplets, config.seed, self.step, size, negatives);
-        let captions = sample(data.captioned.len(), size, config.seed, self.step);
+        let batch = batch(data.triplets, config.seed, self.step, config.batch());
+        let captions = sample(data.captioned.len(), config.batch_size, config.seed, self.step);
         let captions: Vec<CaptionRow> = captions.iter().map(|row| data.captioned[*row]).collect();
         let settings = StepSettings {
             pieces: config.pieces,

@@ -55,6 +55,7 @@ fn settings_that_make_no_sense_are_refused_by_the_fields_name() {
         ("learn_temperature = 1", "boolean"),
         ("ema_decay = 1.0", "`ema_decay`"),
         ("ema_decay = 0.0", "`ema_decay`"),
+        ("hard_negatives = -1", "integer"),
         ("patience = 0", "`patience`"),
         ("patiense = 3", "`patiense`"),
     ] {
@@ -67,7 +68,8 @@ fn settings_that_make_no_sense_are_refused_by_the_fields_name() {
 fn every_option_is_read() {
     let good = std::fs::read_to_string(presets().join("small.toml")).unwrap();
     let added = "optimizer = \"adafactor\"\nschedule = \"linear\"\nfinal_rate = 0.0\npretrained_rate = 0.1\n\
-                 temperature = 20\nmax_temperature = 50\nlearn_temperature = false\nema_decay = 0.999\npatience = 3\n";
+                 temperature = 20\nmax_temperature = 50\nlearn_temperature = false\nema_decay = 0.999\npatience = 3\n\
+                 hard_negatives = 4\n";
     let expected = TrainConfig {
         optimizer: Optimizer::Adafactor,
         schedule: Schedule::Linear,
@@ -78,6 +80,7 @@ fn every_option_is_read() {
         learn_temperature: false,
         ema_decay: Some(0.999),
         patience: Some(3),
+        hard_negatives: 4,
         ..read(&good).unwrap()
     };
     let found = read(&(good + added)).unwrap();

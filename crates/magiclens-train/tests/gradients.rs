@@ -10,7 +10,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use magiclens_metrics::Random;
 use magiclens_model::checkpoint::{NamedWeights, fill, tensors_of};
-use magiclens_train::batches::batch;
+use magiclens_train::batches::{BatchSettings, batch};
 use magiclens_train::gradients::{CaptionRow, StepGradients, StepSettings, gradients};
 use magiclens_train::head::Head;
 use toy::Toy;
@@ -18,7 +18,12 @@ use toy::Toy;
 const CAPTION_WEIGHT: f64 = 0.3;
 
 fn step(head: &Head, toy: &Toy, pieces: usize) -> StepGradients {
-    let batch = batch(&toy.triplets, 1, 0, 10, true);
+    let settings = BatchSettings {
+        size: 10,
+        query_negatives: true,
+        hard_negatives: 1,
+    };
+    let batch = batch(&toy.triplets, 1, 0, settings);
     let captions: Vec<CaptionRow> = (0..8)
         .map(|image| CaptionRow {
             image,

@@ -31,6 +31,7 @@ fn whole_recipe() -> TrainConfig {
         final_rate: Some(0.1),
         temperature: Some(20.0),
         max_temperature: Some(50.0),
+        hard_negatives: 1,
         ema_decay: Some(0.9),
         patience: Some(2),
         measure_every: 5,

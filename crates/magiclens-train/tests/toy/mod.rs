@@ -81,6 +81,7 @@ impl Toy {
                 query,
                 instruction: 1 + at % 3,
                 targets,
+                hard_negatives: vec![(query + 11) % IMAGES, (query + 13) % IMAGES],
             }
         });
         let captioned = (0..IMAGES).map(|image| CaptionRow {
