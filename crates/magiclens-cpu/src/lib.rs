@@ -1,6 +1,7 @@
-//! Forward passes on a CPU: weights packed once at load, kernels chosen at run time, in f32, bf16 or int8.
+//! Forward passes on a CPU: weights packed once at load, kernels chosen at run time, in f32, bf16 or int8; and the gradient of the
+//! head that is trained.
 //!
-//! Definitions and training are burn's, in `magiclens-model`; here is the same algebra for speed. Rows of f32 go from layer to
+//! Definitions are burn's, in `magiclens-model`; here is the same algebra for speed. Rows of f32 go from layer to
 //! layer. A linear layer rounds them to its precision, multiplies them with its panels of weights a tile at a time, and
 //! applies bias, activation and residual while the tile is at hand. Attention keeps the scores of eight queries at a
 //! time. The buffers of a pass are kept for the next one.
@@ -13,6 +14,7 @@
 //! | `linear.rs`, `norm.rs`, `attention.rs`, `math.rs` | layers |
 //! | `block.rs`, `pooling.rs`, `projection.rs` | blocks of transformers; a learned query; the projection of features |
 //! | `vit.rs`, `text.rs`, `bert.rs`, `lite.rs`, `fusion.rs` | towers, and the fusion of what they give |
+//! | `gradient/` | the trained head with its gradient |
 //! | `network.rs` | the contract of towers |
 //! | `tensors.rs`, `packed.rs`, `pool.rs` | arrays by name; the file that keeps packed ones; memory that is kept |
 
@@ -24,6 +26,7 @@ mod attention;
 mod bert;
 mod block;
 mod fusion;
+pub mod gradient;
 mod kernels;
 mod linear;
 mod lines;

@@ -23,8 +23,13 @@ impl Lines {
 
     /// Becomes zeros; `words` fill whole lines.
     pub(crate) fn clear(&mut self, words: usize) {
-        assert!(words.is_multiple_of(WORDS), "{words} words fill no whole lines");
         self.0.clear();
+        self.resize(words);
+    }
+
+    /// Gets another length; `words` fill whole lines. What is new is zero.
+    pub(crate) fn resize(&mut self, words: usize) {
+        assert!(words.is_multiple_of(WORDS), "{words} words fill no whole lines");
         self.0.resize(words / WORDS, Line([0; WORDS]));
     }
 }

@@ -9,7 +9,7 @@ use crate::run::Run;
 use crate::tensors::{MissingTensor, Tensors};
 
 /// burn's epsilon of a layer norm.
-const EPSILON: f64 = 1e-5;
+pub(crate) const EPSILON: f64 = 1e-5;
 
 /// A layer norm and a linear layer.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use crate::tensors_file::{TensorsFile, write_tensors};
 
 pub use crate::array::{NamedWeights, Weights};
 use crate::parameters::check;
-pub use crate::parameters::{fill, tensors_of};
+pub use crate::parameters::{fill, gradients_of, tensors_of};
 pub use crate::tensors_file::StoredFloat;
 
 /// The one metadata key: a [`Header`] as JSON.

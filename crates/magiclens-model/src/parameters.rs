@@ -1,9 +1,10 @@
 //! The parameters of a module by their paths: collected, and replaced.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Tensor, TensorData};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
 use magiclens_data::Digest;
 
 use crate::ModelError;
@@ -14,6 +15,20 @@ pub fn tensors_of<M: Module>(module: &M) -> NamedWeights {
     let mut collector = Collector::default();
     module.visit(&mut collector);
     collector.tensors
+}
+
+/// Gradients by path as an optimizer takes them, each with the shape of its parameter.
+///
+/// # Panics
+/// If a gradient has another size than its parameter.
+pub fn gradients_of<M: Module>(module: &M, gradients: BTreeMap<String, Vec<f32>>) -> GradientsParams {
+    let mut giver = GradientGiver {
+        path: ModulePath::default(),
+        gradients,
+        given: GradientsParams::new(),
+    };
+    module.visit(&mut giver);
+    giver.given
 }
 
 /// Replaces every parameter of `module` by the tensor of its path.
@@ -101,6 +116,30 @@ impl ModuleVisitor for Collector {
         let shape = data.shape().iter().copied().collect();
         let values = data.try_to_vec::<f32>().expect("every parameter is f32");
         self.tensors.insert(self.path.name(), Weights { shape, values });
+    }
+}
+
+struct GradientGiver {
+    path: ModulePath,
+    gradients: BTreeMap<String, Vec<f32>>,
+    given: GradientsParams,
+}
+
+impl ModuleVisitor for GradientGiver {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(values) = self.gradients.remove(&self.path.name()) {
+            let data = TensorData::new(values, param.lazy_shape());
+            self.given
+                .register::<D>(param.id, Tensor::from_data(data, &Device::flex()));
+        }
     }
 }
 

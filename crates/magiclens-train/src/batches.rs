@@ -206,9 +206,7 @@ mod tests {
     #[test]
     fn every_triplet_comes_once_an_epoch() {
         let table = table();
-        let mut seen: Vec<_> = (0..2)
-            .flat_map(|step| batch(&table, 7, step, PAIRS).queries)
-            .collect();
+        let mut seen: Vec<_> = (0..2).flat_map(|step| batch(&table, 7, step, PAIRS).queries).collect();
         seen.sort_unstable();
         assert_eq!(seen, [(0, 1), (1, 1), (3, 2), (4, 2)]);
     }
@@ -273,7 +271,10 @@ mod tests {
             assert_eq!(drawn(&all), [1, 2, 6, 6, 7, 8]);
             // The other columns are what they are without, and each image is a candidate once.
             for more in [&one, &all] {
-                assert_eq!((&more.queries, &more.columns[..8]), (&plain.queries, &plain.columns[..]));
+                assert_eq!(
+                    (&more.queries, &more.columns[..8]),
+                    (&plain.queries, &plain.columns[..])
+                );
                 assert_eq!(more.images.iter().collect::<HashSet<_>>().len(), more.images.len());
             }
             assert_eq!(one, batch(&table, 1, step, with(1)));
@@ -294,7 +295,9 @@ mod tests {
         for (row, (query, _)) in batch.queries.iter().enumerate() {
             let masked = |image: usize| {
                 let behind = (8..width).filter(|column| batch.images[batch.columns[*column]] == image);
-                behind.map(|column| batch.also_right[row * width + column]).collect::<Vec<_>>()
+                behind
+                    .map(|column| batch.also_right[row * width + column])
+                    .collect::<Vec<_>>()
             };
             // Right for query 0 are 1 and 2, for query 3 it is 2.
             assert_eq!(masked(1), [*query == 0], "query {query}");

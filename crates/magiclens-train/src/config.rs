@@ -68,6 +68,9 @@ pub struct TrainConfig {
     pub feature_noise: f64,
     /// Pieces that a batch is computed in, side by side. Part of the configuration because sums depend on it.
     pub pieces: usize,
+    /// Rows of a batch, about, for which all is kept that their gradient needs. Those beyond are embedded twice.
+    #[serde(default = "kept_rows", skip_serializing_if = "is_kept_rows")]
+    pub kept_rows: usize,
     /// Steps between saved states.
     pub save_every: usize,
     /// Steps between measurements on the dev split.
@@ -212,6 +215,17 @@ impl TrainConfig {
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+/// Rows of the default that are kept: at dimension 512 three quarters of a GiB.
+const KEPT_ROWS: usize = 4096;
+
+fn kept_rows() -> usize {
+    KEPT_ROWS
+}
+
+fn is_kept_rows(value: &usize) -> bool {
+    *value == KEPT_ROWS
 }
 
 fn one() -> f64 {

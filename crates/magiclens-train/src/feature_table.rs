@@ -29,27 +29,27 @@ impl FeatureTable {
         self.values.extend(values);
     }
 
-    /// [`FeatureTable::tensor`] with every number multiplied by 1 + noise of this standard deviation (even, not
-    /// normal). The noise follows from the seed alone, whichever thread makes it.
-    pub fn noisy_tensor(&self, rows: impl Iterator<Item = usize>, noise: f64, seed: u64, device: &Device) -> Tensor<2> {
-        let clean = self.tensor(rows, device);
+    /// One row.
+    pub fn row(&self, row: usize) -> &[f32] {
+        &self.values[row * self.width..][..self.width]
+    }
+
+    /// [`FeatureTable::row`] behind what `out` has, with every number multiplied by 1 + noise of this standard deviation
+    /// (even, not normal), which follows from the seed alone.
+    pub fn push_noisy(&self, row: usize, noise: f64, seed: u64, out: &mut Vec<f32>) {
+        let row = self.row(row);
         if noise == 0.0 {
-            return clean;
+            out.extend_from_slice(row);
+            return;
         }
-        let [count, width] = clean.dims();
         let mut rng = Random::seed_from_u64(seed);
         let reach = (noise * 3f64.sqrt()) as f32;
-        let factors: Vec<f32> = (0..count * width)
-            .map(|_| 1.0 + reach * rng.between(-1.0, 1.0))
-            .collect();
-        clean * Tensor::from_data(TensorData::new(factors, [count, width]), device)
+        out.extend(row.iter().map(|value| value * (1.0 + reach * rng.between(-1.0, 1.0))));
     }
 
     /// The rows chosen, as `[rows, width]` on a device.
     pub fn tensor(&self, rows: impl Iterator<Item = usize>, device: &Device) -> Tensor<2> {
-        let values: Vec<f32> = rows
-            .flat_map(|row| self.values[row * self.width..(row + 1) * self.width].iter().copied())
-            .collect();
+        let values: Vec<f32> = rows.flat_map(|row| self.row(row).iter().copied()).collect();
         let count = values.len() / self.width;
         Tensor::from_data(TensorData::new(values, [count, self.width]), device)
     }

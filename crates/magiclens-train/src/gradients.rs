@@ -1,18 +1,27 @@
-//! The gradient of one step. burn's CPU backend hardly uses a second core inside one operation, so a batch is computed
-//! in pieces side by side. The loss still sees the whole batch: its gradient is taken at the embeddings first and then
-//! carried back through each piece, which gives the gradient of the plain batch.
+//! The gradient of one step, by gradient caching (Gao et al. 2021): the loss of the whole batch needs all embeddings, but not
+//! what led to them. So rows are embedded in pieces, the slopes of the loss at the embeddings are taken, and the pieces go back
+//! one by one, which gives the gradient of the plain batch. Pieces whose tapes were not kept are embedded again before.
+//!
+//! A batch is cut into shares that run side by side, and a share into pieces of a fixed size. Sums are taken in the order of the
+//! shares, so that threads and kept tapes decide nothing.
 
-use burn::module::Module;
-use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
-use magiclens_model::fusion::unit;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use burn::optim::GradientsParams;
+use magiclens_model::checkpoint::{gradients_of, tensors_of};
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::batches::Batch;
 use crate::feature_table::FeatureTable;
-use crate::head::Head;
-use crate::loss;
+use crate::head::{Head, TEMPERATURE};
+use crate::loss::{self, Embeddings, Loss};
+use crate::passes::{Features, Passes, Projected, Scratch, Side, Tape};
+
+/// Rows of a piece: enough for products at full speed, few enough for the caches.
+const PIECE_ROWS: usize = 128;
 
 /// Frozen features: a row for each image and for each text.
 #[derive(Debug)]
@@ -50,16 +59,48 @@ pub struct StepLosses {
 /// Settings of [`gradients`].
 #[derive(Clone, Copy, Debug)]
 pub struct StepSettings {
-    /// Pieces computed side by side.
+    /// Shares computed side by side.
     pub pieces: usize,
+    /// Rows whose tapes are kept, about.
+    pub kept_rows: usize,
     /// Weight of the caption loss.
     pub caption_weight: f64,
     /// Standard deviation of the noise on image features, relative to each feature's own size.
     pub feature_noise: f64,
-    /// Seed of the noise: another one each step.
+    /// Seed of the noise: another one each step, a million above the last.
     pub noise_seed: u64,
     /// Highest factor on the cosines.
     pub max_temperature: f32,
+}
+
+/// Memory of steps, kept for the next ones.
+#[derive(Debug, Default)]
+pub struct StepMemory {
+    tapes: Mutex<Vec<Tape>>,
+    sums: Vec<Vec<f32>>,
+}
+
+impl StepMemory {
+    /// Zeros.
+    fn zeros(&mut self, count: usize) -> Vec<f32> {
+        let mut sums = self.sums.pop().unwrap_or_default();
+        sums.clear();
+        sums.resize(count, 0.0);
+        sums
+    }
+
+    /// A tape that an earlier piece left, or a new one.
+    fn tape(&self) -> Tape {
+        self.lock().pop().unwrap_or_default()
+    }
+
+    fn give_back(&self, tape: Tape) {
+        self.lock().push(tape);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Tape>> {
+        self.tapes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A captioned image.
@@ -71,144 +112,248 @@ pub struct CaptionRow {
     pub caption: usize,
 }
 
-/// Rows that were embedded by a copy of the head.
-struct Piece {
-    head: Head,
-    embeddings: Tensor<2>,
+/// One step at work.
+struct Step<'a> {
+    frozen: &'a Frozen<'a>,
+    settings: StepSettings,
+    memory: &'a StepMemory,
+    passes: Passes,
+    /// Image and text of each row: queries, then candidates with the empty text.
+    rows: Vec<(usize, usize)>,
 }
 
-/// The loss of a batch and its gradient. `device` has autodiff.
+/// A share of the rows, embedded.
+struct Share {
+    rows: Range<usize>,
+    embeddings: Vec<f32>,
+    /// Of the first pieces.
+    kept: Vec<Tape>,
+}
+
+/// The loss of a batch and its gradient.
 pub fn gradients(
     head: &Head,
     frozen: &Frozen,
     batch: &Batch,
     captions: &[CaptionRow],
     settings: StepSettings,
-    device: &Device,
+    memory: &mut StepMemory,
 ) -> StepGradients {
-    let pieces = embed_pieces(head, frozen, batch, settings, device);
-    // The loss at the embeddings, cut off from their own graphs.
-    let detached = pieces.iter().map(|piece| piece.embeddings.clone().detach());
-    let embeddings = Tensor::cat(detached.collect(), 0).require_grad(); // [rows, dim]
-    let temperature = head.temperature(settings.max_temperature);
-    let (mut total, mut losses) = contrastive_part(embeddings.clone(), temperature, batch, device);
-    if settings.caption_weight > 0.0 && captions.len() > 1 {
-        let caption_loss = caption_part(head, frozen, captions, settings, device);
-        losses.caption_loss = scalar(caption_loss.clone());
-        total = total + caption_loss.mul_scalar(settings.caption_weight);
-    }
-    let mut tape = total.backward();
-    let slopes = embeddings
-        .grad_remove(&mut tape)
-        .expect("the loss depends on every embedding");
-    let mut sum = GradientsAccumulator::new();
-    sum.accumulate(head, GradientsParams::from_grads(tape, head));
-    for part in carry_back(pieces, &slopes, device) {
-        sum.accumulate(head, part);
-    }
-    StepGradients {
-        gradients: sum.grads(),
-        losses,
-    }
-}
-
-/// Queries, then candidates with the empty text, embedded in pieces side by side.
-fn embed_pieces(head: &Head, frozen: &Frozen, batch: &Batch, settings: StepSettings, device: &Device) -> Vec<Piece> {
+    let weights = tensors_of(head);
+    let passes = Passes::new(head, &weights, frozen.images.width);
+    let at_once = settings.pieces.min(rayon::current_num_threads());
+    let mut sums = memory.zeros(passes.sums());
+    let mut parts: Vec<Vec<f32>> = (0..at_once).map(|_| memory.zeros(passes.sums())).collect();
     let candidates = batch.images.iter().map(|image| (*image, 0));
-    let rows: Vec<(usize, usize)> = batch.queries.iter().copied().chain(candidates).collect();
-    let length = rows.len().div_ceil(settings.pieces).max(1);
-    let piece = |(at, rows): (usize, &[(usize, usize)])| {
-        // Leaves of its own: backward passes side by side must not share a graph.
-        let head = head.clone().fork(device);
-        let seed = settings.noise_seed.wrapping_add(at as u64);
-        let images = rows.iter().map(|row| row.0);
-        let images = frozen.images.noisy_tensor(images, settings.feature_noise, seed, device);
-        let texts = frozen.texts.tensor(rows.iter().map(|row| row.1), device);
-        let embeddings = head.embed(images, texts); // [rows, dim]
-        Piece { head, embeddings }
+    let step = Step {
+        frozen,
+        settings,
+        memory,
+        passes,
+        rows: batch.queries.iter().copied().chain(candidates).collect(),
     };
-    rows.par_chunks(length).enumerate().map(piece).collect()
-}
-
-/// The contrastive loss of embeddings `[rows, dim]`, queries first, at a temperature `[1]`: as a tensor `[1]` and in
-/// numbers.
-fn contrastive_part(
-    embeddings: Tensor<2>,
-    temperature: Tensor<1>,
-    batch: &Batch,
-    device: &Device,
-) -> (Tensor<1>, StepLosses) {
-    let queries = batch.queries.len();
-    let columns: Vec<i64> = batch.columns.iter().map(|place| (queries + place) as i64).collect();
-    let columns: Tensor<1, Int> = Tensor::from_data(TensorData::new(columns, [batch.columns.len()]), device);
-    let also_right = TensorData::new(batch.also_right.clone(), [queries, batch.columns.len()]);
-    let also_right: Tensor<2, Bool> = Tensor::from_data(also_right, device);
-    let query_rows = embeddings.clone().narrow(0, 0, queries); // [queries, dim]
-    let candidate_rows = embeddings.select(0, columns); // [columns, dim]
-    let batch_accuracy = accuracy(query_rows.clone().detach(), candidate_rows.clone().detach());
-    let loss = loss::contrastive(query_rows, candidate_rows, temperature.clone(), also_right);
-    let losses = StepLosses {
-        loss: scalar(loss.clone()),
-        caption_loss: 0.0,
-        temperature: scalar(temperature),
-        batch_accuracy,
+    let logarithm = weights[TEMPERATURE].values[0];
+    let temperature = logarithm.min(settings.max_temperature.ln()).exp();
+    let shares = step.embed();
+    let (loss, slopes) = step.contrastive(batch, &shares, temperature);
+    step.carry_back(shares, slopes, &mut parts, &mut sums);
+    let caption_loss = match settings.caption_weight > 0.0 && captions.len() > 1 {
+        true => step.captions(captions, temperature, &mut parts, &mut sums),
+        false => Loss::default(),
     };
-    (loss, losses)
+    let mut gradients = step.passes.gradients(&weights, &sums);
+    memory.sums = parts;
+    memory.sums.push(sums);
+    let by_temperature = loss.temperature_slope + settings.caption_weight as f32 * caption_loss.temperature_slope;
+    // Above its cap a temperature stands still.
+    let is_free = logarithm <= settings.max_temperature.ln();
+    let by_logarithm = if is_free { by_temperature * temperature } else { 0.0 };
+    gradients.insert(TEMPERATURE.to_owned(), vec![by_logarithm]);
+    StepGradients {
+        gradients: gradients_of(head, gradients),
+        losses: StepLosses {
+            loss: loss.value,
+            caption_loss: caption_loss.value,
+            temperature,
+            batch_accuracy: loss.accuracy,
+        },
+    }
 }
 
-/// d loss / d parameter = sum over rows of (d loss / d embedding) * (d embedding / d parameter): the parts of the pieces.
-fn carry_back(pieces: Vec<Piece>, slopes: &Tensor<2>, device: &Device) -> Vec<GradientsParams> {
-    let starts = pieces.iter().scan(0, |at, piece| {
-        let start = *at;
-        *at += piece.embeddings.dims()[0];
-        Some(start)
-    });
-    let starts: Vec<usize> = starts.collect();
-    let part = |(start, Piece { head, embeddings })| {
-        let [count, _dim] = embeddings.dims();
-        let slope = Tensor::from_data(slopes.clone().narrow(0, start, count).into_data(), device);
-        GradientsParams::from_grads((embeddings * slope).sum().backward(), &head)
-    };
-    starts.into_par_iter().zip(pieces).map(part).collect()
+impl Step<'_> {
+    /// All rows, in shares side by side.
+    fn embed(&self) -> Vec<Share> {
+        let length = self.rows.len().div_ceil(self.settings.pieces).max(1);
+        let kept = (self.settings.kept_rows / self.settings.pieces).div_ceil(PIECE_ROWS);
+        let share = |first: usize| self.embed_share(first..self.rows.len().min(first + length), kept);
+        let starts: Vec<usize> = (0..self.rows.len()).step_by(length).collect();
+        starts.into_par_iter().map(share).collect()
+    }
+
+    /// A share, whose first `kept` pieces keep their tapes.
+    fn embed_share(&self, rows: Range<usize>, kept: usize) -> Share {
+        let (mut scratch, mut tape) = (Scratch::default(), self.memory.tape());
+        let mut share = Share {
+            rows: rows.clone(),
+            embeddings: Vec::with_capacity(rows.len() * self.passes.dim),
+            kept: Vec::new(),
+        };
+        for piece in pieces(rows) {
+            self.passes.embed(&self.features(piece), &mut tape, &mut scratch);
+            share.embeddings.extend_from_slice(tape.embeddings());
+            if share.kept.len() < kept {
+                share.kept.push(std::mem::replace(&mut tape, self.memory.tape()));
+            }
+        }
+        self.memory.give_back(tape);
+        share
+    }
+
+    /// Frozen features of some rows, each with noise of its own.
+    fn features(&self, rows: Range<usize>) -> Features {
+        let (mut features, mut places) = (Features::default(), HashMap::new());
+        let StepSettings {
+            feature_noise,
+            noise_seed,
+            ..
+        } = self.settings;
+        for at in rows {
+            let (image, text) = self.rows[at];
+            let seed = noise_seed.wrapping_add(at as u64);
+            self.frozen
+                .images
+                .push_noisy(image, feature_noise, seed, &mut features.images);
+            let next = places.len();
+            let place = *places.entry(text).or_insert_with(|| {
+                features.texts.extend_from_slice(self.frozen.texts.row(text));
+                next
+            });
+            features.text_of.push(place);
+        }
+        features
+    }
+
+    /// The contrastive loss, and its slopes at the embeddings of all rows.
+    fn contrastive(&self, batch: &Batch, shares: &[Share], temperature: f32) -> (Loss, Vec<f32>) {
+        let dim = self.passes.dim;
+        let embeddings: Vec<f32> = shares.iter().flat_map(|share| &share.embeddings).copied().collect();
+        let (queries, images) = embeddings.split_at(batch.queries.len() * dim);
+        let columns = batch.columns.iter().flat_map(|place| &images[place * dim..][..dim]);
+        let candidates: Vec<f32> = columns.copied().collect();
+        let embeddings = Embeddings {
+            dim,
+            queries,
+            candidates: &candidates,
+        };
+        let mut loss = loss::contrastive(embeddings, temperature, &batch.also_right, self.settings.pieces);
+        let mut slopes = std::mem::take(&mut loss.query_slopes);
+        let first = slopes.len();
+        slopes.resize(self.rows.len() * dim, 0.0);
+        for (place, column) in batch.columns.iter().zip(loss.candidate_slopes.chunks_exact(dim)) {
+            let image = &mut slopes[first + place * dim..][..dim];
+            image.iter_mut().zip(column).for_each(|(sum, slope)| *sum += slope);
+        }
+        (loss, slopes)
+    }
+
+    /// Adds up d loss / d embedding * d embedding / d parameter over all rows.
+    fn carry_back(&self, shares: Vec<Share>, mut slopes: Vec<f32>, parts: &mut [Vec<f32>], sums: &mut [f32]) {
+        let length = shares.first().map_or(1, |share| share.rows.len()) * self.passes.dim;
+        let shares = shares.into_iter().zip(slopes.chunks_mut(length)).collect();
+        let back = |(share, slopes), sums: &mut [f32]| self.carry_share_back(share, slopes, sums);
+        add_up(shares, back, parts, sums);
+    }
+
+    fn carry_share_back(&self, share: Share, slopes: &mut [f32], sums: &mut [f32]) {
+        let (mut scratch, mut kept) = (Scratch::default(), share.kept.into_iter());
+        let slopes = slopes.chunks_mut(PIECE_ROWS * self.passes.dim);
+        for (rows, slopes) in pieces(share.rows).zip(slopes) {
+            let tape = kept.next().unwrap_or_else(|| {
+                let mut again = self.memory.tape();
+                self.passes.embed(&self.features(rows), &mut again, &mut scratch);
+                again
+            });
+            self.passes.back(&tape, &mut scratch, slopes, sums);
+            self.memory.give_back(tape);
+        }
+    }
+
+    /// CLIP's loss between tower outputs of images and of their captions; its gradient is added to `sums`.
+    fn captions(&self, rows: &[CaptionRow], temperature: f32, parts: &mut [Vec<f32>], sums: &mut [f32]) -> Loss {
+        let share = rows.len().div_ceil(self.settings.pieces).max(1);
+        let shares: Vec<[Projected; 2]> = rows
+            .par_chunks(share)
+            .enumerate()
+            .map(|(at, rows)| self.project_captions(rows, at * share))
+            .collect();
+        let side = |side: usize| shares.iter().flat_map(move |share| &share[side].units.rows).copied();
+        let (images, texts): (Vec<f32>, Vec<f32>) = (side(0).collect(), side(1).collect());
+        let embeddings = Embeddings {
+            dim: self.passes.dim,
+            queries: &images,
+            candidates: &texts,
+        };
+        let count = rows.len();
+        let same = |at: usize| at / count != at % count && rows[at / count].caption == rows[at % count].caption;
+        let also_right: Vec<bool> = (0..count * count).map(same).collect();
+        let mut loss = loss::captions(embeddings, temperature, &also_right, self.settings.pieces);
+        let weight = self.settings.caption_weight as f32;
+        let slopes = loss.query_slopes.iter_mut().chain(&mut loss.candidate_slopes);
+        slopes.for_each(|slope| *slope *= weight);
+        let length = share * self.passes.dim;
+        let of_images = loss.query_slopes.chunks_mut(length);
+        let slopes = of_images.zip(loss.candidate_slopes.chunks_mut(length));
+        let shares = shares.iter().zip(slopes).collect();
+        let back = |(share, slopes), sums: &mut [f32]| self.carry_captions_back(share, slopes, sums);
+        add_up(shares, back, parts, sums);
+        loss
+    }
+
+    fn carry_captions_back(&self, share: &[Projected; 2], (images, texts): (&mut [f32], &mut [f32]), sums: &mut [f32]) {
+        let mut scratch = Scratch::default();
+        for (side, projected, slopes) in [(Side::Vision, &share[0], images), (Side::Text, &share[1], texts)] {
+            self.passes.project_back(side, projected, &mut scratch, slopes, sums);
+        }
+    }
+
+    /// Tower outputs of images and captions, the first of which is row `first` of all.
+    fn project_captions(&self, rows: &[CaptionRow], first: usize) -> [Projected; 2] {
+        let (mut images, mut texts) = (Vec::new(), Vec::new());
+        for (at, row) in rows.iter().enumerate() {
+            let seed = (!self.settings.noise_seed).wrapping_sub((first + at) as u64);
+            let noise = self.settings.feature_noise;
+            self.frozen.images.push_noisy(row.image, noise, seed, &mut images);
+            texts.extend_from_slice(self.frozen.captions.row(row.caption));
+        }
+        [
+            self.passes.project(Side::Vision, &images),
+            self.passes.project(Side::Text, &texts),
+        ]
+    }
 }
 
-/// CLIP's loss between tower outputs of images and of their captions.
-fn caption_part(
-    head: &Head,
-    frozen: &Frozen,
-    rows: &[CaptionRow],
-    settings: StepSettings,
-    device: &Device,
-) -> Tensor<1> {
-    let images = rows.iter().map(|row| row.image);
-    let images = frozen
-        .images
-        .noisy_tensor(images, settings.feature_noise, !settings.noise_seed, device);
-    let images = unit(head.project_images(images)); // [rows, dim]
-    let texts = rows.iter().map(|row| row.caption);
-    let texts = unit(head.project_texts(frozen.captions.tensor(texts, device))); // [rows, dim]
-    let count = rows.len();
-    let same = |at: usize| at / count != at % count && rows[at / count].caption == rows[at % count].caption;
-    let also_right: Vec<bool> = (0..count * count).map(same).collect();
-    let also_right = Tensor::from_data(TensorData::new(also_right, [count, count]), device);
-    loss::captions(images, texts, head.temperature(settings.max_temperature), also_right)
+fn pieces(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let end = rows.end;
+    rows.step_by(PIECE_ROWS)
+        .map(move |first| first..end.min(first + PIECE_ROWS))
 }
 
-fn accuracy(queries: Tensor<2>, candidates: Tensor<2>) -> f32 {
-    let [count, _dim] = queries.dims();
-    let best = queries
-        .matmul(candidates.transpose())
-        .argmax(1)
-        .into_data()
-        .convert::<i64>();
-    let best = best.try_to_vec::<i64>().expect("converted to i64");
-    best.iter()
-        .enumerate()
-        .filter(|(row, best)| *row as i64 == **best)
-        .count() as f32
-        / count as f32
-}
-
-fn scalar(tensor: Tensor<1>) -> f32 {
-    tensor.into_scalar::<f32>()
+/// Adds what each share gives to `sums`, in the order of the shares; as many at once as there are `parts`, which are memory of as
+/// many numbers.
+fn add_up<T: Send>(mut shares: Vec<T>, back: impl Fn(T, &mut [f32]) + Sync, parts: &mut [Vec<f32>], sums: &mut [f32]) {
+    /// Numbers that a thread adds in one go.
+    const CHUNK: usize = 1 << 16;
+    while !shares.is_empty() {
+        let rest = shares.split_off(shares.len().min(parts.len()));
+        let parts = &mut parts[..shares.len()];
+        shares.into_par_iter().zip(&mut *parts).for_each(|(share, part)| {
+            part.fill(0.0);
+            back(share, part);
+        });
+        for part in parts {
+            let both = sums.par_chunks_mut(CHUNK).zip(part.par_chunks(CHUNK));
+            both.for_each(|(sums, part)| sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part));
+        }
+        shares = rest;
+    }
 }

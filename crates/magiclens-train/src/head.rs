@@ -3,9 +3,13 @@
 
 use burn::module::{Module, Param, ParamGroup, ParamId};
 use burn::tensor::Tensor;
+use magiclens_cpu::FusionSizes;
 use magiclens_model::MagicLens;
 use magiclens_model::fusion::Fusion;
 use magiclens_model::towers::FeatureProjection;
+
+/// Name of the temperature's logarithm among the weights.
+pub(crate) const TEMPERATURE: &str = "logit_scale";
 
 /// The trained part. Its parameters are those of a [`MagicLens`] without the trunks. A tower that is no trunk with a
 /// projection is frozen as a whole: its features are its outputs.
@@ -58,6 +62,14 @@ impl Head {
     /// `[1]`: the factor on the cosines, at most `max`.
     pub fn temperature(&self, max: f32) -> Tensor<1> {
         self.logit_scale.val().clamp_max(max.ln()).exp()
+    }
+
+    /// The sizes of the fusion; `None` for a sum.
+    pub(crate) fn fusion_sizes(&self) -> Option<FusionSizes> {
+        match &self.fusion {
+            Fusion::Attention(fusion) => Some(fusion.sizes()),
+            Fusion::Sum(_) => None,
+        }
     }
 
     /// The parameter of the temperature: its logarithm.

@@ -4,14 +4,15 @@
 //! |---|---|
 //! | `pipeline.rs`, `start.rs` | from a collection folder and a start model to trained weights |
 //! | `features.rs`, `feature_table.rs` | frozen features, computed once |
-//! | `batches.rs`, `loss.rs`, `gradients.rs`, `head.rs` | one step |
-//! | `schedule.rs`, `optimizer.rs`, `ema.rs`, `stopping.rs` | the recipe: rates, optimizer, average of the weights, early stopping |
+//! | `batches.rs`, `loss.rs`, `gradients.rs`, `passes.rs`, `head.rs` | one step |
+//! | `schedule.rs`, `optimizer.rs`, `adamw.rs`, `ema.rs`, `stopping.rs` | the recipe: rates, optimizer, average of the weights, early stopping |
 //! | `run.rs`, `state.rs`, `run_dir.rs` | steps, saved states, metrics |
 //! | `dev.rs` | scores on the dev part |
 //! | `pace.rs`, `report/` | speed and time left; what runs did, as a page |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod adamw;
 pub mod batches;
 pub mod config;
 pub mod dev;
@@ -24,6 +25,7 @@ pub mod head;
 pub mod loss;
 mod optimizer;
 pub mod pace;
+mod passes;
 pub mod pipeline;
 pub mod report;
 pub mod run;

@@ -1,21 +1,25 @@
 //! The optimizer of a run.
 
 use burn::grad_clipping::GradientClipping;
-use burn::optim::{AdafactorConfig, AdamWConfig, ModuleOptimizer};
+use burn::optim::{AdafactorConfig, ModuleOptimizer};
 
 use crate::TrainConfig;
+use crate::adamw::AdamW;
 use crate::config::Optimizer;
 
 /// An optimizer without moments yet; gradients are cut tensor by tensor.
 pub(crate) fn optimizer(config: &TrainConfig) -> ModuleOptimizer {
-    let optimizer = match config.optimizer {
-        Optimizer::AdamW => AdamWConfig::new()
-            .with_weight_decay(config.weight_decay)
-            .with_epsilon(1e-8)
-            .init(),
-        Optimizer::Adafactor => adafactor(config).init(),
-    };
-    optimizer.with_grad_clipping(GradientClipping::Norm(config.max_gradient_norm))
+    match config.optimizer {
+        Optimizer::AdamW => AdamW {
+            weight_decay: config.weight_decay,
+            max_gradient_norm: config.max_gradient_norm,
+        }
+        .into(),
+        Optimizer::Adafactor => {
+            let clipping = GradientClipping::Norm(config.max_gradient_norm);
+            adafactor(config).init().with_grad_clipping(clipping)
+        }
+    }
 }
 
 /// Algorithm 4 of Shazeer & Stern (2018), but for the step size: that comes from the schedule alone, and is multiplied by

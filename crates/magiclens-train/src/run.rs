@@ -9,7 +9,6 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
 use magiclens_model::checkpoint::tensors_of;
 
 use crate::head::Head;
@@ -53,11 +52,10 @@ pub fn train(
     observer: &mut dyn Observer,
 ) -> Result<Head, TrainError> {
     claim(dir, config, &data.digest)?;
-    let device = Device::flex().autodiff();
     let mut state = State::start(config, head, dir)?;
     let mut metrics = MetricsFile::open(dir, state.step)?;
     while !state.is_over(config) {
-        let line = state.advance(config, data, &device);
+        let line = state.advance(config, data);
         metrics.write(&line)?;
         observer.step(&line, config.steps);
         if !line.losses.loss.is_finite() {

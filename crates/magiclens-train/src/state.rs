@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
-use burn::tensor::{Bytes, Device};
+use burn::tensor::Bytes;
 use magiclens_data::files::{sync_folder, write_atomic_bytes};
 use magiclens_model::checkpoint::{NamedWeights, StoredFloat, Weights, fill, read_weights, tensors_of, write_tower};
 use serde::Serialize;
 
 use crate::batches::{TripletTable, batch, sample};
 use crate::ema::follow;
-use crate::gradients::{CaptionRow, Frozen, StepLosses, StepSettings, gradients};
-use crate::head::Head;
+use crate::gradients::{CaptionRow, Frozen, StepLosses, StepMemory, StepSettings, gradients};
+use crate::head::{Head, TEMPERATURE};
 use crate::optimizer::optimizer;
 use crate::schedule::schedule;
 use crate::stopping::Stopping;
@@ -54,8 +54,6 @@ const WEIGHTS_FILE: &str = "head.safetensors";
 const OPTIMIZER_FILE: &str = "optimizer.bin";
 /// Name of the moving average of the weights in a saved state.
 const AVERAGE_FILE: &str = "average.safetensors";
-/// Name of the temperature's logarithm among the weights.
-const TEMPERATURE: &str = "logit_scale";
 
 /// Weights, optimizer and schedule after some steps.
 pub(crate) struct State {
@@ -67,6 +65,7 @@ pub(crate) struct State {
     average: Option<NamedWeights>,
     optimizer: ModuleOptimizer,
     schedule: ModuleLrScheduler,
+    memory: StepMemory,
 }
 
 impl State {
@@ -84,6 +83,7 @@ impl State {
             average: config.ema_decay.map(|_| weights),
             optimizer: optimizer(config),
             schedule: schedule(config, &head)?,
+            memory: StepMemory::default(),
             head,
         };
         if let Some((step, folder)) = saved_states(dir)?.pop() {
@@ -116,19 +116,20 @@ impl State {
     }
 
     /// Does the next step.
-    pub(crate) fn advance(&mut self, config: &TrainConfig, data: &TrainingData, device: &Device) -> StepMetrics {
+    pub(crate) fn advance(&mut self, config: &TrainConfig, data: &TrainingData) -> StepMetrics {
         let started = std::time::Instant::now();
         let batch = batch(data.triplets, config.seed, self.step, config.batch());
         let captions = sample(data.captioned.len(), config.batch_size, config.seed, self.step);
         let captions: Vec<CaptionRow> = captions.iter().map(|row| data.captioned[*row]).collect();
         let settings = StepSettings {
             pieces: config.pieces,
+            kept_rows: config.kept_rows,
             caption_weight: config.caption_weight,
             feature_noise: config.feature_noise,
             noise_seed: config.seed.wrapping_add((self.step as u64) << 20),
             max_temperature: config.max_temperature(),
         };
-        let mut found = gradients(&self.head, &data.frozen, &batch, &captions, settings, device);
+        let mut found = gradients(&self.head, &data.frozen, &batch, &captions, settings, &mut self.memory);
         if !config.learn_temperature {
             // A parameter without a gradient stays as it is.
             found.gradients.remove::<1>(self.head.temperature_id());

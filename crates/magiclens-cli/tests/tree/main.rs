@@ -26,7 +26,7 @@ const USES: &[(&str, &[&str])] = &[
     ("http", &["data"]),
     ("mine", &["data", "metrics", "report", "model", "web"]),
     ("eval", &["data", "metrics", "report", "model", "collection"]),
-    ("train", &["data", "metrics", "report", "model", "collection"]),
+    ("train", &["data", "metrics", "cpu", "report", "model", "collection"]),
     ("compare", &["data", "metrics", "report", "index", "search", "http"]),
     ("serve", &["data", "index", "report", "search", "http"]),
     (

@@ -6,6 +6,8 @@ use super::{COLUMNS, for_each_count};
 
 /// The kernels, by number of rows.
 pub(super) const F32: [super::Kernel; 8] = for_each_count!(f32_rows);
+/// The kernels of one and of two vectors of columns, by number of rows.
+pub(super) const F32_NARROW: [[super::Kernel; 8]; 2] = [for_each_count!(f32_one), for_each_count!(f32_two)];
 /// As above, for CPUs with AVX-512 BF16.
 pub(super) const BF16: [super::Kernel; 8] = for_each_count!(bf16_rows);
 /// As above, for CPUs with AVX-512 VNNI.
@@ -31,7 +33,7 @@ fn fetch_ahead(panel: *const u32) {
 
 /// A kernel whose sums are f32.
 macro_rules! f32_sums {
-    ($name:ident, $features:literal, |$sum:ident, $value:ident, $weights:ident| $dot:expr) => {
+    ($name:ident, $vectors:expr, $features:literal, |$sum:ident, $value:ident, $weights:ident| $dot:expr) => {
         /// # Safety
         /// As `super::Kernel` is called, on a CPU with these features.
         #[target_feature(enable = $features)]
@@ -43,7 +45,7 @@ macro_rules! f32_sums {
             _start: *const i32,
             tile: *mut f32,
         ) {
-            let mut sums = [[_mm512_setzero_ps(); VECTORS]; COUNT];
+            let mut sums = [[_mm512_setzero_ps(); $vectors]; COUNT];
             for at in 0..depth {
                 // SAFETY: the caller gives a panel of `depth` words for each column, and `COUNT` rows of `depth` words.
                 let (panel, rows) = unsafe { (panel.add(at * COLUMNS), rows.add(at)) };
@@ -52,7 +54,10 @@ macro_rules! f32_sums {
                     unsafe { _mm512_loadu_si512(panel.add(vector * LANES).cast()) }
                 };
                 fetch_ahead(panel);
-                let weights = [load(0), load(1), load(2)];
+                let mut weights = [_mm512_setzero_si512(); $vectors];
+                for (vector, weights) in weights.iter_mut().enumerate() {
+                    *weights = load(vector);
+                }
                 for (row, sums) in sums.iter_mut().enumerate() {
                     // SAFETY: as above.
                     let $value = unsafe { _mm512_set1_epi32(*rows.add(row * stride) as i32) };
@@ -72,17 +77,24 @@ macro_rules! f32_sums {
     };
 }
 
-f32_sums!(f32_rows, "avx512f", |sum, value, weights| _mm512_fmadd_ps(
-    _mm512_castsi512_ps(value),
-    _mm512_castsi512_ps(weights),
-    sum
-));
+/// The kernel of f32 for some vectors of a panel's columns.
+macro_rules! f32_kernel {
+    ($name:ident, $vectors:expr) => {
+        f32_sums!($name, $vectors, "avx512f", |sum, value, weights| _mm512_fmadd_ps(
+            _mm512_castsi512_ps(value),
+            _mm512_castsi512_ps(weights),
+            sum
+        ));
+    };
+}
 
-f32_sums!(bf16_rows, "avx512f,avx512bf16", |sum, value, weights| _mm512_dpbf16_ps(
-    sum,
-    as_bf16(value),
-    as_bf16(weights)
-));
+f32_kernel!(f32_rows, VECTORS);
+f32_kernel!(f32_two, 2);
+f32_kernel!(f32_one, 1);
+
+f32_sums!(bf16_rows, VECTORS, "avx512f,avx512bf16", |sum, value, weights| {
+    _mm512_dpbf16_ps(sum, as_bf16(value), as_bf16(weights))
+});
 
 /// The same bits as 32 bf16.
 #[inline]

@@ -87,6 +87,24 @@ pub(crate) fn multiply(
     panel: Panel<'_>,
     tile: &mut Tile,
 ) {
+    run(kernel(simd, precision, count), precision, rows, count, panel, tile);
+}
+
+/// [`multiply`] of f32 for the first columns of a panel alone; the tile's other columns are not to be read.
+pub(crate) fn multiply_columns(
+    simd: Simd,
+    rows: RowWords<'_>,
+    count: usize,
+    panel: Panel<'_>,
+    columns: usize,
+    tile: &mut Tile,
+) {
+    let kernel = narrow_kernel(simd, count, columns);
+    run(kernel, Precision::F32, rows, count, panel, tile);
+}
+
+/// Calls a kernel of this precision and number of rows, after checks of what it reads.
+fn run(kernel: Kernel, precision: Precision, rows: RowWords<'_>, count: usize, panel: Panel<'_>, tile: &mut Tile) {
     let depth = panel.depth();
     assert!((1..=ROWS).contains(&count), "{count} rows for a tile");
     assert!(
@@ -97,10 +115,9 @@ pub(crate) fn multiply(
         precision != Precision::Int8 || panel.start.len() == COLUMNS,
         "columns of bytes need a start"
     );
-    let kernel = kernel(simd, precision, count);
     // SAFETY: the rows hold `depth` words each within the slice, as was just checked; the panel holds `depth * COLUMNS` words,
-    // and `COLUMNS` starts where they are read; the tile holds `ROWS * COLUMNS` numbers. `kernel` gives code whose
-    // instructions this `Simd` has.
+    // and `COLUMNS` starts where they are read; the tile holds `ROWS * COLUMNS` numbers. Both callers choose a kernel of `count`
+    // rows whose instructions their `Simd` has.
     unsafe {
         kernel(
             rows.words.as_ptr(),
@@ -135,6 +152,38 @@ fn kernel(simd: Simd, precision: Precision, count: usize) -> Kernel {
         Precision::Int8 => portable::INT8[count - 1],
     }
 }
+
+/// The kernel of f32 for some columns of a panel.
+fn narrow_kernel(simd: Simd, count: usize, columns: usize) -> Kernel {
+    #[cfg(target_arch = "x86_64")]
+    if simd.width == Width::Avx512
+        && let Some(kernels) = avx512::F32_NARROW.get(columns.div_ceil(COLUMNS / 3) - 1)
+    {
+        return kernels[count - 1];
+    }
+    kernel(simd, Precision::F32, count)
+}
+
+/// Brings the places of a tile near, before its product is known: rows of `columns` numbers that lie `width` apart.
+pub(crate) fn fetch(places: &[f32], width: usize, columns: usize) {
+    /// Numbers of a cache line.
+    const LINE: usize = 16;
+    for row in places.chunks(width) {
+        for place in row[..columns.min(row.len())].iter().step_by(LINE) {
+            fetch_line(place);
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn fetch_line(place: &f32) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: fetching changes nothing, and every x86-64 has the instruction.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(place).cast()) }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn fetch_line(_place: &f32) {}
 
 /// A kernel for each number of rows.
 macro_rules! for_each_count {
@@ -266,6 +315,38 @@ mod tests {
             tile.0.map(f32::to_bits)
         };
         assert_eq!(tile(avx2), tile(avx512));
+    }
+
+    #[test]
+    fn narrow_kernels_give_the_first_columns() {
+        let mut next = noise(8);
+        let mut words = |count: usize| {
+            (0..count)
+                .map(|_| word(Precision::F32, &mut next))
+                .collect::<Vec<u32>>()
+        };
+        let (rows, panel) = (words(ROWS * 100), words(100 * COLUMNS));
+        let (rows, panel) = (
+            RowWords::new(&rows, 100),
+            Panel {
+                words: &panel,
+                start: &[],
+            },
+        );
+        for simd in widths() {
+            for (count, columns) in [(8, 1), (3, 16), (8, 17), (1, 32), (5, 33), (8, 48)] {
+                let (mut whole, mut narrow) = (Tile::new(), Tile::new());
+                multiply(simd, Precision::F32, rows, count, panel, &mut whole);
+                multiply_columns(simd, rows, count, panel, columns, &mut narrow);
+                for row in 0..count {
+                    assert_eq!(
+                        whole.row(row)[..columns],
+                        narrow.row(row)[..columns],
+                        "{simd} {count} {columns}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

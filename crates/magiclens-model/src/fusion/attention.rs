@@ -6,6 +6,7 @@ use burn::module::Module;
 use burn::nn::{LayerNorm, Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
+use magiclens_cpu::FusionSizes;
 
 use super::config::AttentionFusionConfig;
 use super::pooler::AttentionPooler;
@@ -16,6 +17,8 @@ use crate::attention::{Attended, Attention, AttentionConfig};
 pub struct AttentionFusion {
     layers: Vec<FusionLayer>,
     pooler: AttentionPooler,
+    #[module(skip)]
+    sizes: FusionSizes,
 }
 
 /// Values inside of an [`AttentionFusion`], for parity tests.
@@ -37,7 +40,13 @@ impl AttentionFusion {
                 .map(|_| FusionLayer::init(config, dim, device))
                 .collect(),
             pooler: AttentionPooler::init(config, dim, device),
+            sizes: config.sizes(dim),
         }
+    }
+
+    /// The sizes of the fusion.
+    pub fn sizes(&self) -> FusionSizes {
+        self.sizes
     }
 
     /// `images`, `texts`: `[batch, dim]`, not normalized -> `[batch, dim]`, not normalized.

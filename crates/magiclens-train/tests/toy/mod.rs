@@ -48,6 +48,27 @@ pub(crate) fn config() -> ModelConfig {
     }
 }
 
+/// The sizes of [`config`] with another width of embeddings and of the text trunk, and four heads.
+pub(crate) fn wide_config(dim: usize) -> ModelConfig {
+    let small = config();
+    let TextConfig::MiniLm(text) = small.text else {
+        panic!("the toy's text trunk is MiniLM")
+    };
+    let fusion = AttentionFusionConfig {
+        layers: 2,
+        feed_forward: 100,
+        pooler_inner: 2 * dim,
+        logit_cap: 1.5,
+        ..AttentionFusionConfig::reference(dim, 4)
+    };
+    ModelConfig {
+        dim,
+        text: TextConfig::MiniLm(MiniLmConfig { width: 20, ..text }),
+        fusion: FusionConfig::Attention(fusion),
+        ..small
+    }
+}
+
 pub(crate) fn model() -> MagicLens {
     config().init_seeded(3)
 }
@@ -68,23 +89,32 @@ pub(crate) struct Toy {
 
 impl Toy {
     pub(crate) fn new() -> Self {
+        Self::of(IMAGES, 40, [1280, 12])
+    }
+
+    /// Features of other widths, of images and texts.
+    pub(crate) fn of(image_count: usize, triplets: usize, [image_width, text_width]: [usize; 2]) -> Self {
         let mut rng = Random::seed_from_u64(5);
         let mut table = |rows: usize, width: usize| FeatureTable {
             width,
             values: (0..rows * width).map(|_| rng.between(-1.0, 1.0)).collect(),
         };
-        let (images, texts, captions) = (table(IMAGES, 1280), table(4, 12), table(6, 12));
-        let rows = (0..40).map(|at| {
-            let query = at % IMAGES;
-            let targets = vec![(query + 1 + at % 3) % IMAGES, (query + 7) % IMAGES];
+        let (images, texts, captions) = (
+            table(image_count, image_width),
+            table(4, text_width),
+            table(6, text_width),
+        );
+        let rows = (0..triplets).map(|at| {
+            let query = at % image_count;
+            let targets = vec![(query + 1 + at % 3) % image_count, (query + 7) % image_count];
             Row {
                 query,
                 instruction: 1 + at % 3,
                 targets,
-                hard_negatives: vec![(query + 11) % IMAGES, (query + 13) % IMAGES],
+                hard_negatives: vec![(query + 11) % image_count, (query + 13) % image_count],
             }
         });
-        let captioned = (0..IMAGES).map(|image| CaptionRow {
+        let captioned = (0..image_count).map(|image| CaptionRow {
             image,
             caption: image % 6,
         });
