@@ -8,6 +8,8 @@ mod compare;
 mod embed;
 #[cfg(feature = "eval")]
 mod eval;
+#[cfg(feature = "experiment")]
+mod experiment;
 mod import;
 mod index;
 #[cfg(feature = "mine")]
@@ -60,6 +62,8 @@ enum Command {
     Train(train::Args),
     #[cfg(feature = "eval")]
     Eval(Box<eval::Args>),
+    #[cfg(feature = "experiment")]
+    Experiment(experiment::Args),
 }
 
 fn main() -> ExitCode {
@@ -98,6 +102,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Train(args) => train::run(args),
         #[cfg(feature = "eval")]
         Command::Eval(args) => eval::run(&args),
+        #[cfg(feature = "experiment")]
+        Command::Experiment(args) => experiment::run(args),
     }
 }
 

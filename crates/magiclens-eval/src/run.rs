@@ -53,6 +53,12 @@ pub fn run(
     })
 }
 
+/// Ranks and judges the queries of a task by vectors from elsewhere: a row of `vectors` for each query, and one of `gallery` for
+/// each of `rows`, which are the items of the task in any order.
+pub fn run_vectors(task: &Task, vectors: Matrix, rows: Vec<usize>, gallery: &Matrix) -> TaskOutcome {
+    TaskRanker::new(task, rows, 0).rank_all(&task.queries, &Probes::Vectors(vectors), gallery)
+}
+
 /// The items that a task ranks: its gallery, or the candidates of all its queries.
 fn items_of(task: &Task) -> Vec<usize> {
     if !task.gallery.is_empty() {

@@ -5,11 +5,14 @@
 use maud::{Markup, html};
 
 use crate::numbers::whole;
+use crate::svg_file::svg_file;
 use crate::text::clean;
 
 const HEADING_PX: f64 = 30.0;
 /// Height of a bar with its label above.
 const BAR_PX: f64 = 27.0;
+/// Height of the numbers of an axis.
+const AXIS_PX: f64 = 20.0;
 /// Height of a histogram's bars.
 const HISTOGRAM_PX: f64 = 90.0;
 
@@ -86,36 +89,48 @@ impl BarChart {
             .then_some(self)
     }
 
+    /// The chart as an SVG file of its own, without its legend.
+    pub fn to_svg(&self) -> String {
+        svg_file(&self.title, self.height() + AXIS_PX, &self.svg())
+    }
+
     pub(crate) fn html(&self) -> Markup {
-        let heights = self.rows.iter().map(|row| match row {
-            BarRow::Heading(_) => HEADING_PX,
-            BarRow::Bar(_) => BAR_PX,
-        });
-        let tops: Vec<f64> = heights
-            .clone()
-            .scan(0.0, |y, height| Some(std::mem::replace(y, *y + height)))
-            .collect();
-        let bottom: f64 = heights.sum();
-        let axis = self.axis();
-        let end = axis.map_or(1.0, |(_, end)| end);
-        let label = format!("{}: {}", clean(&self.title), self.alternative());
         figure(
             &self.title,
             html! {
                 @if let Some([strong, others]) = &self.legend {
                     p.note { span.key.strong { (clean(strong)) } " " span.key { (clean(others)) } }
                 }
-                svg width="100%" height=(bottom + 20.0) role="img" aria-label=(label) {
-                    @if let Some(axis) = axis { (ticks(axis, bottom)) }
-                    @for (row, &y) in self.rows.iter().zip(&tops) {
-                        @match row {
-                            BarRow::Heading(text) => { text.heading x="0" y=(y + 20.0) { (clean(text)) } }
-                            BarRow::Bar(bar) => { (bar.html(y, end)) }
-                        }
-                    }
-                }
+                (self.svg())
             },
         )
+    }
+
+    fn svg(&self) -> Markup {
+        let tops: Vec<f64> = self
+            .rows
+            .iter()
+            .scan(0.0, |y, row| Some(std::mem::replace(y, *y + row.height())))
+            .collect();
+        let axis = self.axis();
+        let end = axis.map_or(1.0, |(_, end)| end);
+        let label = format!("{}: {}", clean(&self.title), self.alternative());
+        html! {
+            svg width="100%" height=(self.height() + AXIS_PX) role="img" aria-label=(label) {
+                @if let Some(axis) = axis { (ticks(axis, self.height())) }
+                @for (row, &y) in self.rows.iter().zip(&tops) {
+                    @match row {
+                        BarRow::Heading(text) => { text.heading x="0" y=(y + 20.0) { (clean(text)) } }
+                        BarRow::Bar(bar) => { (bar.html(y, end)) }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Without the axis.
+    fn height(&self) -> f64 {
+        self.rows.iter().map(BarRow::height).sum()
     }
 
     fn bars(&self) -> impl Iterator<Item = &Bar> {
@@ -140,6 +155,15 @@ impl BarChart {
             .map(|bar| format!("{} {}", clean(&bar.label), clean(&bar.text)))
             .collect();
         bars.join(", ")
+    }
+}
+
+impl BarRow {
+    fn height(&self) -> f64 {
+        match self {
+            Self::Heading(_) => HEADING_PX,
+            Self::Bar(_) => BAR_PX,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::lines::LineChart;
 use crate::table::Table;
 use crate::text::{Text, clean};
 
-const REPORT_STYLE: &str = include_str!("report.css");
+const REPORT_STYLE: &str = concat!(include_str!("report.css"), include_str!("chart.css"));
 /// The page may load nothing: what it shows is in it.
 const POLICY: &str =
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";

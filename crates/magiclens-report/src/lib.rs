@@ -11,9 +11,10 @@
 //! | `table.rs` | [`Table`] |
 //! | `chart.rs` | [`BarChart`], [`Histogram`] as SVG |
 //! | `lines.rs`, `scale.rs` | [`LineChart`] as SVG, the ticks and numbers of its axes |
+//! | `points.rs`, `svg_file.rs` | [`PointChart`]; charts as SVG files of their own |
 //! | `gallery.rs`, `thumbnail.rs` | [`Gallery`] of cards with images |
 //! | `numbers.rs` | numbers as people read them |
-//! | `style.css`, `report.css` | [`STYLE`] for all pages, and the rest of a report's style |
+//! | `palette.css`, `style.css`, `chart.css`, `report.css` | [`STYLE`] for all pages, and the rest of a report's style |
 //!
 //! ```
 //! use magiclens_report::{Bar, BarChart, Document, Table, cells, numbers::points};
@@ -41,7 +42,9 @@ mod document;
 mod gallery;
 mod lines;
 pub mod numbers;
+mod points;
 mod scale;
+mod svg_file;
 mod table;
 mod text;
 mod thumbnail;
@@ -51,10 +54,11 @@ pub use document::{Block, Document, Section};
 pub use gallery::{Card, Figure, Gallery, Group};
 pub use lines::{Line, LineChart};
 pub use maud;
+pub use points::{Point, PointChart, Series};
 pub use scale::{Axis, Numbers};
 pub use table::Table;
 pub use text::{MAX_TEXT, Text};
 pub use thumbnail::{Thumbnail, ThumbnailResult, Thumbnails};
 
 /// The style sheet that every page starts from, served ones included: colors of light and dark, resets, common parts.
-pub const STYLE: &str = include_str!("style.css");
+pub const STYLE: &str = concat!(include_str!("palette.css"), include_str!("style.css"));

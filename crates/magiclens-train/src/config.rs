@@ -107,12 +107,19 @@ impl TrainConfig {
     /// # Errors
     /// A missing file, an unknown or missing field, or a number out of its range.
     pub fn read(path: &Path) -> Result<Self, TrainError> {
+        Self::parse(&fs_err::read_to_string(path)?, path)
+    }
+
+    /// Checks TOML text; `path` names it in errors.
+    ///
+    /// # Errors
+    /// An unknown or missing field, or a number out of its range.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, TrainError> {
         let refuse = |reason: String| TrainError::Config {
             path: path.into(),
             reason,
         };
-        let config: Self =
-            toml::from_str(&fs_err::read_to_string(path)?).map_err(|error| refuse(error.message().to_string()))?;
+        let config: Self = toml::from_str(text).map_err(|error| refuse(error.message().to_string()))?;
         config.check().map_err(refuse)?;
         Ok(config)
     }

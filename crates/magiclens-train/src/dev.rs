@@ -77,7 +77,7 @@ impl Dev {
         let images: Vec<(usize, usize)> = (0..self.images.len()).map(|row| (row, EMPTY)).collect();
         let asked = self.triplets.iter().map(|asked| asked.query);
         let asked: Vec<(usize, usize)> = asked.zip(self.instructions.iter().copied()).collect();
-        let (gallery, queries) = (self.embed(head, &images), self.embed(head, &asked));
+        let [gallery, queries] = [images, asked].map(|pairs| embed_pairs(head, &self.images, &self.texts, &pairs));
         let judged = score_all(&queries, &gallery, |query, scores| {
             let asked = &self.triplets[query];
             let ranked = rank(scores, Some(DEPTH), &[asked.query]);
@@ -98,21 +98,21 @@ impl Dev {
             .map(|(relation, judged)| (relation, scores(judged)))
             .collect()
     }
+}
 
-    /// Embeddings of pairs of an image row and a text row.
-    fn embed(&self, head: &Head, pairs: &[(usize, usize)]) -> Matrix {
-        let device = Device::flex();
-        let pieces: Vec<Vec<Vec<f32>>> = pairs
-            .par_chunks(CHUNK)
-            .map(|pairs| {
-                let images = self.images.tensor(pairs.iter().map(|pair| pair.0), &device);
-                let texts = self.texts.tensor(pairs.iter().map(|pair| pair.1), &device);
-                to_rows(head.embed(images, texts))
-            })
-            .collect();
-        let rows: Vec<Vec<f32>> = pieces.into_iter().flatten().collect();
-        let mut matrix = Matrix::with_capacity(rows.first().map_or(0, Vec::len), rows.len());
-        rows.iter().for_each(|row| matrix.push(row));
-        matrix
-    }
+/// Embeddings of pairs of an image row and a text row, on all cores.
+pub fn embed_pairs(head: &Head, images: &FeatureTable, texts: &FeatureTable, pairs: &[(usize, usize)]) -> Matrix {
+    let device = Device::flex();
+    let pieces: Vec<Vec<Vec<f32>>> = pairs
+        .par_chunks(CHUNK)
+        .map(|pairs| {
+            let images = images.tensor(pairs.iter().map(|pair| pair.0), &device);
+            let texts = texts.tensor(pairs.iter().map(|pair| pair.1), &device);
+            to_rows(head.embed(images, texts))
+        })
+        .collect();
+    let rows: Vec<Vec<f32>> = pieces.into_iter().flatten().collect();
+    let mut matrix = Matrix::with_capacity(rows.first().map_or(0, Vec::len), rows.len());
+    rows.iter().for_each(|row| matrix.push(row));
+    matrix
 }

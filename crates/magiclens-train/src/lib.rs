@@ -31,7 +31,7 @@ pub mod report;
 pub mod run;
 mod run_dir;
 mod schedule;
-mod start;
+pub mod start;
 mod state;
 mod stopping;
 #[cfg(test)]

@@ -163,7 +163,7 @@ fn joined(sources: &[Source<'_>]) -> (Vec<Image>, Vec<Triplet>) {
 }
 
 /// Each image with its caption's row; each different caption once.
-fn captions(images: &[Image]) -> (Vec<CaptionRow>, Vec<&str>) {
+pub fn captions(images: &[Image]) -> (Vec<CaptionRow>, Vec<&str>) {
     let captions = images.iter().map(|image| image.caption.as_str());
     let mut texts: Vec<&str> = captions.filter(|caption| !caption.is_empty()).collect();
     texts.sort_unstable();

@@ -14,8 +14,9 @@ use crate::{TrainConfig, TrainError};
 const HEAD_DIM: usize = 64;
 
 /// A model to start from.
-pub(crate) struct Start {
-    pub(crate) embedder: Embedder,
+pub struct Start {
+    /// The model, with a fusion to train.
+    pub embedder: Embedder,
     /// Sibling files that hold tensors of the model.
     pub(crate) towers: Vec<TowerFile>,
     /// Names the model: a run is not continued with another.
@@ -24,7 +25,10 @@ pub(crate) struct Start {
 
 impl Start {
     /// Reads a model of any layout that says itself what it is.
-    pub(crate) fn read(path: &Path, config: &TrainConfig) -> Result<Self, TrainError> {
+    ///
+    /// # Errors
+    /// A model that cannot be read, or cannot have the image size of the run.
+    pub fn read(path: &Path, config: &TrainConfig) -> Result<Self, TrainError> {
         let mut checkpoint = open_model(path)?;
         let digest = match path.is_dir() {
             true => checkpoint.digest.clone(),

@@ -27,6 +27,10 @@ const USES: &[(&str, &[&str])] = &[
     ("mine", &["data", "metrics", "report", "model", "web"]),
     ("eval", &["data", "metrics", "report", "model", "collection"]),
     ("train", &["data", "metrics", "cpu", "report", "model", "collection"]),
+    (
+        "experiment",
+        &["data", "metrics", "report", "model", "collection", "eval", "train"],
+    ),
     ("compare", &["data", "metrics", "report", "index", "search", "http"]),
     ("serve", &["data", "index", "report", "search", "http"]),
     (
@@ -45,6 +49,7 @@ const USES: &[(&str, &[&str])] = &[
             "mine",
             "eval",
             "train",
+            "experiment",
             "compare",
             "serve",
         ],
@@ -69,6 +74,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("mine", &["burn", "html5gum", "rusqlite"]),
     ("eval", &["axum", "burn", "parquet", "tokio"]),
     ("train", &["axum", "rusqlite", "tokio"]),
+    ("experiment", &["axum", "parquet", "rusqlite", "tokio"]),
     ("compare", &["burn", "parquet", "rusqlite"]),
     ("serve", &["burn", "parquet", "rusqlite"]),
     ("cli", &["axum", "burn", "rusqlite"]),
