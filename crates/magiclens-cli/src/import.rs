@@ -112,6 +112,9 @@ struct Towers {
     /// `tokenizer.json` of all-MiniLM-L6-v2
     #[arg(long, value_name = "FILE.json")]
     tokenizer: PathBuf,
+    /// Words for ImageNet's classes: the folder `timm/data/_info` of PyPI's timm
+    #[arg(long, value_name = "DIR")]
+    words: PathBuf,
     /// Folder for the tower files, the tokenizer, and `small-start.safetensors`, where training starts
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
@@ -190,6 +193,7 @@ fn import_towers(args: &Towers) -> anyhow::Result<()> {
         lite0: &args.lite0,
         minilm: &args.minilm,
         tokenizer: &args.tokenizer,
+        words: &args.words,
     };
     let start = write_small_start(files, &args.output, args.seed)?;
     tell(&format!("wrote two towers and `{}`", start.display()));

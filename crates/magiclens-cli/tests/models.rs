@@ -191,7 +191,7 @@ fn another_model_is_built_beside_and_takes_the_place() {
     assert_eq!((stamp.dim, stamp.name), (24, format!("{REPOSITORY}@{COMMIT}")));
     assert!(refused(&mut house.searching(&["--model", "small"])).contains("was made with the model `some/model"));
     // Whoever had the old one open is told.
-    let vector = magiclens_data::Embedding::normalize(vec![1.0; 256]).unwrap();
+    let vector = magiclens_data::Embedding::normalize(vec![1.0; 384]).unwrap();
     let query = magiclens_index::Query {
         vector: &vector,
         space: magiclens_index::Space::Image,

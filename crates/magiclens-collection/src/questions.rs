@@ -7,8 +7,8 @@ use crate::image::{ImageKind, LabeledImage, Split};
 use crate::labels::{without_color, without_gender, without_tone};
 use crate::packages::{DRAWINGS, DrawingPackage, HELD_OUT_STYLES, Look, of_style};
 use crate::relation::{
-    COLOR, DRAWING_TO_PHOTO, GENDER, GROUP, PHOTO_TO_DRAWING, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_FAMILY,
-    STYLE_UNSEEN,
+    COLOR, DRAWING_TO_PHOTO, GENDER, GROUP, NOT_COLOR, NOT_STYLE, PHOTO_TO_DRAWING, SKETCH_TO_COLOR, SKIN_TONE, STYLE,
+    STYLE_FAMILY, STYLE_UNSEEN,
 };
 use crate::wordings::{Ask, Wordings};
 
@@ -46,6 +46,10 @@ pub(crate) fn questions<'a>(
             for relation in [SKIN_TONE, GENDER, COLOR] {
                 asker.attribute(relation);
             }
+            if split == Split::Train {
+                asker.other_colors();
+                asker.other_styles();
+            }
             if wordings.has_group(&image.subgroup) {
                 asker.group();
             }
@@ -68,6 +72,8 @@ struct Index<'a> {
     things: HashMap<(ImageKind, &'a str), Vec<usize>>,
     /// Drawings by the relation that leads from one to the other, style, and the concept without what differs.
     siblings: HashMap<(&'static str, &'a str, String), Vec<usize>>,
+    /// Colored drawings by root, in all styles.
+    colored: HashMap<&'a str, Vec<usize>>,
     /// Drawings by style and subgroup.
     groups: HashMap<(&'a str, &'a str), Vec<usize>>,
 }
@@ -104,6 +110,9 @@ impl<'a> Index<'a> {
             {
                 self.siblings.entry((relation, style, rest)).or_default().push(at);
             }
+        }
+        if has_siblings(COLOR, image, package) {
+            self.colored.entry(&image.root).or_default().push(at);
         }
         self.groups.entry((style, &image.subgroup)).or_default().push(at);
     }
@@ -239,6 +248,41 @@ impl<'a> Asker<'_, 'a> {
             let (right, wrong): (Vec<usize>, Vec<usize>) = siblings.iter().partition(|at| value(**at) == wanted);
             let negatives = wrong.into_iter().filter(|at| *at != self.query).take(4).collect();
             self.ask(relation, ask, right.into_iter().collect(), negatives);
+        }
+    }
+
+    /// One question for each color of the thing: not this one. The images of that color are its hard negatives.
+    fn other_colors(&mut self) {
+        let images = self.index.images;
+        let family = self.index.colored.get(self.image.root.as_str());
+        let family: &[usize] = family
+            .filter(|family| family.contains(&self.query))
+            .map_or(&[], Vec::as_slice);
+        let colors: BTreeSet<&str> = family.iter().filter_map(|at| images[*at].color.as_deref()).collect();
+        for color in colors {
+            let is_of_color = |at: &&usize| images[**at].color.as_deref() == Some(color);
+            let (excluded, others): (Vec<usize>, Vec<usize>) = family.iter().partition(is_of_color);
+            self.ask_other(NOT_COLOR, Ask::NotColor(color), others, excluded);
+        }
+    }
+
+    /// One question for each style of another family that has the thing: not this one.
+    fn other_styles(&mut self) {
+        let of_style = |package: &DrawingPackage| (package.style, self.index.in_style(self.image, package));
+        let drawn: Vec<(&str, BTreeSet<usize>)> = DRAWINGS.iter().map(of_style).collect();
+        let family = self.image.family.as_str();
+        for package in DRAWINGS.iter().filter(|package| package.family != family) {
+            let (excluded, others): (Vec<_>, Vec<_>) = drawn.iter().partition(|(style, _)| *style == package.style);
+            let all = |sets: Vec<&(&str, BTreeSet<usize>)>| sets.iter().flat_map(|(_, rows)| rows).copied().collect();
+            self.ask_other(NOT_STYLE, Ask::NotStyle(package.style), all(others), all(excluded));
+        }
+    }
+
+    /// A question for all but what is excluded, if there is something to exclude.
+    fn ask_other(&mut self, relation: &'static str, ask: Ask<'a>, others: Vec<usize>, excluded: Vec<usize>) {
+        let negatives: Vec<usize> = excluded.into_iter().filter(|at| *at != self.query).take(4).collect();
+        if !negatives.is_empty() {
+            self.ask(relation, ask, others.into_iter().collect(), negatives);
         }
     }
 

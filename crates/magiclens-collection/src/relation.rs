@@ -24,6 +24,11 @@ pub const PHOTO_TO_DRAWING: &str = "photo_to_drawing";
 /// A drawing, and photographs of the same thing.
 pub const DRAWING_TO_PHOTO: &str = "drawing_to_photo";
 
+/// The same thing in any color but one. Asked in training only; `magiclens eval robustness` has its own probe of it.
+pub const NOT_COLOR: &str = "not_colour";
+/// The same thing in any style but one. Asked in training only, like [`NOT_COLOR`].
+pub const NOT_STYLE: &str = "not_style";
+
 impl<'a> Ask<'a> {
     /// The request of a query of this relation, by one of its right answers. None for relations where the answer does
     /// not tell: a drawing may answer "as a drawing" and "in this style".

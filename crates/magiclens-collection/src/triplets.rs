@@ -8,12 +8,13 @@ use crate::draw::Draw;
 use crate::image::{LabeledImage, Split};
 use crate::questions::{Question, questions};
 use crate::relation::{
-    COLOR, DRAWING_TO_PHOTO, GENDER, GROUP, PHOTO_TO_DRAWING, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_FAMILY,
+    COLOR, DRAWING_TO_PHOTO, GENDER, GROUP, NOT_COLOR, NOT_STYLE, PHOTO_TO_DRAWING, SKETCH_TO_COLOR, SKIN_TONE, STYLE,
+    STYLE_FAMILY,
 };
 use crate::wordings::Wordings;
 
 /// Training triplets of each relation; a number that it cannot fill goes to [`STYLE`].
-const TRAIN_SHARES: [(&str, usize); 9] = [
+const TRAIN_SHARES: [(&str, usize); 11] = [
     (STYLE_FAMILY, 15_000),
     (SKETCH_TO_COLOR, 12_000),
     (SKIN_TONE, 18_000),
@@ -22,7 +23,9 @@ const TRAIN_SHARES: [(&str, usize); 9] = [
     (GROUP, 24_000),
     (PHOTO_TO_DRAWING, 10_000),
     (DRAWING_TO_PHOTO, 8_000),
-    (STYLE, 145_000),
+    (NOT_COLOR, 4_000),
+    (NOT_STYLE, 16_000),
+    (STYLE, 125_000),
 ];
 /// The same question about the same image comes at most this often, each time in other words.
 const MAX_REPEATS: usize = 8;

@@ -44,6 +44,10 @@ pub enum Ask<'a> {
     Gender(&'a str),
     /// Another color.
     Color(&'a str),
+    /// Any other color.
+    NotColor(&'a str),
+    /// The same thing in any other style.
+    NotStyle(&'a str),
     /// Something else of the same subgroup.
     Group(&'a str),
     /// A drawing in any style.
@@ -64,6 +68,8 @@ impl Ask<'_> {
 pub fn held_out_wordings(ask: Ask<'_>, count: usize, seed: u64) -> Vec<String> {
     let known = match ask {
         Ask::Style(style) => BUILT_IN.styles.contains_key(style),
+        // Nothing but training asks them.
+        Ask::NotColor(_) | Ask::NotStyle(_) => false,
         Ask::Group(subgroup) => BUILT_IN.has_group(subgroup),
         _ => true,
     };
@@ -132,6 +138,8 @@ impl Wordings {
             Ask::SkinTone(_) => "skin tone",
             Ask::Gender(_) => "gender",
             Ask::Color(_) => "colour",
+            Ask::NotColor(_) => "not colour",
+            Ask::NotStyle(_) => "not style",
             Ask::Group(_) => "group",
             Ask::PhotoToDrawing => "photo to drawing",
             Ask::DrawingToPhoto => "drawing to photo",
@@ -161,10 +169,10 @@ impl Wordings {
 
     fn fill(&self, template: &str, ask: Ask, split: Split, draw: &mut Draw) -> String {
         match ask {
-            Ask::Style(style) => self.fill_style(template, style, split, draw),
+            Ask::Style(style) | Ask::NotStyle(style) => self.fill_style(template, style, split, draw),
             Ask::SkinTone(tone) => template.replace("{tone}", tone),
             Ask::Gender(gender) => template.replace("{gender}", gender),
-            Ask::Color(color) => {
+            Ask::Color(color) | Ask::NotColor(color) => {
                 let with_article = format!("{} {color}", article(color));
                 template.replace("a {colour}", &with_article).replace("{colour}", color)
             }
@@ -250,16 +258,19 @@ mod tests {
     use super::*;
     use crate::packages::DRAWINGS;
 
-    const TEMPLATES: [(&str, &str); 9] = [
-        ("style look", "{look}"),
-        ("style name", "{name}"),
-        ("sketch to colour", ""),
-        ("skin tone", "{tone}"),
-        ("gender", "{gender}"),
-        ("colour", "{colour}"),
-        ("group", "{group}"),
-        ("photo to drawing", ""),
-        ("drawing to photo", ""),
+    /// With the fewest held-out wordings: negations are asked in training only.
+    const TEMPLATES: [(&str, &str, usize); 11] = [
+        ("style look", "{look}", 6),
+        ("style name", "{name}", 6),
+        ("sketch to colour", "", 6),
+        ("skin tone", "{tone}", 6),
+        ("gender", "{gender}", 6),
+        ("colour", "{colour}", 6),
+        ("not colour", "{colour}", 0),
+        ("not style", "{name}", 0),
+        ("group", "{group}", 6),
+        ("photo to drawing", "", 6),
+        ("drawing to photo", "", 6),
     ];
 
     fn check_pools(name: &str, pools: &Pools, train: usize, held_out: usize) {
@@ -290,9 +301,9 @@ mod tests {
     fn each_relation_has_enough_wordings_and_training_shares_none_with_test() {
         let wordings = Wordings::load();
         assert_eq!(wordings.templates.len(), TEMPLATES.len());
-        for (name, slot) in TEMPLATES {
+        for (name, slot, held_out) in TEMPLATES {
             let pools = &wordings.templates[name];
-            check_pools(name, pools, 25, 6);
+            check_pools(name, pools, 25, held_out);
             assert!(
                 pools
                     .train

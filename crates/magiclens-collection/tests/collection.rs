@@ -9,9 +9,9 @@ use std::time::SystemTime;
 
 use magiclens_collection::{
     Ask, BuildConfig, COLOR, DRAWING_TO_PHOTO, DRAWINGS, FOOD, FOOD_IMAGES, FOOD_NAMES, GENDER, GROUP, HELD_OUT_STYLES,
-    ImageKind, LabeledImage, Look, PHOTO_TO_DRAWING, Progress, Report, SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_FAMILY,
-    STYLE_UNSEEN, Split, build, food_images_path, food_triplets_path, held_out_wordings, read_labeled_images,
-    split_of_root, triplets_path,
+    ImageKind, LabeledImage, Look, NOT_COLOR, NOT_STYLE, PHOTO_TO_DRAWING, Progress, Report, SKETCH_TO_COLOR,
+    SKIN_TONE, STYLE, STYLE_FAMILY, STYLE_UNSEEN, Split, build, food_images_path, food_triplets_path,
+    held_out_wordings, read_labeled_images, split_of_root, triplets_path,
 };
 use magiclens_data::{ImageId, Triplet, read_triplets};
 use serde_json::{Value, json};
@@ -399,7 +399,7 @@ fn all_targets_have_the_asked_property() {
     ];
     let all = all
         .into_iter()
-        .chain([PHOTO_TO_DRAWING, DRAWING_TO_PHOTO])
+        .chain([PHOTO_TO_DRAWING, DRAWING_TO_PHOTO, NOT_STYLE])
         .map(str::to_owned);
     assert_eq!(relations, all.collect());
 }
@@ -439,6 +439,15 @@ fn answers(query: &LabeledImage, target: &LabeledImage, triplet: &Triplet) -> bo
         }
         COLOR if look(target) != Some(Look::Color) => false,
         COLOR => same_style && query.root == target.root && text.contains(target.color.as_deref().unwrap()),
+        NOT_COLOR => {
+            let shown = target.color.as_deref().unwrap();
+            query.root == target.root
+                && look(target) == Some(Look::Color)
+                && !text
+                    .split(|letter: char| !letter.is_alphabetic())
+                    .any(|word| word == shown)
+        }
+        NOT_STYLE => same_thing && look(target).is_some() && !unseen,
         GROUP => same_style && query.subgroup == target.subgroup && query.root != target.root,
         PHOTO_TO_DRAWING => same_thing && query.kind == ImageKind::Photo && target.kind == ImageKind::Drawing,
         DRAWING_TO_PHOTO => same_thing && query.kind == ImageKind::Drawing && target.kind == ImageKind::Photo,

@@ -21,15 +21,23 @@ pub struct Bert {
     embedding_norm: LayerNorm,
     blocks: Vec<Block>,
     projection: Projection,
+    /// True if the mean itself stands before its projection.
+    keeps_mean: bool,
     memory: Pool<Scratch>,
 }
 
 impl Bert {
-    /// Packs the tensors of a tower: those of the network are in `trunk`.
+    /// Packs the tensors of a tower: those of the network are in `trunk`. With `keeps_mean`, which is for a width of `dim`, the mean of the
+    /// tokens stands before its projection.
     ///
     /// # Errors
     /// A tensor that is missing or has another size.
-    pub fn new(precision: Precision, tower: &Tensors<'_>, sizes: TextSizes) -> Result<Self, MissingTensor> {
+    pub fn new(
+        precision: Precision,
+        tower: &Tensors<'_>,
+        sizes: TextSizes,
+        keeps_mean: bool,
+    ) -> Result<Self, MissingTensor> {
         let trunk = tower.within("trunk");
         // Bytes turn MiniLM's vectors too far.
         let precision = precision.without_bytes(Simd::get());
@@ -52,13 +60,21 @@ impl Bert {
             embedding_norm: LayerNorm::new(&trunk.within("embedding_norm"), width, epsilon)?,
             blocks: blocks.collect::<Result<_, _>>()?,
             projection: Projection::new(precision, &tower.within("projection"), [width, sizes.dim])?,
+            keeps_mean,
             memory: Pool::default(),
         })
     }
 
-    /// Texts -> `[texts, dim]`. Ids and places must exist; a text has a token at least. `threads` share each layer.
+    /// Texts -> `[texts, dim]`, behind their means where those are kept, `[texts, 2 dim]`. Ids and places must exist; a text has a
+    /// token at least. `threads` share each layer.
     pub fn forward(&self, texts: &[Vec<Token>], threads: usize) -> Vec<f32> {
-        self.projection.apply(&self.features(texts, threads))
+        let means = self.features(texts, threads);
+        let projected = self.projection.apply(&means);
+        if !self.keeps_mean {
+            return projected;
+        }
+        let pairs = means.chunks_exact(self.width).zip(projected.chunks_exact(self.width));
+        pairs.flat_map(|(mean, projected)| [mean, projected].concat()).collect()
     }
 
     /// The same texts -> `[texts, width]`: the mean over the tokens of each, before the projection.

@@ -14,6 +14,7 @@
 //! | `linear.rs`, `norm.rs`, `attention.rs`, `math.rs` | layers |
 //! | `block.rs`, `pooling.rs`, `projection.rs` | blocks of transformers; a learned query; the projection of features |
 //! | `vit.rs`, `text.rs`, `bert.rs`, `lite.rs`, `fusion.rs` | towers, and the fusion of what they give |
+//! | `sentence.rs` | an image in the space of sentences |
 //! | `gradient/` | the trained head with its gradient |
 //! | `network.rs` | the contract of towers |
 //! | `tensors.rs`, `packed.rs`, `pool.rs` | arrays by name; the file that keeps packed ones; memory that is kept |
@@ -43,6 +44,7 @@ mod precision;
 mod projection;
 mod rows;
 mod run;
+mod sentence;
 mod simd;
 mod tensors;
 #[cfg(test)]
@@ -59,6 +61,7 @@ pub use network::{ImageNetwork, TextNetwork};
 pub use packed::{PackedFile, PackedWriter};
 pub use pooling::ProbeSizes;
 pub use precision::{ParsePrecisionError, Precision};
+pub use sentence::SentenceSizes;
 pub use simd::{Simd, UnknownWidth, Width};
 pub use tensors::{MissingTensor, Tensors};
 pub use text::{TextSizes, TextTransformer};

@@ -12,6 +12,7 @@ use crate::precision::Precision;
 use crate::projection::Projection;
 use crate::rows::Rows;
 use crate::run::Run;
+use crate::sentence::{Sentence, SentenceSizes, unit};
 use crate::simd::{Simd, vectorized};
 use crate::tensors::{MissingTensor, Tensors};
 
@@ -43,9 +44,15 @@ pub struct LiteSizes {
     pub taps: Vec<usize>,
     /// Width of the output.
     pub dim: usize,
+    /// The reading as a sentence, `[dim]`. Its direction joins the features; the sum of it and of a map of the other features stands before the
+    /// projection in the output, at unit length.
+    pub sentence: Option<SentenceSizes>,
 }
 
 const COLORS: usize = 3;
+
+/// Weight of what the classifier knows, against a map of unit length, in the place among sentences.
+const KNOWN: f32 = 2.0;
 
 /// EfficientNet-Lite with packed weights, and a projection of its features.
 #[derive(Debug)]
@@ -55,6 +62,11 @@ pub struct Lite {
     blocks: Vec<LiteBlock>,
     head: Linear,
     taps: Vec<usize>,
+    /// Its vector is the last part of the features.
+    sentence: Option<Sentence>,
+    /// The other features into the space of sentences.
+    map: Option<Projection>,
+    dim: usize,
     projection: Projection,
     memory: Pool<Memory>,
 }
@@ -100,28 +112,58 @@ impl Lite {
         }
         let taps = sizes.taps.iter().map(|tap| sizes.blocks[*tap].out);
         let features = sizes.head + taps.sum::<usize>();
+        let (mut sentence, mut map) = (None, None);
+        if let Some(sizes_of) = sizes.sentence {
+            let tensors = trunk.within("sentence");
+            sentence = Some(Sentence::new(&tensors, sizes.head, sizes_of)?);
+            map = Some(Projection::new(
+                precision,
+                &tower.within("map"),
+                [features, sizes_of.width],
+            )?);
+        }
+        let features = features + sizes.sentence.map_or(0, |sentence| sentence.width);
         Ok(Self {
             image_px: sizes.image_px,
             stem: Stem::new(&trunk.within("stem"), sizes.stem)?,
             blocks,
             head: pointwise(precision, &trunk.within("head"), [width, sizes.head])?,
             taps: sizes.taps.clone(),
+            sentence,
+            map,
+            dim: sizes.dim,
             projection: Projection::new(precision, &tower.within("projection"), [features, sizes.dim])?,
             memory: Pool::default(),
         })
     }
 
-    /// `images`: `[batch, 3, image_px, image_px]`, normalized -> `[batch, dim]`. `threads` share each layer.
+    /// `images`: `[batch, 3, image_px, image_px]`, normalized -> `[batch, dim]`, behind their sentences where there are any, `[batch, 2 dim]`.
+    /// `threads` share each layer.
     pub fn forward(&self, images: &[f32], threads: usize) -> Vec<f32> {
         self.project(&self.features(images, threads))
     }
 
-    /// `[batch, features]` -> `[batch, dim]`
+    /// `[batch, features]` -> what [`Lite::forward`] gives.
     pub fn project(&self, features: &[f32]) -> Vec<f32> {
-        self.projection.apply(features)
+        let projected = self.projection.apply(features);
+        let Some((sentence, map)) = self.sentence.as_ref().zip(self.map.as_ref()) else {
+            return projected;
+        };
+        let rows = projected.chunks_exact(self.dim);
+        let width = features.len() / rows.len().max(1);
+        let pairs = features.chunks_exact(width.max(1)).zip(rows);
+        pairs
+            .flat_map(|(features, projected)| {
+                let averages = &features[..width - self.dim];
+                let known = sentence.read(&averages[..self.head.outputs()]);
+                let mapped = unit(map.apply(averages));
+                let both = known.iter().zip(mapped).map(|(known, mapped)| KNOWN * known + mapped);
+                [unit(both.collect()), projected.to_vec()].concat()
+            })
+            .collect()
     }
 
-    /// The same images -> `[batch, features]`, before the projection: head, then taps, averaged over space.
+    /// The same images -> `[batch, features]`, before the projection: head, then taps, averaged over space, then sentences.
     pub fn features(&self, images: &[f32], threads: usize) -> Vec<f32> {
         let run = Run::on(threads);
         let mut features = Vec::new();
@@ -134,6 +176,7 @@ impl Lite {
     }
 
     fn add_features(&self, run: Run, memory: &mut Memory, image: &[f32], features: &mut Vec<f32>) {
+        let first = features.len();
         self.stem.forward(run, image, self.image_px, memory);
         memory.pooled.clear();
         let mut averages = Vec::with_capacity(self.taps.len());
@@ -151,6 +194,10 @@ impl Lite {
         for tap in &self.taps {
             let found = averages.iter().find(|(number, _)| number == tap);
             features.extend_from_slice(&memory.pooled[found.map_or(0..0, |(_, at)| at.clone())]);
+        }
+        if let Some(sentence) = &self.sentence {
+            let vector = sentence.read(&features[first..first + self.head.outputs()]);
+            features.extend(unit(vector));
         }
     }
 }

@@ -92,10 +92,10 @@ impl<'a> EvalSystem<'a> {
         for chunk in rows.chunks(CHUNK) {
             let vectors = match space {
                 Space::Targets => self.targets(chunk)?,
-                Space::Images => normalize(self.towers(chunk)?)?,
+                Space::Images => normalize(self.shared_images(chunk)?)?,
                 Space::Texts => {
                     let texts: Vec<&str> = chunk.iter().map(|row| self.texts[*row].text.as_str()).collect();
-                    normalize(self.texts(&texts)?)?
+                    normalize(self.shared_texts(&texts)?)?
                 }
             };
             vectors.iter().for_each(|vector| matrix.push(vector));
@@ -118,7 +118,7 @@ impl<'a> EvalSystem<'a> {
         let basic = self.basic()?;
         let statistics = basic.statistics(gallery.rows());
         let images = self.composed(queries)?;
-        let texts = self.texts(&texts_of(queries))?;
+        let texts = self.shared_texts(&texts_of(queries))?;
         let pairs = images.par_iter().zip(&texts);
         let query = |(image, text): (&Vec<f32>, &Vec<f32>)| {
             let query = basic.query(image, text, gallery.rows(), &statistics);
@@ -142,8 +142,8 @@ impl<'a> EvalSystem<'a> {
         for chunk in queries.chunks(CHUNK) {
             let vectors = match kind {
                 TaskKind::Composed => self.composed(chunk)?,
-                TaskKind::ImageToText => self.pooled(chunk, |images| normalize(self.towers(images)?))?,
-                TaskKind::TextToImage => normalize(self.texts(&texts_of(chunk))?)?,
+                TaskKind::ImageToText => self.pooled(chunk, |images| normalize(self.shared_images(images)?))?,
+                TaskKind::TextToImage => normalize(self.shared_texts(&texts_of(chunk))?)?,
             };
             vectors.iter().for_each(|vector| matrix.push(vector));
         }
@@ -155,11 +155,11 @@ impl<'a> EvalSystem<'a> {
             Method::MagicLens => self.fused(queries),
             Method::EmptyInstruction => self.pooled(queries, |images| self.targets(images)),
             // The text of BASIC is compared apart.
-            Method::Image | Method::Basic => self.pooled(queries, |images| normalize(self.towers(images)?)),
-            Method::Text => normalize(self.texts(&texts_of(queries))?),
+            Method::Image | Method::Basic => self.pooled(queries, |images| normalize(self.shared_images(images)?)),
+            Method::Text => normalize(self.shared_texts(&texts_of(queries))?),
             Method::Sum { image_weight } => {
-                let images = self.pooled(queries, |images| normalize(self.towers(images)?))?;
-                let texts = normalize(self.texts(&texts_of(queries))?)?;
+                let images = self.pooled(queries, |images| normalize(self.shared_images(images)?))?;
+                let texts = normalize(self.shared_texts(&texts_of(queries))?)?;
                 let sums = images.iter().zip(&texts).map(|(image, text)| {
                     let both = image.iter().zip(text);
                     both.map(|(image, text)| image_weight * image + (1.0 - image_weight) * text)
@@ -232,10 +232,25 @@ impl<'a> EvalSystem<'a> {
         })
     }
 
+    /// The parts of image tower outputs that are compared with texts.
+    fn shared_images(&self, rows: &[usize]) -> Result<Vec<Vec<f32>>, EvalError> {
+        Ok(self.shared(self.towers(rows)?))
+    }
+
+    /// The parts of text tower outputs that are compared with images.
+    fn shared_texts(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EvalError> {
+        Ok(self.shared(self.texts(texts)?))
+    }
+
+    fn shared(&self, mut rows: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
+        rows.iter_mut().for_each(|row| row.truncate(self.model.embedder.dim()));
+        rows
+    }
+
     /// The image tower's outputs, which the cache has.
     fn towers(&self, rows: &[usize]) -> Result<Vec<Vec<f32>>, EvalError> {
         let keys = self.keys(rows, |row| *row, |image, _| tower_key(image))?;
-        let found = self.model.cache.get(&keys, self.model.embedder.dim())?;
+        let found = self.model.cache.get(&keys, self.model.embedder.row_width())?;
         let images = rows.iter().map(|row| &self.images[*row].path);
         found
             .into_iter()
@@ -253,10 +268,11 @@ impl<'a> EvalSystem<'a> {
             .iter()
             .map(|text| Key::of(&[b"text tower", text.as_bytes()]))
             .collect();
-        self.cached(&keys, |missing| {
+        let encode = |missing: &[usize]| {
             let missing: Vec<&str> = missing.iter().map(|at| texts[*at]).collect();
             Ok(self.model.embedder.encode_texts(&missing)?)
-        })
+        };
+        self.model.cache.get_or(&keys, self.model.embedder.row_width(), encode)
     }
 
     /// The cache key of each item, made from the key of its image.

@@ -85,7 +85,10 @@ impl Condition {
         };
         fusion.layers = self.head.layers.unwrap_or(fusion.layers);
         config.fusion = FusionConfig::Attention(fusion);
-        config.check()?;
+        // Another width is that of the head alone: the space that towers share stays as wide as it is.
+        if config.dim == start.dim {
+            config.check()?;
+        }
         Ok(config)
     }
 }

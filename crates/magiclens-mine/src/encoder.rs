@@ -156,13 +156,17 @@ impl Encoders {
             }
             let trunk = trunks.get(path.as_path());
             let no_trunk = || no_trunk(encoder, path);
+            let shared = |row: Vec<f32>| model.shared(&row).to_vec();
             let rows = match encoder.output {
                 Output::Image => match trunk {
                     Some(features) => model.project_image_features(features).ok_or_else(no_trunk)?,
                     None => model.encode_images(images)?,
-                },
+                }
+                .into_iter()
+                .map(shared)
+                .collect(),
                 Output::ImageTrunk => trunk.cloned().ok_or_else(no_trunk)?,
-                Output::Text => model.encode_texts(&texts)?,
+                Output::Text => model.encode_texts(&texts)?.into_iter().map(shared).collect(),
                 Output::TextTrunk => model.text_features(&texts)?.ok_or_else(no_trunk)?,
             };
             let wordless = |at: usize| !is_image && texts[at].trim().is_empty();

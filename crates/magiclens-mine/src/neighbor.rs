@@ -62,8 +62,8 @@ impl Default for NeighborConfig {
         Self {
             enabled: true,
             encoders: vec![
-                band("image", 0.85, 0.97, 0.6),
-                band("look", 0.92, 0.985, 0.8),
+                band("image", 0.88, 0.97, 0.7),
+                band("look", 0.94, 0.988, 0.84),
                 band("text", 0.65, 0.96, 0.25),
             ],
             targets_per_image: 2,

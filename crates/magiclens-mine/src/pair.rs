@@ -43,7 +43,7 @@ impl Default for PairConfig {
         Self {
             image_encoder: "image".into(),
             text_encoder: "text".into(),
-            min_image_similarity: 0.2,
+            min_image_similarity: 0.48,
             max_image_similarity: 0.97,
             min_text_similarity: 0.15,
             max_text_similarity: 0.98,

@@ -38,6 +38,14 @@ impl ModelConfig {
         })
     }
 
+    /// Width of a row that a tower gives: `dim`, or twice that where a vector in the space of sentences stands before it.
+    pub fn row_width(&self) -> usize {
+        match self.vision.shares_sentences() {
+            true => 2 * self.dim,
+            false => self.dim,
+        }
+    }
+
     fn problem(&self) -> Result<(), String> {
         check_size("dim", self.dim)?;
         self.vision.check().map_err(|problem| format!("vision {problem}"))?;
@@ -46,11 +54,15 @@ impl ModelConfig {
             .check(self.dim)
             .map_err(|problem| format!("fusion {problem}"))?;
         self.preprocess.check().map_err(|error| error.to_string())?;
-        if let Some(fixed) = self.vision.fixed_dim().filter(|&fixed| fixed != self.dim) {
-            return Err(format!(
-                "the image tower gives {fixed} numbers, but `dim` is {}",
-                self.dim
-            ));
+        let towers = [("image", self.vision.fixed_dim()), ("text", self.text.fixed_dim())];
+        for (tower, fixed) in towers {
+            if let Some(fixed) = fixed.filter(|&fixed| fixed != self.dim) {
+                let dim = self.dim;
+                return Err(format!("the {tower} tower gives {fixed} numbers, but `dim` is {dim}"));
+            }
+        }
+        if self.vision.shares_sentences() != self.text.shares_sentences() {
+            return Err("one tower has `sentence`, the other has not".into());
         }
         let (given, needed) = (self.preprocess.size_px() as usize, self.vision.image_px());
         match given == needed {

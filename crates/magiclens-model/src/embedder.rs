@@ -1,6 +1,6 @@
 //! A loaded model with its tokenizer and preprocessing: images and texts in, embeddings out.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -195,12 +195,22 @@ impl Embedder {
         Ok(self.modules.get_or_init(|| modules))
     }
 
-    /// Width of tower outputs and embeddings.
+    /// Width of embeddings, and of what images and texts are compared by.
     pub fn dim(&self) -> usize {
         self.config.dim
     }
 
-    /// The image tower's outputs, `[dim]` each, not normalized; reusable across instructions.
+    /// Width of tower outputs.
+    pub fn row_width(&self) -> usize {
+        self.config.row_width()
+    }
+
+    /// The part of a tower output by which images and texts are compared, `[dim]`: its beginning, mostly all of it.
+    pub fn shared<'a>(&self, row: &'a [f32]) -> &'a [f32] {
+        &row[..self.dim().min(row.len())]
+    }
+
+    /// The image tower's outputs, `[row_width]` each, not normalized; reusable across instructions.
     ///
     /// # Errors
     /// None today; a backend on another device may fail.
@@ -234,12 +244,14 @@ impl Embedder {
     /// [`Embedder::encode_images`]. `None` where a tower has no such seam.
     pub fn project_image_features(&self, features: &[Vec<f32>]) -> Option<Vec<Vec<f32>>> {
         if let Some(Networks { image, .. }) = &self.networks {
-            let rows = |values: Vec<f32>| values.chunks_exact(self.dim()).map(<[f32]>::to_vec).collect::<Vec<_>>();
+            let width = self.row_width();
+            let rows = |values: Vec<f32>| values.chunks_exact(width).map(<[f32]>::to_vec).collect::<Vec<_>>();
             return image.project(&features.concat()).map(rows);
         }
-        let projection = self.modules.get()?.vision.projection()?;
-        let project = |rows: &[Vec<f32>]| to_rows(projection.forward(from_rows(rows, &self.device)));
-        Some(features.chunks(ROWS).flat_map(project).collect())
+        let tower = &self.modules.get()?.vision;
+        let project = |rows: &[Vec<f32>]| tower.project(from_rows(rows, &self.device)).map(to_rows);
+        let pieces: Option<Vec<_>> = features.chunks(ROWS).map(project).collect();
+        pieces.map(|pieces| pieces.concat())
     }
 
     /// The features of the pretrained text trunk before its projection; `None` where a tower has no such seam.
@@ -264,7 +276,7 @@ impl Embedder {
         Ok(Some(map_ids(&ids, tower.batch(), features)))
     }
 
-    /// The text tower's outputs, `[dim]` each, not normalized. The empty text is computed once and kept; to a sum it adds
+    /// The text tower's outputs, `[row_width]` each, not normalized. The empty text is computed once and kept; to a sum it adds
     /// nothing.
     ///
     /// # Errors
@@ -295,14 +307,16 @@ impl Embedder {
             });
         }
         for (row, vector) in images.iter().enumerate().chain(texts.iter().enumerate()) {
-            if vector.len() != self.dim() {
+            if vector.len() != self.row_width() {
                 return Err(ModelError::RowWidth {
                     row,
                     found: vector.len(),
-                    expected: self.dim(),
+                    expected: self.row_width(),
                 });
             }
         }
+        let (images, texts) = (self.tokens(images), self.tokens(texts));
+        let (images, texts) = (images.as_ref(), texts.as_ref());
         let fused = match &self.networks {
             Some(networks) => networks.fuse(images, texts),
             None => self.fuse_by_modules(images, texts)?,
@@ -348,7 +362,7 @@ impl Embedder {
         let row = match self.config.fusion {
             FusionConfig::Attention(_) => self.run_text_tower(&[""])?.remove(0),
             // The target of a sum is its image alone.
-            FusionConfig::Sum => vec![0.0; self.dim()],
+            FusionConfig::Sum => vec![0.0; self.row_width()],
         };
         Ok(self.empty_text.get_or_init(|| row))
     }
@@ -362,6 +376,14 @@ impl Embedder {
         }
         let tower = &self.model()?.text;
         Ok(map_ids(&ids, tower.batch(), |ids, _| tower.forward(ids)))
+    }
+
+    /// What the fusion takes of tower outputs: their ends.
+    fn tokens<'a>(&self, rows: &'a [Vec<f32>]) -> Cow<'a, [Vec<f32>]> {
+        match self.row_width() - self.dim() {
+            0 => Cow::Borrowed(rows),
+            from => Cow::Owned(rows.iter().map(|row| row[from..].to_vec()).collect()),
+        }
     }
 
     fn fuse_by_modules(&self, images: &[Vec<f32>], texts: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, ModelError> {

@@ -4,7 +4,7 @@ use crate::config::ModelConfig;
 use crate::fusion::{AttentionFusionConfig, FusionConfig};
 use crate::official_config::OfficialConfig;
 use crate::preprocess::PreprocessConfig;
-use crate::towers::{EfficientNetLiteConfig, MiniLmConfig, TextConfig, VisionConfig};
+use crate::towers::{EfficientNetLiteConfig, MiniLmConfig, SentenceConfig, TextConfig, VisionConfig};
 
 impl ModelConfig {
     /// The official `base`: CLIP ViT-B/16, 166,433,025 parameters.
@@ -17,10 +17,14 @@ impl ModelConfig {
         OfficialConfig::large().to_model()
     }
 
-    /// Our own `small`: EfficientNet-Lite0 at 128 px, MiniLM-L6, fusion width 256.
+    /// Our own `small`: EfficientNet-Lite0 at 160 px with its classifier, MiniLM-L6, all as wide as MiniLM's sentences.
     pub fn small() -> Self {
-        let dim = 256;
-        let image_px = 128;
+        let text = MiniLmConfig {
+            sentence: true,
+            ..MiniLmConfig::L6
+        };
+        let dim = text.width;
+        let image_px = 160;
         Self {
             name: "small".into(),
             dim,
@@ -33,9 +37,15 @@ impl ModelConfig {
             vision: VisionConfig::EfficientNetLite(EfficientNetLiteConfig {
                 image_px,
                 taps: vec![2, 4, 7, 10],
+                sentence: Some(SentenceConfig {
+                    classes: 1000,
+                    best: 50,
+                    softness: 2,
+                    width: dim,
+                }),
             }),
-            text: TextConfig::MiniLm(MiniLmConfig::L6),
-            fusion: FusionConfig::Attention(AttentionFusionConfig::reference(dim, 4)),
+            text: TextConfig::MiniLm(text),
+            fusion: FusionConfig::Attention(AttentionFusionConfig::reference(dim, 6)),
         }
     }
 

@@ -123,14 +123,16 @@ fn fusion() {
     let number = |at: usize| ((at * at % 101) as f32 - 50.0) / 50.0;
     for (precision, most) in [(Precision::F32, 1e-5), (Precision::Bf16, 0.03), (Precision::Int8, 0.03)] {
         let embedder = embedder(&checkpoint, &source, precision);
-        let dim = embedder.dim();
+        let (dim, width) = (embedder.dim(), embedder.row_width());
         let rows = |from: usize| -> Vec<Vec<f32>> {
-            let row = |at: usize| (0..dim).map(|column| number(from + at * dim + column)).collect();
+            let row = |at: usize| (0..width).map(|column| number(from + at * width + column)).collect();
             (0..70).map(row).collect()
         };
         let (images, texts) = (rows(0), rows(7));
+        // The fusion takes the end of a row.
         let tensor = |rows: &[Vec<f32>]| {
-            Tensor::<2>::from_data(TensorData::new(rows.concat(), [rows.len(), dim]), &Device::flex())
+            let values: Vec<f32> = rows.iter().flat_map(|row| &row[width - dim..]).copied().collect();
+            Tensor::<2>::from_data(TensorData::new(values, [rows.len(), dim]), &Device::flex())
         };
         let expected = to_rows(
             embedder
@@ -150,9 +152,9 @@ fn fusion() {
             "{precision}"
         );
         assert!(embedder.fuse(&[], &[]).unwrap().is_empty());
-        let wide = [vec![1.0; 2 * dim]];
+        let wide = [vec![1.0; width + 1]];
         let error = embedder.fuse(&wide, &texts[..1]).unwrap_err().to_string();
-        assert!(error.contains("row 0 has 512 numbers"), "{error}");
+        assert!(error.contains(&format!("row 0 has {} numbers", width + 1)), "{error}");
     }
 }
 

@@ -11,13 +11,22 @@ use common::{Golden, cosine, fixture};
 use magiclens_model::checkpoint::{Checkpoint, NamedWeights, fill, read_weights};
 use magiclens_model::tokenizer::Tokenizer;
 use magiclens_model::tokenizer::wordpiece::MiniLmTokenizer;
-use magiclens_model::towers::{EfficientNetLiteConfig, MiniLmConfig};
+use magiclens_model::towers::{EfficientNetLiteConfig, MiniLmConfig, SentenceConfig};
 
 /// Asked for by the fixtures.
 const LEAST_COSINE: f64 = 0.9999;
 /// For averages of single blocks: positive and negative numbers cancel in them, so the rounding of the stored weights to f16
-/// shows more than in the features.
+/// shows more than in the features; so it does in shares of classes, which are exponents of sums.
 const LEAST_BLOCK_COSINE: f64 = 0.9995;
+/// Width of a sentence.
+const WIDTH: usize = 384;
+/// As in `small`.
+const SENTENCE: SentenceConfig = SentenceConfig {
+    classes: 1000,
+    best: 50,
+    softness: 2,
+    width: WIDTH,
+};
 
 fn weights(file: &str, prefix: &str) -> NamedWeights {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../weights").join(file);
@@ -34,10 +43,12 @@ fn efficientnet_lite0_gives_torchs_features() {
     let config = EfficientNetLiteConfig {
         image_px: 128,
         taps: Vec::new(),
+        sentence: Some(SENTENCE),
     };
     let tensors = weights("efficientnet-lite0.safetensors", "vision.trunk.");
     let network = fill(config.init_trunk(&device), tensors, "efficientnet-lite0").unwrap();
     let golden = Golden::read("towers/efficientnet_lite0.safetensors");
+    let sentences = Golden::read("towers/sentences.safetensors");
     for size in [128usize, 224] {
         let images = golden.bytes(&format!("{size}.input_u8"));
         let count = images.len() / (size * size * 3);
@@ -64,7 +75,34 @@ fn efficientnet_lite0_gives_torchs_features() {
         for (block, pooled) in trace.blocks.into_iter().enumerate() {
             check(format!("{size}.stage_{block}"), pooled, LEAST_BLOCK_COSINE);
         }
-        check(format!("{size}.features"), trace.features, LEAST_COSINE);
+        let [_, width] = trace.features.dims();
+        check(
+            format!("{size}.features"),
+            trace.features.clone().narrow(1, 0, width - WIDTH),
+            LEAST_COSINE,
+        );
+        let found = trace.features.narrow(1, width - WIDTH, WIDTH);
+        let found = found.into_data().try_to_vec::<f32>().unwrap();
+        let expected = sentences.tensor(&format!("{size}.sentence"));
+        assert_eq!(found.len(), expected.values.len());
+        for (found, expected) in found.chunks(WIDTH).zip(expected.values.chunks(WIDTH)) {
+            let cosine = cosine(found, expected);
+            assert!(cosine >= LEAST_BLOCK_COSINE, "sentence at {size} px: cosine {cosine}");
+        }
+    }
+}
+
+#[test]
+fn each_class_has_the_vector_of_its_words() {
+    let tensors = weights("efficientnet-lite0.safetensors", "vision.trunk.");
+    let (found, golden) = (
+        &tensors["sentence.classes"],
+        Golden::read("towers/sentences.safetensors"),
+    );
+    let expected = golden.tensor("classes");
+    for (row, class) in golden.integers("class_numbers").into_iter().enumerate() {
+        let cosine = cosine(common::row(found, class as usize), common::row(&expected, row));
+        assert!(cosine >= LEAST_COSINE, "class {class}: cosine {cosine}");
     }
 }
 
@@ -98,7 +136,7 @@ fn the_committed_weights_are_whole_and_name_their_towers() {
     let checkpoint = Checkpoint::read(&weights.join("small.safetensors")).unwrap();
     assert_eq!(checkpoint.towers.len(), 2);
     // Recorded by the indexes that were made with it.
-    assert_eq!(checkpoint.digest, "ff56feb022cd15230b4b8069ce86ed50");
+    assert_eq!(checkpoint.digest, "df21664c5199b15d41f4b53d9e2ad516");
     checkpoint.into_model(&Device::flex()).unwrap();
 
     // A tower of another release is refused by name.

@@ -67,6 +67,11 @@ impl BasicSearch {
         }
     }
 
+    /// Width of the vectors that it compares.
+    pub(crate) fn dim(&self) -> usize {
+        self.basic.dim()
+    }
+
     /// The images with the highest scores. `image` and `text` are tower outputs; an image that is dropped from the hits is
     /// no neighbor of the query image either.
     pub(crate) fn search(

@@ -18,6 +18,11 @@ pub trait Encoder {
     /// Width of an embedding.
     fn dim(&self) -> usize;
 
+    /// The part of a tower output by which images and texts are compared: its first [`Encoder::dim`] numbers, mostly all of them.
+    fn shared<'a>(&self, row: &'a [f32]) -> &'a [f32] {
+        &row[..self.dim().min(row.len())]
+    }
+
     /// Side of the square that the image tower looks at, in pixels; `None` if it wants all that an image has.
     fn image_px(&self) -> Option<u32> {
         None

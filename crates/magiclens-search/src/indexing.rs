@@ -263,7 +263,7 @@ fn embed(encoder: &impl Encoder, batch: Batch, counts: &mut Counts) -> Result<Em
     let outputs = rows("image", outputs, loaded.len())?;
     let (mut usable, mut tower_outputs, mut vectors) = (Vec::new(), Vec::new(), Vec::new());
     for (loaded, output) in loaded.into_iter().zip(outputs) {
-        match Embedding::normalize(output.clone()) {
+        match Embedding::normalize(encoder.shared(&output).to_vec()) {
             Ok(vector) => {
                 usable.push(loaded);
                 tower_outputs.push(output);

@@ -32,7 +32,7 @@ pub enum SearchQuery<'a> {
 pub enum ImageInput<'a> {
     /// Pixels.
     Pixels(&'a RgbImage),
-    /// The image tower's output, `[dim]`, not normalized.
+    /// The image tower's output, not normalized.
     Encoded(&'a [f32]),
 }
 
@@ -124,11 +124,13 @@ pub fn embed_queries(encoder: &impl Encoder, queries: &[SearchQuery<'_>]) -> Res
     let mut begun = Vec::with_capacity(queries.len());
     for (query, text) in queries.iter().zip(texts) {
         begun.push(match (query, &basic) {
-            (SearchQuery::Text(_), _) => Begun::Alone(Embedding::normalize(text)?),
+            (SearchQuery::Text(_), _) => Begun::Alone(Embedding::normalize(encoder.shared(&text).to_vec())?),
             (SearchQuery::Image { instruction, .. }, basic) => {
                 let image = images.next().expect("an output for each image");
                 match basic {
-                    Some(basic) if !instruction.is_empty() => Begun::Basic(Arc::clone(basic), image, text),
+                    Some(basic) if !instruction.is_empty() => {
+                        Begun::Basic(Arc::clone(basic), image, encoder.shared(&text).to_vec())
+                    }
                     _ => waiting.push(image, text),
                 }
             }
@@ -185,9 +187,13 @@ impl Begun {
                     ..EmbeddedQuery::by_vector(vector, Space::Target)
                 }
             }
-            Self::Basic(basic, image, text) => EmbeddedQuery {
-                image_output: Some(image.clone()),
-                comparison: Comparison::Basic { basic, image, text },
+            Self::Basic(basic, output, text) => EmbeddedQuery {
+                comparison: Comparison::Basic {
+                    image: output[..basic.dim().min(output.len())].to_vec(),
+                    basic,
+                    text,
+                },
+                image_output: Some(output),
             },
         }
     }

@@ -107,6 +107,7 @@ fn small_towers(text_width: usize) -> (VisionConfig, TextConfig) {
     let vision = EfficientNetLiteConfig {
         image_px: 32,
         taps: vec![2, 4, 7, 10],
+        sentence: None,
     };
     let text = MiniLmConfig {
         width: text_width,
@@ -115,6 +116,7 @@ fn small_towers(text_width: usize) -> (VisionConfig, TextConfig) {
         feed_forward: 4,
         vocabulary: 10,
         max_positions: 8,
+        sentence: false,
     };
     (VisionConfig::EfficientNetLite(vision), TextConfig::MiniLm(text))
 }

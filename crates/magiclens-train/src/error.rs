@@ -63,6 +63,14 @@ pub enum TrainError {
         /// The weights to start from.
         start: PathBuf,
     },
+    /// A caption loss for a model whose texts stay as they are.
+    #[error(
+        "`caption_weight` has no use with `{start}`, which compares images with texts in the space of sentences\nhint: set it to 0"
+    )]
+    NoCaptionLoss {
+        /// The weights to start from.
+        start: PathBuf,
+    },
     /// No triplets to train on.
     #[error("`{file}` holds no triplets")]
     NoTriplets {

@@ -6,6 +6,7 @@
 //! | `features.rs`, `feature_table.rs` | frozen features, computed once |
 //! | `batches.rs`, `loss.rs`, `gradients.rs`, `passes.rs`, `head.rs` | one step |
 //! | `schedule.rs`, `optimizer.rs`, `adamw.rs`, `ema.rs`, `stopping.rs` | the recipe: rates, optimizer, average of the weights, early stopping |
+//! | `sentence_map.rs` | the map of images into the space of sentences |
 //! | `run.rs`, `state.rs`, `run_dir.rs` | steps, saved states, metrics |
 //! | `dev.rs` | scores on the dev part |
 //! | `pace.rs`, `report/` | speed and time left; what runs did, as a page |
@@ -31,6 +32,7 @@ pub mod report;
 pub mod run;
 mod run_dir;
 mod schedule;
+mod sentence_map;
 pub mod start;
 mod state;
 mod stopping;

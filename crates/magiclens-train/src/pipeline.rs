@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use magiclens_collection::{Collection, Split, images_path, read_training_images, triplets_path};
 use magiclens_data::{Image, Triplet, read_triplets};
-use magiclens_model::Embedder;
 use magiclens_model::checkpoint::{StoredFloat, TowerFile, tensors_of, write_checkpoint};
 use magiclens_model::import::open::folder_of;
+use magiclens_model::{Embedder, MagicLens, ModelConfig};
 
 use crate::batches::TripletTable;
 use crate::dev::{Dev, DevScores, mean_recall_at_10};
@@ -16,6 +16,7 @@ use crate::features::{image_features, text_features};
 use crate::gradients::{CaptionRow, Frozen};
 use crate::head::Head;
 use crate::run::{Measurement, Observer, StepMetrics, TrainingData, train};
+use crate::sentence_map::{Captioned, fit, steps};
 use crate::start::{Start, short_digest};
 use crate::{TrainConfig, TrainError};
 
@@ -62,6 +63,7 @@ impl Pipeline {
     pub fn run(&self, listener: &mut dyn Listener) -> Result<(), TrainError> {
         let start = Start::read(&self.start, &self.config)?;
         self.check_folder(&start.towers)?;
+        self.check_captions(start.embedder.config())?;
         let Start {
             embedder,
             towers,
@@ -96,7 +98,25 @@ impl Pipeline {
         let dev = Dev::new(dev.triplets, dev_images, dev_texts);
         let head = train(&self.config, head, &data, &self.out, &mut Measured { dev, listener })?;
         self.bring_tokenizer()?;
-        write_weights(&self.weights, &embedder, head, &towers)
+        let mut model = head
+            .into_model(embedder.model()?.clone())
+            .expect("the head was taken out of this model");
+        self.fit_sentences(&mut model, &data, listener);
+        write_weights(&self.weights, embedder.config(), &model, &towers)
+    }
+
+    /// Fits the map into the space of sentences, where the image tower has one.
+    fn fit_sentences(&self, model: &mut MagicLens, data: &TrainingData<'_>, listener: &mut dyn Listener) {
+        let Some(map) = model.vision.sentence_map_mut() else {
+            return;
+        };
+        let captioned = Captioned {
+            images: data.frozen.images,
+            captions: data.frozen.captions,
+            rows: data.captioned,
+        };
+        listener.begin("steps on captions", steps(captioned.rows.len()));
+        *map = fit(map.clone(), captioned, self.config.seed, &mut || listener.advance(1));
     }
 
     /// Puts the tokenizer of the start beside the weights, where the start has one and they have not.
@@ -108,6 +128,15 @@ impl Pipeline {
             fs_err::copy(from, to)?;
         }
         Ok(())
+    }
+
+    fn check_captions(&self, config: &ModelConfig) -> Result<(), TrainError> {
+        match config.vision.shares_sentences() && self.config.caption_weight > 0.0 {
+            true => Err(TrainError::NoCaptionLoss {
+                start: self.start.clone(),
+            }),
+            false => Ok(()),
+        }
     }
 
     fn check_folder(&self, towers: &[TowerFile]) -> Result<(), TrainError> {
@@ -248,10 +277,8 @@ impl Observer for Measured<'_> {
     }
 }
 
-fn write_weights(path: &Path, embedder: &Embedder, head: Head, towers: &[TowerFile]) -> Result<(), TrainError> {
-    let model = head.into_model(embedder.model()?.clone());
-    let model = model.expect("the head was taken out of this model");
-    let mut tensors = tensors_of(&model);
+fn write_weights(path: &Path, config: &ModelConfig, model: &MagicLens, towers: &[TowerFile]) -> Result<(), TrainError> {
+    let mut tensors = tensors_of(model);
     if !towers.is_empty() {
         tensors.retain(|name, _| !name.contains(".trunk."));
     }
@@ -260,5 +287,5 @@ fn write_weights(path: &Path, embedder: &Embedder, head: Head, towers: &[TowerFi
         true => StoredFloat::F32,
         false => StoredFloat::F16,
     };
-    Ok(write_checkpoint(path, embedder.config(), &tensors, precision, towers)?)
+    Ok(write_checkpoint(path, config, &tensors, precision, towers)?)
 }

@@ -16,7 +16,11 @@ pub(crate) fn model_config() -> ModelConfig {
         name: "toy".into(),
         dim,
         preprocess: PreprocessConfig::Clip { size_px: 32 },
-        vision: VisionConfig::EfficientNetLite(EfficientNetLiteConfig { image_px, taps }),
+        vision: VisionConfig::EfficientNetLite(EfficientNetLiteConfig {
+            image_px,
+            taps,
+            sentence: None,
+        }),
         text: TextConfig::MiniLm(MiniLmConfig {
             width: 4,
             layers: 1,
@@ -24,6 +28,7 @@ pub(crate) fn model_config() -> ModelConfig {
             feed_forward: 4,
             vocabulary: 10,
             max_positions: 8,
+            sentence: false,
         }),
         fusion: FusionConfig::Sum,
     }

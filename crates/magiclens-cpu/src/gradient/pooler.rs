@@ -175,8 +175,7 @@ impl Pooler {
                 simd,
                 place,
                 tokens,
-                probabilities,
-                logits,
+                [probabilities, logits],
                 &scratch.mixed_slopes,
                 logit_slopes,
                 out,
@@ -255,17 +254,16 @@ vectorized! {
 }
 
 vectorized! {
-    /// Slopes of a head's logits, and what mixed tokens' slopes add to those of the tokens.
+    /// Slopes of a head's logits, and what mixed tokens' slopes add to those of the tokens; `attention`: probabilities and logits.
     fn unmix(
         place: HeadPlace,
         tokens: &[f32],
-        probabilities: &[f32],
-        logits: &[f32],
+        attention: [&[f32]; 2],
         mixed_slopes: &[f32],
         logit_slopes: &mut [f32],
         out: &mut [f32],
     ) {
-        let HeadPlace { head, heads, cap } = place;
+        let (HeadPlace { head, heads, cap }, [probabilities, logits]) = (place, attention);
         let pairs = logits.len() / (2 * heads);
         let width = mixed_slopes.len() / pairs.max(1);
         let rows = tokens.chunks_exact(2 * width).zip(out.chunks_exact_mut(2 * width));

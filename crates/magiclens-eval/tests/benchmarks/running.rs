@@ -154,18 +154,20 @@ fn basic_ranks_by_its_own_scores() {
     let basic = Basic::load_or_prepare(cache.path(), embedder()).unwrap();
     assert_eq!(basic, Basic::prepare(embedder()).unwrap());
     let benchmark = load("icir", folder.path());
+    let shared =
+        |rows: Vec<Vec<f32>>| -> Vec<Vec<f32>> { rows.iter().map(|row| embedder().shared(row).to_vec()).collect() };
     let towers = |rows: &[usize]| {
         let open = |row: &usize| {
             let bytes = fs_err::read(&benchmark.images[*row].path).unwrap();
             image::load_from_memory(&bytes).unwrap().to_rgb8()
         };
         let images: Vec<_> = rows.iter().map(open).collect();
-        embedder().encode_images(&images).unwrap()
+        shared(embedder().encode_images(&images).unwrap())
     };
     for (task, outcome) in benchmark.variants[0].tasks.iter().zip(&evaluated.outcomes[0][0]) {
         let gallery = towers(&task.gallery);
         for (query, found) in task.queries.iter().zip(outcome) {
-            let text = embedder().encode_texts(&[&query.text]).unwrap();
+            let text = shared(embedder().encode_texts(&[&query.text]).unwrap());
             let scores = basic.scores(&towers(&query.images), &text, &gallery).unwrap().remove(0);
             let score = |row: &usize| scores[task.gallery.iter().position(|other| other == row).unwrap()];
             assert_eq!(found.head.len(), task.gallery.len());

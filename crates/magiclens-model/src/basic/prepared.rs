@@ -42,14 +42,18 @@ impl Basic {
     /// # Errors
     /// A text that the tokenizer refuses, or a text tower that gives numbers without direction.
     pub fn prepare(embedder: &Embedder) -> Result<Self, ModelError> {
-        let objects = embedder.encode_texts(&corpus::objects())?;
-        let styles = embedder.encode_texts(&corpus::styles())?;
+        let encode = |texts: &[&str]| -> Result<Vec<Vec<f32>>, ModelError> {
+            let rows = embedder.encode_texts(texts)?;
+            Ok(rows.iter().map(|row| embedder.shared(row).to_vec()).collect())
+        };
+        let objects = encode(&corpus::objects())?;
+        let styles = encode(&corpus::styles())?;
         let unrelated = corpus::unrelated();
         let unrelated: Vec<&str> = unrelated.iter().map(String::as_str).collect();
         let corpora = Corpora {
             objects: &objects,
             styles: &styles,
-            unrelated: &embedder.encode_texts(&unrelated)?,
+            unrelated: &encode(&unrelated)?,
         };
         Ok(Self::of_corpora(corpora, BasicSettings::default())?)
     }

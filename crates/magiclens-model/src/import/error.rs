@@ -55,6 +55,15 @@ pub enum Reason {
     Torch(#[from] TorchError),
     Clip(#[from] ClipError),
     Inversion(#[from] InversionError),
+    Words(#[from] WordsError),
+}
+
+/// A class without words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("it has no line for `{synset}`\nhint: take the files of one release of PyPI's timm")]
+pub struct WordsError {
+    /// The class.
+    pub synset: String,
 }
 
 /// A pickle that is not read. `at` is the offset of the instruction in bytes.

@@ -1,6 +1,7 @@
 //! Readers of other people's checkpoints. They give named arrays and execute nothing.
 
 mod arrays;
+mod class_words;
 pub mod clip;
 mod clip_folder;
 mod clip_state;
@@ -23,4 +24,4 @@ pub mod torch;
 
 pub use crate::array::{Array, Dtype};
 pub use clip_state::RawClip;
-pub use error::{ClipError, FlaxError, ImportError, InversionError, PickleError, Reason, TorchError};
+pub use error::{ClipError, FlaxError, ImportError, InversionError, PickleError, Reason, TorchError, WordsError};

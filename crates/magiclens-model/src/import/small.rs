@@ -1,23 +1,32 @@
-//! The pretrained trunks of `small`: EfficientNet-Lite0 from its `.pth` and all-MiniLM-L6-v2 from its safetensors.
-//! Both are read as data; nothing in them is executed. Strict on names and shapes in both directions.
+//! The pretrained trunks of `small`: EfficientNet-Lite0 with its classifier from its `.pth`, all-MiniLM-L6-v2 from its safetensors, and
+//! the words for the classes. All are read as data; nothing in them is executed. Strict on names and shapes in both directions.
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::arrays::read_arrays;
-use super::places::{Change, Table, no_more, take};
+use super::class_words::read_class_words;
+use super::places::{Change, Table, take};
 use super::torch::{Within, read_torch};
 use crate::ModelError;
 use crate::array::{NamedArrays, NamedWeights, Weights};
 use crate::checkpoint::{StoredFloat, fill, tensors_of, write_checkpoint, write_tower};
 use crate::config::ModelConfig;
-use crate::towers::{EfficientNetLiteConfig, MiniLmConfig};
+use crate::fusion::unit;
+use crate::rows::{map_ids, to_rows};
+use crate::tokenizer::Tokenizer;
+use crate::tokenizer::wordpiece::MiniLmTokenizer;
+use crate::towers::{EfficientNetLiteConfig, MiniLmConfig, VisionConfig};
 
 /// Epsilon of every batch norm of EfficientNet-Lite.
 const BATCH_NORM_EPS: f64 = 1e-3;
 const LITE0: &str = "efficientnet-lite0";
 const MINILM: &str = "minilm-l6";
+/// Numbers that go into the classifier.
+const HEAD_WIDTH: usize = 1280;
+/// Sentences that go through MiniLM together.
+const SENTENCES: usize = 64;
 
 /// The published files of the pretrained parts of `small`.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +37,8 @@ pub struct SmallFiles<'a> {
     pub minilm: &'a Path,
     /// `tokenizer.json` of all-MiniLM-L6-v2
     pub tokenizer: &'a Path,
+    /// Folder with the words for ImageNet's classes, `timm/data/_info` of PyPI's timm
+    pub words: &'a Path,
 }
 
 /// Writes both trunks and the tokenizer to a folder, with a checkpoint of a random fusion beside them, where training starts.
@@ -36,9 +47,12 @@ pub struct SmallFiles<'a> {
 /// # Errors
 /// A file that cannot be read or written, or is of another network.
 pub fn write_small_start(files: SmallFiles<'_>, folder: &Path, seed: u64) -> Result<PathBuf, ModelError> {
+    let config = ModelConfig::small();
+    let minilm = read_minilm_l6(files.minilm)?;
+    let classes = class_vectors(&files, &minilm)?;
     let trunks = [
-        (LITE0, "vision", read_efficientnet_lite0(files.lite0)?),
-        (MINILM, "text", read_minilm_l6(files.minilm)?),
+        (LITE0, "vision", read_efficientnet_lite0(files.lite0, &config, classes)?),
+        (MINILM, "text", minilm),
     ];
     fs_err::create_dir_all(folder)?;
     fs_err::copy(files.tokenizer, folder.join("tokenizer.json"))?;
@@ -50,7 +64,6 @@ pub fn write_small_start(files: SmallFiles<'_>, folder: &Path, seed: u64) -> Res
         let path = folder.join(name).with_extension("safetensors");
         towers.push(write_tower(&path, &trunk.collect(), StoredFloat::F16)?);
     }
-    let config = ModelConfig::small();
     let mut tensors = tensors_of(&config.init_seeded(seed));
     tensors.retain(|name, _| !name.contains(".trunk."));
     let start = folder.join("small-start.safetensors");
@@ -58,14 +71,46 @@ pub fn write_small_start(files: SmallFiles<'_>, folder: &Path, seed: u64) -> Res
     Ok(start)
 }
 
+/// The vector of each class, `[classes, 384]`: the mean direction of its sentences through MiniLM.
+fn class_vectors(files: &SmallFiles<'_>, minilm: &NamedWeights) -> Result<Weights, ModelError> {
+    let classes = read_class_words(files.words)?;
+    let bytes = fs_err::read(files.tokenizer)?;
+    let tokenizer = MiniLmTokenizer::from_bytes(&bytes).map_err(|source| ModelError::BadTokenizer {
+        path: files.tokenizer.into(),
+        source,
+    })?;
+    let sentences: Vec<&str> = classes.iter().flatten().map(String::as_str).collect();
+    let ids = tokenizer.encode_batch(&sentences)?;
+    let network = fill(MiniLmConfig::L6.init_trunk(&Device::flex()), minilm.clone(), MINILM)?;
+    let mut rows = map_ids(&ids, SENTENCES, |ids, _| unit(network.forward(ids))).into_iter();
+    let means = classes.iter().flat_map(|sentences| {
+        let mut mean = vec![0.0; MiniLmConfig::L6.width];
+        for row in rows.by_ref().take(sentences.len()) {
+            mean.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        }
+        mean
+    });
+    let means = from_values(means.collect(), MiniLmConfig::L6.width);
+    Ok(Weights {
+        shape: vec![classes.len(), MiniLmConfig::L6.width],
+        values: to_rows(unit(means)).concat(),
+    })
+}
+
+/// `[rows, width]`
+fn from_values(values: Vec<f32>, width: usize) -> Tensor<2> {
+    let rows = values.len() / width;
+    Tensor::from_data(TensorData::new(values, [rows, width]), &Device::flex())
+}
+
 /// EfficientNet-Lite0's trunk with its batch norms folded into the convolutions; names as in
-/// [`crate::towers::EfficientNetLite`]. The classifier `_fc` is skipped.
+/// [`crate::towers::EfficientNetLite`]. The classifier `_fc` becomes the reading as a sentence.
 ///
 /// # Errors
 /// A file that is no torch checkpoint of this network.
-fn read_efficientnet_lite0(path: &Path) -> Result<NamedWeights, ModelError> {
+fn read_efficientnet_lite0(path: &Path, config: &ModelConfig, classes: Weights) -> Result<NamedWeights, ModelError> {
     let mut arrays = read_torch(path, Within::Root)?;
-    arrays.retain(|name, _| !name.starts_with("_fc.") && !name.ends_with(".num_batches_tracked"));
+    arrays.retain(|name, _| !name.ends_with(".num_batches_tracked"));
     let mut tensors = NamedWeights::new();
     let mut fold = |conv: &str, norm: &str, ours: &str| fold(&mut arrays, conv, norm, ours, &mut tensors);
     fold("_conv_stem", "_bn0", "stem")?;
@@ -83,9 +128,14 @@ fn read_efficientnet_lite0(path: &Path) -> Result<NamedWeights, ModelError> {
         part("_project_conv", "_bn2", "project")?;
     }
     fold("_conv_head", "_bn1", "head")?;
-    no_more(&arrays, LITE0)?;
-    let (image_px, taps) = (0, Vec::new());
-    let trunk = EfficientNetLiteConfig { image_px, taps }.init_trunk(&Device::flex());
+    let mut classifier = Table::new('.');
+    classifier.torch_linear("_fc", [HEAD_WIDTH, classes.shape[0]], "sentence.classifier");
+    tensors.extend(classifier.convert(arrays, LITE0)?);
+    let VisionConfig::EfficientNetLite(vision) = &config.vision else {
+        unreachable!("the image tower of `small` is an EfficientNet-Lite");
+    };
+    let trunk = vision.init_trunk(&Device::flex());
+    tensors.insert("sentence.classes".into(), classes);
     Ok(tensors_of(&fill(trunk, tensors, LITE0)?))
 }
 

@@ -9,7 +9,10 @@ use burn::tensor::{Device, Distribution, Tensor};
 use magiclens_cpu::{ImageNetwork, Lite, LiteBlockSizes, LiteSizes, MissingTensor, Precision, Tensors};
 use serde::{Deserialize, Serialize};
 
-use super::tower::{ImageTower, ImageTowerConfig, Projected};
+use super::sentence::{Sentence, SentenceConfig, direction};
+use super::tower::{FeatureProjection, ImageTower, ImageTowerConfig, Tower};
+use crate::array::NamedWeights;
+use crate::parameters::tensors_of;
 
 /// One block's sizes: kernel side, stride, expansion of the input width, output width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,11 +31,16 @@ pub struct EfficientNetLiteConfig {
     pub image_px: usize,
     /// Blocks (from 0) whose outputs, averaged over space, join the head's features: line and color live early.
     pub taps: Vec<usize>,
+    /// The reading as a sentence, if there is one. It is part of the trunk and joins its features.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sentence: Option<SentenceConfig>,
 }
 
 /// Width of the head of EfficientNet-Lite0.
 const HEAD_WIDTH: usize = 1280;
 const STEM_WIDTH: usize = 32;
+/// Weight of what the classifier knows, against a map of unit length, in the place among sentences.
+const KNOWN: f64 = 2.0;
 
 impl EfficientNetLiteConfig {
     /// (repeats, kernel, stride of the first, expansion, width) of EfficientNet-Lite0.
@@ -63,8 +71,8 @@ impl EfficientNetLiteConfig {
         Self::blocks().len()
     }
 
-    /// Width of the features: head and taps.
-    pub fn feature_dim(&self) -> usize {
+    /// Width of what is averaged: head and taps.
+    pub fn averages(&self) -> usize {
         let blocks = Self::blocks();
         HEAD_WIDTH + self.taps.iter().map(|tap| blocks[*tap].out).sum::<usize>()
     }
@@ -81,6 +89,7 @@ impl EfficientNetLiteConfig {
             stem: SameConv2d::init([3, STEM_WIDTH], 3, 2, 1, device),
             blocks,
             head: SameConv2d::init([width, HEAD_WIDTH], 1, 1, 1, device),
+            sentence: self.sentence.map(|sentence| sentence.init(HEAD_WIDTH, device)),
             taps: self.taps.clone(),
         }
     }
@@ -93,7 +102,16 @@ impl ImageTowerConfig for EfficientNetLiteConfig {
         self.image_px
     }
 
+    fn shares_sentences(&self) -> bool {
+        self.sentence.is_some()
+    }
+
+    fn fixed_dim(&self) -> Option<usize> {
+        self.sentence.map(|sentence| sentence.width)
+    }
+
     fn check(&self) -> Result<(), String> {
+        self.sentence.map_or(Ok(()), |sentence| sentence.check())?;
         let blocks = Self::block_count();
         match self.taps.iter().find(|tap| **tap >= blocks) {
             Some(tap) => Err(format!("`taps` names block {tap}, but there are {blocks}")),
@@ -102,7 +120,14 @@ impl ImageTowerConfig for EfficientNetLiteConfig {
     }
 
     fn init(&self, dim: usize, device: &Device) -> EfficientNetLiteTower {
-        Projected::init(self.init_trunk(device), self.feature_dim(), dim, device)
+        let features = self.averages() + self.sentence.map_or(0, |sentence| sentence.width);
+        EfficientNetLiteTower {
+            trunk: self.init_trunk(device),
+            projection: FeatureProjection::init(features, dim, device),
+            map: self
+                .sentence
+                .map(|sentence| FeatureProjection::init(self.averages(), sentence.width, device)),
+        }
     }
 
     fn network(
@@ -124,36 +149,84 @@ impl ImageTowerConfig for EfficientNetLiteConfig {
             head: HEAD_WIDTH,
             taps: self.taps.clone(),
             dim,
+            sentence: self.sentence.map(|sentence| sentence.sizes()),
         };
         Ok(Box::new(Lite::new(precision, tower, &sizes)?))
     }
 }
 
-/// EfficientNet-Lite0 and a learned projection.
-pub type EfficientNetLiteTower = Projected<EfficientNetLite>;
+/// EfficientNet-Lite0 and a learned projection; with a reading as a sentence also a map of the averages into the space of sentences.
+#[derive(Module, Debug)]
+pub struct EfficientNetLiteTower {
+    /// The pretrained network.
+    pub trunk: EfficientNetLite,
+    /// Features to fusion width.
+    pub projection: FeatureProjection,
+    /// Averages to sentences.
+    pub map: Option<FeatureProjection>,
+}
+
+impl Tower for EfficientNetLiteTower {
+    fn projection(&self) -> Option<&FeatureProjection> {
+        Some(&self.projection)
+    }
+
+    fn projection_mut(&mut self) -> Option<&mut FeatureProjection> {
+        Some(&mut self.projection)
+    }
+
+    fn trunk_weights(&self) -> Option<NamedWeights> {
+        Some(tensors_of(&self.trunk))
+    }
+
+    fn sentence_map_mut(&mut self) -> Option<&mut FeatureProjection> {
+        self.map.as_mut()
+    }
+}
 
 impl ImageTower for EfficientNetLiteTower {
     fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        self.projection.forward(self.trunk.forward(images))
+        self.row(self.trunk.forward(images))
     }
 
     fn features(&self, images: Tensor<4>) -> Option<Tensor<2>> {
         Some(self.trunk.forward(images))
     }
+
+    fn project(&self, features: Tensor<2>) -> Option<Tensor<2>> {
+        Some(self.row(features))
+    }
 }
 
-/// EfficientNet-Lite0 without its classifier.
+impl EfficientNetLiteTower {
+    /// `[batch, features]` -> `[batch, dim]`, or sentences and that, `[batch, 2 dim]`: the direction of what the classifier knows and of the mapped
+    /// averages together. Where it is unsure its vector is short, and the map decides.
+    fn row(&self, features: Tensor<2>) -> Tensor<2> {
+        let projected = self.projection.forward(features.clone());
+        let Some((sentence, map)) = self.trunk.sentence.as_ref().zip(self.map.as_ref()) else {
+            return projected;
+        };
+        let ([_, width], [_, dim]) = (features.dims(), projected.dims());
+        let averages = features.narrow(1, 0, width - dim);
+        let known = sentence.forward(averages.clone().narrow(1, 0, HEAD_WIDTH)) * KNOWN;
+        let mapped = direction(map.forward(averages));
+        Tensor::cat(vec![direction(known + mapped), projected], 1)
+    }
+}
+
+/// EfficientNet-Lite0, and what its classifier says.
 #[derive(Module, Debug)]
 pub struct EfficientNetLite {
     stem: SameConv2d,
     blocks: Vec<LiteBlock>,
     head: SameConv2d,
+    sentence: Option<Sentence>,
     #[module(skip)]
     taps: Vec<usize>,
 }
 
 impl EfficientNetLite {
-    /// `images`: `[batch, 3, height, width]`, normalized -> `[batch, features]`: head, then taps, averaged over space.
+    /// `images`: `[batch, 3, height, width]`, normalized -> `[batch, features]`: head, then taps, averaged over space, then the sentence.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         self.trace(images).features
     }
@@ -167,10 +240,14 @@ impl EfficientNetLite {
             pooled.push(average(maps.clone()));
         }
         let head = average(relu6(self.head.forward(maps))); // [batch, 1280]
-        let mut parts = vec![head];
+        let mut parts = vec![head.clone()];
         parts.extend(self.taps.iter().map(|tap| pooled[*tap].clone()));
+        let mut features = Tensor::cat(parts, 1);
+        if let Some(sentence) = &self.sentence {
+            features = Tensor::cat(vec![features, direction(sentence.forward(head))], 1);
+        }
         LiteTrace {
-            features: Tensor::cat(parts, 1),
+            features,
             blocks: pooled,
         }
     }

@@ -37,6 +37,9 @@ pub struct MiniLmConfig {
     pub vocabulary: usize,
     /// Positions that exist.
     pub max_positions: usize,
+    /// True if the mean over the tokens stands first in a row, as the text's place in the space of sentences.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sentence: bool,
 }
 
 impl MiniLmConfig {
@@ -48,6 +51,7 @@ impl MiniLmConfig {
         feed_forward: 1536,
         vocabulary: 30522,
         max_positions: 512,
+        sentence: false,
     };
 
     /// Builds the encoder with random weights.
@@ -58,6 +62,7 @@ impl MiniLmConfig {
             segment_embedding: EmbeddingConfig::new(2, self.width).init(device),
             embedding_norm: bert_norm(self.width, device),
             blocks: (0..self.layers).map(|_| BertBlock::init(self, device)).collect(),
+            keeps_mean: self.sentence,
         }
     }
 }
@@ -69,12 +74,21 @@ impl TextTowerConfig for MiniLmConfig {
         check_blocks(self.width, self.layers, self.heads, self.feed_forward)
     }
 
+    fn shares_sentences(&self) -> bool {
+        self.sentence
+    }
+
+    fn fixed_dim(&self) -> Option<usize> {
+        self.sentence.then_some(self.width)
+    }
+
     fn tokenizer(&self, folder: &Path) -> Result<Box<dyn Tokenizer>, ModelError> {
         Ok(Box::new(tokenizer_file(folder, MiniLmTokenizer::from_bytes)?))
     }
 
     fn init(&self, dim: usize, device: &Device) -> MiniLmTower {
-        Projected::init(self.init_trunk(device), self.width, dim, device)
+        let trunk = self.init_trunk(device);
+        Projected::init(trunk, self.width, dim, device)
     }
 
     fn network(
@@ -100,7 +114,7 @@ impl TextTowerConfig for MiniLmConfig {
             positions: self.max_positions,
             dim,
         };
-        Ok(Box::new(Bert::new(precision, tower, sizes)?))
+        Ok(Box::new(Bert::new(precision, tower, sizes, self.sentence)?))
     }
 }
 
@@ -113,7 +127,12 @@ impl TextTower for MiniLmTower {
     }
 
     fn forward(&self, ids: &[&[u32]]) -> Tensor<2> {
-        self.projection.forward(self.trunk.forward(ids))
+        let means = self.trunk.forward(ids);
+        let projected = self.projection.forward(means.clone());
+        match self.trunk.keeps_mean {
+            true => Tensor::cat(vec![means, projected], 1),
+            false => projected,
+        }
     }
 
     fn features(&self, ids: &[&[u32]]) -> Option<Tensor<2>> {
@@ -129,6 +148,8 @@ pub struct MiniLm {
     segment_embedding: Embedding,
     embedding_norm: LayerNorm,
     blocks: Vec<BertBlock>,
+    #[module(skip)]
+    keeps_mean: bool,
 }
 
 /// Attention and a GELU feed-forward, each added to its input and then normalized.

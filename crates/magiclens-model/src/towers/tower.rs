@@ -22,6 +22,12 @@ pub trait ImageTowerConfig {
     /// Side of the square input in pixels.
     fn image_px(&self) -> usize;
 
+    /// True if a row has two parts of the model's width: a vector in the space of sentences, in which images and texts are compared, and one
+    /// for the fusion.
+    fn shares_sentences(&self) -> bool {
+        false
+    }
+
     /// Width of the outputs of a tower that does not project to the model's width, and so decides it.
     fn fixed_dim(&self) -> Option<usize> {
         None
@@ -69,6 +75,16 @@ pub trait TextTowerConfig {
     /// A file of the tokenizer that is missing or broken.
     fn tokenizer(&self, folder: &Path) -> Result<Box<dyn Tokenizer>, ModelError>;
 
+    /// See [`ImageTowerConfig::shares_sentences`].
+    fn shares_sentences(&self) -> bool {
+        false
+    }
+
+    /// Width of the outputs of a tower that does not project to the model's width, and so decides it.
+    fn fixed_dim(&self) -> Option<usize> {
+        None
+    }
+
     /// True if the weights come with a bias of the logits, as a sigmoid loss learns it.
     fn has_logit_bias(&self) -> bool {
         false
@@ -109,6 +125,11 @@ pub trait Tower {
         None
     }
 
+    /// The map of an image's features into the space of sentences, to be replaced; `None` where the tower reads none.
+    fn sentence_map_mut(&mut self) -> Option<&mut FeatureProjection> {
+        None
+    }
+
     /// The trunk's tensors by name.
     fn trunk_weights(&self) -> Option<NamedWeights> {
         None
@@ -117,11 +138,17 @@ pub trait Tower {
 
 /// An image tower.
 pub trait ImageTower: Tower {
-    /// `images`: `[batch, 3, image_px, image_px]`, preprocessed -> `[batch, dim]`, not normalized.
+    /// `images`: `[batch, 3, image_px, image_px]`, preprocessed -> `[batch, dim]`, not normalized; behind a vector in the space of sentences
+    /// where the tower has one, `[batch, 2 dim]`.
     fn forward(&self, images: Tensor<4>) -> Tensor<2>;
 
     /// The same images -> `[batch, features]` of the trunk; `None` without a trunk.
     fn features(&self, _images: Tensor<4>) -> Option<Tensor<2>> {
+        None
+    }
+
+    /// Features `[batch, features]` -> what [`ImageTower::forward`] gives; `None` without a trunk.
+    fn project(&self, _features: Tensor<2>) -> Option<Tensor<2>> {
         None
     }
 }
@@ -131,7 +158,8 @@ pub trait TextTower: Tower {
     /// Texts that go through the tower in one piece.
     fn batch(&self) -> usize;
 
-    /// Rows of ids of one length -> `[batch, dim]`, not normalized.
+    /// Rows of ids of one length -> `[batch, dim]`, not normalized; behind a vector in the space of sentences where the tower has one,
+    /// `[batch, 2 dim]`.
     fn forward(&self, ids: &[&[u32]]) -> Tensor<2>;
 
     /// The same ids -> `[batch, features]` of the trunk; `None` without a trunk.
@@ -173,10 +201,7 @@ impl<M: Module> Projected<M> {
     pub(super) fn init(trunk: M, features: usize, dim: usize, device: &Device) -> Self {
         Self {
             trunk,
-            projection: FeatureProjection {
-                norm: LayerNormConfig::new(features).init(device),
-                linear: LinearConfig::new(features, dim).init(device),
-            },
+            projection: FeatureProjection::init(features, dim, device),
         }
     }
 }
@@ -203,6 +228,20 @@ pub struct FeatureProjection {
 }
 
 impl FeatureProjection {
+    /// Builds it with random weights.
+    pub(super) fn init(features: usize, dim: usize, device: &Device) -> Self {
+        Self {
+            norm: LayerNormConfig::new(features).init(device),
+            linear: LinearConfig::new(features, dim).init(device),
+        }
+    }
+
+    /// Numbers that go in.
+    pub fn width(&self) -> usize {
+        let [width] = self.norm.gamma.dims();
+        width
+    }
+
     /// `[batch, features]` -> `[batch, dim]`.
     pub fn forward(&self, features: Tensor<2>) -> Tensor<2> {
         self.linear.forward(self.norm.forward(features))

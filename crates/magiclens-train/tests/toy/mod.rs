@@ -35,6 +35,7 @@ pub(crate) fn config() -> ModelConfig {
         vision: VisionConfig::EfficientNetLite(EfficientNetLiteConfig {
             image_px: 32,
             taps: Vec::new(),
+            sentence: None,
         }),
         text: TextConfig::MiniLm(MiniLmConfig {
             width: 12,
@@ -43,6 +44,7 @@ pub(crate) fn config() -> ModelConfig {
             feed_forward: 8,
             vocabulary: 10,
             max_positions: 8,
+            sentence: false,
         }),
         fusion: FusionConfig::Attention(fusion),
     }

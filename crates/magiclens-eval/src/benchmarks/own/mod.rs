@@ -7,9 +7,12 @@
 //! - Gallery: all images of the part, the query image removed from its ranking; for foods all food photographs; for
 //!   focus fifteen candidates (`focus.rs`).
 //! - Truth: all images that answer by their labels, often several.
+//! - Variant `captions`: a caption alone, searched by the two towers among the photographs, or the drawings, of the part; right is every
+//!   image with that caption (`captions.rs`).
 //! - Metrics: R@k is 1 if any right image is among the first k; mAP@10. Focus: R@1, 2, 3.
 //! - Counts: of the collection of all packages of `scripts/fetch-packages`, seed 0.
 
+mod captions;
 mod focus;
 
 use std::path::Path;
@@ -24,6 +27,7 @@ use magiclens_data::read_triplets;
 use super::{Choice, Entry};
 use crate::EvalError;
 use crate::benchmark::{Benchmark, Column, Count, Measure, Metric, Query, Scope, Task, Truth, Variant, image_entries};
+use captions::CAPTIONS;
 use focus::Focus;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -36,7 +40,7 @@ pub(super) const ENTRY: Entry = Entry {
     load,
 };
 
-/// The flag of the only variant.
+/// The flag of the variant with instructions.
 const FLAG: &str = "labels";
 /// Relations, with the queries of the test and the dev part.
 const RELATIONS: [(&str, usize, usize); 10] = [
@@ -66,6 +70,7 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
             ..Benchmark::default()
         },
         tasks: Vec::new(),
+        captions: captions::tasks(&collection),
     };
     loading.count("images", collection.images.len(), published(IMAGES.0, IMAGES.1));
     let gallery: Vec<usize> = (0..collection.images.len()).collect();
@@ -92,6 +97,8 @@ fn load(data: &Path, choice: &Choice<'_>) -> Result<Benchmark, EvalError> {
 struct Loading {
     benchmark: Benchmark,
     tasks: Vec<Task>,
+    /// The tasks without an image in the query.
+    captions: Vec<Task>,
 }
 
 impl Loading {
@@ -156,8 +163,19 @@ impl Loading {
             };
             columns.extend(Column::of_tasks(FLAG, [task.name.as_str()], measures));
         }
+        let mut variants = vec![Variant::new(FLAG, "truth by labels, query image removed", self.tasks)];
+        if !self.captions.is_empty() {
+            for task in &self.captions {
+                columns.extend(Column::of_tasks(CAPTIONS, [task.name.as_str()], &["R@1", "R@10"]));
+            }
+            variants.push(Variant::new(
+                CAPTIONS,
+                "captions alone, by the two towers",
+                self.captions,
+            ));
+        }
         Benchmark {
-            variants: vec![Variant::new(FLAG, "truth by labels, query image removed", self.tasks)],
+            variants,
             columns,
             ..self.benchmark
         }

@@ -51,7 +51,7 @@ impl Default for TemplateConfig {
             max_words: 20,
             max_phrase_words: 7,
             loose_relations: true,
-            min_similarity: BTreeMap::from([("image".to_owned(), 0.88), ("look".to_owned(), 0.93)]),
+            min_similarity: BTreeMap::from([("image".to_owned(), 0.9), ("look".to_owned(), 0.945)]),
         }
     }
 }
