@@ -112,6 +112,13 @@ pub struct CaptionRow {
     pub caption: usize,
 }
 
+/// `[rows, rows]`: whether another row has the same caption.
+pub(crate) fn same_caption(rows: &[CaptionRow]) -> Vec<bool> {
+    let count = rows.len();
+    let same = |at: usize| at / count != at % count && rows[at / count].caption == rows[at % count].caption;
+    (0..count * count).map(same).collect()
+}
+
 /// One step at work.
 struct Step<'a> {
     frozen: &'a Frozen<'a>,
@@ -293,10 +300,7 @@ impl Step<'_> {
             queries: &images,
             candidates: &texts,
         };
-        let count = rows.len();
-        let same = |at: usize| at / count != at % count && rows[at / count].caption == rows[at % count].caption;
-        let also_right: Vec<bool> = (0..count * count).map(same).collect();
-        let mut loss = loss::captions(embeddings, temperature, &also_right, self.settings.pieces);
+        let mut loss = loss::captions(embeddings, temperature, &same_caption(rows), self.settings.pieces);
         let weight = self.settings.caption_weight as f32;
         let slopes = loss.query_slopes.iter_mut().chain(&mut loss.candidate_slopes);
         slopes.for_each(|slope| *slope *= weight);

@@ -10,7 +10,7 @@ use magiclens_model::towers::FeatureProjection;
 
 use crate::batches::sample;
 use crate::feature_table::FeatureTable;
-use crate::gradients::CaptionRow;
+use crate::gradients::{CaptionRow, same_caption};
 use crate::loss::{self, Embeddings};
 
 /// Steps over the captioned images.
@@ -75,7 +75,7 @@ fn step_gradients(
     let images = unit(map.forward(noisy_features(map.width(), captioned.images, &rows, seed, step, device)));
     let captions = unit(captioned.captions.tensor(rows.iter().map(|row| row.caption), device));
     let [count, dim] = images.dims();
-    let (queries, candidates) = (numbers(images.clone()), numbers(captions));
+    let (queries, candidates) = (to_rows(images.clone()).concat(), to_rows(captions).concat());
     let embeddings = Embeddings {
         dim,
         queries: &queries,
@@ -102,17 +102,6 @@ fn noisy_features(
     }
     let all: Tensor<2> = Tensor::from_data(TensorData::new(values, [rows.len(), images.width]), device);
     all.narrow(1, 0, width)
-}
-
-fn numbers(tensor: Tensor<2>) -> Vec<f32> {
-    to_rows(tensor).concat()
-}
-
-/// `[rows, rows]`: whether another row has the same caption.
-fn same_caption(rows: &[CaptionRow]) -> Vec<bool> {
-    let count = rows.len();
-    let same = |at: usize| at / count != at % count && rows[at / count].caption == rows[at % count].caption;
-    (0..count * count).map(same).collect()
 }
 
 #[cfg(test)]
