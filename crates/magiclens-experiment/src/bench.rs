@@ -11,6 +11,8 @@ use magiclens_train::feature_table::FeatureTable;
 use magiclens_train::features::image_features;
 use magiclens_train::gradients::{CaptionRow, Frozen};
 use magiclens_train::head::Head;
+use magiclens_train::inputs::TowerInputs;
+use magiclens_train::learner::Learner;
 use magiclens_train::pipeline::captions;
 use magiclens_train::run::{Observer, TrainingData, train};
 use magiclens_train::start::Start;
@@ -130,10 +132,11 @@ impl Bench {
                 texts: &texts,
                 captions: &self.captions,
             },
+            inputs: TowerInputs::default(),
             captioned: &self.captioned,
             digest: format!("{} {:?} {:?}", self.digest, condition.triplets, condition.head),
         };
-        Ok(train(config, head, &data, dir, observer)?)
+        Ok(train(config, Learner::frozen(head), &data, dir, observer)?.head)
     }
 
     /// The triplets of a condition.

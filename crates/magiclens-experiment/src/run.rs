@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use magiclens_data::files::write_atomic_bytes;
 use magiclens_eval::robustness::RobustnessReport;
 use magiclens_train::TrainError;
-use magiclens_train::head::Head;
+use magiclens_train::learner::Learner;
 use magiclens_train::run::{Measurement, Observer, StepMetrics};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -168,7 +168,7 @@ impl Observer for Steps<'_> {
         self.0.step(metrics);
     }
 
-    fn measure(&mut self, _step: usize, _head: &Head) -> Result<Measurement, TrainError> {
+    fn measure(&mut self, _step: usize, _learner: &Learner) -> Result<Measurement, TrainError> {
         Ok(Measurement {
             mean_recall_at_10: 0.0,
             line: serde_json::Value::Null,

@@ -60,6 +60,9 @@ impl Settings {
 
     fn check(self, path: &Path) -> Result<Self, ExperimentError> {
         let fault = match (self.seeds, self.train.patience, self.train.image_px) {
+            _ if self.train.trained_towers.any() => {
+                "`trained_towers` must be \"none\" in experiments, whose features are computed once"
+            }
             (0, ..) => "`seeds` must be at least 1",
             (_, Some(_), _) => "`patience` looks at the dev part, which experiments do not measure",
             (.., Some(_)) => "`image_px` is that of the start model in experiments",
@@ -138,8 +141,13 @@ mod tests {
         let text = format!("extra = 1\n{BUILT_IN}");
         let error = Settings::parse(&text, Path::new("mine.toml")).unwrap_err().to_string();
         assert!(error.contains("mine.toml") && error.contains("extra"), "{error}");
-        let text = format!("{BUILT_IN}\npatience = 2");
-        let error = Settings::parse(&text, Path::new("mine.toml")).unwrap_err().to_string();
-        assert!(error.contains("`patience`"), "{error}");
+        for (added, named) in [
+            ("patience = 2", "`patience`"),
+            ("trained_towers = \"text\"", "`trained_towers`"),
+        ] {
+            let text = format!("{BUILT_IN}\n{added}");
+            let error = Settings::parse(&text, Path::new("mine.toml")).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
     }
 }

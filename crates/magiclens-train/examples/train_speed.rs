@@ -25,6 +25,8 @@ use magiclens_train::batches::{Row, TripletTable};
 use magiclens_train::feature_table::FeatureTable;
 use magiclens_train::gradients::{CaptionRow, Frozen};
 use magiclens_train::head::Head;
+use magiclens_train::inputs::TowerInputs;
+use magiclens_train::learner::Learner;
 use magiclens_train::run::{Measurement, Observer, StepMetrics, TrainingData, train};
 use magiclens_train::{TrainConfig, TrainError};
 
@@ -186,6 +188,7 @@ fn measure(folder: &Path, batch: usize, steps: usize, kept_rows: Option<usize>) 
             texts: &texts,
             captions: &texts,
         },
+        inputs: TowerInputs::default(),
         captioned: &captioned,
         digest: "bench".into(),
     };
@@ -193,7 +196,7 @@ fn measure(folder: &Path, batch: usize, steps: usize, kept_rows: Option<usize>) 
     let mut watch = Watch::default();
     train(
         &config(size, batch, steps, kept_rows)?,
-        head,
+        Learner::frozen(head),
         &data,
         dir.path(),
         &mut watch,
@@ -244,7 +247,7 @@ impl Observer for Watch {
         self.seconds.push(metrics.seconds);
     }
 
-    fn measure(&mut self, _step: usize, _head: &Head) -> Result<Measurement, TrainError> {
+    fn measure(&mut self, _step: usize, _learner: &Learner) -> Result<Measurement, TrainError> {
         Ok(Measurement {
             mean_recall_at_10: 0.0,
             line: serde_json::json!(null),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::batches::BatchSettings;
+use crate::trained::TrainedTowers;
 
 /// The settings of one training run. Fields with a default are left out of the run's `config.toml` where they hold it, so
 /// that runs of earlier versions are recognized.
@@ -17,6 +18,15 @@ pub struct TrainConfig {
     /// Side of the image tower's input in pixels, where it is not that of the start model: positions are interpolated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_px: Option<usize>,
+    /// The towers that are trained beside the head.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub trained_towers: TrainedTowers,
+    /// Images or texts that go through a trained tower in one piece, which decides memory.
+    #[serde(default = "tower_rows", skip_serializing_if = "is_tower_rows")]
+    pub tower_rows: usize,
+    /// The fusion of a start model that has none of its own.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub fusion: NewFusion,
     /// Optimizer steps.
     pub steps: usize,
     /// Triplets a step.
@@ -26,7 +36,7 @@ pub struct TrainConfig {
     pub optimizer: Optimizer,
     /// Peak of the learning rate.
     pub learning_rate: f64,
-    /// Factor on the learning rate of the towers' projections, which a start model may bring trained; at most 1.
+    /// Factor on the learning rate of what a start model may bring trained, the towers' projections and the trained towers; at most 1.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub pretrained_rate: f64,
     /// Steps of linear warm-up before the schedule.
@@ -64,7 +74,7 @@ pub struct TrainConfig {
     pub hard_negatives: usize,
     /// Weight of the caption loss, which brings the two towers' outputs together so that a text alone finds images.
     pub caption_weight: f64,
-    /// Standard deviation of the noise on normalized frozen features, against learning images by heart.
+    /// Standard deviation of the noise on frozen features of images, against learning images by heart.
     pub feature_noise: f64,
     /// Pieces that a batch is computed in, side by side. Part of the configuration because sums depend on it.
     pub pieces: usize,
@@ -75,6 +85,17 @@ pub struct TrainConfig {
     pub save_every: usize,
     /// Steps between measurements on the dev split.
     pub measure_every: usize,
+}
+
+/// The fusion of a start model that has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NewFusion {
+    /// MagicLens' attention with random weights.
+    #[default]
+    Attention,
+    /// The sum of both vectors, which has nothing to train and leaves all to the towers (BGE-VL).
+    Sum,
 }
 
 /// The rule by which gradients move weights.
@@ -142,6 +163,7 @@ impl TrainConfig {
         self.check_counts()?;
         self.check_rates()?;
         self.check_temperature()?;
+        self.check_towers()?;
         for (name, value) in [
             ("caption_weight", self.caption_weight),
             ("feature_noise", self.feature_noise),
@@ -165,6 +187,7 @@ impl TrainConfig {
         for (name, value) in [
             ("steps", self.steps),
             ("pieces", self.pieces),
+            ("tower_rows", self.tower_rows),
             ("save_every", self.save_every),
             ("measure_every", self.measure_every),
             ("warmup_steps", self.warmup_steps),
@@ -206,6 +229,27 @@ impl TrainConfig {
         }
     }
 
+    fn check_towers(&self) -> Result<(), String> {
+        if self.trained_towers.image() && self.feature_noise != 0.0 {
+            return Err(format!(
+                "`feature_noise` is {}, but must be 0 where `trained_towers` has the image tower: it is noise on frozen features",
+                self.feature_noise
+            ));
+        }
+        if self.trained_towers.any() {
+            return Ok(());
+        }
+        if self.tower_rows != TOWER_ROWS {
+            return Err("`tower_rows` has no use where `trained_towers` is \"none\"".into());
+        }
+        match self.fusion {
+            NewFusion::Attention => Ok(()),
+            NewFusion::Sum => {
+                Err("`fusion` is \"sum\", which leaves nothing to train where `trained_towers` is \"none\"".into())
+            }
+        }
+    }
+
     fn check_temperature(&self) -> Result<(), String> {
         let max = self.max_temperature.unwrap_or(100.0);
         if !(max.is_finite() && max > 0.0) {
@@ -218,6 +262,17 @@ impl TrainConfig {
             _ => Ok(()),
         }
     }
+}
+
+/// Rows of the default that go through a trained tower in one piece: of a ViT-B/16 the tape takes some GiB.
+const TOWER_ROWS: usize = 8;
+
+fn tower_rows() -> usize {
+    TOWER_ROWS
+}
+
+fn is_tower_rows(value: &usize) -> bool {
+    *value == TOWER_ROWS
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

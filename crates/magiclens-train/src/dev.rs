@@ -36,7 +36,7 @@ pub fn mean_recall_at_10<K>(scores: &BTreeMap<K, DevScores>) -> f64 {
     mean(scores.values().map(|scores| scores.recall_at_10))
 }
 
-/// The triplets of the dev part, on frozen features.
+/// The triplets of the dev part, on features of towers.
 #[derive(Debug)]
 pub struct Dev {
     triplets: Vec<RowTriplet>,
@@ -69,6 +69,16 @@ impl Dev {
             instructions,
             images,
             texts,
+        }
+    }
+
+    /// Takes features of trained towers in the place of those there are.
+    pub(crate) fn replace(&mut self, images: Option<FeatureTable>, texts: Option<FeatureTable>) {
+        if let Some(images) = images {
+            self.images = images;
+        }
+        if let Some(texts) = texts {
+            self.texts = texts;
         }
     }
 

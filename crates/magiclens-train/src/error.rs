@@ -71,6 +71,14 @@ pub enum TrainError {
         /// The weights to start from.
         start: PathBuf,
     },
+    /// A sum for a model that has a fusion, or for towers whose outputs cannot be added up.
+    #[error("`fusion` is \"sum\", but `{start}` {reason}\nhint: leave `fusion` out, or start from a CLIP")]
+    NoSum {
+        /// The weights to start from.
+        start: PathBuf,
+        /// The fault.
+        reason: &'static str,
+    },
     /// No triplets to train on.
     #[error("`{file}` holds no triplets")]
     NoTriplets {
@@ -123,9 +131,9 @@ pub enum TrainError {
         /// The folder of the saved states.
         states: PathBuf,
     },
-    /// A rate for the projections of towers that have none.
+    /// A rate for the projections of towers that have none, while no tower is trained.
     #[error(
-        "`pretrained_rate` is {rate}, but the towers of the start model have no projection to train\nhint: leave `pretrained_rate` out"
+        "`pretrained_rate` is {rate}, but the towers of the start model have no projection to train\nhint: leave `pretrained_rate` out, or let `trained_towers` say which towers are trained"
     )]
     NothingPretrained {
         /// The rate.

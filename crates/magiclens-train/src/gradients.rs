@@ -2,10 +2,12 @@
 //! what led to them. So rows are embedded in pieces, the slopes of the loss at the embeddings are taken, and the pieces go back
 //! one by one, which gives the gradient of the plain batch. Pieces whose tapes were not kept are embedded again before.
 //!
+//! Of trained towers the slopes at their features are added up, too: the towers' own way back begins there.
+//!
 //! A batch is cut into shares that run side by side, and a share into pieces of a fixed size. Sums are taken in the order of the
 //! shares, so that threads and kept tapes decide nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,16 +17,18 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::batches::Batch;
+use crate::feature_slopes::{FeaturePlaces, FeatureSlopes};
 use crate::feature_table::FeatureTable;
 use crate::head::{Head, TEMPERATURE};
 use crate::loss::{self, Embeddings, Loss};
 use crate::passes::{Features, Passes, Projected, Scratch, Side, Tape};
+use crate::trained::TrainedTowers;
 
 /// Rows of a piece: enough for products at full speed, few enough for the caches.
 const PIECE_ROWS: usize = 128;
 
-/// Frozen features: a row for each image and for each text.
-#[derive(Debug)]
+/// Features that do not change within a step: a row for each image and for each text.
+#[derive(Clone, Copy, Debug)]
 pub struct Frozen<'a> {
     /// Image trunk features.
     pub images: &'a FeatureTable,
@@ -41,6 +45,8 @@ pub struct StepGradients {
     pub gradients: GradientsParams,
     /// The losses.
     pub losses: StepLosses,
+    /// Slopes at the features of the towers that are trained.
+    pub slopes: FeatureSlopes,
 }
 
 /// Losses of one step.
@@ -71,6 +77,10 @@ pub struct StepSettings {
     pub noise_seed: u64,
     /// Highest factor on the cosines.
     pub max_temperature: f32,
+    /// Towers at whose features slopes are asked for; of the image tower only without noise.
+    pub trained: TrainedTowers,
+    /// Images or texts that go through a trained tower in one piece.
+    pub tower_rows: usize,
 }
 
 /// Memory of steps, kept for the next ones.
@@ -113,7 +123,7 @@ pub struct CaptionRow {
 }
 
 /// `[rows, rows]`: whether another row has the same caption.
-pub(crate) fn same_caption(rows: &[CaptionRow]) -> Vec<bool> {
+pub fn same_caption(rows: &[CaptionRow]) -> Vec<bool> {
     let count = rows.len();
     let same = |at: usize| at / count != at % count && rows[at / count].caption == rows[at % count].caption;
     (0..count * count).map(same).collect()
@@ -125,6 +135,7 @@ struct Step<'a> {
     settings: StepSettings,
     memory: &'a StepMemory,
     passes: Passes,
+    places: FeaturePlaces,
     /// Image and text of each row: queries, then candidates with the empty text.
     rows: Vec<(usize, usize)>,
 }
@@ -147,28 +158,32 @@ pub fn gradients(
     memory: &mut StepMemory,
 ) -> StepGradients {
     let weights = tensors_of(head);
-    let passes = Passes::new(head, &weights, frozen.images.width);
+    let passes = Passes::new(head, &weights, frozen.images.width, settings.trained);
+    let tables = [frozen.images, frozen.texts, frozen.captions];
+    let places = FeaturePlaces::new(passes.sums(), tables, settings.trained);
     let at_once = settings.pieces.min(rayon::current_num_threads());
-    let mut sums = memory.zeros(passes.sums());
-    let mut parts: Vec<Vec<f32>> = (0..at_once).map(|_| memory.zeros(passes.sums())).collect();
+    let mut sums = memory.zeros(places.end());
+    let mut parts: Vec<Vec<f32>> = (0..at_once).map(|_| memory.zeros(places.end())).collect();
     let candidates = batch.images.iter().map(|image| (*image, 0));
     let step = Step {
         frozen,
         settings,
         memory,
         passes,
+        places,
         rows: batch.queries.iter().copied().chain(candidates).collect(),
     };
     let logarithm = weights[TEMPERATURE].values[0];
     let temperature = logarithm.min(settings.max_temperature.ln()).exp();
     let shares = step.embed();
-    let (loss, slopes) = step.contrastive(batch, &shares, temperature);
-    step.carry_back(shares, slopes, &mut parts, &mut sums);
+    let (loss, row_slopes) = step.contrastive(batch, &shares, temperature);
+    step.carry_back(shares, row_slopes, &mut parts, &mut sums);
     let caption_loss = match settings.caption_weight > 0.0 && captions.len() > 1 {
         true => step.captions(captions, temperature, &mut parts, &mut sums),
         false => Loss::default(),
     };
     let mut gradients = step.passes.gradients(&weights, &sums);
+    let slopes = step.places.slopes(&sums);
     memory.sums = parts;
     memory.sums.push(sums);
     let by_temperature = loss.temperature_slope + settings.caption_weight as f32 * caption_loss.temperature_slope;
@@ -184,6 +199,7 @@ pub fn gradients(
             temperature,
             batch_accuracy: loss.accuracy,
         },
+        slopes,
     }
 }
 
@@ -277,12 +293,22 @@ impl Step<'_> {
         for (rows, slopes) in pieces(share.rows).zip(slopes) {
             let tape = kept.next().unwrap_or_else(|| {
                 let mut again = self.memory.tape();
-                self.passes.embed(&self.features(rows), &mut again, &mut scratch);
+                self.passes
+                    .embed(&self.features(rows.clone()), &mut again, &mut scratch);
                 again
             });
-            self.passes.back(&tape, &mut scratch, slopes, sums);
+            let [images, texts] = self.passes.back(&tape, &mut scratch, slopes, sums);
             self.memory.give_back(tape);
+            let images_of = rows.clone().map(|at| self.rows[at].0);
+            self.places.images.add(images_of, &images, sums);
+            self.places.texts.add(self.distinct_texts(rows), &texts, sums);
         }
+    }
+
+    /// The texts of some rows, each once, in the order of [`Step::features`].
+    fn distinct_texts(&self, rows: Range<usize>) -> impl Iterator<Item = usize> {
+        let mut seen = HashSet::new();
+        rows.map(|at| self.rows[at].1).filter(move |text| seen.insert(*text))
     }
 
     /// CLIP's loss between tower outputs of images and of their captions; its gradient is added to `sums`.
@@ -307,17 +333,27 @@ impl Step<'_> {
         let length = share * self.passes.dim;
         let of_images = loss.query_slopes.chunks_mut(length);
         let slopes = of_images.zip(loss.candidate_slopes.chunks_mut(length));
-        let shares = shares.iter().zip(slopes).collect();
-        let back = |(share, slopes), sums: &mut [f32]| self.carry_captions_back(share, slopes, sums);
+        let shares = rows.chunks(share).zip(&shares).zip(slopes).collect();
+        let back = |((rows, share), slopes), sums: &mut [f32]| self.carry_captions_back(rows, share, slopes, sums);
         add_up(shares, back, parts, sums);
         loss
     }
 
-    fn carry_captions_back(&self, share: &[Projected; 2], (images, texts): (&mut [f32], &mut [f32]), sums: &mut [f32]) {
+    fn carry_captions_back(
+        &self,
+        rows: &[CaptionRow],
+        share: &[Projected; 2],
+        (images, texts): (&mut [f32], &mut [f32]),
+        sums: &mut [f32],
+    ) {
         let mut scratch = Scratch::default();
-        for (side, projected, slopes) in [(Side::Vision, &share[0], images), (Side::Text, &share[1], texts)] {
-            self.passes.project_back(side, projected, &mut scratch, slopes, sums);
-        }
+        let sides = [(Side::Vision, &share[0], images), (Side::Text, &share[1], texts)];
+        let [images, texts] = sides
+            .map(|(side, projected, slopes)| self.passes.project_back(side, projected, &mut scratch, slopes, sums));
+        self.places.images.add(rows.iter().map(|row| row.image), &images, sums);
+        self.places
+            .captions
+            .add(rows.iter().map(|row| row.caption), &texts, sums);
     }
 
     /// Tower outputs of images and captions, the first of which is row `first` of all.

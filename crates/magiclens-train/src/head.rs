@@ -1,7 +1,7 @@
-//! The part of a model that is trained on frozen towers: the projections of their trunks, where they have any, the fusion,
+//! The part of a model that is trained on the features of towers: the projections of their trunks, where they have any, the fusion,
 //! the temperature.
 
-use burn::module::{Module, Param, ParamGroup, ParamId};
+use burn::module::{Module, Param, ParamId};
 use burn::tensor::Tensor;
 use magiclens_cpu::FusionSizes;
 use magiclens_model::MagicLens;
@@ -12,7 +12,7 @@ use magiclens_model::towers::FeatureProjection;
 pub(crate) const TEMPERATURE: &str = "logit_scale";
 
 /// The trained part. Its parameters are those of a [`MagicLens`] without the trunks. A tower that is no trunk with a
-/// projection is frozen as a whole: its features are its outputs.
+/// projection has no part here: its features are its outputs.
 #[derive(Module, Debug)]
 pub struct Head {
     vision: Option<FeatureProjection>,
@@ -77,10 +77,9 @@ impl Head {
         self.logit_scale.id
     }
 
-    /// The parameters of the towers' projections; `None` if both towers are frozen as a whole.
-    pub(crate) fn projections(&self) -> Option<ParamGroup> {
-        let some = self.vision.is_some() || self.text.is_some();
-        some.then(|| ParamGroup::ids_from_module((self.vision.clone(), self.text.clone())))
+    /// The projections of image tower and text tower.
+    pub(crate) fn projections(&self) -> (Option<FeatureProjection>, Option<FeatureProjection>) {
+        (self.vision.clone(), self.text.clone())
     }
 }
 

@@ -10,6 +10,7 @@ use magiclens_cpu::gradient::{
 use magiclens_model::checkpoint::NamedWeights;
 
 use crate::head::Head;
+use crate::trained::TrainedTowers;
 
 /// Parts of a head, by which its tensors are named.
 const VISION: &str = "vision";
@@ -28,9 +29,11 @@ pub(crate) struct Passes {
     /// None is the sum of both tokens.
     fusion: Option<FusionGradient>,
     slots: Slots,
+    /// Towers at whose features there are slopes.
+    trained: TrainedTowers,
 }
 
-/// Frozen features of some pairs: an image each, and texts that pairs share.
+/// Features of some pairs: an image each, and texts that pairs share.
 #[derive(Debug, Default)]
 pub(crate) struct Features {
     /// `[pairs, image features]`
@@ -83,8 +86,8 @@ pub(crate) enum Side {
 }
 
 impl Passes {
-    /// Packs the weights of a head on image features of this width.
-    pub(crate) fn new(head: &Head, weights: &NamedWeights, image_features: usize) -> Self {
+    /// Packs the weights of a head on image features of this width. Of trained towers the ways back give slopes at features.
+    pub(crate) fn new(head: &Head, weights: &NamedWeights, image_features: usize, trained: TrainedTowers) -> Self {
         let find = |name: &str| weights.get(name).map(|found| found.values.as_slice());
         let mut slots = Slots::default();
         let tensors = Tensors::new(&find);
@@ -103,6 +106,7 @@ impl Passes {
             text,
             fusion,
             slots,
+            trained,
         }
     }
 
@@ -126,14 +130,21 @@ impl Passes {
         tape.units = Units::of(fused, self.dim);
     }
 
-    /// The way back from slopes of the embeddings, which are used up.
-    pub(crate) fn back(&self, tape: &Tape, scratch: &mut Scratch, slopes: &mut [f32], sums: &mut [f32]) {
+    /// The way back from slopes of the embeddings, which are used up. Gives the slopes of the features of images, `[pairs, width]`,
+    /// and of texts, `[texts, width]`; none of a tower that is not trained.
+    pub(crate) fn back(
+        &self,
+        tape: &Tape,
+        scratch: &mut Scratch,
+        slopes: &mut [f32],
+        sums: &mut [f32],
+    ) -> [Vec<f32>; 2] {
         tape.units.backward(slopes);
         if let Some(fusion) = &self.fusion {
             fusion.backward(&tape.pairs, &tape.fusion, &mut scratch.fusion, slopes, sums);
         }
-        if self.vision.is_none() && self.text.is_none() {
-            return;
+        if self.vision.is_none() && self.text.is_none() && !self.trained.any() {
+            return Default::default();
         }
         let of_sum;
         let tokens = match &self.fusion {
@@ -144,11 +155,28 @@ impl Passes {
             }
         };
         let (images, texts) = tokens.split_at(tape.pairs.len() * self.dim);
-        let sides = [(&self.vision, &tape.images, images), (&self.text, &tape.texts, texts)];
-        for (projection, tape, slopes) in sides {
-            if let Some(projection) = projection {
-                projection.backward(tape, &mut scratch.projection, slopes, sums);
-            }
+        let sides = [(Side::Vision, &tape.images, images), (Side::Text, &tape.texts, texts)];
+        sides.map(|(side, tape, slopes)| self.side_back(side, tape, &mut scratch.projection, slopes, sums))
+    }
+
+    /// The way back from slopes of a tower's outputs: through its projection, where it has one. Gives the slopes of its features, or
+    /// none if it is not trained.
+    fn side_back(
+        &self,
+        side: Side,
+        tape: &ProjectionTape,
+        scratch: &mut ProjectionScratch,
+        slopes: &[f32],
+        sums: &mut [f32],
+    ) -> Vec<f32> {
+        let projection = self.projection(side);
+        if let Some(projection) = projection {
+            projection.backward(tape, scratch, slopes, sums);
+        }
+        match (self.is_trained(side), projection) {
+            (false, _) => Vec::new(),
+            (true, Some(projection)) => projection.feature_slopes(tape, slopes),
+            (true, None) => slopes.to_vec(),
         }
     }
 
@@ -160,7 +188,8 @@ impl Passes {
         Projected { tape, units }
     }
 
-    /// The way back from slopes of [`Passes::project`], which are used up.
+    /// The way back from slopes of [`Passes::project`], which are used up. Gives the slopes of the features, or none if the tower is
+    /// not trained.
     pub(crate) fn project_back(
         &self,
         side: Side,
@@ -168,10 +197,15 @@ impl Passes {
         scratch: &mut Scratch,
         slopes: &mut [f32],
         sums: &mut [f32],
-    ) {
-        if let Some(projection) = self.projection(side) {
-            projected.units.backward(slopes);
-            projection.backward(&projected.tape, &mut scratch.projection, slopes, sums);
+    ) -> Vec<f32> {
+        projected.units.backward(slopes);
+        self.side_back(side, &projected.tape, &mut scratch.projection, slopes, sums)
+    }
+
+    fn is_trained(&self, side: Side) -> bool {
+        match side {
+            Side::Vision => self.trained.image(),
+            Side::Text => self.trained.text(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! From a collection folder to trained weights: frozen features, the run, the checkpoint.
+//! From a collection folder to trained weights: frozen features, inputs of trained towers, the run, the checkpoint.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use magiclens_collection::{Collection, Split, images_path, read_training_images, triplets_path};
 use magiclens_data::{Image, Triplet, read_triplets};
 use magiclens_model::checkpoint::{StoredFloat, TowerFile, tensors_of, write_checkpoint};
+use magiclens_model::fusion::FusionConfig;
 use magiclens_model::import::open::folder_of;
 use magiclens_model::{Embedder, MagicLens, ModelConfig};
 
@@ -14,10 +15,12 @@ use crate::dev::{Dev, DevScores, mean_recall_at_10};
 use crate::feature_table::FeatureTable;
 use crate::features::{image_features, text_features};
 use crate::gradients::{CaptionRow, Frozen};
-use crate::head::Head;
+use crate::inputs::{ImageFiles, TextIds, TowerInputs, ids_of};
+use crate::learner::Learner;
 use crate::run::{Measurement, Observer, StepMetrics, TrainingData, train};
 use crate::sentence_map::{Captioned, fit, steps};
 use crate::start::{Start, short_digest};
+use crate::tower_pass::{Features, PieceSettings, all_features};
 use crate::{TrainConfig, TrainError};
 
 /// Files and folders of a training.
@@ -62,61 +65,141 @@ impl Pipeline {
     /// Inputs that do not go together, files that cannot be read or written, a run that diverges.
     pub fn run(&self, listener: &mut dyn Listener) -> Result<(), TrainError> {
         let start = Start::read(&self.start, &self.config)?;
-        self.check_folder(&start.towers)?;
+        // Beside trained towers no file of the start holds what they have become.
+        let towers = match self.config.trained_towers.any() {
+            true => &[][..],
+            false => &start.towers[..],
+        };
+        self.check_folder(towers)?;
         self.check_captions(start.embedder.config())?;
-        let Start {
-            embedder,
-            towers,
-            digest,
-        } = start;
-        let head = Head::of(embedder.model()?);
+        let embedder = &start.embedder;
         let dev = Collection::read(&self.data, Split::Dev)?;
         let sources = self.sources()?;
         let (images, triplets) = joined(&sources);
         let table = TripletTable::new(&triplets, &images, &triplets_path(&self.data, Split::Train))?;
         let (captioned, captions) = captions(&images);
-        let mut features = FeatureMaker {
-            embedder: &embedder,
-            cache: self.cache.clone().unwrap_or_else(|| self.data.join("features")),
-            listener,
-        };
-        let (images, dev_images) = features.of_images(&sources, &dev)?;
         let texts: Vec<&str> = table.texts.iter().map(String::as_str).collect();
         let dev_texts = Dev::texts(&dev.triplets);
-        let [texts, captions, dev_texts] = features.of_texts([&texts, &captions, &dev_texts])?;
+        let texts = [&texts[..], &captions, &dev_texts];
+        let [images, dev_images, texts_of, captions_of, dev_texts] =
+            self.frozen(embedder, (&sources, &dev), texts, listener)?;
+        let [inputs, dev_inputs] = self.inputs(embedder, (&sources, &dev), texts)?;
         let data = TrainingData {
             triplets: &table,
             frozen: Frozen {
                 images: &images,
-                texts: &texts,
-                captions: &captions,
+                texts: &texts_of,
+                captions: &captions_of,
             },
+            inputs,
             captioned: &captioned,
-            digest: self.digest(&digest, &sources)?,
+            digest: self.digest(&start.digest, &sources)?,
         };
         listener.begin("steps", self.config.steps);
-        let dev = Dev::new(dev.triplets, dev_images, dev_texts);
-        let head = train(&self.config, head, &data, &self.out, &mut Measured { dev, listener })?;
+        let learner = Learner::of(embedder.model()?, self.config.trained_towers);
+        let mut measured = Measured {
+            dev: Dev::new(dev.triplets, dev_images, dev_texts),
+            inputs: dev_inputs,
+            piece: self.piece(),
+            listener,
+        };
+        let learner = train(&self.config, learner, &data, &self.out, &mut measured)?;
         self.bring_tokenizer()?;
-        let mut model = head
-            .into_model(embedder.model()?.clone())
-            .expect("the head was taken out of this model");
-        self.fit_sentences(&mut model, &data, listener);
-        write_weights(&self.weights, embedder.config(), &model, &towers)
+        let model = self.finish(embedder, learner, &data, listener)?;
+        write_weights(&self.weights, embedder.config(), &model, towers)
     }
 
-    /// Fits the map into the space of sentences, where the image tower has one.
-    fn fit_sentences(&self, model: &mut MagicLens, data: &TrainingData<'_>, listener: &mut dyn Listener) {
-        let Some(map) = model.vision.sentence_map_mut() else {
-            return;
+    /// Features of frozen towers: of training images and dev images, of instructions, captions and instructions of the dev part; empty
+    /// tables for trained towers.
+    fn frozen(
+        &self,
+        embedder: &Embedder,
+        (sources, dev): (&[Source<'_>], &Collection),
+        texts: [&[&str]; 3],
+        listener: &mut dyn Listener,
+    ) -> Result<[FeatureTable; 5], TrainError> {
+        let mut features = FeatureMaker {
+            embedder,
+            cache: self.cache.clone().unwrap_or_else(|| self.data.join("features")),
+            listener,
         };
-        let captioned = Captioned {
-            images: data.frozen.images,
-            captions: data.frozen.captions,
-            rows: data.captioned,
+        let trained = self.config.trained_towers;
+        let (images, dev_images) = match trained.image() {
+            true => Default::default(),
+            false => features.of_images(sources, dev)?,
         };
-        listener.begin("steps on captions", steps(captioned.rows.len()));
-        *map = fit(map.clone(), captioned, self.config.seed, &mut || listener.advance(1));
+        let [texts, captions, dev_texts] = match trained.text() {
+            true => Default::default(),
+            false => features.of_texts(texts)?,
+        };
+        Ok([images, dev_images, texts, captions, dev_texts])
+    }
+
+    /// Inputs of trained towers: of training, and of the dev part.
+    fn inputs(
+        &self,
+        embedder: &Embedder,
+        (sources, dev): (&[Source<'_>], &Collection),
+        texts: [&[&str]; 3],
+    ) -> Result<[TowerInputs; 2], TrainError> {
+        let (config, trained) = (embedder.config(), self.config.trained_towers);
+        let [mut training, mut measuring] = [(); 2].map(|()| TowerInputs::default());
+        if trained.image() {
+            let path = |folder: &Path, image: &Image| folder.join(&image.path);
+            let of_source = |source: &Source<'_>| -> Vec<PathBuf> {
+                let images = source.images.iter();
+                images.map(|image| path(source.folder, image)).collect()
+            };
+            let files = sources.iter().flat_map(of_source).collect();
+            let dev_files = dev.images.iter().map(|labeled| path(&dev.folder, &labeled.image));
+            let [files, dev_files] =
+                [files, dev_files.collect()].map(|paths| ImageFiles::new(paths, config.preprocess));
+            (training.images, measuring.images) = (Some(files), Some(dev_files));
+        }
+        if trained.text() {
+            let tokenizer = config.text.tokenizer(folder_of(&self.start))?;
+            let keeps_empty = config.fusion != FusionConfig::Sum;
+            let ids = |texts: &[&str]| ids_of(&*tokenizer, texts, keeps_empty);
+            let [texts, captions, dev_texts] = texts;
+            let (texts, captions) = (ids(texts)?, ids(captions)?);
+            training.texts = Some(TextIds { texts, captions });
+            let (texts, captions) = (ids(dev_texts)?, Vec::new());
+            measuring.texts = Some(TextIds { texts, captions });
+        }
+        Ok([training, measuring])
+    }
+
+    fn piece(&self) -> PieceSettings {
+        PieceSettings {
+            rows: self.config.tower_rows,
+            side_by_side: self.config.pieces,
+        }
+    }
+
+    /// The whole model, with the map into the space of sentences fitted where the image tower has one.
+    fn finish(
+        &self,
+        embedder: &Embedder,
+        learner: Learner,
+        data: &TrainingData<'_>,
+        listener: &mut dyn Listener,
+    ) -> Result<MagicLens, TrainError> {
+        let features = match embedder.config().vision.shares_sentences() {
+            true => all_features(&learner.towers, &data.inputs, self.piece())?,
+            false => Features::default(),
+        };
+        let model = learner.into_model(embedder.model()?.clone());
+        let mut model = model.expect("the learner was taken out of this model");
+        if let Some(map) = model.vision.sentence_map_mut() {
+            let captioned = Captioned {
+                images: features.images.as_ref().unwrap_or(data.frozen.images),
+                captions: features.captions.as_ref().unwrap_or(data.frozen.captions),
+                rows: data.captioned,
+            };
+            listener.begin("steps on captions", steps(captioned.rows.len()));
+            *map = fit(map.clone(), captioned, self.config.seed, &mut || listener.advance(1));
+        }
+        Ok(model)
     }
 
     /// Puts the tokenizer of the start beside the weights, where the start has one and they have not.
@@ -255,6 +338,9 @@ impl FeatureMaker<'_> {
 /// Measures a run on the dev part.
 struct Measured<'a> {
     dev: Dev,
+    /// Of trained towers, whose features are computed anew each time.
+    inputs: TowerInputs,
+    piece: PieceSettings,
     listener: &'a mut dyn Listener,
 }
 
@@ -263,8 +349,10 @@ impl Observer for Measured<'_> {
         self.listener.step(metrics);
     }
 
-    fn measure(&mut self, step: usize, head: &Head) -> Result<Measurement, TrainError> {
-        let scores = self.dev.scores(head);
+    fn measure(&mut self, step: usize, learner: &Learner) -> Result<Measurement, TrainError> {
+        let features = all_features(&learner.towers, &self.inputs, self.piece)?;
+        self.dev.replace(features.images, features.texts);
+        let scores = self.dev.scores(&learner.head);
         self.listener.measured(step, &scores);
         Ok(Measurement {
             mean_recall_at_10: mean_recall_at_10(&scores),

@@ -9,9 +9,7 @@
 
 use std::path::Path;
 
-use magiclens_model::checkpoint::tensors_of;
-
-use crate::head::Head;
+use crate::learner::Learner;
 use crate::run_dir::{MetricsFile, claim};
 use crate::state::State;
 pub use crate::state::{StepMetrics, TrainingData};
@@ -26,7 +24,7 @@ pub trait Observer {
     ///
     /// # Errors
     /// Ends the run.
-    fn measure(&mut self, step: usize, head: &Head) -> Result<Measurement, TrainError>;
+    fn measure(&mut self, step: usize, learner: &Learner) -> Result<Measurement, TrainError>;
     /// A run with patience ended after a step; the weights of the best one are the result.
     fn chosen(&mut self, step: usize, best: usize);
 }
@@ -40,22 +38,23 @@ pub struct Measurement {
     pub line: serde_json::Value,
 }
 
-/// Trains a head on frozen features, from the newest saved state of `dir` if there is one.
+/// Trains a head, and towers if they are to be trained, from the newest saved state of `dir` if there is one.
 ///
 /// # Errors
-/// A directory of another run, a loss that is no number, files that cannot be written, and errors of the observer.
+/// A directory of another run, a loss that is no number, an image that cannot be read, files that cannot be written, and errors of the
+/// observer.
 pub fn train(
     config: &TrainConfig,
-    head: Head,
+    learner: Learner,
     data: &TrainingData,
     dir: &Path,
     observer: &mut dyn Observer,
-) -> Result<Head, TrainError> {
+) -> Result<Learner, TrainError> {
     claim(dir, config, &data.digest)?;
-    let mut state = State::start(config, head, dir)?;
+    let mut state = State::start(config, learner, dir)?;
     let mut metrics = MetricsFile::open(dir, state.step)?;
     while !state.is_over(config) {
-        let line = state.advance(config, data);
+        let line = state.advance(config, data)?;
         metrics.write(&line)?;
         observer.step(&line, config.steps);
         if !line.losses.loss.is_finite() {
@@ -80,11 +79,11 @@ pub fn train(
 }
 
 fn measure(state: &mut State, metrics: &mut MetricsFile, observer: &mut dyn Observer) -> Result<(), TrainError> {
-    let head = state.measurable()?;
-    let measured = observer.measure(state.step, &head)?;
+    let learner = state.measurable()?;
+    let measured = observer.measure(state.step, &learner)?;
     metrics.write(&serde_json::json!({ "step": state.step, "dev": measured.line }))?;
     if let Some(stopping) = &mut state.stopping {
-        stopping.measured(state.step, measured.mean_recall_at_10, tensors_of(&head));
+        stopping.measured(state.step, measured.mean_recall_at_10, learner.tensors());
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The learning rate of each step: a linear warm-up, then the schedule; the towers' projections at a share of it.
+//! The learning rate of each step: a linear warm-up, then the schedule; projections and trained towers at a share of it.
 
 use std::path::PathBuf;
 
@@ -9,23 +9,23 @@ use burn::lr_scheduler::module_lr_scheduler::{ModuleLrScheduler, ModuleLrSchedul
 use burn::lr_scheduler::sequential::SequentialLrSchedulerConfig;
 
 use crate::config::Schedule;
-use crate::head::Head;
+use crate::learner::Learner;
 use crate::{TrainConfig, TrainError};
 
 /// The rates of a run, from its first step.
 ///
 /// # Errors
-/// A rate for projections where the head has none.
-pub(crate) fn schedule(config: &TrainConfig, head: &Head) -> Result<ModuleLrScheduler, TrainError> {
+/// A rate for pretrained parameters where there are none.
+pub(crate) fn schedule(config: &TrainConfig, learner: &Learner) -> Result<ModuleLrScheduler, TrainError> {
     let mut rates = ModuleLrSchedulerConfig::new(course(config, config.learning_rate));
     if config.pretrained_rate != 1.0 {
-        let Some(projections) = head.projections() else {
+        let Some(pretrained) = learner.pretrained() else {
             return Err(TrainError::NothingPretrained {
                 rate: config.pretrained_rate,
             });
         };
         let peak = config.learning_rate * config.pretrained_rate;
-        rates = rates.with_group(projections, course(config, peak));
+        rates = rates.with_group(pretrained, course(config, peak));
     }
     rates.init().map_err(|reason| TrainError::Config {
         path: PathBuf::from("learning rate schedule"),
@@ -59,11 +59,11 @@ mod tests {
 
     /// The rates of all steps, of parameters that are new and of projections.
     fn rates(config: &TrainConfig) -> Vec<(f64, f64)> {
-        let head = toy::head();
-        let ids = list_param_ids(&head);
+        let learner = toy::learner();
+        let ids = list_param_ids(&learner.head);
         // In the order of the fields: the projections, a fusion without parameters, the temperature.
         let (projection, temperature) = (ids[0], ids[ids.len() - 1]);
-        let mut schedule = schedule(config, &head).unwrap();
+        let mut schedule = schedule(config, &learner).unwrap();
         let step = |_| {
             let rates = schedule.step();
             assert_eq!(rates.base(), rates.lr_from_param(temperature, None));

@@ -8,6 +8,7 @@ use magiclens_model::checkpoint::{Checkpoint, TowerFile, tensors_of};
 use magiclens_model::fusion::{AttentionFusionConfig, FusionConfig};
 use magiclens_model::import::open::{folder_of, open_model};
 
+use crate::config::NewFusion;
 use crate::{TrainConfig, TrainError};
 
 /// Dimensions of an attention head of a new fusion.
@@ -15,7 +16,7 @@ const HEAD_DIM: usize = 64;
 
 /// A model to start from.
 pub struct Start {
-    /// The model, with a fusion to train.
+    /// The model, with the fusion of the run.
     pub embedder: Embedder,
     /// Sibling files that hold tensors of the model.
     pub(crate) towers: Vec<TowerFile>,
@@ -27,7 +28,7 @@ impl Start {
     /// Reads a model of any layout that says itself what it is.
     ///
     /// # Errors
-    /// A model that cannot be read, or cannot have the image size of the run.
+    /// A model that cannot be read, or cannot have the image size or the fusion of the run.
     pub fn read(path: &Path, config: &TrainConfig) -> Result<Self, TrainError> {
         let mut checkpoint = open_model(path)?;
         let digest = match path.is_dir() {
@@ -37,10 +38,17 @@ impl Start {
         if let Some(image_px) = config.image_px {
             checkpoint = checkpoint.with_image_px(image_px)?;
         }
-        let checkpoint = with_attention(checkpoint, config.seed);
+        if config.fusion == NewFusion::Attention {
+            checkpoint = with_attention(checkpoint, config.seed);
+        }
+        let towers = checkpoint.towers.clone();
+        let embedder = Embedder::new(checkpoint, folder_of(path), Default::default())?;
+        if config.fusion == NewFusion::Sum {
+            check_sum(&embedder, path)?;
+        }
         Ok(Self {
-            towers: checkpoint.towers.clone(),
-            embedder: Embedder::new(checkpoint, folder_of(path), Default::default())?,
+            embedder,
+            towers,
             digest,
         })
     }
@@ -63,6 +71,22 @@ fn with_attention(mut checkpoint: Checkpoint, seed: u64) -> Checkpoint {
         .map(|(name, weights)| (format!("fusion.{name}"), weights));
     checkpoint.tensors.extend(named);
     checkpoint
+}
+
+/// Refuses a model whose vectors are no sums, or whose targets would not be their images alone.
+fn check_sum(embedder: &Embedder, start: &Path) -> Result<(), TrainError> {
+    let model = embedder.model()?;
+    // A projection makes a vector of nothing, too: its bias.
+    let is_projected = model.vision.projection().is_some() || model.text.projection().is_some();
+    let reason = match (&embedder.config().fusion, is_projected) {
+        (FusionConfig::Attention(_), _) => "has a fusion of its own",
+        (FusionConfig::Sum, true) => "has towers with projections, which do not share a space",
+        (FusionConfig::Sum, false) => return Ok(()),
+    };
+    Err(TrainError::NoSum {
+        start: start.into(),
+        reason,
+    })
 }
 
 /// The digest of a file in as many digits as runs of earlier versions have.

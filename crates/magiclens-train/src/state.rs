@@ -2,21 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
+use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
 use burn::module::Module;
-use burn::optim::ModuleOptimizer;
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Bytes;
 use magiclens_data::files::{sync_folder, write_atomic_bytes};
-use magiclens_model::checkpoint::{NamedWeights, StoredFloat, Weights, fill, read_weights, tensors_of, write_tower};
+use magiclens_model::checkpoint::{NamedWeights, StoredFloat, Weights, read_weights, write_tower};
 use serde::Serialize;
 
 use crate::batches::{TripletTable, batch, sample};
 use crate::ema::follow;
-use crate::gradients::{CaptionRow, Frozen, StepLosses, StepMemory, StepSettings, gradients};
-use crate::head::{Head, TEMPERATURE};
+use crate::gradients::{CaptionRow, Frozen, StepLosses, StepMemory, StepSettings};
+use crate::head::TEMPERATURE;
+use crate::inputs::TowerInputs;
+use crate::learner::Learner;
 use crate::optimizer::optimizer;
 use crate::schedule::schedule;
 use crate::stopping::Stopping;
+use crate::tower_step::{LearnerGradients, learner_gradients};
 use crate::{TrainConfig, TrainError};
 
 /// The data of a run.
@@ -24,8 +27,10 @@ use crate::{TrainConfig, TrainError};
 pub struct TrainingData<'a> {
     /// The triplets, by rows.
     pub triplets: &'a TripletTable,
-    /// The frozen features that those rows mean.
+    /// The frozen features that those rows mean; empty tables in the place of those of trained towers.
     pub frozen: Frozen<'a>,
+    /// The inputs of trained towers that those rows mean.
+    pub inputs: TowerInputs,
     /// Captioned images, for the caption loss.
     pub captioned: &'a [CaptionRow],
     /// Names the data: a run is not continued with other data.
@@ -48,7 +53,7 @@ pub struct StepMetrics {
 
 /// States that are kept.
 const KEPT_STATES: usize = 2;
-/// Name of the weights in a saved state.
+/// Name of the weights in a saved state, those of trained towers included.
 const WEIGHTS_FILE: &str = "head.safetensors";
 /// Name of the optimizer's moments in a saved state.
 const OPTIMIZER_FILE: &str = "optimizer.bin";
@@ -60,7 +65,7 @@ pub(crate) struct State {
     pub(crate) step: usize,
     /// The best measurement, in a run with patience.
     pub(crate) stopping: Option<Stopping>,
-    head: Head,
+    learner: Learner,
     /// The moving average of the weights, in a run with one.
     average: Option<NamedWeights>,
     optimizer: ModuleOptimizer,
@@ -70,21 +75,21 @@ pub(crate) struct State {
 
 impl State {
     /// The newest saved state, or the start.
-    pub(crate) fn start(config: &TrainConfig, head: Head, dir: &Path) -> Result<Self, TrainError> {
-        let mut weights = tensors_of(&head);
+    pub(crate) fn start(config: &TrainConfig, learner: Learner, dir: &Path) -> Result<Self, TrainError> {
+        let mut weights = learner.tensors();
         if let (Some(start), Some(temperature)) = (config.temperature, weights.get_mut(TEMPERATURE)) {
             temperature.values.fill(start.ln() as f32);
         }
         // Filling gives every parameter the id of its path, by which the optimizer's saved state finds it again.
-        let head = fill(head.train(), weights.clone(), "start")?;
+        let learner = learner.train().filled(weights.clone(), "start")?;
         let mut state = Self {
             step: 0,
             stopping: config.patience.map(Stopping::new),
             average: config.ema_decay.map(|_| weights),
             optimizer: optimizer(config),
-            schedule: schedule(config, &head)?,
+            schedule: schedule(config, &learner)?,
             memory: StepMemory::default(),
-            head,
+            learner,
         };
         if let Some((step, folder)) = saved_states(dir)?.pop() {
             state = state.read(step, &folder).map_err(|reason| TrainError::State {
@@ -98,7 +103,8 @@ impl State {
     /// Goes to a saved state; the error is the reason.
     fn read(mut self, step: usize, folder: &Path) -> Result<Self, String> {
         let weights = |name| read_weights(&folder.join(name), &[]).map_err(|error| error.to_string());
-        self.head = fill(self.head, weights(WEIGHTS_FILE)?, "saved state").map_err(|error| error.to_string())?;
+        let learner = self.learner.filled(weights(WEIGHTS_FILE)?, "saved state");
+        self.learner = learner.map_err(|error| error.to_string())?;
         if self.average.is_some() {
             self.average = Some(weights(AVERAGE_FILE)?);
         }
@@ -116,52 +122,73 @@ impl State {
     }
 
     /// Does the next step.
-    pub(crate) fn advance(&mut self, config: &TrainConfig, data: &TrainingData) -> StepMetrics {
+    ///
+    /// # Errors
+    /// An image that cannot be read.
+    pub(crate) fn advance(&mut self, config: &TrainConfig, data: &TrainingData) -> Result<StepMetrics, TrainError> {
         let started = std::time::Instant::now();
         let batch = batch(data.triplets, config.seed, self.step, config.batch());
         let captions = sample(data.captioned.len(), config.batch_size, config.seed, self.step);
         let captions: Vec<CaptionRow> = captions.iter().map(|row| data.captioned[*row]).collect();
-        let settings = StepSettings {
+        let (settings, given) = (self.settings(config), (data.frozen, &data.inputs));
+        let mut found = learner_gradients(&self.learner, given, &batch, &captions, settings, &mut self.memory)?;
+        if !config.learn_temperature {
+            // A parameter without a gradient stays as it is.
+            found.head.remove::<1>(self.learner.head.temperature_id());
+        }
+        let losses = found.losses;
+        let rate = self.change(found);
+        if let (Some(average), Some(decay)) = (&mut self.average, config.ema_decay) {
+            follow(average, &self.learner.tensors(), decay);
+        }
+        self.step += 1;
+        Ok(StepMetrics {
+            step: self.step,
+            losses,
+            learning_rate: rate,
+            seconds: started.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn settings(&self, config: &TrainConfig) -> StepSettings {
+        StepSettings {
             pieces: config.pieces,
             kept_rows: config.kept_rows,
             caption_weight: config.caption_weight,
             feature_noise: config.feature_noise,
             noise_seed: config.seed.wrapping_add((self.step as u64) << 20),
             max_temperature: config.max_temperature(),
-        };
-        let mut found = gradients(&self.head, &data.frozen, &batch, &captions, settings, &mut self.memory);
-        if !config.learn_temperature {
-            // A parameter without a gradient stays as it is.
-            found.gradients.remove::<1>(self.head.temperature_id());
-        }
-        let learning_rate = self.schedule.step();
-        let rate = learning_rate.base();
-        self.head = self.optimizer.step(learning_rate, self.head.clone(), found.gradients);
-        if let (Some(average), Some(decay)) = (&mut self.average, config.ema_decay) {
-            follow(average, &tensors_of(&self.head), decay);
-        }
-        self.step += 1;
-        StepMetrics {
-            step: self.step,
-            losses: found.losses,
-            learning_rate: rate,
-            seconds: started.elapsed().as_secs_f64(),
+            trained: config.trained_towers,
+            tower_rows: config.tower_rows,
         }
     }
 
-    /// The head to measure: that of the moving average, where there is one.
-    pub(crate) fn measurable(&self) -> Result<Head, TrainError> {
-        let head = self.head.clone().valid();
+    /// Moves all weights by their gradients; gives the learning rate.
+    fn change(&mut self, found: LearnerGradients) -> f64 {
+        let rates = self.schedule.step();
+        let base = rates.base();
+        let (optimizer, Learner { head, towers }) = (&mut self.optimizer, &mut self.learner);
+        *head = optimizer.step(rates.clone(), head.clone(), found.head);
+        let [of_image, of_text] = found.towers;
+        // Taken out, so that no tower is in memory twice.
+        towers.image_tower = moved(optimizer, &rates, towers.image_tower.take(), of_image);
+        towers.text_tower = moved(optimizer, &rates, towers.text_tower.take(), of_text);
+        base
+    }
+
+    /// What is to be measured: the moving average, where there is one.
+    pub(crate) fn measurable(&self) -> Result<Learner, TrainError> {
+        let learner = self.learner.valid();
         match &self.average {
-            Some(average) => Ok(fill(head, average.clone(), "average")?),
-            None => Ok(head),
+            Some(average) => Ok(learner.filled(average.clone(), "average")?),
+            None => Ok(learner),
         }
     }
 
-    /// The result of the run so far: the best head measured in a run with patience, else the last.
-    pub(crate) fn result(&self) -> Result<Head, TrainError> {
+    /// The result of the run so far: the best weights measured in a run with patience, else the last.
+    pub(crate) fn result(&self) -> Result<Learner, TrainError> {
         match self.stopping.as_ref().and_then(Stopping::best) {
-            Some((_, best)) => Ok(fill(self.head.clone().valid(), best.clone(), "best weights")?),
+            Some((_, best)) => Ok(self.learner.valid().filled(best.clone(), "best weights")?),
             None => self.measurable(),
         }
     }
@@ -174,7 +201,7 @@ impl State {
     /// Writes the state aside and renames it; older states but one go. Until then those stay, whatever happens.
     pub(crate) fn save(&self, dir: &Path) -> Result<(), TrainError> {
         let states = dir.join("states");
-        let weights = tensors_of(&self.head);
+        let weights = self.learner.tensors();
         self.check_finite(&weights, &states)?;
         let aside = states.join("partial");
         if aside.exists() {
@@ -230,6 +257,19 @@ impl State {
     }
 }
 
+/// A tower after a step; one without gradients stays as it is.
+fn moved<M: Module>(
+    optimizer: &mut ModuleOptimizer,
+    rates: &ModuleLearningRate,
+    tower: Option<M>,
+    gradients: Option<GradientsParams>,
+) -> Option<M> {
+    match gradients {
+        Some(gradients) => tower.map(|tower| optimizer.step(rates.clone(), tower, gradients)),
+        None => tower,
+    }
+}
+
 /// Whole states, oldest first.
 fn saved_states(dir: &Path) -> Result<Vec<(usize, PathBuf)>, TrainError> {
     let mut states = Vec::new();
@@ -252,12 +292,12 @@ mod tests {
     fn weights_that_are_no_numbers_are_not_saved() {
         let dir = tempfile::tempdir().unwrap();
         fs_err::create_dir_all(dir.path().join("states")).unwrap();
-        let mut state = State::start(&toy::config(), toy::head(), dir.path()).unwrap();
+        let mut state = State::start(&toy::config(), toy::learner(), dir.path()).unwrap();
         state.step = 1;
         state.save(dir.path()).unwrap();
-        let mut weights = tensors_of(&state.head);
+        let mut weights = state.learner.tensors();
         weights.get_mut("text.linear.bias").unwrap().values[0] = f32::INFINITY;
-        state.head = fill(state.head, weights, "toy").unwrap();
+        state.learner = state.learner.filled(weights, "toy").unwrap();
         state.step = 2;
         let told = state.save(dir.path()).unwrap_err().to_string();
         assert!(told.contains("`text.linear.bias` is no number after step 2"), "{told}");

@@ -7,6 +7,7 @@ use magiclens_model::towers::{EfficientNetLiteConfig, MiniLmConfig, TextConfig, 
 
 use crate::TrainConfig;
 use crate::head::Head;
+use crate::learner::Learner;
 
 /// Two trunks with projections, and a fusion without parameters.
 pub(crate) fn model_config() -> ModelConfig {
@@ -35,8 +36,8 @@ pub(crate) fn model_config() -> ModelConfig {
 }
 
 /// The projections and the temperature.
-pub(crate) fn head() -> Head {
-    Head::of(&model_config().init_seeded(1))
+pub(crate) fn learner() -> Learner {
+    Learner::frozen(Head::of(&model_config().init_seeded(1)))
 }
 
 /// Settings without any of those that have a default.

@@ -6,7 +6,8 @@ mod toy;
 use std::path::{Path, PathBuf};
 
 use magiclens_train::TrainConfig;
-use magiclens_train::config::{Optimizer, Schedule};
+use magiclens_train::config::{NewFusion, Optimizer, Schedule};
+use magiclens_train::trained::TrainedTowers;
 
 fn presets() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/train")
@@ -57,6 +58,13 @@ fn settings_that_make_no_sense_are_refused_by_the_fields_name() {
         ("ema_decay = 0.0", "`ema_decay`"),
         ("hard_negatives = -1", "integer"),
         ("patience = 0", "`patience`"),
+        ("trained_towers = \"all\"", "`all`"),
+        ("trained_towers = \"image\"", "`feature_noise` is 0.5"),
+        ("trained_towers = \"both\"", "`feature_noise` is 0.5"),
+        ("trained_towers = \"text\"\ntower_rows = 0", "`tower_rows`"),
+        ("tower_rows = 16", "`tower_rows`"),
+        ("fusion = \"sum\"", "`fusion`"),
+        ("fusion = \"mean\"", "`mean`"),
         ("patiense = 3", "`patiense`"),
     ] {
         let told = read(&format!("{good}{added}\n")).unwrap_err();
@@ -68,7 +76,7 @@ fn settings_that_make_no_sense_are_refused_by_the_fields_name() {
 fn every_option_is_read() {
     let added = "optimizer = \"adafactor\"\nschedule = \"linear\"\nfinal_rate = 0.0\npretrained_rate = 0.1\n\
                  temperature = 20\nmax_temperature = 50\nlearn_temperature = false\nema_decay = 0.999\npatience = 3\n\
-                 hard_negatives = 4\n";
+                 hard_negatives = 4\ntrained_towers = \"text\"\ntower_rows = 16\nfusion = \"sum\"\n";
     let expected = TrainConfig {
         optimizer: Optimizer::Adafactor,
         schedule: Schedule::Linear,
@@ -80,6 +88,9 @@ fn every_option_is_read() {
         ema_decay: Some(0.999),
         patience: Some(3),
         hard_negatives: 4,
+        trained_towers: TrainedTowers::Text,
+        tower_rows: 16,
+        fusion: NewFusion::Sum,
         ..read(EARLIER).unwrap()
     };
     let found = read(&format!("{EARLIER}{added}")).unwrap();
@@ -136,6 +147,13 @@ fn every_preset_is_valid() {
         names.push(path.file_stem().unwrap().to_string_lossy().into_owned());
     }
     names.sort();
-    let expected = ["clip-base", "clip-large", "coca-base", "coca-large", "small"];
+    let expected = [
+        "bge-vl-base",
+        "clip-base",
+        "clip-large",
+        "coca-base",
+        "coca-large",
+        "small",
+    ];
     assert_eq!(names, expected);
 }

@@ -18,6 +18,7 @@ use magiclens_train::batches::{Batch, BatchSettings, batch};
 use magiclens_train::feature_table::FeatureTable;
 use magiclens_train::gradients::{CaptionRow, Frozen, StepGradients, StepMemory, StepSettings, gradients};
 use magiclens_train::head::Head;
+use magiclens_train::trained::TrainedTowers;
 use toy::Toy;
 
 const CAPTION_WEIGHT: f64 = 0.3;
@@ -29,6 +30,8 @@ const SETTINGS: StepSettings = StepSettings {
     feature_noise: 0.0,
     noise_seed: 7,
     max_temperature: 100.0,
+    trained: TrainedTowers::None,
+    tower_rows: 8,
 };
 
 /// A head, what it is trained on, and the batch of a step.

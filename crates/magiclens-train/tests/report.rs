@@ -6,11 +6,11 @@ mod toy;
 use std::path::{Path, PathBuf};
 use std::slice::from_ref;
 
-use magiclens_model::checkpoint::tensors_of;
 use magiclens_report::numbers::{compact, percent, points};
-use magiclens_train::head::Head;
+use magiclens_train::learner::Learner;
 use magiclens_train::report::{MAX_RUNS, TrainReport};
 use magiclens_train::run::{Measurement, Observer, StepMetrics, TrainingData, train};
+use magiclens_train::trained::TrainedTowers;
 use magiclens_train::{TrainConfig, TrainError};
 use serde_json::{Value, json};
 use toy::{Toy, train_config};
@@ -21,8 +21,8 @@ struct MadeUp;
 impl Observer for MadeUp {
     fn step(&mut self, _metrics: &StepMetrics, _steps: usize) {}
 
-    fn measure(&mut self, step: usize, head: &Head) -> Result<Measurement, TrainError> {
-        assert!(!tensors_of(head).is_empty());
+    fn measure(&mut self, step: usize, learner: &Learner) -> Result<Measurement, TrainError> {
+        assert!(!learner.tensors().is_empty());
         let line = scores(step as f64 / 100.0, 0.125);
         Ok(Measurement {
             mean_recall_at_10: 0.0,
@@ -92,10 +92,12 @@ fn a_toy_training_is_told_number_by_number() {
     let data = TrainingData {
         triplets: &toy.triplets,
         frozen: toy.frozen(),
+        inputs: toy.inputs(),
         captioned: &toy.captioned,
         digest: "start 12 triplets 34".into(),
     };
-    train(&train_config(), Head::of(&toy::model()), &data, &out, &mut MadeUp).unwrap();
+    let learner = toy.learner(TrainedTowers::None);
+    train(&train_config(), learner, &data, &out, &mut MadeUp).unwrap();
 
     let (report, json) = report_of(from_ref(&out));
     let lines = fs_err::read_to_string(out.join("metrics.jsonl")).unwrap();

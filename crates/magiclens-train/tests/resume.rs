@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use magiclens_model::checkpoint::{NamedWeights, tensors_of};
 use magiclens_train::config::{Optimizer, Schedule};
 use magiclens_train::head::Head;
+use magiclens_train::learner::Learner;
 use magiclens_train::run::{Measurement, Observer, StepMetrics, TrainingData, train};
+use magiclens_train::trained::TrainedTowers;
 use magiclens_train::{TrainConfig, TrainError};
 use toy::Toy;
 use toy::train_config as config;
@@ -39,6 +41,33 @@ fn whole_recipe() -> TrainConfig {
     }
 }
 
+/// The same with both towers trained.
+fn whole_model() -> TrainConfig {
+    TrainConfig {
+        trained_towers: TrainedTowers::Both,
+        tower_rows: 5,
+        feature_noise: 0.0,
+        ..whole_recipe()
+    }
+}
+
+/// LiT: the text tower is trained below a locked image tower, whose features have noise.
+fn locked_image_tower() -> TrainConfig {
+    TrainConfig {
+        trained_towers: TrainedTowers::Text,
+        pretrained_rate: 0.1,
+        ..config()
+    }
+}
+
+/// Made-up data of the towers that a run trains.
+fn toy_of(config: &TrainConfig) -> Toy {
+    match config.trained_towers.any() {
+        true => Toy::with_towers(),
+        false => Toy::new(),
+    }
+}
+
 /// Stands still after a step until it is killed, and keeps what it measures.
 #[derive(Default)]
 struct Watcher {
@@ -57,11 +86,11 @@ impl Observer for Watcher {
     }
 
     /// The score is best at step 10.
-    fn measure(&mut self, step: usize, head: &Head) -> Result<Measurement, TrainError> {
+    fn measure(&mut self, step: usize, learner: &Learner) -> Result<Measurement, TrainError> {
         if self.fail_at == Some(step) {
             return Err(std::io::Error::other("told to fail").into());
         }
-        self.measured.insert(step, tensors_of(head));
+        self.measured.insert(step, learner.tensors());
         Ok(Measurement {
             mean_recall_at_10: 1.0 / (1 + step.abs_diff(10)) as f64,
             line: serde_json::json!({ "measured": true }),
@@ -77,20 +106,16 @@ fn run_on(toy: &Toy, dir: &Path, config: &TrainConfig, watcher: &mut Watcher) ->
     let data = TrainingData {
         triplets: &toy.triplets,
         frozen: toy.frozen(),
+        inputs: toy.inputs(),
         captioned: &toy.captioned,
         digest: "toy".into(),
     };
-    Ok(tensors_of(&train(
-        config,
-        Head::of(&toy::model()),
-        &data,
-        dir,
-        watcher,
-    )?))
+    let learner = toy.learner(config.trained_towers);
+    Ok(train(config, learner, &data, dir, watcher)?.tensors())
 }
 
 fn run(dir: &Path, config: &TrainConfig) -> Result<NamedWeights, TrainError> {
-    run_on(&Toy::new(), dir, config, &mut Watcher::default())
+    run_on(&toy_of(config), dir, config, &mut Watcher::default())
 }
 
 fn lines_of(dir: &Path) -> Vec<serde_json::Value> {
@@ -132,7 +157,7 @@ fn was_child(config: &TrainConfig) -> bool {
         stop_after: Some(std::env::var(CHILD_STOPS).unwrap().parse().unwrap()),
         ..Watcher::default()
     };
-    run_on(&Toy::new(), &PathBuf::from(dir), config, &mut watcher).unwrap();
+    run_on(&toy_of(config), &PathBuf::from(dir), config, &mut watcher).unwrap();
     true
 }
 
@@ -193,6 +218,22 @@ fn a_killed_run_of_the_whole_recipe_ends_with_the_same_weights() {
     if !was_child(&whole_recipe()) {
         let name = "a_killed_run_of_the_whole_recipe_ends_with_the_same_weights";
         check_killed(name, &whole_recipe(), 20);
+    }
+}
+
+#[test]
+fn a_killed_run_of_the_whole_model_ends_with_the_same_weights() {
+    if !was_child(&whole_model()) {
+        let name = "a_killed_run_of_the_whole_model_ends_with_the_same_weights";
+        check_killed(name, &whole_model(), 20);
+    }
+}
+
+#[test]
+fn a_killed_run_of_a_locked_image_tower_ends_with_the_same_weights() {
+    if !was_child(&locked_image_tower()) {
+        let name = "a_killed_run_of_a_locked_image_tower_ends_with_the_same_weights";
+        check_killed(name, &locked_image_tower(), 30);
     }
 }
 
@@ -310,6 +351,63 @@ fn projections_move_at_their_own_rate() {
     assert!((slow / fast - 0.1).abs() < 1e-3, "{slow} of {fast}");
 }
 
+/// One step of AdamW goes as far as the rate at most, in every direction that has a slope.
+#[test]
+fn trained_towers_move_at_the_rate_of_what_was_pretrained() {
+    let toy = Toy::with_towers();
+    for trained_towers in [TrainedTowers::Text, TrainedTowers::Image, TrainedTowers::Both] {
+        let dir = tempfile::tempdir().unwrap();
+        let config = TrainConfig {
+            steps: 2,
+            warmup_steps: 1,
+            measure_every: 1,
+            weight_decay: 0.0,
+            feature_noise: 0.0,
+            pretrained_rate: 0.1,
+            trained_towers,
+            ..config()
+        };
+        let mut watcher = Watcher::default();
+        run_on(&toy, dir.path(), &config, &mut watcher).unwrap();
+        let start = toy.learner(trained_towers).tensors();
+        let reach = |name: &str| {
+            let pairs = start[name].values.iter().zip(&watcher.measured[&1][name].values);
+            f64::from(pairs.fold(0f32, |most, (a, b)| most.max((a - b).abs())))
+        };
+        let fusion = start.keys().find(|name| name.starts_with("fusion.")).unwrap();
+        let towers = start.keys().filter(|name| name.contains("_tower.")).collect::<Vec<_>>();
+        let parts = [TrainedTowers::image, TrainedTowers::text].map(|is| usize::from(is(trained_towers)));
+        assert_eq!(
+            parts,
+            ["image_", "text_"].map(|part| usize::from(towers.iter().any(|name| name.starts_with(part))))
+        );
+        let most = towers.iter().fold(0.0, |most: f64, name| most.max(reach(name)));
+        assert!((most / reach(fusion) - 0.1).abs() < 1e-3, "{trained_towers:?}: {most}");
+    }
+}
+
+#[test]
+fn a_tower_that_is_no_number_ends_the_run() {
+    let (dir, mut toy) = (tempfile::tempdir().unwrap(), Toy::with_towers());
+    toy.towers.as_mut().unwrap().spoil("text.trunk.embedding_norm.beta");
+    let told = run_on(&toy, dir.path(), &whole_model(), &mut Watcher::default()).unwrap_err();
+    let told = told.to_string();
+    assert!(told.contains("the loss became NaN at step 1"), "{told}");
+    assert!(states_of(dir.path()).is_empty());
+}
+
+#[test]
+fn an_image_that_is_gone_is_named() {
+    let (dir, mut toy) = (tempfile::tempdir().unwrap(), Toy::with_towers());
+    toy.towers.as_mut().unwrap().lose_images();
+    let told = run_on(&toy, dir.path(), &whole_model(), &mut Watcher::default()).unwrap_err();
+    let told = told.to_string();
+    assert!(
+        told.contains(".png` cannot be read") && told.contains("hint: "),
+        "{told}"
+    );
+}
+
 #[test]
 fn after_a_loss_that_is_no_number_the_last_good_state_stays() {
     let (straight, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -392,19 +490,25 @@ fn a_directory_of_another_run_is_refused() {
 #[test]
 fn training_lowers_the_loss() {
     for (optimizer, learning_rate) in [(Optimizer::AdamW, 3e-3), (Optimizer::Adafactor, 3e-2)] {
-        let dir = tempfile::tempdir().unwrap();
-        let long = TrainConfig {
-            steps: 120,
-            feature_noise: 0.0,
-            optimizer,
-            learning_rate,
-            ..config()
-        };
-        run(dir.path(), &long).unwrap();
-        let lines = lines_of(dir.path());
-        let losses: Vec<f64> = lines.iter().filter_map(|line| line["loss"].as_f64()).collect();
-        let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
-        let (first, last) = (mean(&losses[..10]), mean(&losses[110..]));
-        assert!(last < 0.7 * first, "{optimizer:?}: {first} to {last}");
+        for trained_towers in [TrainedTowers::None, TrainedTowers::Both] {
+            let dir = tempfile::tempdir().unwrap();
+            let long = TrainConfig {
+                steps: 120,
+                feature_noise: 0.0,
+                optimizer,
+                learning_rate,
+                trained_towers,
+                ..config()
+            };
+            run(dir.path(), &long).unwrap();
+            let lines = lines_of(dir.path());
+            let losses: Vec<f64> = lines.iter().filter_map(|line| line["loss"].as_f64()).collect();
+            let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+            let (first, last) = (mean(&losses[..10]), mean(&losses[110..]));
+            assert!(
+                last < 0.7 * first,
+                "{optimizer:?}, {trained_towers:?}: {first} to {last}"
+            );
+        }
     }
 }

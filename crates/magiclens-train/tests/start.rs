@@ -1,4 +1,5 @@
-//! A training from towers without a trunk: a tiny CLIP and a tiny CoCa get a fusion, learn, and are one checkpoint after.
+//! A training from towers without a trunk: a tiny CLIP and a tiny CoCa get a fusion, learn, with their towers or without, and are one
+//! checkpoint after.
 #![allow(clippy::unwrap_used)]
 
 mod squares;
@@ -8,13 +9,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use magiclens_data::decode::{Limits, read_rgb};
-use magiclens_model::checkpoint::{Checkpoint, NamedWeights};
+use magiclens_model::checkpoint::{Checkpoint, NamedWeights, StoredFloat, write_checkpoint, write_tower};
 use magiclens_model::fusion::{AttentionFusionConfig, FusionConfig};
 use magiclens_model::import::open::open_model;
 use magiclens_model::{Embedder, ModelConfig};
+use magiclens_train::config::NewFusion;
 use magiclens_train::dev::DevScores;
 use magiclens_train::pipeline::{Listener, Pipeline};
 use magiclens_train::run::StepMetrics;
+use magiclens_train::trained::TrainedTowers;
 use magiclens_train::{TrainConfig, TrainError};
 use squares::collection;
 
@@ -137,6 +140,170 @@ fn coca_is_trained_at_another_image_size() {
     assert!(error.contains("does not divide `image_px` 50"), "{error}");
 }
 
+/// A run of both towers, of one, or of the head alone, long enough to see the loss fall.
+fn tower_config(trained_towers: TrainedTowers) -> TrainConfig {
+    TrainConfig {
+        trained_towers,
+        tower_rows: 4,
+        steps: 30,
+        feature_noise: 0.0,
+        save_every: 15,
+        measure_every: 15,
+        ..config(None)
+    }
+}
+
+/// Means of the first and of the last losses of a run.
+fn losses(run: &Path) -> (f64, f64) {
+    let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    let losses: Vec<f64> = lines
+        .filter_map(|line: serde_json::Value| line["loss"].as_f64())
+        .collect();
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    (mean(&losses[..3]), mean(&losses[losses.len() - 3..]))
+}
+
+/// Tensors of a tower that differ from the start's.
+fn moved<'a>(found: &'a Checkpoint, start: &Checkpoint, tower: &str) -> Vec<&'a str> {
+    let of_tower = found.tensors.iter().filter(|(name, _)| name.starts_with(tower));
+    let moved = of_tower.filter(|(name, weights)| &start.tensors[*name] != *weights);
+    moved.map(|(name, _)| name.as_str()).collect()
+}
+
+#[test]
+fn towers_change_where_they_are_trained_and_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    collection(folder.path());
+    let start = open_model(&fixture("clip/hf")).unwrap();
+    for (name, trained) in [
+        ("text", TrainedTowers::Text),
+        ("image", TrainedTowers::Image),
+        ("both", TrainedTowers::Both),
+    ] {
+        let found = trained_with(tower_config(trained), folder.path(), name, &fixture("clip/hf")).unwrap();
+        for (tower, is_trained) in [("vision.", trained.image()), ("text.", trained.text())] {
+            let moved = moved(&found, &start, tower);
+            // A locked tower is the start's to the bit.
+            assert_eq!(!moved.is_empty(), is_trained, "{name}: {moved:?}");
+            let inner = moved.iter().filter(|name| name.contains("feed_forward_in.weight"));
+            assert_eq!(inner.count(), if is_trained { 2 } else { 0 }, "{name}: {moved:?}");
+        }
+        let (first, last) = losses(&folder.path().join(name));
+        assert!(last < 0.9 * first, "{name}: {first} to {last}");
+        assert!(found.towers.is_empty());
+        let embedder = Embedder::load(&folder.path().join(format!("{name}.safetensors"))).unwrap();
+        let image = read_rgb(&folder.path().join("train-3.png"), &Limits::default()).unwrap();
+        embedder
+            .embed_targets(&embedder.encode_images(&[image]).unwrap())
+            .unwrap();
+        // Frozen features are those of frozen towers alone.
+        let cached = folder.path().join("features");
+        let shards = std::fs::read_dir(&cached).map_or(0, Iterator::count);
+        assert_eq!(shards > 0, trained != TrainedTowers::Both, "{name}");
+        std::fs::remove_dir_all(cached).ok();
+    }
+}
+
+#[test]
+fn scores_are_those_of_the_towers_as_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    collection(folder.path());
+    let config = tower_config(TrainedTowers::Both);
+    let found = trained_with(config.clone(), folder.path(), "both", &fixture("clip/hf")).unwrap();
+    // The same weights as a start, whose frozen features are theirs: a rate of next to nothing leaves them where they are.
+    let still = TrainConfig {
+        trained_towers: TrainedTowers::None,
+        tower_rows: 8,
+        steps: 2,
+        warmup_steps: 1,
+        learning_rate: 1e-12,
+        weight_decay: 0.0,
+        ..config
+    };
+    let weights = folder.path().join("both.safetensors");
+    trained_with(still, folder.path(), "still", &weights).unwrap();
+    let last = |run: &str| {
+        let text = std::fs::read_to_string(folder.path().join(run).join("metrics.jsonl")).unwrap();
+        let lines = text
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines.filter(|line| line.get("dev").is_some()).last().unwrap()["dev"].clone()
+    };
+    assert_eq!(last("both"), last("still"));
+    assert_eq!(found.config, Checkpoint::read(&weights).unwrap().config);
+}
+
+#[test]
+fn a_sum_is_trained_by_its_towers_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    collection(folder.path());
+    let config = TrainConfig {
+        fusion: NewFusion::Sum,
+        caption_weight: 0.0,
+        temperature: Some(50.0),
+        learn_temperature: false,
+        query_negatives: false,
+        ..tower_config(TrainedTowers::Both)
+    };
+    let start = open_model(&fixture("clip/hf")).unwrap();
+    let found = trained_with(config.clone(), folder.path(), "sum", &fixture("clip/hf")).unwrap();
+    assert_eq!(found.config.fusion, FusionConfig::Sum);
+    assert!(!moved(&found, &start, "vision.").is_empty() && !moved(&found, &start, "text.").is_empty());
+    assert!((found.tensors["logit_scale"].values[0] - 50f32.ln()).abs() < 1e-6);
+    let (first, last) = losses(&folder.path().join("sum"));
+    assert!(last < 0.9 * first, "{first} to {last}");
+
+    // A start with a fusion of its own cannot become a sum.
+    let fused = tower_config(TrainedTowers::Text);
+    trained_with(fused, folder.path(), "fused", &fixture("clip/hf")).unwrap();
+    let weights = folder.path().join("fused.safetensors");
+    let told = trained_with(config, folder.path(), "never", &weights)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        told.contains("`fusion` is \"sum\"") && told.contains("has a fusion of its own"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_start_in_several_files_becomes_one_file_anywhere() {
+    let [data, of_start, out] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    collection(data.path());
+    let start = open_model(&fixture("clip/hf")).unwrap();
+    let (tower, rest): (NamedWeights, NamedWeights) = start
+        .tensors
+        .clone()
+        .into_iter()
+        .partition(|(name, _)| name.starts_with("text."));
+    let tower = write_tower(&of_start.path().join("tower.safetensors"), &tower, StoredFloat::F16).unwrap();
+    let path = of_start.path().join("start.safetensors");
+    write_checkpoint(&path, &start.config, &rest, StoredFloat::F32, &[tower]).unwrap();
+    let pipeline = |trained_towers| Pipeline {
+        config: TrainConfig {
+            trained_towers,
+            steps: 3,
+            tower_rows: 8,
+            ..tower_config(trained_towers)
+        },
+        data: data.path().to_owned(),
+        added: Vec::new(),
+        repeat_added: 1,
+        start: path.clone(),
+        out: out.path().join("run"),
+        weights: out.path().join("text.safetensors"),
+        cache: None,
+    };
+    // A frozen tower stays in its file, beside which the weights must lie.
+    let told = pipeline(TrainedTowers::None).run(&mut Silent).unwrap_err().to_string();
+    assert!(told.contains("would not lie beside the tower files"), "{told}");
+    pipeline(TrainedTowers::Text).run(&mut Silent).unwrap();
+    let found = Checkpoint::read(&out.path().join("text.safetensors")).unwrap();
+    assert!(found.towers.is_empty() && !moved(&found, &start, "text.").is_empty());
+    assert!(moved(&found, &start, "vision.").is_empty());
+}
+
 #[test]
 fn a_rate_for_projections_is_refused_where_towers_have_none() {
     let folder = tempfile::tempdir().unwrap();
@@ -151,4 +318,11 @@ fn a_rate_for_projections_is_refused_where_towers_have_none() {
         told.contains("`pretrained_rate` is 0.1") && told.contains("hint"),
         "{told}"
     );
+    // Of a trained tower it is the rate.
+    let trained = TrainConfig {
+        pretrained_rate: 0.1,
+        steps: 3,
+        ..tower_config(TrainedTowers::Text)
+    };
+    trained_with(trained, folder.path(), "trained", &fixture("clip/hf")).unwrap();
 }

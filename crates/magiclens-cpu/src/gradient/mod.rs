@@ -1,4 +1,5 @@
-//! The trained head with its gradient, in f32 and by hand: what a step of training does with frozen features.
+//! The trained head with its gradient, in f32 and by hand: what a step of training does with the features of towers. It also gives
+//! slopes at those features, for towers that are trained.
 //!
 //! A pass goes through some rows on one thread. Weights are packed once a step, for both directions; what they get is added up in
 //! one flat array ([`Slots`]), and becomes gradients of named tensors at the end. burn's modules in `magiclens-model` stay the

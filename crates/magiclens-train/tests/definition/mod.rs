@@ -54,7 +54,7 @@ pub(crate) fn gradients(
 }
 
 /// `queries`: `[batch, dim]`, `candidates`: `[columns, dim]`, own targets first; `also_right`: `[batch, columns]` -> `[1]`.
-fn contrastive(
+pub(crate) fn contrastive(
     queries: Tensor<2>,
     candidates: Tensor<2>,
     temperature: Tensor<1>,
@@ -115,13 +115,13 @@ fn noisy(
 }
 
 /// Gradients by parameter path, in the order of `tensors_of`.
-pub(crate) fn by_path(head: &Head, gradients: &GradientsParams) -> BTreeMap<String, Vec<f32>> {
+pub(crate) fn by_path<M: Module>(module: &M, gradients: &GradientsParams) -> BTreeMap<String, Vec<f32>> {
     let mut collector = Collector {
         path: Vec::new(),
         gradients,
         found: BTreeMap::new(),
     };
-    head.visit(&mut collector);
+    module.visit(&mut collector);
     collector.found
 }
 
