@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
+use magiclens_data::ImageId;
 use magiclens_data::decode::Limits;
 use magiclens_hub::ModelName;
 use magiclens_index::{Hit, Index, Selection, make_thumbnail};
@@ -23,6 +24,9 @@ pub(crate) struct Args {
     /// Image to start from: a file, or the id of an image in the index
     #[arg(long, value_name = "FILE|ID", required_unless_present = "text")]
     image: Option<PathBuf>,
+    /// Second image, which `--text` is about, too: "the first in the style of the second"
+    #[arg(long, value_name = "FILE|ID", requires = "image", requires = "text")]
+    second: Option<PathBuf>,
     /// Text to look for; with an image, the change that is wanted
     #[arg(long)]
     text: Option<String>,
@@ -60,6 +64,14 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let index = Index::open(&args.index)?;
     let image = args.image.as_deref();
     let image = image.map(|image| QueryImage::find(image, &index)).transpose()?;
+    let second = args.second.as_deref();
+    let second = second.map(|image| QueryImage::find(image, &index)).transpose()?;
+    if second.is_some() && args.method != Method::Fusion {
+        bail!(
+            "`--method {}` asks by one image\nhint: leave out `--method`, or `--second`",
+            args.method
+        );
+    }
     let mut encoder = model_choice::load_for(&index, args.model.as_ref())?;
     index.check_model(&encoder.stamp())?;
     if image.is_some() && !text.is_empty() {
@@ -70,13 +82,15 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         None => SearchQuery::Text(text),
         Some(image) => SearchQuery::Image {
             image: ImageInput::Pixels(&image.rgb),
+            second: second.as_ref().map(|second| ImageInput::Pixels(&second.rgb)),
             instruction: text,
         },
     };
-    let exclude = image.as_ref().filter(|_| !args.include_query).map(|image| image.id);
+    let asked = image.iter().chain(&second).filter(|_| !args.include_query);
+    let exclude: Vec<ImageId> = asked.map(|image| image.id).collect();
     let selection = Selection {
         limit: usize::try_from(args.k)?,
-        exclude: exclude.as_slice(),
+        exclude: &exclude,
         min_score: args.min_score,
     };
     let hits = embed_query(&encoder, query)?.search(&index, &selection)?;

@@ -482,6 +482,32 @@ fn every_form_of_search() {
     assert_ne!(by_both, scores(&["--image", query]), "the instruction has no effect");
     assert_eq!(scores(&["--image", query, "--text", "  "]), scores(&["--image", query]));
 
+    // A second image is heard, stands behind the first, and is left out of the answer like it.
+    let other = place.path("011.png");
+    let other = other.to_str().unwrap();
+    let both = [
+        "--image",
+        inside,
+        "--second",
+        other,
+        "--text",
+        "the first in the color of the second",
+        "-k",
+        "30",
+    ];
+    let swapped = ["--image", other, "--second", inside, "--text", both[5], "-k", "30"];
+    assert_eq!(place.hits(&both).len(), 28);
+    assert_ne!(
+        place.names(&both),
+        place.names(&["--image", inside, "--text", both[5], "-k", "30"])
+    );
+    assert_ne!(place.names(&both), place.names(&swapped));
+    assert_eq!(place.hits(&[&both[..], &["--include-query"]].concat()).len(), 30);
+    check_error(
+        &place.search(&[&both[..], &["--method", "basic"]].concat()),
+        &["`--method basic` asks by one image", "leave out"],
+    );
+
     let table = String::from_utf8(place.search(&["--image", query, "-k", "10"]).stdout).unwrap();
     assert_eq!(table.lines().count(), 10);
     assert!(

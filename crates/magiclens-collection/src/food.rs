@@ -191,6 +191,7 @@ fn triplet(
     let template = Draw::of(seed, &format!("{} {phrase}", query.id)).below(templates.len());
     Triplet {
         query: query.id,
+        second: None,
         instruction: templates[template].replace("{variety}", &phrase),
         targets: sorted(right),
         relation: FOOD.to_owned(),

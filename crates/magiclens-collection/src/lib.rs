@@ -42,8 +42,8 @@ pub use packages::{
 };
 pub use part::{Collection, PartError, RowTriplet, text_hash};
 pub use relation::{
-    COLOR, DRAWING_TO_PHOTO, GENDER, GROUP, NOT_COLOR, NOT_STYLE, PHOTO_TO_DRAWING, SKETCH_TO_COLOR, SKIN_TONE, STYLE,
-    STYLE_FAMILY, STYLE_UNSEEN,
+    COLOR, DRAWING_TO_PHOTO, GENDER, GROUP, LIKE_BOTH, NOT_COLOR, NOT_STYLE, PHOTO_TO_DRAWING, SAME_THING,
+    SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_FAMILY, STYLE_OF_SECOND, STYLE_UNSEEN,
 };
 pub use report::{Failed, Missing, Report};
 pub use split::split_of_root;

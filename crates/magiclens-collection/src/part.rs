@@ -191,6 +191,7 @@ mod tests {
             .collect();
         let triplet = |pair: &[LabeledImage]| Triplet {
             query: pair[0].id,
+            second: None,
             instruction: "the next".to_owned(),
             targets: vec![pair[1].id],
             relation: "next".to_owned(),

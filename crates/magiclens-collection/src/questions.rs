@@ -7,8 +7,8 @@ use crate::image::{ImageKind, LabeledImage, Split};
 use crate::labels::{without_color, without_gender, without_tone};
 use crate::packages::{DRAWINGS, DrawingPackage, HELD_OUT_STYLES, Look, of_style};
 use crate::relation::{
-    COLOR, DRAWING_TO_PHOTO, GENDER, GROUP, NOT_COLOR, NOT_STYLE, PHOTO_TO_DRAWING, SKETCH_TO_COLOR, SKIN_TONE, STYLE,
-    STYLE_FAMILY, STYLE_UNSEEN,
+    COLOR, DRAWING_TO_PHOTO, GENDER, GROUP, LIKE_BOTH, NOT_COLOR, NOT_STYLE, PHOTO_TO_DRAWING, SAME_THING,
+    SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_FAMILY, STYLE_OF_SECOND, STYLE_UNSEEN,
 };
 use crate::wordings::{Ask, Wordings};
 
@@ -16,6 +16,8 @@ use crate::wordings::{Ask, Wordings};
 #[derive(Clone, Debug)]
 pub(crate) struct Question<'a> {
     pub(crate) query: usize,
+    /// Another image that is part of the request.
+    pub(crate) second: Option<usize>,
     pub(crate) relation: &'static str,
     pub(crate) ask: Ask<'a>,
     pub(crate) targets: BTreeSet<usize>,
@@ -49,6 +51,8 @@ pub(crate) fn questions<'a>(
             if split == Split::Train {
                 asker.other_colors();
                 asker.other_styles();
+                asker.same_thing(&mut Draw::of(seed, &format!("same {}", image.id)));
+                asker.two_images(&mut Draw::of(seed, &format!("second {}", image.id)));
             }
             if wordings.has_group(&image.subgroup) {
                 asker.group();
@@ -74,6 +78,8 @@ struct Index<'a> {
     siblings: HashMap<(&'static str, &'a str, String), Vec<usize>>,
     /// Colored drawings by root, in all styles.
     colored: HashMap<&'a str, Vec<usize>>,
+    /// Drawings by style.
+    styles: HashMap<&'a str, Vec<usize>>,
     /// Drawings by style and subgroup.
     groups: HashMap<(&'a str, &'a str), Vec<usize>>,
 }
@@ -114,6 +120,7 @@ impl<'a> Index<'a> {
         if has_siblings(COLOR, image, package) {
             self.colored.entry(&image.root).or_default().push(at);
         }
+        self.styles.entry(style).or_default().push(at);
         self.groups.entry((style, &image.subgroup)).or_default().push(at);
     }
 
@@ -182,6 +189,7 @@ impl<'a> Asker<'_, 'a> {
         if !targets.is_empty() {
             self.questions.push(Question {
                 query: self.query,
+                second: None,
                 relation,
                 ask,
                 targets,
@@ -278,6 +286,19 @@ impl<'a> Asker<'_, 'a> {
         }
     }
 
+    /// One question for the thing in any style of another family. Other things in the query's own style are its hard negatives.
+    fn same_thing(&mut self, draw: &mut Draw) {
+        let index = self.index;
+        let others = DRAWINGS.iter().filter(|package| package.family != self.image.family);
+        let targets = others.flat_map(|package| index.in_style(self.image, package)).collect();
+        let own = index
+            .styles
+            .get(self.image.style.as_str())
+            .map_or(&[][..], Vec::as_slice);
+        let negatives: BTreeSet<usize> = (0..2).filter_map(|_| self.something_else(own, draw)).collect();
+        self.ask(SAME_THING, Ask::SameThing, targets, negatives.into_iter().collect());
+    }
+
     /// A question for all but what is excluded, if there is something to exclude.
     fn ask_other(&mut self, relation: &'static str, ask: Ask<'a>, others: Vec<usize>, excluded: Vec<usize>) {
         let negatives: Vec<usize> = excluded.into_iter().filter(|at| *at != self.query).take(4).collect();
@@ -287,10 +308,77 @@ impl<'a> Asker<'_, 'a> {
     }
 
     fn group(&mut self) {
+        let others = self.others_of_group().into_iter().collect();
+        self.ask(GROUP, Ask::Group(&self.image.subgroup), others, Vec::new());
+    }
+
+    /// Other things of the query's subgroup in its style.
+    fn others_of_group(&self) -> Vec<usize> {
         let key = (self.image.style.as_str(), self.image.subgroup.as_str());
         let others = self.index.groups.get(&key).into_iter().flatten().copied();
-        let others = others.filter(|&at| self.index.images[at].root != self.image.root);
-        self.ask(GROUP, Ask::Group(&self.image.subgroup), others.collect(), Vec::new());
+        others
+            .filter(|&at| self.index.images[at].root != self.image.root)
+            .collect()
+    }
+
+    /// Questions of two images: for each style of another family the thing in the style of an image of something else, and what is like
+    /// the query and another thing of its subgroup.
+    fn two_images(&mut self, draw: &mut Draw) {
+        let index = self.index;
+        let images = index.images;
+        for package in DRAWINGS.iter().filter(|package| package.family != self.image.family) {
+            let targets = index.in_style(self.image, package);
+            let shown = index.styles.get(package.style).map_or(&[][..], Vec::as_slice);
+            let Some(second) = self.something_else(shown, draw).filter(|_| !targets.is_empty()) else {
+                continue;
+            };
+            let mut negatives = self.style_negatives(package.style, &targets, draw);
+            negatives.push(second);
+            self.ask_beside(
+                second,
+                STYLE_OF_SECOND,
+                Ask::StyleOfSecond(package.style),
+                targets,
+                negatives,
+            );
+        }
+        let mut others = self.others_of_group();
+        if let Some(second) = self.something_else(&others, draw) {
+            others.retain(|at| images[*at].root != images[second].root);
+            let targets = others.into_iter().collect();
+            self.ask_beside(
+                second,
+                LIKE_BOTH,
+                Ask::LikeBoth(&self.image.subgroup),
+                targets,
+                Vec::new(),
+            );
+        }
+    }
+
+    /// One of some images that shows another thing than the query, if a few draws find one.
+    fn something_else(&self, from: &[usize], draw: &mut Draw) -> Option<usize> {
+        const DRAWS: usize = 8;
+        let images = self.index.images;
+        let is_other = |at: &usize| images[*at].root != self.image.root;
+        let mut draws = (0..DRAWS.min(from.len())).map(|_| *draw.pick(from));
+        draws.find(is_other)
+    }
+
+    /// [`Asker::ask`] beside a second image.
+    fn ask_beside(
+        &mut self,
+        second: usize,
+        relation: &'static str,
+        ask: Ask<'a>,
+        targets: BTreeSet<usize>,
+        negatives: Vec<usize>,
+    ) {
+        let asked = self.questions.len();
+        self.ask(relation, ask, targets, negatives);
+        self.questions[asked..]
+            .iter_mut()
+            .for_each(|question| question.second = Some(second));
     }
 
     fn drawings_of_photo(&mut self) {

@@ -28,6 +28,12 @@ pub const DRAWING_TO_PHOTO: &str = "drawing_to_photo";
 pub const NOT_COLOR: &str = "not_colour";
 /// The same thing in any style but one. Asked in training only, like [`NOT_COLOR`].
 pub const NOT_STYLE: &str = "not_style";
+/// The same thing in whatever style of another family. Asked in training only, like [`NOT_COLOR`].
+pub const SAME_THING: &str = "same_thing";
+/// The same thing in the style of a second image. Asked in training only, like [`NOT_COLOR`].
+pub const STYLE_OF_SECOND: &str = "style_of_second";
+/// Something else of the same subgroup and style as two images. Asked in training only, like [`NOT_COLOR`].
+pub const LIKE_BOTH: &str = "like_both";
 
 impl<'a> Ask<'a> {
     /// The request of a query of this relation, by one of its right answers. None for relations where the answer does

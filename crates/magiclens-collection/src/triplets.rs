@@ -8,13 +8,13 @@ use crate::draw::Draw;
 use crate::image::{LabeledImage, Split};
 use crate::questions::{Question, questions};
 use crate::relation::{
-    COLOR, DRAWING_TO_PHOTO, GENDER, GROUP, NOT_COLOR, NOT_STYLE, PHOTO_TO_DRAWING, SKETCH_TO_COLOR, SKIN_TONE, STYLE,
-    STYLE_FAMILY,
+    COLOR, DRAWING_TO_PHOTO, GENDER, GROUP, LIKE_BOTH, NOT_COLOR, NOT_STYLE, PHOTO_TO_DRAWING, SAME_THING,
+    SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_FAMILY, STYLE_OF_SECOND,
 };
 use crate::wordings::Wordings;
 
 /// Training triplets of each relation; a number that it cannot fill goes to [`STYLE`].
-const TRAIN_SHARES: [(&str, usize); 11] = [
+const TRAIN_SHARES: [(&str, usize); 14] = [
     (STYLE_FAMILY, 15_000),
     (SKETCH_TO_COLOR, 12_000),
     (SKIN_TONE, 18_000),
@@ -25,6 +25,9 @@ const TRAIN_SHARES: [(&str, usize); 11] = [
     (DRAWING_TO_PHOTO, 8_000),
     (NOT_COLOR, 4_000),
     (NOT_STYLE, 16_000),
+    (SAME_THING, 8_000),
+    (STYLE_OF_SECOND, 22_000),
+    (LIKE_BOTH, 4_000),
     (STYLE, 125_000),
 ];
 /// The same question about the same image comes at most this often, each time in other words.
@@ -117,9 +120,11 @@ fn triplet(
         ids.into_iter().collect()
     };
     let licenses = question.targets.iter().map(|&at| images[at].license.as_str());
-    let licenses: BTreeSet<_> = licenses.chain([query.license.as_str()]).collect();
+    let second = question.second.map(|at| images[at].license.as_str());
+    let licenses: BTreeSet<_> = licenses.chain([query.license.as_str()]).chain(second).collect();
     Triplet {
         query: query.id,
+        second: question.second.map(|at| images[at].id),
         instruction: worded.text,
         targets: ids(&mut question.targets.iter().copied()),
         relation: question.relation.to_owned(),

@@ -50,6 +50,12 @@ pub enum Ask<'a> {
     NotStyle(&'a str),
     /// Something else of the same subgroup.
     Group(&'a str),
+    /// The same thing in whatever style.
+    SameThing,
+    /// The same thing in the style of a second image, which is this one.
+    StyleOfSecond(&'a str),
+    /// Something else like two images, which are of this subgroup.
+    LikeBoth(&'a str),
     /// A drawing in any style.
     PhotoToDrawing,
     /// A photograph.
@@ -69,7 +75,7 @@ pub fn held_out_wordings(ask: Ask<'_>, count: usize, seed: u64) -> Vec<String> {
     let known = match ask {
         Ask::Style(style) => BUILT_IN.styles.contains_key(style),
         // Nothing but training asks them.
-        Ask::NotColor(_) | Ask::NotStyle(_) => false,
+        Ask::NotColor(_) | Ask::NotStyle(_) | Ask::SameThing | Ask::StyleOfSecond(_) | Ask::LikeBoth(_) => false,
         Ask::Group(subgroup) => BUILT_IN.has_group(subgroup),
         _ => true,
     };
@@ -141,6 +147,9 @@ impl Wordings {
             Ask::NotColor(_) => "not colour",
             Ask::NotStyle(_) => "not style",
             Ask::Group(_) => "group",
+            Ask::SameThing => "same thing",
+            Ask::StyleOfSecond(_) => "second style",
+            Ask::LikeBoth(_) => "like both",
             Ask::PhotoToDrawing => "photo to drawing",
             Ask::DrawingToPhoto => "drawing to photo",
         };
@@ -182,7 +191,12 @@ impl Wordings {
                     .replace("a {group}", &format!("{} {word}", article(word)))
                     .replace("{group}", word)
             }
-            Ask::SketchToColor | Ask::PhotoToDrawing | Ask::DrawingToPhoto => template.to_owned(),
+            Ask::SketchToColor
+            | Ask::PhotoToDrawing
+            | Ask::DrawingToPhoto
+            | Ask::SameThing
+            | Ask::StyleOfSecond(_)
+            | Ask::LikeBoth(_) => template.to_owned(),
         }
     }
 
@@ -259,7 +273,7 @@ mod tests {
     use crate::packages::DRAWINGS;
 
     /// With the fewest held-out wordings: negations are asked in training only.
-    const TEMPLATES: [(&str, &str, usize); 11] = [
+    const TEMPLATES: [(&str, &str, usize); 14] = [
         ("style look", "{look}", 6),
         ("style name", "{name}", 6),
         ("sketch to colour", "", 6),
@@ -268,6 +282,9 @@ mod tests {
         ("colour", "{colour}", 6),
         ("not colour", "{colour}", 0),
         ("not style", "{name}", 0),
+        ("same thing", "", 0),
+        ("second style", "", 0),
+        ("like both", "", 0),
         ("group", "{group}", 6),
         ("photo to drawing", "", 6),
         ("drawing to photo", "", 6),

@@ -9,9 +9,9 @@ use std::time::SystemTime;
 
 use magiclens_collection::{
     Ask, BuildConfig, COLOR, DRAWING_TO_PHOTO, DRAWINGS, FOOD, FOOD_IMAGES, FOOD_NAMES, GENDER, GROUP, HELD_OUT_STYLES,
-    ImageKind, LabeledImage, Look, NOT_COLOR, NOT_STYLE, PHOTO_TO_DRAWING, Progress, Report, SKETCH_TO_COLOR,
-    SKIN_TONE, STYLE, STYLE_FAMILY, STYLE_UNSEEN, Split, build, food_images_path, food_triplets_path,
-    held_out_wordings, read_labeled_images, split_of_root, triplets_path,
+    ImageKind, LIKE_BOTH, LabeledImage, Look, NOT_COLOR, NOT_STYLE, PHOTO_TO_DRAWING, Progress, Report, SAME_THING,
+    SKETCH_TO_COLOR, SKIN_TONE, STYLE, STYLE_FAMILY, STYLE_OF_SECOND, STYLE_UNSEEN, Split, build, food_images_path,
+    food_triplets_path, held_out_wordings, read_labeled_images, split_of_root, triplets_path,
 };
 use magiclens_data::{ImageId, Triplet, read_triplets};
 use serde_json::{Value, json};
@@ -369,6 +369,7 @@ fn all_targets_have_the_asked_property() {
                 .iter()
                 .chain(&triplet.hard_negatives)
                 .chain([&triplet.query])
+                .chain(&triplet.second)
             {
                 assert_eq!(by_id[id].split, split);
             }
@@ -379,6 +380,15 @@ fn all_targets_have_the_asked_property() {
                     triplet.instruction
                 );
             }
+            if let Some(second) = triplet.second.map(|id| by_id[&id]) {
+                assert!(second.root != query.root && !triplet.targets.contains(&second.id));
+                let shown = |id: &ImageId| by_id[id].style == second.style;
+                assert!(triplet.targets.iter().all(shown), "{}", triplet.instruction);
+            }
+            assert_eq!(
+                triplet.second.is_some(),
+                [STYLE_OF_SECOND, LIKE_BOTH].contains(&triplet.relation.as_str())
+            );
             let held_out = triplet.provenance.generator.contains("-held-out/");
             assert_eq!(held_out, split != Split::Train, "{}", triplet.provenance.generator);
             assert_eq!(triplet.provenance.source, query.source);
@@ -399,7 +409,14 @@ fn all_targets_have_the_asked_property() {
     ];
     let all = all
         .into_iter()
-        .chain([PHOTO_TO_DRAWING, DRAWING_TO_PHOTO, NOT_STYLE])
+        .chain([
+            PHOTO_TO_DRAWING,
+            DRAWING_TO_PHOTO,
+            NOT_STYLE,
+            SAME_THING,
+            STYLE_OF_SECOND,
+            LIKE_BOTH,
+        ])
         .map(str::to_owned);
     assert_eq!(relations, all.collect());
 }
@@ -448,6 +465,9 @@ fn answers(query: &LabeledImage, target: &LabeledImage, triplet: &Triplet) -> bo
                     .any(|word| word == shown)
         }
         NOT_STYLE => same_thing && look(target).is_some() && !unseen,
+        SAME_THING => same_thing && !same_style && query.family != target.family && !unseen,
+        STYLE_OF_SECOND => same_thing && !same_style && query.family != target.family && !unseen,
+        LIKE_BOTH => same_style && query.subgroup == target.subgroup && query.root != target.root,
         GROUP => same_style && query.subgroup == target.subgroup && query.root != target.root,
         PHOTO_TO_DRAWING => same_thing && query.kind == ImageKind::Photo && target.kind == ImageKind::Drawing,
         DRAWING_TO_PHOTO => same_thing && query.kind == ImageKind::Drawing && target.kind == ImageKind::Photo,

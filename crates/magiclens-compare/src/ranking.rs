@@ -213,6 +213,7 @@ fn embed(model: &impl Encoder, method: Method, batch: &[&StudyQuery]) -> Result<
         Method::Text => SearchQuery::Text(&query.instruction),
         Method::ImageText | Method::Image => SearchQuery::Image {
             image: ImageInput::Pixels(&images[place].rgb),
+            second: None,
             instruction: if method == Method::Image {
                 ""
             } else {

@@ -1,10 +1,12 @@
 //! The fusion of an image vector and a text vector.
 
 use crate::block::{Block, BlockSizes, Scratch};
+use crate::linear::{Epilogue, Linear};
 use crate::norm::LayerNorm;
 use crate::pool::Pool;
 use crate::pooling::{Probe, ProbeScratch, ProbeSizes};
 use crate::precision::Precision;
+use crate::rows::Rows;
 use crate::run::Run;
 use crate::simd::Simd;
 use crate::tensors::{MissingTensor, Tensors};
@@ -18,6 +20,8 @@ pub struct FusionSizes {
     pub layers: usize,
     /// Width of the pooling's queries, keys and values.
     pub pooler_inner: usize,
+    /// Whether a text may be about a second image.
+    pub second: bool,
 }
 
 /// MagicLens' fusion with packed weights: blocks over the two tokens [image; text], which a learned query pools.
@@ -27,6 +31,8 @@ pub struct AttentionFusion {
     blocks: Vec<Block>,
     pooler: Probe,
     norm: LayerNorm,
+    /// The token of a second image, on its way into the text's.
+    second: Option<Linear>,
     memory: Pool<(Scratch, ProbeScratch)>,
 }
 
@@ -61,8 +67,16 @@ impl AttentionFusion {
             blocks: blocks.collect::<Result<_, _>>()?,
             pooler: Probe::new(precision, &pooler.within("attention"), &probe, query)?,
             norm: LayerNorm::new(&pooler.within("norm"), width, epsilon)?,
+            second: sizes.second.then(|| second(precision, tensors, width)).transpose()?,
             memory: Pool::default(),
         })
+    }
+
+    /// Adds to a text's vector, `[dim]`, what the vector of a second image says; false where there is no place for one.
+    pub fn add_second(&self, image: &[f32], text: &mut [f32]) -> bool {
+        let Some(second) = &self.second else { return false };
+        second.pass(Run::on(1), &mut Rows::default(), image, text, Epilogue::ADD);
+        true
     }
 
     /// `images`, `texts`: `[pairs, dim]`, not normalized -> `[pairs, dim]`, not normalized. `threads` share each layer.
@@ -84,4 +98,11 @@ impl AttentionFusion {
         self.norm.apply(run, &mut out);
         out
     }
+}
+
+fn second(precision: Precision, tensors: &Tensors<'_>, width: usize) -> Result<Linear, MissingTensor> {
+    let tensors = tensors.within("second");
+    let weights = || Ok(tensors.get_sized("weight", width * width)?.into());
+    let bias = || Ok(tensors.get_sized("bias", width)?.to_vec());
+    Linear::new(precision, &tensors, [width; 2], weights, bias)
 }

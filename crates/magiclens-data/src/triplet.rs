@@ -11,6 +11,8 @@ use crate::ImageId;
 pub struct Triplet {
     /// The query image.
     pub query: ImageId,
+    /// Another image that the instruction is about: "the first in the style of the second".
+    pub second: Option<ImageId>,
     /// The change or relation that is wanted, in natural words.
     pub instruction: String,
     /// All right answers, in the order of their ids; never empty, never the query.

@@ -34,10 +34,16 @@ fn to_batch(path: &Path, triplets: &[Triplet]) -> Result<RecordBatch, TableError
         .map(|triplet| serde_json::to_string(&triplet.provenance))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| TableError::write(path, error))?;
+    let second = |triplet: &Triplet| triplet.second.map(|id| id.to_string());
+    let seconds: Vec<Option<String>> = all().map(second).collect();
     let columns = vec![
         (
             "query",
             table::text_column(all().map(|triplet| triplet.query.to_string())),
+        ),
+        (
+            "second",
+            table::optional_text_column(seconds.iter().map(Option::as_deref)),
         ),
         (
             "instruction",
@@ -55,11 +61,13 @@ fn triplets_of_columns(columns: Columns<'_>) -> Result<Vec<Triplet>, TableError>
     let (queries, instructions) = (columns.parsed("query")?, columns.texts("instruction")?);
     let (mut targets, relations) = (columns.parsed_lists("targets")?, columns.texts("relation")?);
     let mut hard_negatives = columns.parsed_lists("hard_negatives")?;
+    let seconds = seconds(columns, queries.len())?;
     let provenance = columns.texts("provenance")?;
     let triplet = |(row, query): (usize, ImageId)| {
         let provenance = serde_json::from_str::<Provenance>(provenance[row]);
         Ok(Triplet {
             query,
+            second: seconds[row],
             instruction: instructions[row].to_owned(),
             targets: std::mem::take(&mut targets[row]),
             relation: relations[row].to_owned(),
@@ -68,4 +76,18 @@ fn triplets_of_columns(columns: Columns<'_>) -> Result<Vec<Triplet>, TableError>
         })
     };
     queries.into_iter().enumerate().map(triplet).collect()
+}
+
+/// The second images; tables from before there were any have no such column.
+fn seconds(columns: Columns<'_>, rows: usize) -> Result<Vec<Option<ImageId>>, TableError> {
+    const COLUMN: &str = "second";
+    let texts = match columns.optional_texts(COLUMN) {
+        Err(TableError::MissingColumn { .. }) => return Ok(vec![None; rows]),
+        texts => texts?.into_iter().enumerate(),
+    };
+    let parse = |(row, text): (usize, Option<&str>)| {
+        let id = text.map(|text| columns.check(COLUMN, row, text.parse()));
+        id.transpose()
+    };
+    texts.map(parse).collect()
 }

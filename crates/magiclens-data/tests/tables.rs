@@ -37,6 +37,7 @@ fn triplets(count: usize) -> Vec<Triplet> {
     let id = |n: usize| ImageId::of_bytes(&n.to_le_bytes());
     let triplet = |n: usize| Triplet {
         query: id(n),
+        second: (n % 4 == 1).then(|| id(n + 1)),
         instruction: format!("as “{n}”, please"),
         targets: (0..n % 9).map(id).collect(),
         relation: "style".to_owned(),

@@ -74,6 +74,7 @@ fn triplets(images: &[LabeledImage]) -> Vec<Triplet> {
         if !targets.is_empty() {
             triplets.push(Triplet {
                 query: query.id,
+                second: None,
                 instruction: text,
                 targets,
                 relation: relation.to_owned(),

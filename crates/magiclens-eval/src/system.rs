@@ -184,14 +184,37 @@ impl<'a> EvalSystem<'a> {
         mean_directions(queries, normalize(texts)?)
     }
 
-    /// Every image of a query fused with its instruction; of several the mean direction.
+    /// Every image of a query fused with its instruction; of several the mean direction, unless the model has a place for a second image.
     fn fused(&self, queries: &[Query]) -> Result<Vec<Vec<f32>>, EvalError> {
         let key = |image: &Key, text: &str| Key::of(&[b"query", image.bytes(), text.as_bytes()]);
-        let fused = self.combined(queries, &texts_of(queries), key, |images, texts| {
+        let takes_second = self.model.embedder.config().fusion.takes_second_image();
+        let pairs = queries.iter().filter(|query| takes_second && query.images.len() == 2);
+        let mut of_two = self.fused_beside(&pairs.collect::<Vec<_>>())?.into_iter();
+        let is_mean = |query: &&Query| !takes_second || query.images.len() != 2;
+        let others: Vec<Query> = queries.iter().filter(is_mean).cloned().collect();
+        let fused = self.combined(&others, &texts_of(&others), key, |images, texts| {
             let fused = self.model.embedder.fuse(images, &self.texts(texts)?)?;
             Ok(fused.into_iter().map(|vector| vector.as_slice().to_vec()).collect())
         })?;
-        mean_directions(queries, fused)
+        let mut means = mean_directions(&others, fused)?.into_iter();
+        let next = |query: &Query| match is_mean(&query) {
+            true => means.next(),
+            false => of_two.next(),
+        };
+        Ok(queries.iter().filter_map(next).collect())
+    }
+
+    /// Queries of two images, by a model that has a place for the second.
+    fn fused_beside(&self, queries: &[&Query]) -> Result<Vec<Vec<f32>>, EvalError> {
+        let images = |at: usize| -> Vec<usize> { queries.iter().map(|query| query.images[at]).collect() };
+        let embedder = self.model.embedder;
+        let texts: Vec<&str> = queries.iter().map(|query| query.text.as_str()).collect();
+        let (firsts, seconds) = (self.towers(&images(0))?, self.towers(&images(1))?);
+        let beside = embedder
+            .texts_beside(&self.texts(&texts)?, &seconds)?
+            .unwrap_or_default();
+        let fused = embedder.fuse(&firsts, &beside)?;
+        Ok(fused.into_iter().map(|vector| vector.as_slice().to_vec()).collect())
     }
 
     /// Every image of every query, combined with the text of its query.

@@ -93,6 +93,7 @@ mod tests {
         };
         let row = |thing: usize, change: usize| Row {
             query: 3 * thing,
+            second: None,
             instruction: change,
             targets: vec![3 * thing + change],
             hard_negatives: Vec::new(),

@@ -8,7 +8,7 @@ use magiclens_model::ModelConfig;
 use magiclens_train::TrainConfig;
 use magiclens_train::batches::TripletTable;
 use magiclens_train::feature_table::FeatureTable;
-use magiclens_train::features::image_features;
+use magiclens_train::features::{View, image_features};
 use magiclens_train::gradients::{CaptionRow, Frozen};
 use magiclens_train::head::Head;
 use magiclens_train::inputs::TowerInputs;
@@ -55,7 +55,7 @@ impl Bench {
         let collection = Collection::read(&setup.data, Split::Test)?;
         let mut of_images = |images: Vec<&Image>| {
             listener.begin("images through the frozen tower", images.len());
-            image_features(&embedder, &setup.data, &images, &cache, &mut |count| {
+            image_features(&embedder, &setup.data, &images, View::Plain, &cache, &mut |count| {
                 listener.advance(count)
             })
         };

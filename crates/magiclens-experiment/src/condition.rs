@@ -81,7 +81,10 @@ impl Condition {
         config.dim = self.head.dim.unwrap_or(config.dim);
         let mut fusion = match &start.fusion {
             FusionConfig::Attention(fusion) if config.dim == start.dim => fusion.clone(),
-            _ => AttentionFusionConfig::reference(config.dim, (config.dim / HEAD_DIM).max(1)),
+            _ => AttentionFusionConfig {
+                second: start.fusion.takes_second_image(),
+                ..AttentionFusionConfig::reference(config.dim, (config.dim / HEAD_DIM).max(1))
+            },
         };
         fusion.layers = self.head.layers.unwrap_or(fusion.layers);
         config.fusion = FusionConfig::Attention(fusion);

@@ -59,13 +59,15 @@ impl Settings {
     }
 
     fn check(self, path: &Path) -> Result<Self, ExperimentError> {
-        let fault = match (self.seeds, self.train.patience, self.train.image_px) {
-            _ if self.train.trained_towers.any() => {
+        let train = &self.train;
+        let fault = match (self.seeds, train.patience, train.image_px, train.mirrored) {
+            _ if train.trained_towers.any() => {
                 "`trained_towers` must be \"none\" in experiments, whose features are computed once"
             }
             (0, ..) => "`seeds` must be at least 1",
-            (_, Some(_), _) => "`patience` looks at the dev part, which experiments do not measure",
-            (.., Some(_)) => "`image_px` is that of the start model in experiments",
+            (_, Some(_), ..) => "`patience` looks at the dev part, which experiments do not measure",
+            (_, _, Some(_), _) => "`image_px` is that of the start model in experiments",
+            (.., true) => "`mirrored` is not offered: features are those of the images as they are",
             _ => {
                 self.train_with("", path)?;
                 return Ok(self);

@@ -84,6 +84,7 @@ mod tests {
     fn triplets() -> Vec<Triplet> {
         let triplet = |at: usize| Triplet {
             query: ImageId::of_bytes(at.to_string().as_bytes()),
+            second: None,
             instruction: format!("wish {at}"),
             targets: vec![ImageId::of_bytes(b"target")],
             relation: if at.is_multiple_of(2) { "even" } else { "odd" }.to_owned(),

@@ -102,6 +102,7 @@ mod tests {
         ];
         let triplet = |&(target, relation, text, generator): &(usize, &str, &str, &str)| Triplet {
             query: images[0].id,
+            second: None,
             instruction: text.to_owned(),
             targets: vec![images[target].id],
             relation: relation.to_owned(),

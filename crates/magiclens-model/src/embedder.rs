@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use crate::ModelError;
 use crate::checkpoint::Checkpoint;
 use crate::config::ModelConfig;
-use crate::fusion::FusionConfig;
+use crate::fusion::{Fusion, FusionConfig};
 use crate::import::open::{folder_of, open_model};
 use crate::model::MagicLens;
 use crate::networks::{Networks, image_rows, text_rows};
@@ -295,26 +295,45 @@ impl Embedder {
         Ok(rows)
     }
 
+    /// Text rows that are about a second image, too: row `i` is text `i` said beside image `i`, to be fused with the first image. `None`
+    /// where the model's fusion has no place for a second image ([`FusionConfig::takes_second_image`]).
+    ///
+    /// # Errors
+    /// Lists of different lengths, or a row of another width.
+    pub fn texts_beside(&self, texts: &[Vec<f32>], images: &[Vec<f32>]) -> Result<Option<Vec<Vec<f32>>>, ModelError> {
+        if !self.config.fusion.takes_second_image() {
+            return Ok(None);
+        }
+        self.check_rows(images, texts)?;
+        let from = self.row_width() - self.dim();
+        let mut rows = texts.to_vec();
+        match &self.networks {
+            Some(networks) => rows.iter_mut().zip(images).for_each(|(text, image)| {
+                networks.add_second(&image[from..], &mut text[from..]);
+            }),
+            None => {
+                let Fusion::Attention(fusion) = &self.model()?.fusion else {
+                    return Ok(None);
+                };
+                let [images, texts] = [images, texts].map(|rows| from_rows(&self.tokens(rows), &self.device));
+                let Some(beside) = fusion.beside(texts, images) else {
+                    return Ok(None);
+                };
+                let beside = to_rows(beside);
+                rows.iter_mut()
+                    .zip(beside)
+                    .for_each(|(row, token)| row[from..].copy_from_slice(&token));
+            }
+        }
+        Ok(Some(rows))
+    }
+
     /// Row `i` is image `i` fused with text `i`.
     ///
     /// # Errors
     /// Lists of different lengths, a row of another width, or one without direction.
     pub fn fuse(&self, images: &[Vec<f32>], texts: &[Vec<f32>]) -> Result<Vec<Embedding>, ModelError> {
-        if images.len() != texts.len() {
-            return Err(ModelError::RowMismatch {
-                images: images.len(),
-                texts: texts.len(),
-            });
-        }
-        for (row, vector) in images.iter().enumerate().chain(texts.iter().enumerate()) {
-            if vector.len() != self.row_width() {
-                return Err(ModelError::RowWidth {
-                    row,
-                    found: vector.len(),
-                    expected: self.row_width(),
-                });
-            }
-        }
+        self.check_rows(images, texts)?;
         let (images, texts) = (self.tokens(images), self.tokens(texts));
         let (images, texts) = (images.as_ref(), texts.as_ref());
         let fused = match &self.networks {
@@ -328,6 +347,24 @@ impl Embedder {
             })
         };
         fused.into_iter().enumerate().map(normalize).collect()
+    }
+
+    fn check_rows(&self, images: &[Vec<f32>], texts: &[Vec<f32>]) -> Result<(), ModelError> {
+        if images.len() != texts.len() {
+            return Err(ModelError::RowMismatch {
+                images: images.len(),
+                texts: texts.len(),
+            });
+        }
+        let mut rows = images.iter().enumerate().chain(texts.iter().enumerate());
+        match rows.find(|(_, vector)| vector.len() != self.row_width()) {
+            Some((row, vector)) => Err(ModelError::RowWidth {
+                row,
+                found: vector.len(),
+                expected: self.row_width(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// The embeddings of images as targets: fused with the empty text. `images` are outputs of

@@ -45,6 +45,13 @@ impl Networks {
         })
     }
 
+    /// Adds to a text's token what that of a second image says, where the fusion has a place for it.
+    pub(crate) fn add_second(&self, image: &[f32], text: &mut [f32]) -> bool {
+        self.fusion
+            .as_ref()
+            .is_some_and(|fusion| fusion.add_second(image, text))
+    }
+
     /// Row `i` is image `i` fused with text `i`, not normalized. The lists are of one length.
     pub(crate) fn fuse(&self, images: &[Vec<f32>], texts: &[Vec<f32>]) -> Vec<Vec<f32>> {
         let Some(fusion) = &self.fusion else {

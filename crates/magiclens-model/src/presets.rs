@@ -45,7 +45,10 @@ impl ModelConfig {
                 }),
             }),
             text: TextConfig::MiniLm(text),
-            fusion: FusionConfig::Attention(AttentionFusionConfig::reference(dim, 6)),
+            fusion: FusionConfig::Attention(AttentionFusionConfig {
+                second: true,
+                ..AttentionFusionConfig::reference(dim, 6)
+            }),
         }
     }
 

@@ -10,6 +10,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use common::fixture;
 use image::RgbImage;
 use magiclens_model::checkpoint::{Checkpoint, StoredFloat, write_checkpoint};
+use magiclens_model::fusion::Fusion;
 use magiclens_model::import::open::{folder_of, open_model};
 use magiclens_model::rows::to_rows;
 use magiclens_model::{Embedder, Precision};
@@ -152,6 +153,19 @@ fn fusion() {
             "{precision}"
         );
         assert!(embedder.fuse(&[], &[]).unwrap().is_empty());
+        let Fusion::Attention(modules) = &embedder.model().unwrap().fusion else {
+            panic!("`small` has attention")
+        };
+        let expected = to_rows(modules.beside(tensor(&texts), tensor(&images)).unwrap());
+        let beside = embedder.texts_beside(&texts, &images).unwrap().unwrap();
+        for ((found, text), expected) in beside.iter().zip(&texts).zip(&expected) {
+            let turn = turn(&found[width - dim..], expected);
+            assert!(turn < most, "{precision}: {turn}");
+            assert_eq!(found[..width - dim], text[..width - dim], "sentences stay");
+            assert_ne!(found[width - dim..], text[width - dim..]);
+        }
+        let error = embedder.texts_beside(&texts, &images[1..]).unwrap_err().to_string();
+        assert!(error.contains("69") && error.contains("70"), "{error}");
         let wide = [vec![1.0; width + 1]];
         let error = embedder.fuse(&wide, &texts[..1]).unwrap_err().to_string();
         assert!(error.contains(&format!("row 0 has {} numbers", width + 1)), "{error}");

@@ -46,6 +46,14 @@ pub trait Encoder {
     /// A model that fails, or a row without direction.
     fn fuse(&self, images: &[Vec<f32>], texts: &[Vec<f32>]) -> Result<Vec<Embedding>, EncodeError>;
 
+    /// Text rows that are about a second image, too, to be fused with the first; `None` where the model has no place for a second image.
+    ///
+    /// # Errors
+    /// A model that fails.
+    fn texts_beside(&self, _texts: &[Vec<f32>], _images: &[Vec<f32>]) -> Result<Option<Vec<Vec<f32>>>, EncodeError> {
+        Ok(None)
+    }
+
     /// BASIC of the model, where image + instruction is asked by it instead of [`Encoder::fuse`].
     fn basic(&self) -> Option<Arc<BasicSearch>> {
         None
@@ -84,5 +92,9 @@ impl Encoder for Embedder {
 
     fn fuse(&self, images: &[Vec<f32>], texts: &[Vec<f32>]) -> Result<Vec<Embedding>, EncodeError> {
         Ok(Embedder::fuse(self, images, texts)?)
+    }
+
+    fn texts_beside(&self, texts: &[Vec<f32>], images: &[Vec<f32>]) -> Result<Option<Vec<Vec<f32>>>, EncodeError> {
+        Ok(Embedder::texts_beside(self, texts, images)?)
     }
 }

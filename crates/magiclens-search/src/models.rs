@@ -85,6 +85,10 @@ impl Encoder for LoadedModel {
         Encoder::fuse(&self.embedder, images, texts)
     }
 
+    fn texts_beside(&self, texts: &[Vec<f32>], images: &[Vec<f32>]) -> Result<Option<Vec<Vec<f32>>>, EncodeError> {
+        Encoder::texts_beside(&self.embedder, texts, images)
+    }
+
     fn basic(&self) -> Option<Arc<BasicSearch>> {
         self.basic.clone()
     }

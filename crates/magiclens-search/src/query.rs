@@ -20,6 +20,9 @@ pub enum SearchQuery<'a> {
     Image {
         /// The image.
         image: ImageInput<'a>,
+        /// Another image that the instruction is about: "the first in the style of the second". Models without a place for it are asked by
+        /// the mean of both images' vectors.
+        second: Option<ImageInput<'a>>,
         /// The change that is wanted; empty for none.
         instruction: &'a str,
     },
@@ -125,10 +128,17 @@ pub fn embed_queries(encoder: &impl Encoder, queries: &[SearchQuery<'_>]) -> Res
     for (query, text) in queries.iter().zip(texts) {
         begun.push(match (query, &basic) {
             (SearchQuery::Text(_), _) => Begun::Alone(Embedding::normalize(encoder.shared(&text).to_vec())?),
-            (SearchQuery::Image { instruction, .. }, basic) => {
-                let image = images.next().expect("an output for each image");
-                match basic {
-                    Some(basic) if !instruction.is_empty() => {
+            (
+                SearchQuery::Image {
+                    instruction, second, ..
+                },
+                basic,
+            ) => {
+                let mut next = || images.next().expect("an output for each image");
+                let (image, second) = (next(), second.map(|_| next()));
+                match (basic, second) {
+                    (_, Some(second)) => waiting.push_both(encoder, image, second, text)?,
+                    (Some(basic), None) if !instruction.is_empty() => {
                         Begun::Basic(Arc::clone(basic), image, encoder.shared(&text).to_vec())
                     }
                     _ => waiting.push(image, text),
@@ -137,7 +147,7 @@ pub fn embed_queries(encoder: &impl Encoder, queries: &[SearchQuery<'_>]) -> Res
         });
     }
     let mut fused = waiting.fuse(encoder)?.into_iter();
-    Ok(begun.into_iter().map(|query| query.finish(&mut fused)).collect())
+    begun.into_iter().map(|query| query.finish(&mut fused)).collect()
 }
 
 /// Images and texts that wait for the fusion.
@@ -152,6 +162,27 @@ impl Waiting {
         self.images.push(image);
         self.texts.push(text);
         Begun::Fused
+    }
+
+    /// An image with a text about a second one, or both images with the text where the model has no place for a second.
+    fn push_both(
+        &mut self,
+        encoder: &impl Encoder,
+        image: Vec<f32>,
+        second: Vec<f32>,
+        text: Vec<f32>,
+    ) -> Result<Begun, SearchError> {
+        let (texts, seconds) = ([text], [second]);
+        let beside = encoder.texts_beside(&texts, &seconds).map_err(SearchError::Model)?;
+        let ([text], [second]) = (texts, seconds);
+        Ok(match beside.map(|mut rows| rows.remove(0)) {
+            Some(beside) => self.push(image, beside),
+            None => {
+                self.push(image, text.clone());
+                self.push(second, text);
+                Begun::Mean
+            }
+        })
     }
 
     /// A vector for each, with the image's tower output.
@@ -172,20 +203,29 @@ enum Begun {
     Alone(Embedding),
     /// The next one of those that were fused.
     Fused,
+    /// The mean of the next two.
+    Mean,
     /// Asked by BASIC.
     Basic(Arc<BasicSearch>, Vec<f32>, Vec<f32>),
 }
 
 impl Begun {
-    fn finish(self, fused: &mut impl Iterator<Item = (Embedding, Vec<f32>)>) -> EmbeddedQuery {
-        match self {
+    fn finish(self, fused: &mut impl Iterator<Item = (Embedding, Vec<f32>)>) -> Result<EmbeddedQuery, SearchError> {
+        let mut next = || fused.next().expect("a row for each image");
+        let of_image = |vector, output| EmbeddedQuery {
+            image_output: Some(output),
+            ..EmbeddedQuery::by_vector(vector, Space::Target)
+        };
+        Ok(match self {
             Self::Alone(vector) => EmbeddedQuery::by_vector(vector, Space::Image),
             Self::Fused => {
-                let (vector, output) = fused.next().expect("a row for each image");
-                EmbeddedQuery {
-                    image_output: Some(output),
-                    ..EmbeddedQuery::by_vector(vector, Space::Target)
-                }
+                let (vector, output) = next();
+                of_image(vector, output)
+            }
+            Self::Mean => {
+                let ((first, output), (second, _)) = (next(), next());
+                let sum = first.as_slice().iter().zip(second.as_slice()).map(|(a, b)| a + b);
+                of_image(Embedding::normalize(sum.collect())?, output)
             }
             Self::Basic(basic, output, text) => EmbeddedQuery {
                 comparison: Comparison::Basic {
@@ -195,18 +235,19 @@ impl Begun {
                 },
                 image_output: Some(output),
             },
-        }
+        })
     }
 }
 
-/// The image tower's outputs of the queries that have an image, in their order; the tower runs for new ones only.
+/// The image tower's outputs of the queries' images, in their order, the second one behind the first; the tower runs for new ones only.
 fn image_outputs(encoder: &impl Encoder, queries: &[SearchQuery<'_>]) -> Result<Vec<Vec<f32>>, SearchError> {
     let inputs: Vec<ImageInput<'_>> = queries
         .iter()
-        .filter_map(|query| match query {
-            SearchQuery::Image { image, .. } => Some(*image),
-            SearchQuery::Text(_) => None,
+        .flat_map(|query| match query {
+            SearchQuery::Image { image, second, .. } => [Some(*image), *second],
+            SearchQuery::Text(_) => [None, None],
         })
+        .flatten()
         .collect();
     let pixels: Vec<&RgbImage> = inputs
         .iter()

@@ -162,15 +162,18 @@ fn a_batch_of_queries_gives_what_each_gives_alone() {
         SearchQuery::Text("green"),
         SearchQuery::Image {
             image: ImageInput::Pixels(&dark),
+            second: None,
             instruction: "in blue",
         },
         SearchQuery::Image {
             image: ImageInput::Encoded(&[0.0, 1.0, 0.0]),
+            second: None,
             instruction: "",
         },
         SearchQuery::Text("red and blue"),
         SearchQuery::Image {
             image: ImageInput::Pixels(&light),
+            second: None,
             instruction: "in red",
         },
     ];
@@ -188,6 +191,7 @@ fn a_batch_of_queries_gives_what_each_gives_alone() {
     // The output of the image tower stands for the image in the next query.
     let again = SearchQuery::Image {
         image: ImageInput::Encoded(together[1].image_output.as_deref().unwrap()),
+        second: None,
         instruction: "in blue",
     };
     assert_eq!(vector(&embed_query(&model, again).unwrap()), vector(&together[1]));
@@ -218,6 +222,7 @@ fn images_are_indexed_and_found() {
         &model,
         SearchQuery::Image {
             image: ImageInput::Pixels(&query.rgb),
+            second: None,
             instruction: "",
         },
     );
@@ -277,6 +282,7 @@ fn check_basic(index: &Index, model: &FakeModel) -> f32 {
     let (image, text) = (vec![0.8, 0.1, 0.1], "in green");
     let query = SearchQuery::Image {
         image: ImageInput::Encoded(&image),
+        second: None,
         instruction: text,
     };
     let embedded = embed_query(model, query).unwrap();
@@ -329,6 +335,7 @@ fn image_and_instruction_are_asked_by_basic_where_the_model_says_so() {
     // An image alone and a text alone are asked as ever.
     let image = SearchQuery::Image {
         image: ImageInput::Encoded(&[1.0, 0.0, 0.0]),
+        second: None,
         instruction: "",
     };
     assert_eq!(vector(&embed_query(&model, image).unwrap()).1, Space::Target);
@@ -339,6 +346,7 @@ fn image_and_instruction_are_asked_by_basic_where_the_model_says_so() {
     // A tower's output of no direction is refused, and so is an index of another width.
     let nothing = SearchQuery::Image {
         image: ImageInput::Encoded(&[0.0; 3]),
+        second: None,
         instruction: "red",
     };
     let error = embed_query(&model, nothing)
@@ -370,4 +378,35 @@ fn a_large_photograph_is_decoded_smaller_unless_its_pixels_must_be_exact() {
     }
     let whole = (width, height);
     assert_eq!(found, [(vec![(640, 600)], whole), (vec![whole], whole)]);
+}
+
+#[test]
+fn a_model_without_a_place_for_a_second_image_is_asked_by_the_mean() {
+    let model = FakeModel::new();
+    let image = |image| SearchQuery::Image {
+        image: ImageInput::Encoded(image),
+        second: None,
+        instruction: "in red",
+    };
+    let (first, second) = ([0.0, 1.0, 0.0], [0.0, 0.0, 1.0]);
+    let both = SearchQuery::Image {
+        image: ImageInput::Encoded(&first),
+        second: Some(ImageInput::Encoded(&second)),
+        instruction: "in red",
+    };
+    let vector = |embedded: &EmbeddedQuery| match &embedded.comparison {
+        Comparison::Vector { vector, .. } => vector.as_slice().to_vec(),
+        Comparison::Basic { .. } => panic!("asked by BASIC"),
+    };
+    // Beside other queries, whose answers must not change.
+    let embedded = embed_queries(&model, &[image(&second), both, image(&first)]).unwrap();
+    let [second_alone, found, first_alone] = [0, 1, 2].map(|at| vector(&embedded[at]));
+    let sum: Vec<f32> = first_alone.iter().zip(&second_alone).map(|(a, b)| a + b).collect();
+    let expected = Embedding::normalize(sum).unwrap();
+    assert_eq!(found, expected.as_slice());
+    assert_eq!(
+        vector(&embed_queries(&model, &[image(&first)]).unwrap()[0]),
+        first_alone
+    );
+    assert_eq!(embedded[1].image_output.as_deref(), Some(&first[..]));
 }

@@ -150,6 +150,7 @@ impl Question {
                     QueryImage::Encoded(output) => ImageInput::Encoded(output),
                     QueryImage::Pixels { rgb, .. } => ImageInput::Pixels(rgb),
                 },
+                second: None,
                 instruction,
             },
         }

@@ -143,6 +143,7 @@ fn table(rows: usize, width: usize, rng: &mut Random) -> FeatureTable {
 fn triplets(count: usize) -> TripletTable {
     let row = |at: usize| Row {
         query: at,
+        second: None,
         instruction: 1 + at,
         targets: vec![count + at],
         hard_negatives: Vec::new(),

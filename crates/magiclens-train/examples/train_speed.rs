@@ -211,6 +211,7 @@ fn measure(folder: &Path, batch: usize, steps: usize, kept_rows: Option<usize>) 
 fn triplets() -> TripletTable {
     let row = |at: usize| Row {
         query: at,
+        second: None,
         instruction: 1 + at,
         targets: vec![TRIPLETS + at],
         hard_negatives: Vec::new(),

@@ -25,13 +25,20 @@ impl BatchRows {
     pub(crate) fn new(batch: &Batch, captioned: &[CaptionRow], trained: TrainedTowers) -> Self {
         let of_queries = batch.queries.iter().map(|query| query.0);
         let of_captions = captioned.iter().map(|row| row.image);
-        let images = distinct(of_queries.chain(batch.images.iter().copied()).chain(of_captions));
+        let seconds = batch.seconds.iter().flatten().copied();
+        let images = distinct(
+            of_queries
+                .chain(seconds)
+                .chain(batch.images.iter().copied())
+                .chain(of_captions),
+        );
         let texts = distinct(batch.queries.iter().map(|query| query.1).chain([0]));
         let captions = distinct(captioned.iter().map(|row| row.caption));
         let image = |row: &usize| place(&images, *row, trained.image());
         let text = |row: &usize| place(&texts, *row, trained.text());
         let mapped = Batch {
             queries: batch.queries.iter().map(|(of, by)| (image(of), text(by))).collect(),
+            seconds: batch.seconds.iter().map(|row| row.as_ref().map(image)).collect(),
             images: batch.images.iter().map(image).collect(),
             ..batch.clone()
         };
@@ -71,6 +78,7 @@ mod tests {
     fn rows_become_places_where_the_tower_is_trained() {
         let batch = Batch {
             queries: vec![(9, 4), (3, 0), (9, 7)],
+            seconds: vec![None, Some(6), None],
             images: vec![5, 3],
             columns: vec![0, 1, 0],
             also_right: vec![false; 9],
@@ -82,14 +90,18 @@ mod tests {
         assert!(none.images.is_empty() && none.texts.is_empty() && none.captions.is_empty());
 
         let both = rows(TrainedTowers::Both);
-        assert_eq!((&both.images[..], &both.texts[..]), (&[3, 5, 8, 9][..], &[0, 4, 7][..]));
+        assert_eq!(
+            (&both.images[..], &both.texts[..]),
+            (&[3, 5, 6, 8, 9][..], &[0, 4, 7][..])
+        );
         assert_eq!(both.captions, [2, 6]);
-        assert_eq!(both.batch.queries, [(3, 1), (0, 0), (3, 2)]);
+        assert_eq!(both.batch.queries, [(4, 1), (0, 0), (4, 2)]);
         assert_eq!(both.batch.images, [1, 0]);
+        assert_eq!(both.batch.seconds, [None, Some(2), None]);
         assert_eq!(both.batch.columns, batch.columns);
         assert_eq!(
             both.captioned,
-            [CaptionRow { image: 2, caption: 0 }, CaptionRow { image: 1, caption: 1 }]
+            [CaptionRow { image: 3, caption: 0 }, CaptionRow { image: 1, caption: 1 }]
         );
 
         let text = rows(TrainedTowers::Text);
@@ -97,7 +109,7 @@ mod tests {
         assert_eq!(text.batch.queries, [(9, 1), (3, 0), (9, 2)]);
         let image = rows(TrainedTowers::Image);
         assert!(image.texts.is_empty() && image.captions.is_empty());
-        assert_eq!(image.batch.queries, [(3, 4), (0, 0), (3, 7)]);
+        assert_eq!(image.batch.queries, [(4, 4), (0, 0), (4, 7)]);
         assert_eq!(image.captioned[1], CaptionRow { image: 1, caption: 6 });
     }
 }

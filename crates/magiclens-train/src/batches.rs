@@ -13,6 +13,8 @@ use crate::TrainError;
 pub struct Row {
     /// Row of the query image.
     pub query: usize,
+    /// Row of the second image, if the instruction is about two.
+    pub second: Option<usize>,
     /// Row of the instruction among the texts.
     pub instruction: usize,
     /// Rows of all right images.
@@ -58,6 +60,7 @@ impl TripletTable {
             let rows_of = |ids: &[ImageId]| ids.iter().map(row_of).collect::<Result<_, _>>();
             rows.push(Row {
                 query: row_of(&triplet.query)?,
+                second: triplet.second.as_ref().map(row_of).transpose()?,
                 instruction,
                 targets: rows_of(&triplet.targets)?,
                 hard_negatives: rows_of(&triplet.hard_negatives)?,
@@ -72,6 +75,8 @@ impl TripletTable {
 pub struct Batch {
     /// Image and text row of each query.
     pub queries: Vec<(usize, usize)>,
+    /// Row of the second image of each query that has one.
+    pub seconds: Vec<Option<usize>>,
     /// Every image that is a candidate, once; encoded with the empty text.
     pub images: Vec<usize>,
     /// For each column of the loss, its place in `images`: targets in the order of the queries, then the other candidates.
@@ -89,6 +94,9 @@ pub struct BatchSettings {
     pub query_negatives: bool,
     /// Hard negatives of each triplet that join, drawn where it has more.
     pub hard_negatives: usize,
+    /// Images whose mirrored views are in the rows behind them all: the view of image `i` is row `i + mirrored`. A coin for each triplet
+    /// decides which of both all its images are. 0 is none.
+    pub mirrored: usize,
 }
 
 /// The triplets of step `step` (from 0): a different shuffle each time all were seen, the target drawn among the right ones.
@@ -100,29 +108,47 @@ pub fn batch(table: &TripletTable, seed: u64, step: usize, settings: BatchSettin
     let mut rng = Random::seed_from_u64(mix(seed, step as u64));
     let chosen: Vec<&Row> = order[start..].iter().take(size).map(|at| &rows[*at]).collect();
     let mut target = |row: &&Row| row.targets[rng.below(row.targets.len())];
-    let mut candidates: Vec<usize> = chosen.iter().map(&mut target).collect();
+    let mut candidates: Vec<(usize, usize)> = chosen.iter().map(&mut target).enumerate().collect();
     if settings.query_negatives {
-        candidates.extend(chosen.iter().map(|row| row.query));
+        candidates.extend(chosen.iter().map(|row| row.query).enumerate());
     }
     candidates.extend(hard_negatives(&chosen, settings.hard_negatives, seed, step));
-    let (images, columns) = distinct(&candidates);
+    let views = views(chosen.len(), settings.mirrored, seed, step);
+    let seen: Vec<usize> = candidates.iter().map(|(owner, image)| image + views[*owner]).collect();
+    let candidates: Vec<usize> = candidates.into_iter().map(|(_, image)| image).collect();
+    let (images, columns) = distinct(&seen);
+    let seen = chosen.iter().zip(&views);
     Batch {
-        queries: chosen.iter().map(|row| (row.query, row.instruction)).collect(),
+        queries: seen
+            .clone()
+            .map(|(row, view)| (row.query + view, row.instruction))
+            .collect(),
+        seconds: seen.map(|(row, view)| row.second.map(|second| second + view)).collect(),
         images,
         columns,
         also_right: also_right(&chosen, &candidates),
     }
 }
 
-/// At most `count` hard negatives of each triplet, which their own draws choose.
-fn hard_negatives(rows: &[&Row], count: usize, seed: u64, step: usize) -> Vec<usize> {
+/// For each triplet how far its images' rows are moved: not at all, or to the mirrored views.
+fn views(triplets: usize, mirrored: usize, seed: u64, step: usize) -> Vec<usize> {
+    let mut rng = Random::seed_from_u64(mix(seed ^ 0x3177, step as u64));
+    (0..triplets).map(|_| mirrored * rng.below(2)).collect()
+}
+
+/// At most `count` hard negatives of each triplet, which their own draws choose, with the triplet's number.
+fn hard_negatives(rows: &[&Row], count: usize, seed: u64, step: usize) -> Vec<(usize, usize)> {
     let mut rng = Random::seed_from_u64(mix(seed ^ 0x4A2D, step as u64));
-    let mut of_row = |row: &&Row| {
+    let mut of_row = |(owner, row): (usize, &&Row)| {
         let mut left = row.hard_negatives.clone();
         let draws = count.min(left.len());
-        (0..draws).map(|_| left.swap_remove(rng.below(left.len()))).collect()
+        let draw = |_| (owner, left.swap_remove(rng.below(left.len())));
+        (0..draws).map(draw).collect()
     };
-    rows.iter().flat_map(|row| -> Vec<usize> { of_row(row) }).collect()
+    rows.iter()
+        .enumerate()
+        .flat_map(|row| -> Vec<(usize, usize)> { of_row(row) })
+        .collect()
 }
 
 /// Each candidate once, and the place of each column in that list.
@@ -177,6 +203,7 @@ mod tests {
         size: 4,
         query_negatives: true,
         hard_negatives: 0,
+        mirrored: 0,
     };
     const PAIRS: BatchSettings = BatchSettings { size: 2, ..PLAIN };
 
@@ -192,6 +219,7 @@ mod tests {
             .into_iter()
             .map(|(query, instruction, targets, hard_negatives)| Row {
                 query,
+                second: None,
                 instruction,
                 targets,
                 hard_negatives,
@@ -304,6 +332,37 @@ mod tests {
             assert_eq!(masked(2), [*query == 0 || *query == 3], "query {query}");
             assert_eq!((masked(6), masked(7)), (vec![false; 2], vec![false]), "query {query}");
         }
+    }
+
+    #[test]
+    fn all_images_of_a_triplet_are_mirrored_or_none() {
+        let table = table();
+        let plain = BatchSettings {
+            hard_negatives: 9,
+            ..PLAIN
+        };
+        let mirrored = BatchSettings { mirrored: 9, ..plain };
+        let mut seen = HashSet::new();
+        for step in 0..20 {
+            let (plain, found) = (batch(&table, 1, step, plain), batch(&table, 1, step, mirrored));
+            assert_eq!(plain.also_right, found.also_right);
+            let column = |batch: &Batch, at: usize| batch.images[batch.columns[at]];
+            for (row, ((before, text), (after, same_text))) in plain.queries.iter().zip(&found.queries).enumerate() {
+                let view = after - before;
+                assert!((view == 0 || view == 9) && text == same_text);
+                assert_eq!(column(&found, row), column(&plain, row) + view, "target");
+                assert_eq!(
+                    column(&found, row + 4),
+                    column(&plain, row + 4) + view,
+                    "query as a negative"
+                );
+                seen.insert((*before, view));
+            }
+            for at in 8..plain.columns.len() {
+                assert_eq!(column(&found, at) % 9, column(&plain, at), "hard negative");
+            }
+        }
+        assert_eq!(seen.len(), 8, "each of four queries both ways");
     }
 
     #[test]

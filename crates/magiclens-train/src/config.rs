@@ -72,6 +72,9 @@ pub struct TrainConfig {
     /// Hard negatives of each triplet that join the columns of the whole batch, at most.
     #[serde(default, skip_serializing_if = "is_default")]
     pub hard_negatives: usize,
+    /// Whether a triplet's images are all mirrored, each time by a coin.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub mirrored: bool,
     /// Weight of the caption loss, which brings the two towers' outputs together so that a text alone finds images.
     pub caption_weight: f64,
     /// Standard deviation of the noise on frozen features of images, against learning images by heart.
@@ -150,12 +153,13 @@ impl TrainConfig {
         self.max_temperature.unwrap_or(100.0) as f32
     }
 
-    /// Triplets and candidates of a step.
-    pub fn batch(&self) -> BatchSettings {
+    /// Triplets and candidates of a step, which draws from a table of so many rows of images, mirrored ones included.
+    pub fn batch(&self, image_rows: usize) -> BatchSettings {
         BatchSettings {
             size: self.batch_size,
             query_negatives: self.query_negatives,
             hard_negatives: self.hard_negatives,
+            mirrored: if self.mirrored { image_rows / 2 } else { 0 },
         }
     }
 

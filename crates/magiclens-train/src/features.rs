@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
+use image::imageops::flip_horizontal_in_place;
 use magiclens_data::decode::{Limits, read_rgb};
 use magiclens_data::{DigestBuilder, Image};
 use magiclens_model::Embedder;
@@ -21,6 +22,25 @@ const TEXT_SHARD: usize = 4096;
 /// The pixels that features are of: another JPEG decoder gives others.
 const PIXELS: &str = "libjpeg-turbo";
 
+/// The way in which images are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// As they are.
+    Plain,
+    /// Left and right changed.
+    Mirrored,
+}
+
+impl View {
+    /// Part of what names a shard.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Mirrored => "mirrored",
+        }
+    }
+}
+
 /// The features of every image, in the order given. Shards already in `cache` are read back; a shard's name comes from its
 /// images and the frozen weights, so it is never stale.
 ///
@@ -30,6 +50,7 @@ pub fn image_features(
     embedder: &Embedder,
     collection: &Path,
     images: &[&Image],
+    view: View,
     cache: &Path,
     progress: &mut dyn FnMut(usize),
 ) -> Result<FeatureTable, TrainError> {
@@ -37,7 +58,8 @@ pub fn image_features(
     let tower = &embedder.model()?.vision;
     let weights = tower.trunk_weights().unwrap_or_else(|| tensors_of(tower));
     let settings = format!(
-        "{PIXELS}{:?}{:?}",
+        "{PIXELS}{}{:?}{:?}",
+        view.name(),
         embedder.config().preprocess,
         embedder.config().vision
     );
@@ -48,7 +70,7 @@ pub fn image_features(
         let path = shard_path(cache, &frozen, ids.iter().map(|id| id.as_slice()));
         let rows = match read_shard(&path) {
             Some(weights) => weights,
-            None => write_shard(embedder, collection, shard, &path)?,
+            None => write_shard(embedder, collection, shard, view, &path)?,
         };
         table.extend(rows.shape[1], rows.values);
         progress(shard.len());
@@ -112,8 +134,17 @@ fn read_shard(path: &Path) -> Option<Weights> {
         .filter(|weights| weights.shape.len() == 2)
 }
 
-fn write_shard(embedder: &Embedder, collection: &Path, shard: &[&Image], path: &Path) -> Result<Weights, TrainError> {
-    let images = read_images(collection, shard)?;
+fn write_shard(
+    embedder: &Embedder,
+    collection: &Path,
+    shard: &[&Image],
+    view: View,
+    path: &Path,
+) -> Result<Weights, TrainError> {
+    let mut images = read_images(collection, shard)?;
+    if view == View::Mirrored {
+        images.par_iter_mut().for_each(flip_horizontal_in_place);
+    }
     let rows = match embedder.image_features(&images) {
         Some(rows) => rows,
         None => embedder.encode_images(&images)?,

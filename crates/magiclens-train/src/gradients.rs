@@ -136,8 +136,16 @@ struct Step<'a> {
     memory: &'a StepMemory,
     passes: Passes,
     places: FeaturePlaces,
-    /// Image and text of each row: queries, then candidates with the empty text.
-    rows: Vec<(usize, usize)>,
+    /// Queries, then candidates with the empty text.
+    rows: Vec<Pair>,
+}
+
+/// An image and a text; the text may be about a second image, too. All by their rows.
+#[derive(Clone, Copy)]
+struct Pair {
+    image: usize,
+    text: usize,
+    second: Option<usize>,
 }
 
 /// A share of the rows, embedded.
@@ -164,14 +172,20 @@ pub fn gradients(
     let at_once = settings.pieces.min(rayon::current_num_threads());
     let mut sums = memory.zeros(places.end());
     let mut parts: Vec<Vec<f32>> = (0..at_once).map(|_| memory.zeros(places.end())).collect();
-    let candidates = batch.images.iter().map(|image| (*image, 0));
+    let queries = batch.queries.iter().zip(&batch.seconds);
+    let queries = queries.map(|(&(image, text), &second)| Pair { image, text, second });
+    let candidates = batch.images.iter().map(|&image| Pair {
+        image,
+        text: 0,
+        second: None,
+    });
     let step = Step {
         frozen,
         settings,
         memory,
         passes,
         places,
-        rows: batch.queries.iter().copied().chain(candidates).collect(),
+        rows: queries.chain(candidates).collect(),
     };
     let logarithm = weights[TEMPERATURE].values[0];
     let temperature = logarithm.min(settings.max_temperature.ln()).exp();
@@ -240,8 +254,8 @@ impl Step<'_> {
             noise_seed,
             ..
         } = self.settings;
-        for at in rows {
-            let (image, text) = self.rows[at];
+        for at in rows.clone() {
+            let Pair { image, text, .. } = self.rows[at];
             let seed = noise_seed.wrapping_add(at as u64);
             self.frozen
                 .images
@@ -252,6 +266,14 @@ impl Step<'_> {
                 next
             });
             features.text_of.push(place);
+        }
+        let of_first = rows.start;
+        for at in rows.filter(|at| self.rows[*at].second.is_some()) {
+            let second = self.rows[at].second.unwrap_or_default();
+            let seed = noise_seed.wrapping_add((self.rows.len() + at) as u64);
+            let images = &mut features.images;
+            self.frozen.images.push_noisy(second, feature_noise, seed, images);
+            features.seconds.push(at - of_first);
         }
         features
     }
@@ -299,8 +321,9 @@ impl Step<'_> {
             });
             let [images, texts] = self.passes.back(&tape, &mut scratch, slopes, sums);
             self.memory.give_back(tape);
-            let images_of = rows.clone().map(|at| self.rows[at].0);
-            self.places.images.add(images_of, &images, sums);
+            let images_of = rows.clone().map(|at| self.rows[at].image);
+            let seconds = rows.clone().filter_map(|at| self.rows[at].second);
+            self.places.images.add(images_of.chain(seconds), &images, sums);
             self.places.texts.add(self.distinct_texts(rows), &texts, sums);
         }
     }
@@ -308,7 +331,7 @@ impl Step<'_> {
     /// The texts of some rows, each once, in the order of [`Step::features`].
     fn distinct_texts(&self, rows: Range<usize>) -> impl Iterator<Item = usize> {
         let mut seen = HashSet::new();
-        rows.map(|at| self.rows[at].1).filter(move |text| seen.insert(*text))
+        rows.map(|at| self.rows[at].text).filter(move |text| seen.insert(*text))
     }
 
     /// CLIP's loss between tower outputs of images and of their captions; its gradient is added to `sums`.

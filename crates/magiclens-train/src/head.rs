@@ -45,8 +45,21 @@ impl Head {
 
     /// Features `[batch, image features]`, `[batch, text features]` -> embeddings `[batch, dim]`, unit length.
     pub fn embed(&self, images: Tensor<2>, texts: Tensor<2>) -> Tensor<2> {
-        self.fusion
-            .forward(self.project_images(images), self.project_texts(texts))
+        self.fuse(self.project_images(images), self.project_texts(texts))
+    }
+
+    /// Tower outputs `[batch, dim]` -> embeddings `[batch, dim]`, unit length.
+    pub fn fuse(&self, images: Tensor<2>, texts: Tensor<2>) -> Tensor<2> {
+        self.fusion.forward(images, texts)
+    }
+
+    /// Tower outputs of texts and of second images, `[batch, dim]` -> those of texts that are about the images, too; the texts' own where the
+    /// fusion has no place for a second image.
+    pub fn texts_beside(&self, texts: Tensor<2>, seconds: Tensor<2>) -> Tensor<2> {
+        match &self.fusion {
+            Fusion::Attention(fusion) => fusion.beside(texts.clone(), seconds).unwrap_or(texts),
+            Fusion::Sum(_) => texts,
+        }
     }
 
     /// Image features `[batch, image features]` -> tower outputs `[batch, dim]`, not normalized.

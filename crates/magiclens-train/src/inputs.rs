@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use image::imageops::flip_horizontal_in_place;
 use magiclens_data::decode::{Limits, read_rgb};
 use magiclens_model::ModelError;
 use magiclens_model::preprocess::PreprocessConfig;
@@ -31,18 +32,29 @@ pub struct TextIds {
 #[derive(Clone, Debug)]
 pub struct ImageFiles {
     paths: Vec<PathBuf>,
+    /// Whether the same images follow once more, mirrored.
+    mirrored: bool,
     preprocess: PreprocessConfig,
 }
 
 impl ImageFiles {
     /// Images by their files.
     pub fn new(paths: Vec<PathBuf>, preprocess: PreprocessConfig) -> Self {
-        Self { paths, preprocess }
+        Self {
+            paths,
+            mirrored: false,
+            preprocess,
+        }
     }
 
-    /// Number of images.
+    /// The images, and behind them their mirrored views.
+    pub fn with_mirrored(self) -> Self {
+        Self { mirrored: true, ..self }
+    }
+
+    /// Number of images, mirrored ones included.
     pub fn len(&self) -> usize {
-        self.paths.len()
+        self.paths.len() * if self.mirrored { 2 } else { 1 }
     }
 
     /// Whether there are none.
@@ -60,11 +72,14 @@ impl ImageFiles {
     /// # Errors
     /// An image that cannot be read.
     pub fn pixels(&self, row: usize) -> Result<Vec<f32>, TrainError> {
-        let path = &self.paths[row];
-        let image = read_rgb(path, &Limits::default()).map_err(|error| TrainError::Image {
+        let path = &self.paths[row % self.paths.len()];
+        let mut image = read_rgb(path, &Limits::default()).map_err(|error| TrainError::Image {
             path: path.clone(),
             reason: error.to_string(),
         })?;
+        if row >= self.paths.len() {
+            flip_horizontal_in_place(&mut image);
+        }
         Ok(self.preprocess.apply(&image))
     }
 }

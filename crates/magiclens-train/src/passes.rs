@@ -33,15 +33,17 @@ pub(crate) struct Passes {
     trained: TrainedTowers,
 }
 
-/// Features of some pairs: an image each, and texts that pairs share.
+/// Features of some pairs: an image each, and texts that pairs share. A text may be about a second image, too.
 #[derive(Debug, Default)]
 pub(crate) struct Features {
-    /// `[pairs, image features]`
+    /// `[pairs + second images, image features]`
     pub(crate) images: Vec<f32>,
     /// `[texts, text features]`
     pub(crate) texts: Vec<f32>,
     /// For each pair the row of its text.
     pub(crate) text_of: Vec<usize>,
+    /// For each second image its pair.
+    pub(crate) seconds: Vec<usize>,
 }
 
 /// What the way back of some pairs needs.
@@ -49,9 +51,13 @@ pub(crate) struct Features {
 pub(crate) struct Tape {
     images: ProjectionTape,
     texts: ProjectionTape,
-    /// Places of each pair's tokens: those of images come before those of texts.
+    /// Places of each pair's tokens: those of images come first, then second images, texts, and texts beside second images.
     pairs: Vec<[u32; 2]>,
     tokens: usize,
+    /// `[second images, dim]`, their tokens.
+    seconds: Vec<f32>,
+    /// For each second image the row of its text.
+    texts_of_seconds: Vec<usize>,
     fusion: FusionTape,
     units: Units,
 }
@@ -118,11 +124,21 @@ impl Passes {
     /// Embeds pairs, which stand in the tape after.
     pub(crate) fn embed(&self, features: &Features, tape: &mut Tape, scratch: &mut Scratch) {
         let mut tokens = project(self.vision.as_ref(), &features.images, &mut tape.images);
-        let images = (tokens.len() / self.dim) as u32;
-        tokens.extend(project(self.text.as_ref(), &features.texts, &mut tape.texts));
+        let images = tokens.len() / self.dim;
+        let texts = project(self.text.as_ref(), &features.texts, &mut tape.texts);
+        let beside = (images + texts.len() / self.dim) as u32;
+        tape.pairs = (0..)
+            .zip(&features.text_of)
+            .map(|(image, text)| [image, (images + text) as u32])
+            .collect();
+        for (at, pair) in features.seconds.iter().enumerate() {
+            tape.pairs[*pair][1] = beside + at as u32;
+        }
+        tape.texts_of_seconds = features.seconds.iter().map(|pair| features.text_of[*pair]).collect();
+        tape.seconds = tokens[features.text_of.len() * self.dim..].to_vec();
+        let said_beside = self.texts_beside(&texts, tape);
+        tokens.extend(texts.into_iter().chain(said_beside));
         tape.tokens = tokens.len();
-        let texts = features.text_of.iter().map(|text| images + *text as u32);
-        tape.pairs = (0..images).zip(texts).map(|(image, text)| [image, text]).collect();
         let fused = match &self.fusion {
             Some(fusion) => fusion.forward(&tokens, &tape.pairs, &mut tape.fusion, &mut scratch.fusion),
             None => sums(&tokens, &tape.pairs, self.dim),
@@ -143,18 +159,18 @@ impl Passes {
         if let Some(fusion) = &self.fusion {
             fusion.backward(&tape.pairs, &tape.fusion, &mut scratch.fusion, slopes, sums);
         }
-        if self.vision.is_none() && self.text.is_none() && !self.trained.any() {
+        if self.vision.is_none() && self.text.is_none() && tape.seconds.is_empty() && !self.trained.any() {
             return Default::default();
         }
-        let of_sum;
-        let tokens = match &self.fusion {
-            Some(fusion) => fusion.token_slopes(&tape.pairs, &tape.fusion, &mut scratch.fusion),
-            None => {
-                of_sum = sum_slopes(slopes, &tape.pairs, self.dim, tape.tokens);
-                &of_sum
-            }
+        let mut of_tokens = match &self.fusion {
+            Some(fusion) => fusion
+                .token_slopes(&tape.pairs, &tape.fusion, &mut scratch.fusion)
+                .to_vec(),
+            None => sum_slopes(slopes, &tape.pairs, self.dim, tape.tokens),
         };
-        let (images, texts) = tokens.split_at(tape.pairs.len() * self.dim);
+        self.carry_seconds_back(tape, scratch, &mut of_tokens, sums);
+        let images = tape.pairs.len() * self.dim + tape.seconds.len();
+        let (images, texts) = of_tokens[..tape.tokens - tape.seconds.len()].split_at(images);
         let sides = [(Side::Vision, &tape.images, images), (Side::Text, &tape.texts, texts)];
         sides.map(|(side, tape, slopes)| self.side_back(side, tape, &mut scratch.projection, slopes, sums))
     }
@@ -177,6 +193,30 @@ impl Passes {
             (false, _) => Vec::new(),
             (true, Some(projection)) => projection.feature_slopes(tape, slopes),
             (true, None) => slopes.to_vec(),
+        }
+    }
+
+    /// The text token of each second image: that of its text, and what the fusion makes of the image's own.
+    fn texts_beside(&self, texts: &[f32], tape: &Tape) -> Vec<f32> {
+        let row = |text: &usize| &texts[text * self.dim..][..self.dim];
+        let mut rows: Vec<f32> = tape.texts_of_seconds.iter().flat_map(row).copied().collect();
+        if let Some(fusion) = &self.fusion {
+            fusion.add_seconds(&tape.seconds, &mut rows);
+        }
+        rows
+    }
+
+    /// From the slopes of texts beside second images, which are the last ones, to those of the texts and the images.
+    fn carry_seconds_back(&self, tape: &Tape, scratch: &mut Scratch, of_tokens: &mut [f32], sums: &mut [f32]) {
+        let (of_others, of_beside) = of_tokens.split_at_mut(tape.tokens - tape.seconds.len());
+        let (of_images, of_texts) = of_others.split_at_mut(tape.pairs.len() * self.dim + tape.seconds.len());
+        for (text, slopes) in tape.texts_of_seconds.iter().zip(of_beside.chunks_exact(self.dim)) {
+            let text = &mut of_texts[text * self.dim..][..self.dim];
+            text.iter_mut().zip(slopes).for_each(|(sum, slope)| *sum += slope);
+        }
+        if let Some(fusion) = &self.fusion {
+            let of_seconds = &mut of_images[tape.pairs.len() * self.dim..];
+            fusion.carry_seconds_back(&tape.seconds, of_beside, &mut scratch.fusion, of_seconds, sums);
         }
     }
 

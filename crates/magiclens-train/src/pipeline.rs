@@ -13,7 +13,7 @@ use magiclens_model::{Embedder, MagicLens, ModelConfig};
 use crate::batches::TripletTable;
 use crate::dev::{Dev, DevScores, mean_recall_at_10};
 use crate::feature_table::FeatureTable;
-use crate::features::{image_features, text_features};
+use crate::features::{View, image_features, text_features};
 use crate::gradients::{CaptionRow, Frozen};
 use crate::inputs::{ImageFiles, TextIds, TowerInputs, ids_of};
 use crate::learner::Learner;
@@ -75,7 +75,9 @@ impl Pipeline {
         let embedder = &start.embedder;
         let dev = Collection::read(&self.data, Split::Dev)?;
         let sources = self.sources()?;
-        let (images, triplets) = joined(&sources);
+        let (images, mut triplets) = joined(&sources);
+        let takes_second = embedder.config().fusion.takes_second_image();
+        triplets.retain(|triplet| takes_second || triplet.second.is_none());
         let table = TripletTable::new(&triplets, &images, &triplets_path(&self.data, Split::Train))?;
         let (captioned, captions) = captions(&images);
         let texts: Vec<&str> = table.texts.iter().map(String::as_str).collect();
@@ -121,6 +123,7 @@ impl Pipeline {
         let mut features = FeatureMaker {
             embedder,
             cache: self.cache.clone().unwrap_or_else(|| self.data.join("features")),
+            mirrored: self.config.mirrored,
             listener,
         };
         let trained = self.config.trained_towers;
@@ -154,6 +157,11 @@ impl Pipeline {
             let dev_files = dev.images.iter().map(|labeled| path(&dev.folder, &labeled.image));
             let [files, dev_files] =
                 [files, dev_files.collect()].map(|paths| ImageFiles::new(paths, config.preprocess));
+            let files = if self.config.mirrored {
+                files.with_mirrored()
+            } else {
+                files
+            };
             (training.images, measuring.images) = (Some(files), Some(dev_files));
         }
         if trained.text() {
@@ -191,10 +199,12 @@ impl Pipeline {
         let model = learner.into_model(embedder.model()?.clone());
         let mut model = model.expect("the learner was taken out of this model");
         if let Some(map) = model.vision.sentence_map_mut() {
+            let images = features.images.as_ref().unwrap_or(data.frozen.images);
             let captioned = Captioned {
-                images: features.images.as_ref().unwrap_or(data.frozen.images),
+                images,
                 captions: features.captions.as_ref().unwrap_or(data.frozen.captions),
                 rows: data.captioned,
+                mirrored: if self.config.mirrored { images.len() / 2 } else { 0 },
             };
             listener.begin("steps on captions", steps(captioned.rows.len()));
             *map = fit(map.clone(), captioned, self.config.seed, &mut || listener.advance(1));
@@ -292,33 +302,41 @@ pub fn captions(images: &[Image]) -> (Vec<CaptionRow>, Vec<&str>) {
 struct FeatureMaker<'a> {
     embedder: &'a Embedder,
     cache: PathBuf,
+    /// Whether training images are mirrored, too.
+    mirrored: bool,
     listener: &'a mut dyn Listener,
 }
 
 impl FeatureMaker<'_> {
-    /// Of all training images, and of the dev part.
+    /// Of all training images, then of their mirrored views, and of the dev part.
     fn of_images(
         &mut self,
         sources: &[Source<'_>],
         dev: &Collection,
     ) -> Result<(FeatureTable, FeatureTable), TrainError> {
         let count: usize = sources.iter().map(|source| source.images.len()).sum();
-        self.listener
-            .begin("images through the frozen tower", count + dev.images.len());
+        let views: &[View] = match self.mirrored {
+            true => &[View::Plain, View::Mirrored],
+            false => &[View::Plain],
+        };
+        let all = count * views.len() + dev.images.len();
+        self.listener.begin("images through the frozen tower", all);
         let mut training = FeatureTable::default();
-        for source in sources {
-            let images: Vec<&Image> = source.images.iter().collect();
-            let table = self.of_folder(source.folder, &images)?;
-            training.extend(table.width.max(training.width), table.values);
+        for view in views {
+            for source in sources {
+                let images: Vec<&Image> = source.images.iter().collect();
+                let table = self.of_folder(source.folder, &images, *view)?;
+                training.extend(table.width.max(training.width), table.values);
+            }
         }
         let images: Vec<&Image> = dev.images.iter().map(|labeled| &labeled.image).collect();
-        let dev = self.of_folder(&dev.folder, &images)?;
+        let dev = self.of_folder(&dev.folder, &images, View::Plain)?;
         Ok((training, dev))
     }
 
-    fn of_folder(&mut self, folder: &Path, images: &[&Image]) -> Result<FeatureTable, TrainError> {
+    fn of_folder(&mut self, folder: &Path, images: &[&Image], view: View) -> Result<FeatureTable, TrainError> {
         let listener = &mut *self.listener;
-        image_features(self.embedder, folder, images, &self.cache, &mut |count| {
+        image_features(self.embedder, folder, images, view, &self.cache, &mut |count| {
             listener.advance(count)
         })
     }

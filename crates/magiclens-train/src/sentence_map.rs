@@ -4,6 +4,7 @@
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData};
+use magiclens_metrics::Random;
 use magiclens_model::fusion::unit;
 use magiclens_model::rows::to_rows;
 use magiclens_model::towers::FeatureProjection;
@@ -14,7 +15,7 @@ use crate::gradients::{CaptionRow, same_caption};
 use crate::loss::{self, Embeddings};
 
 /// Steps over the captioned images.
-const EPOCHS: usize = 10;
+const EPOCHS: usize = 20;
 /// Captioned images a step.
 const BATCH: usize = 512;
 /// Peak of the learning rate, from which it falls by half a cosine.
@@ -25,7 +26,7 @@ const TEMPERATURE: f32 = 20.0;
 /// Shares of the loss that are computed side by side.
 const SHARES: usize = 4;
 /// Noise on features, as a share of each.
-const NOISE: f64 = 0.5;
+const NOISE: f64 = 0.25;
 
 /// Captioned images with their features.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,8 @@ pub(crate) struct Captioned<'a> {
     /// The captions in the space of sentences.
     pub(crate) captions: &'a FeatureTable,
     pub(crate) rows: &'a [CaptionRow],
+    /// How far behind each image's row that of its mirrored view is, which a coin chooses; 0 where there are none.
+    pub(crate) mirrored: usize,
 }
 
 /// Fits a map of the first features of each image, as many as it takes, by CLIP's loss between images and their captions. `done` is told of
@@ -72,7 +75,7 @@ fn step_gradients(
 ) -> GradientsParams {
     let chosen = sample(captioned.rows.len(), BATCH, seed, step);
     let rows: Vec<CaptionRow> = chosen.iter().map(|row| captioned.rows[*row]).collect();
-    let images = unit(map.forward(noisy_features(map.width(), captioned.images, &rows, seed, step, device)));
+    let images = unit(map.forward(noisy_features(map.width(), captioned, &rows, seed, step, device)));
     let captions = unit(captioned.captions.tensor(rows.iter().map(|row| row.caption), device));
     let [count, dim] = images.dims();
     let (queries, candidates) = (to_rows(images.clone()).concat(), to_rows(captions).concat());
@@ -89,16 +92,18 @@ fn step_gradients(
 /// `[rows, width]`
 fn noisy_features(
     width: usize,
-    images: &FeatureTable,
+    captioned: Captioned<'_>,
     rows: &[CaptionRow],
     seed: u64,
     step: usize,
     device: &Device,
 ) -> Tensor<2> {
+    let images = captioned.images;
     let mut values = Vec::with_capacity(rows.len() * images.width);
     for (at, row) in rows.iter().enumerate() {
         let seed = seed ^ ((step as u64) << 32) ^ ((at as u64) << 1);
-        images.push_noisy(row.image, NOISE, seed, &mut values);
+        let view = captioned.mirrored * Random::seed_from_u64(!seed).below(2);
+        images.push_noisy(row.image + view, NOISE, seed, &mut values);
     }
     let all: Tensor<2> = Tensor::from_data(TensorData::new(values, [rows.len(), images.width]), device);
     all.narrow(1, 0, width)
@@ -106,7 +111,6 @@ fn noisy_features(
 
 #[cfg(test)]
 mod tests {
-    use magiclens_metrics::Random;
     use magiclens_model::towers::{SentenceConfig, VisionConfig};
 
     use super::*;
@@ -161,6 +165,7 @@ mod tests {
             images: &features,
             captions: &captions,
             rows: &rows,
+            mirrored: 0,
         };
         let mut steps_done = 0;
         let fitted = fit(start.clone(), captioned, 1, &mut || steps_done += 1);

@@ -64,7 +64,10 @@ fn with_attention(mut checkpoint: Checkpoint, seed: u64) -> Checkpoint {
         true => config.dim / HEAD_DIM,
         false => 1,
     };
-    config.fusion = FusionConfig::Attention(AttentionFusionConfig::reference(config.dim, heads));
+    config.fusion = FusionConfig::Attention(AttentionFusionConfig {
+        second: true,
+        ..AttentionFusionConfig::reference(config.dim, heads)
+    });
     let fusion = tensors_of(&config.init_fusion_seeded(seed));
     let named = fusion
         .into_iter()

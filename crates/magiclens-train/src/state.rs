@@ -14,7 +14,7 @@ use crate::batches::{TripletTable, batch, sample};
 use crate::ema::follow;
 use crate::gradients::{CaptionRow, Frozen, StepLosses, StepMemory, StepSettings};
 use crate::head::TEMPERATURE;
-use crate::inputs::TowerInputs;
+use crate::inputs::{ImageFiles, TowerInputs};
 use crate::learner::Learner;
 use crate::optimizer::optimizer;
 use crate::schedule::schedule;
@@ -127,7 +127,9 @@ impl State {
     /// An image that cannot be read.
     pub(crate) fn advance(&mut self, config: &TrainConfig, data: &TrainingData) -> Result<StepMetrics, TrainError> {
         let started = std::time::Instant::now();
-        let batch = batch(data.triplets, config.seed, self.step, config.batch());
+        let images = data.inputs.images.as_ref();
+        let image_rows = images.map_or(data.frozen.images.len(), ImageFiles::len);
+        let batch = batch(data.triplets, config.seed, self.step, config.batch(image_rows));
         let captions = sample(data.captioned.len(), config.batch_size, config.seed, self.step);
         let captions: Vec<CaptionRow> = captions.iter().map(|row| data.captioned[*row]).collect();
         let (settings, given) = (self.settings(config), (data.frozen, &data.inputs));

@@ -50,6 +50,7 @@ impl Case {
             size,
             query_negatives: true,
             hard_negatives: 1,
+            mirrored: 0,
         };
         Self {
             head: Head::of(&config.init_seeded(3)).train(),
@@ -103,7 +104,10 @@ impl Case {
                 activation: ClipActivation::Gelu,
                 mask: ClipTextMask::default(),
             }),
-            fusion: FusionConfig::Attention(AttentionFusionConfig::reference(dim, 3)),
+            fusion: FusionConfig::Attention(AttentionFusionConfig {
+                second: true,
+                ..AttentionFusionConfig::reference(dim, 3)
+            }),
             ..toy::config()
         };
         Self::new(&config, Toy::of(90, 80, [dim, dim]), 64)
@@ -285,6 +289,7 @@ fn recorded_batch() -> (Batch, Vec<CaptionRow>) {
     }
     let captions = [(0, 0), (3, 1), (5, 2), (7, 0), (10, 3)];
     let batch = Batch {
+        seconds: vec![None; queries.len()],
         queries,
         columns: candidates.iter().map(place).collect(),
         images,

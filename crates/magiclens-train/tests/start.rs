@@ -85,7 +85,10 @@ fn clip_gets_a_fusion_and_keeps_its_towers() {
 
     let dim = start.config.dim;
     let expected = ModelConfig {
-        fusion: FusionConfig::Attention(AttentionFusionConfig::reference(dim, 1)),
+        fusion: FusionConfig::Attention(AttentionFusionConfig {
+            second: true,
+            ..AttentionFusionConfig::reference(dim, 1)
+        }),
         ..start.config
     };
     assert_eq!(found.config, expected);

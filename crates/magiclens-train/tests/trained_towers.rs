@@ -60,6 +60,7 @@ impl Case {
             size,
             query_negatives: true,
             hard_negatives: 1,
+            mirrored: 0,
         };
         Self {
             batch: batch(&toy.triplets, 1, 0, settings),
@@ -177,10 +178,11 @@ impl Case {
         let candidates = self.batch.images.iter().map(|image| (*image, 0));
         let rows: Vec<(usize, usize)> = self.batch.queries.iter().copied().chain(candidates).collect();
         let of = |table: &Tensor<2>, rows: Vec<usize>| table.clone().select(0, indexes(rows, &device));
-        let embeddings = head.embed(
-            of(images, rows.iter().map(|row| row.0).collect()),
-            of(texts, rows.iter().map(|row| row.1).collect()),
-        );
+        let seconds = of(images, definition::second_rows(&self.batch, rows.len()));
+        let texts = head.project_texts(of(texts, rows.iter().map(|row| row.1).collect()));
+        let texts = definition::said_beside(head, &self.batch, texts, head.project_images(seconds));
+        let images = of(images, rows.iter().map(|row| row.0).collect());
+        let embeddings = head.fuse(head.project_images(images), texts);
         let columns = self.batch.columns.iter().map(|place| count + place).collect();
         let candidates = of(&embeddings, columns);
         let also_right = TensorData::new(self.batch.also_right.clone(), [count, self.batch.columns.len()]);

@@ -2,8 +2,10 @@
 
 use super::attention::{Pairs, gather};
 use super::layer::{Layer, LayerScratch, LayerTape};
+use super::linear::Linear;
 use super::named::NamedGradients;
 use super::pooler::{Pooler, PoolerScratch, PoolerTape};
+use super::product::{Columns, OuterScratch};
 use super::slots::Slots;
 use crate::fusion::FusionSizes;
 use crate::simd::Simd;
@@ -16,6 +18,8 @@ pub struct FusionGradient {
     width: usize,
     layers: Vec<Layer>,
     pooler: Pooler,
+    /// The token of a second image, on its way into the text's.
+    second: Option<Linear>,
 }
 
 /// What the way back through a fusion needs, for some pairs.
@@ -32,6 +36,7 @@ pub struct FusionTape {
 pub struct FusionScratch {
     layer: LayerScratch,
     pooler: PoolerScratch,
+    second: OuterScratch,
     tokens: Vec<f32>,
     slopes: Vec<f32>,
 }
@@ -52,6 +57,10 @@ impl FusionGradient {
                 .map(|number| layer(number, slots))
                 .collect::<Result<_, _>>()?,
             pooler: Pooler::new(&tensors.within("pooler"), sizes, slots)?,
+            second: sizes
+                .second
+                .then(|| second(tensors, sizes.block.width, slots))
+                .transpose()?,
         })
     }
 
@@ -116,6 +125,30 @@ impl FusionGradient {
         &scratch.slopes
     }
 
+    /// Adds to text tokens, `[seconds, width]`, what the tokens of second images say, a row each. Nothing in a fusion without second images.
+    pub fn add_seconds(&self, seconds: &[f32], texts: &mut [f32]) {
+        if let Some(second) = &self.second {
+            second.add_forward(self.simd, seconds, texts);
+        }
+    }
+
+    /// The way back from the slopes of what [`FusionGradient::add_seconds`] changed: adds to those of the second images' tokens, and to
+    /// the sums of the weights.
+    pub fn carry_seconds_back(
+        &self,
+        seconds: &[f32],
+        slopes: &[f32],
+        scratch: &mut FusionScratch,
+        of_seconds: &mut [f32],
+        sums: &mut [f32],
+    ) {
+        if let Some(second) = &self.second {
+            let slopes = Columns::all(slopes, self.width);
+            second.add_sums(self.simd, &mut scratch.second, seconds, slopes, sums);
+            second.add_backward(self.simd, slopes, of_seconds);
+        }
+    }
+
     /// The gradients of all tensors.
     ///
     /// # Errors
@@ -130,9 +163,22 @@ impl FusionGradient {
             let part = format!("layers.{number}");
             layer.gradients(&tensors.within(&part), sums, &mut out.within(&part))?;
         }
+        if let Some(second) = &self.second {
+            let (weights, bias) = second.sums(sums);
+            let mut out = out.within(SECOND);
+            out.put("weight", weights.to_vec());
+            out.put("bias", bias.to_vec());
+        }
         self.pooler
             .gradients(&tensors.within("pooler"), sums, &mut out.within("pooler"))
     }
+}
+
+/// Part of a fusion's tensors.
+const SECOND: &str = "second";
+
+fn second(tensors: &Tensors<'_>, width: usize, slots: &mut Slots) -> Result<Linear, MissingTensor> {
+    Linear::named(&tensors.within(SECOND), [width; 2], slots)
 }
 
 /// Pairs that lie side by side.

@@ -1,6 +1,6 @@
-//! Queries of two images, as PinPoint has them: "the first thing in the style of the second" and "more like these". The
-//! query vector is the normalized mean of the images' fused vectors, so the order of the images cannot count: how often
-//! the second thing comes in the style of the first is shown beside it.
+//! Queries of two images, as PinPoint has them: "the first thing in the style of the second" and "more like these". A model with a place
+//! for a second image takes both; of another the query vector is the normalized mean of the images' fused vectors, so that the order
+//! of the images cannot count: how often the second thing comes in the style of the first is shown beside it.
 
 use std::collections::HashSet;
 
@@ -87,7 +87,8 @@ pub(super) fn more(collection: &Collection) -> Vec<Case> {
 pub(super) fn judge(title: &str, cases: &[Case], answers: &[Answered]) -> Section {
     let mut judging = Judging::new(
         title,
-        "The query is the mean of two images' vectors; beside it the same wish with one image and words.",
+        "The query is both images, or the mean of their vectors where the model has no place for a second one; beside it the same wish with \
+         one image and words.",
         cases,
         answers,
     );

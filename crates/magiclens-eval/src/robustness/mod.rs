@@ -57,7 +57,8 @@ type Judge = fn(&str, &[Case], &[Answered]) -> Section;
 /// A query to run. Images are rows of the collection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RobustQuery {
-    /// The query images; of several, the query vector is the normalized mean of their fused vectors.
+    /// The query images; of several, the query vector is the normalized mean of their fused vectors, unless the model has a place for a second
+    /// image.
     pub images: Vec<usize>,
     /// The instruction.
     pub text: String,

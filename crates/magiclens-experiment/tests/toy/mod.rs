@@ -36,6 +36,7 @@ pub(crate) fn collection(folder: &Path) {
 fn triplet(query: &LabeledImage, target: &LabeledImage, relation: &str, instruction: &str) -> Triplet {
     Triplet {
         query: query.id,
+        second: None,
         instruction: instruction.to_owned(),
         targets: vec![target.id],
         relation: relation.to_owned(),

@@ -59,6 +59,7 @@ fn one(number: usize) -> Triplet {
     let text = |model: &str, template: &str| if by_model { model } else { template }.to_owned();
     Triplet {
         query: image(number),
+        second: None,
         instruction: match by_model {
             true => format!("the same house number {number}, but after dark"),
             false => format!("with effect {number}"),

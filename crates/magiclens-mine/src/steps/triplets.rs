@@ -210,6 +210,7 @@ fn begin(pair: &ImagePair, instruction: &Instruction, models: &[String]) -> Trip
     };
     Triplet {
         query: pair.query.image,
+        second: None,
         instruction: instruction.text.clone(),
         targets: Vec::new(),
         relation: instruction.relation.clone(),

@@ -17,6 +17,8 @@ use crate::attention::{Attended, Attention, AttentionConfig};
 pub struct AttentionFusion {
     layers: Vec<FusionLayer>,
     pooler: AttentionPooler,
+    /// The token of a second image, on its way into the text's.
+    second: Option<Linear>,
     #[module(skip)]
     sizes: FusionSizes,
 }
@@ -40,6 +42,7 @@ impl AttentionFusion {
                 .map(|_| FusionLayer::init(config, dim, device))
                 .collect(),
             pooler: AttentionPooler::init(config, dim, device),
+            second: config.second.then(|| LinearConfig::new(dim, dim).init(device)),
             sizes: config.sizes(dim),
         }
     }
@@ -47,6 +50,13 @@ impl AttentionFusion {
     /// The sizes of the fusion.
     pub fn sizes(&self) -> FusionSizes {
         self.sizes
+    }
+
+    /// Text tokens and those of second images, `[batch, dim]` -> the tokens of texts that are about those, too; None where the fusion has no
+    /// place for them.
+    pub fn beside(&self, texts: Tensor<2>, seconds: Tensor<2>) -> Option<Tensor<2>> {
+        let second = self.second.as_ref()?;
+        Some(texts + second.forward(seconds))
     }
 
     /// `images`, `texts`: `[batch, dim]`, not normalized -> `[batch, dim]`, not normalized.

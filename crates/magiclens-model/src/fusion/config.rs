@@ -18,6 +18,11 @@ pub enum FusionConfig {
 }
 
 impl FusionConfig {
+    /// Whether an instruction may be about a second image.
+    pub fn takes_second_image(&self) -> bool {
+        matches!(self, Self::Attention(sizes) if sizes.second)
+    }
+
     /// Refuses sizes that cannot be built.
     pub(crate) fn check(&self, dim: usize) -> Result<(), String> {
         match self {
@@ -46,6 +51,9 @@ pub struct AttentionFusionConfig {
     pub logit_cap: f64,
     /// Epsilon of every layer norm.
     pub norm_eps: f64,
+    /// Whether an instruction may be about a second image, whose token a linear layer brings into the text's. Ours: the reference has one image.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub second: bool,
 }
 
 impl AttentionFusionConfig {
@@ -58,6 +66,7 @@ impl AttentionFusionConfig {
             pooler_inner: 4 * dim,
             logit_cap: 50.0,
             norm_eps: 1e-6,
+            second: false,
         }
     }
 
@@ -76,6 +85,7 @@ impl AttentionFusionConfig {
             },
             layers: self.layers,
             pooler_inner: self.pooler_inner,
+            second: self.second,
         }
     }
 

@@ -35,8 +35,9 @@ pub(crate) fn gradients(
         settings.noise_seed.wrapping_add(at)
     });
     let texts = frozen.texts.tensor(rows.iter().map(|row| row.1), &device);
-    let embeddings = head.embed(images, texts);
     let count = batch.queries.len();
+    let texts = beside(&head, frozen, batch, settings, texts);
+    let embeddings = head.fuse(head.project_images(images), texts);
     let columns: Vec<i64> = batch.columns.iter().map(|place| (count + place) as i64).collect();
     let columns: Tensor<1, Int> = Tensor::from_data(TensorData::new(columns, [batch.columns.len()]), &device);
     let candidates = embeddings.clone().select(0, columns);
@@ -51,6 +52,32 @@ pub(crate) fn gradients(
         caption_loss: caption_loss.into_scalar::<f32>(),
         gradients: by_path(&head, &GradientsParams::from_grads(total.backward(), &head)),
     }
+}
+
+/// Tower outputs of texts, of the first of which some are about second images.
+fn beside(head: &Head, frozen: &Frozen, batch: &Batch, settings: StepSettings, texts: Tensor<2>) -> Tensor<2> {
+    let [rows, _] = texts.dims();
+    let seed = |at| settings.noise_seed.wrapping_add(rows as u64 + at);
+    let images = noisy(frozen.images, second_rows(batch, rows).into_iter(), settings, seed);
+    said_beside(head, batch, head.project_texts(texts), head.project_images(images))
+}
+
+/// The image beside each row's text: all have one, of which [`said_beside`] takes most away again.
+pub(crate) fn second_rows(batch: &Batch, rows: usize) -> Vec<usize> {
+    seconds(batch, rows).map(Option::unwrap_or_default).collect()
+}
+
+/// Tower outputs of texts and of the images of [`second_rows`] -> those of texts, some of which are about a second image.
+pub(crate) fn said_beside(head: &Head, batch: &Batch, texts: Tensor<2>, images: Tensor<2>) -> Tensor<2> {
+    let [rows, dim] = texts.dims();
+    let mask: Vec<f32> = seconds(batch, rows).map(|second| f32::from(second.is_some())).collect();
+    let mask: Tensor<2> = Tensor::from_data(TensorData::new(mask, [rows, 1]), &texts.device());
+    let said = head.texts_beside(texts.clone(), images) - texts.clone();
+    texts + said * mask.expand([rows, dim])
+}
+
+fn seconds(batch: &Batch, rows: usize) -> impl Iterator<Item = Option<usize>> {
+    batch.seconds.iter().copied().chain(std::iter::repeat(None)).take(rows)
 }
 
 /// `queries`: `[batch, dim]`, `candidates`: `[columns, dim]`, own targets first; `also_right`: `[batch, columns]` -> `[1]`.

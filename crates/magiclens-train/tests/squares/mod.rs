@@ -17,6 +17,7 @@ pub(crate) fn collection(folder: &Path) {
         let images: Vec<LabeledImage> = (0..IMAGES).map(|number| square(folder, split, number)).collect();
         let triplet = |pair: &[LabeledImage]| Triplet {
             query: pair[0].id,
+            second: None,
             instruction: format!("a {} one", pair[1].caption),
             targets: vec![pair[1].id],
             relation: "color".to_owned(),

@@ -33,6 +33,7 @@ pub(crate) fn config() -> ModelConfig {
         layers: 2,
         feed_forward: 12,
         logit_cap: 1.5,
+        second: true,
         ..AttentionFusionConfig::reference(dim, 2)
     };
     ModelConfig {
@@ -72,6 +73,7 @@ pub(crate) fn wide_config(dim: usize) -> ModelConfig {
         feed_forward: 100,
         pooler_inner: 2 * dim,
         logit_cap: 1.5,
+        second: true,
         ..AttentionFusionConfig::reference(dim, 4)
     };
     ModelConfig {
@@ -261,6 +263,7 @@ impl Toy {
             let targets = vec![(query + 1 + at % 3) % image_count, (query + 7) % image_count];
             Row {
                 query,
+                second: at.is_multiple_of(3).then_some((query + 5) % image_count),
                 instruction: 1 + at % 3,
                 targets,
                 hard_negatives: vec![(query + 11) % image_count, (query + 13) % image_count],

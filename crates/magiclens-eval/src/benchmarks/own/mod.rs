@@ -246,6 +246,7 @@ mod tests {
             write_labeled_images(food_images_path(folder.path()), &foods).unwrap();
             let triplet = Triplet {
                 query: foods[0].id,
+                second: None,
                 instruction: "the white variety".to_owned(),
                 targets: vec![foods[1].id],
                 relation: FOOD.to_owned(),
