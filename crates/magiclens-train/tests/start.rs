@@ -228,10 +228,10 @@ fn scores_are_those_of_the_towers_as_trained() {
     trained_with(still, folder.path(), "still", &weights).unwrap();
     let last = |run: &str| {
         let text = std::fs::read_to_string(folder.path().join(run).join("metrics.jsonl")).unwrap();
-        let lines = text
+        let mut lines = text
             .lines()
             .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-        lines.filter(|line| line.get("dev").is_some()).last().unwrap()["dev"].clone()
+        lines.rfind(|line| line.get("dev").is_some()).unwrap()["dev"].clone()
     };
     assert_eq!(last("both"), last("still"));
     assert_eq!(found.config, Checkpoint::read(&weights).unwrap().config);
