@@ -9,19 +9,22 @@
 
 #![allow(clippy::print_stdout)]
 
+mod watch;
+
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use magiclens_metrics::Random;
 use magiclens_model::ModelConfig;
 use magiclens_model::towers::TextConfig;
+use magiclens_train::TrainConfig;
 use magiclens_train::batches::{Row, TripletTable};
 use magiclens_train::feature_table::FeatureTable;
 use magiclens_train::gradients::Frozen;
 use magiclens_train::inputs::{ImageFiles, TextIds, TowerInputs};
 use magiclens_train::learner::Learner;
-use magiclens_train::run::{Measurement, Observer, StepMetrics, TrainingData, train};
-use magiclens_train::{TrainConfig, TrainError};
+use magiclens_train::run::{TrainingData, train};
+use watch::{Watch, peak_mib};
 
 /// Sides of the images.
 const IMAGE_PX: [u32; 2] = [320, 240];
@@ -152,33 +155,4 @@ fn triplets(count: usize) -> TripletTable {
         rows: (0..count).map(row).collect(),
         texts: (0..=count).map(|at| at.to_string()).collect(),
     }
-}
-
-/// Keeps the seconds of each step.
-#[derive(Default)]
-struct Watch {
-    seconds: Vec<f64>,
-}
-
-impl Observer for Watch {
-    fn step(&mut self, metrics: &StepMetrics, _steps: usize) {
-        self.seconds.push(metrics.seconds);
-    }
-
-    fn measure(&mut self, _step: usize, _learner: &Learner) -> Result<Measurement, TrainError> {
-        Ok(Measurement {
-            mean_recall_at_10: 0.0,
-            line: serde_json::json!(null),
-        })
-    }
-
-    fn chosen(&mut self, _step: usize, _best: usize) {}
-}
-
-/// The most memory that this process had at once.
-fn peak_mib() -> Result<f64, Failure> {
-    let status = fs_err::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()).ok_or("no VmHWM")?;
-    Ok(kib.parse::<f64>()? / 1024.0)
 }

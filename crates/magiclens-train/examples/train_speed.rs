@@ -9,9 +9,10 @@
 
 #![allow(clippy::print_stdout)]
 
+mod watch;
+
 use std::path::Path;
 
-use fs_err::read_to_string;
 use magiclens_metrics::Random;
 use magiclens_model::ModelConfig;
 use magiclens_model::checkpoint::{NamedWeights, StoredFloat, Weights, fill, read_weights, tensors_of, write_tower};
@@ -21,17 +22,20 @@ use magiclens_model::towers::{
     ClipActivation, ClipTextConfig, ClipTextMask, ClipVitConfig, EfficientNetLiteConfig, MiniLmConfig, TextConfig,
     VisionConfig,
 };
+use magiclens_train::TrainConfig;
 use magiclens_train::batches::{Row, TripletTable};
 use magiclens_train::feature_table::FeatureTable;
 use magiclens_train::gradients::{CaptionRow, Frozen};
 use magiclens_train::head::Head;
 use magiclens_train::inputs::TowerInputs;
 use magiclens_train::learner::Learner;
-use magiclens_train::run::{Measurement, Observer, StepMetrics, TrainingData, train};
-use magiclens_train::{TrainConfig, TrainError};
+use magiclens_train::run::{TrainingData, train};
+use watch::{Watch, peak_mib};
 
 /// Triplets there are: the largest batch.
 const TRIPLETS: usize = 2048;
+/// Weight of the caption loss of a head with projections, as in `scripts/bench/train_peer.py`.
+const CAPTION_WEIGHT: f64 = 0.2;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -222,12 +226,16 @@ fn triplets() -> TripletTable {
     }
 }
 
-/// The settings of `configs/train/small.toml`, for a head without projections without what acts on those.
+/// The settings of `configs/train/small.toml` with a caption loss and without mirrored views; for a head without projections without what acts on
+/// those.
 fn config(size: &Size, batch: usize, steps: usize, kept_rows: Option<usize>) -> Result<TrainConfig, Failure> {
     let mut config: TrainConfig = toml::from_str(include_str!("../../../configs/train/small.toml"))?;
     config.batch_size = batch;
     (config.steps, config.save_every, config.measure_every) = (steps.max(2), steps.max(2), steps.max(2));
     config.warmup_steps = 1;
+    // Made-up features have no mirrored views behind them.
+    config.mirrored = false;
+    config.caption_weight = CAPTION_WEIGHT;
     if let Some(kept_rows) = kept_rows {
         config.kept_rows = kept_rows;
     }
@@ -235,33 +243,4 @@ fn config(size: &Size, batch: usize, steps: usize, kept_rows: Option<usize>) -> 
         (config.caption_weight, config.feature_noise) = (0.0, 0.0);
     }
     Ok(config)
-}
-
-/// Keeps the seconds of each step.
-#[derive(Default)]
-struct Watch {
-    seconds: Vec<f64>,
-}
-
-impl Observer for Watch {
-    fn step(&mut self, metrics: &StepMetrics, _steps: usize) {
-        self.seconds.push(metrics.seconds);
-    }
-
-    fn measure(&mut self, _step: usize, _learner: &Learner) -> Result<Measurement, TrainError> {
-        Ok(Measurement {
-            mean_recall_at_10: 0.0,
-            line: serde_json::json!(null),
-        })
-    }
-
-    fn chosen(&mut self, _step: usize, _best: usize) {}
-}
-
-/// The most memory that this process had at once.
-fn peak_mib() -> Result<f64, Failure> {
-    let status = read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()).ok_or("no VmHWM")?;
-    Ok(kib.parse::<f64>()? / 1024.0)
 }
