@@ -1,6 +1,6 @@
 //! The dual encoder: shared weights for queries (image + instruction) and targets (image + "").
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -31,6 +31,11 @@ pub struct MagicLens {
 impl ModelConfig {
     /// Builds the model with random weights.
     pub fn init(&self, device: &Device) -> MagicLens {
+        let _turn = turn();
+        self.draw(device)
+    }
+
+    fn draw(&self, device: &Device) -> MagicLens {
         MagicLens {
             vision: self.vision.init(self.dim, device),
             text: self.text.init(self.dim, device),
@@ -45,7 +50,7 @@ impl ModelConfig {
 
     /// Builds the model on the CPU with random weights that follow from `seed` alone.
     pub fn init_seeded(&self, seed: u64) -> MagicLens {
-        seeded(seed, |device| self.init(device))
+        seeded(seed, |device| self.draw(device))
     }
 
     /// Builds the fusion alone, like [`ModelConfig::init_seeded`].
@@ -54,13 +59,36 @@ impl ModelConfig {
     }
 }
 
-fn seeded<M: Module>(seed: u64, init: impl FnOnce(&Device) -> M) -> M {
-    // The backend has one random generator, and parameters are drawn when they are first looked at.
+/// The backend has one random generator: whoever draws while another one draws by a seed changes what that one gets.
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
     static GENERATOR: Mutex<()> = Mutex::new(());
-    let _turn = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    GENERATOR.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn seeded<M: Module>(seed: u64, init: impl FnOnce(&Device) -> M) -> M {
+    let _turn = turn();
     let device = Device::flex();
     device.seed(seed);
     let module = init(&device);
+    // Most parameters are drawn when they are first looked at.
     tensors_of(&module);
     module
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_follow_from_the_seed_while_others_draw() {
+        let config = ModelConfig::small();
+        let seeded = || tensors_of(&config.init_fusion_seeded(1));
+        let expected = seeded();
+        std::thread::scope(|scope| {
+            let others = scope.spawn(|| (0..20).for_each(|_| drop(config.init(&Device::flex()))));
+            while !others.is_finished() {
+                assert!(seeded() == expected);
+            }
+        });
+    }
 }

@@ -14,6 +14,7 @@ use crate::array::{NamedArrays, NamedWeights, Weights};
 use crate::checkpoint::{StoredFloat, fill, tensors_of, write_checkpoint, write_tower};
 use crate::config::ModelConfig;
 use crate::fusion::unit;
+use crate::model::turn;
 use crate::rows::{map_ids, to_rows};
 use crate::tokenizer::Tokenizer;
 use crate::tokenizer::wordpiece::MiniLmTokenizer;
@@ -134,7 +135,10 @@ fn read_efficientnet_lite0(path: &Path, config: &ModelConfig, classes: Weights) 
     let VisionConfig::EfficientNetLite(vision) = &config.vision else {
         unreachable!("the image tower of `small` is an EfficientNet-Lite");
     };
-    let trunk = vision.init_trunk(&Device::flex());
+    let trunk = {
+        let _turn = turn();
+        vision.init_trunk(&Device::flex())
+    };
     tensors.insert("sentence.classes".into(), classes);
     Ok(tensors_of(&fill(trunk, tensors, LITE0)?))
 }
