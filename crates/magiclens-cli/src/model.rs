@@ -238,6 +238,7 @@ fn remove(name: &ModelName) -> anyhow::Result<()> {
 fn info(name: &ModelName, as_json: bool) -> anyhow::Result<()> {
     let source = model_choice::locate(Some(name))?;
     let checkpoint = open_model(&source.path)?;
+    checkpoint.check()?;
     let parts = parts(&checkpoint);
     let parameters: usize = parts.values().sum();
     let Checkpoint {
@@ -245,8 +246,7 @@ fn info(name: &ModelName, as_json: bool) -> anyhow::Result<()> {
         tensors,
         towers,
         digest: id,
-    } = checkpoint.clone();
-    checkpoint.into_model(&Default::default())?;
+    } = checkpoint;
     let strength = strength(name);
     let mut out = std::io::stdout().lock();
     if as_json {

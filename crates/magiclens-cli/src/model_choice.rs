@@ -3,17 +3,17 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use indicatif::ProgressBar;
 use magiclens_hub::{ModelName, Progress};
 use magiclens_index::Index;
-use magiclens_model::Precision;
+use magiclens_model::{DeviceName, Precision};
 use magiclens_search::{LoadedModel, Method, ModelSource, Models};
 
 use crate::progress::{bytes_bar, tell};
 
 /// The way in which all models are loaded.
-#[derive(Clone, Copy, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct LoadOptions {
     /// Numbers that towers multiply: `f32`, `bf16` (faster where the CPU has it) or `int8` (fastest); see docs/speed.md
     #[arg(long, global = true, value_name = "PRECISION", default_value_t = Precision::F32)]
@@ -22,6 +22,16 @@ pub(crate) struct LoadOptions {
     /// fraction of the time, and programs share their memory
     #[arg(long, global = true)]
     keep_packed: bool,
+    /// Device that runs the towers: `cpu`, or in a program that was built for it `cuda`, `rocm`, `metal` or `vulkan`, with a number as
+    /// in `cuda:1` for another than the first one; several for `train`, as in `cuda:0,cuda:1`; see docs/devices.md
+    #[arg(
+        long,
+        global = true,
+        value_name = "DEVICE",
+        value_delimiter = ',',
+        default_value = "cpu"
+    )]
+    device: Vec<DeviceName>,
 }
 
 static LOADING: OnceLock<LoadOptions> = OnceLock::new();
@@ -31,11 +41,44 @@ pub(crate) fn set_loading(loading: LoadOptions) {
     LOADING.get_or_init(|| loading);
 }
 
-fn models() -> Models {
-    let loading = LOADING.get().copied().unwrap_or_default();
-    Models::default()
-        .with_precision(loading.precision)
-        .with_packed(loading.keep_packed)
+fn loading() -> LoadOptions {
+    LOADING.get().cloned().unwrap_or_default()
+}
+
+fn models() -> anyhow::Result<Models> {
+    let LoadOptions {
+        precision,
+        keep_packed,
+        device,
+    } = loading();
+    ensure!(
+        device.len() < 2,
+        "only `train` works on several devices\nhint: name one with `--device`"
+    );
+    let device = device.first().copied().unwrap_or_default();
+    ensure!(
+        device == DeviceName::default() || (precision == Precision::F32 && !keep_packed),
+        "`--precision` and `--keep-packed` are for the CPU\nhint: leave them out beside `--device {device}`"
+    );
+    let models = Models::default().with_precision(precision).with_packed(keep_packed);
+    Ok(models.with_device(device))
+}
+
+/// The devices of a training.
+#[cfg(feature = "train")]
+pub(crate) fn devices() -> Vec<DeviceName> {
+    loading().device
+}
+
+/// Refuses a device for a command that runs on the CPU alone.
+#[cfg(any(feature = "mine", feature = "experiment"))]
+pub(crate) fn check_cpu(command: &str) -> anyhow::Result<()> {
+    let is_cpu = |device: &DeviceName| *device == DeviceName::default();
+    ensure!(
+        loading().device.iter().all(is_cpu),
+        "`{command}` runs on the CPU alone\nhint: leave out `--device`"
+    );
+    Ok(())
 }
 
 /// The files of a model, fetched where that is needed; of the default one if none is named.
@@ -47,7 +90,7 @@ pub(crate) fn locate(named: Option<&ModelName>) -> anyhow::Result<ModelSource> {
 /// A model, fetched where that is needed, and loaded; the default one if none is named.
 pub(crate) fn load(named: Option<&ModelName>) -> anyhow::Result<LoadedModel> {
     let name = named.cloned().map_or_else(Models::default_name, Ok)?;
-    Ok(models().load(&name, &mut Downloads::default())?)
+    Ok(models()?.load(&name, &mut Downloads::default())?)
 }
 
 /// The model that is named, else the one that the index was made with.

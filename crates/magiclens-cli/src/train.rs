@@ -110,6 +110,7 @@ fn train(args: TrainingArgs) -> anyhow::Result<()> {
         out: args.out,
         weights: args.weights,
         cache: args.cache,
+        devices: model_choice::devices(),
     };
     let mut shown = Shown {
         bar: None,

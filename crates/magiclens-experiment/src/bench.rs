@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use burn::tensor::Device;
 use magiclens_collection::{Collection, LabeledImage, Split, images_path, read_labeled_images, triplets_path};
 use magiclens_data::{Digest, Image, Triplet, read_triplets};
 use magiclens_model::ModelConfig;
@@ -45,7 +46,7 @@ impl Bench {
     pub(crate) fn open(setup: &Setup, listener: &mut dyn Listener) -> Result<Self, ExperimentError> {
         let cache = setup.cache.clone().unwrap_or_else(|| setup.data.join("features"));
         // With a fusion, as it is trained: a model without one has nothing beside the image in its targets.
-        let Start { embedder, .. } = Start::read(&setup.start, &setup.settings.train)?;
+        let Start { embedder, .. } = Start::read(&setup.start, &setup.settings.train, Device::flex())?;
         let file = triplets_path(&setup.data, Split::Train);
         let triplets = read_triplets(&file)?;
         let mut labels = read_labeled_images(images_path(&setup.data))?;

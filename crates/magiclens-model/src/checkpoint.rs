@@ -113,8 +113,11 @@ impl Checkpoint {
 
 impl Checkpoint {
     /// Holds all tensors against the configuration.
-    pub(crate) fn check(&self, device: &Device) -> Result<(), ModelError> {
-        check(&self.config.init(device), &self.tensors, &self.config.name)
+    ///
+    /// # Errors
+    /// The first missing, extra or misshapen tensor.
+    pub fn check(&self) -> Result<(), ModelError> {
+        check(&self.config.init(&Device::flex()), &self.tensors, &self.config.name)
     }
 }
 

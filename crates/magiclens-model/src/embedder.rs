@@ -21,13 +21,8 @@ use crate::packed::Packed;
 use crate::rows::{from_rows, map_ids, to_rows};
 use crate::tokenizer::Tokenizer;
 
-/// Images that go through the image tower in one piece. burn's CPU backend hardly uses a second core inside one
-/// operation, so pieces run side by side.
-const PIECE: usize = 8;
-
-/// A short list is cut into so many pieces at least, to fill the cores. It does not depend on their number: sums may
-/// depend on the piece, and the same images must give the same bytes on every machine.
-const MIN_PIECES: usize = 16;
+/// Images that go through the image tower of burn's modules in one piece: enough to fill a GPU.
+const IMAGES: usize = 32;
 
 /// Rows that go through a module of burn in one piece.
 const ROWS: usize = 64;
@@ -77,6 +72,16 @@ impl Embedder {
         Ok(embedder)
     }
 
+    /// [`Embedder::load`] on a device; on another than the CPU the modules of burn compute.
+    ///
+    /// # Errors
+    /// See [`Embedder::load`].
+    pub fn load_on(path: &Path, device: Device) -> Result<Self, ModelError> {
+        let mut embedder = Self::begin(open_model(path)?, folder_of(path), device, Precision::default())?;
+        path.clone_into(&mut embedder.source);
+        Ok(embedder)
+    }
+
     /// [`Embedder::load_with`] by the packed weights in `folder`, if they are there and the model's files are the same as when they were
     /// packed: that takes a fraction of the time, and several processes share their memory. Otherwise they are packed anew, and
     /// kept there where `keeps` says so.
@@ -92,7 +97,7 @@ impl Embedder {
             None if !keeps => return Self::load_with(path, precision),
             None => {
                 let checkpoint = open_model(path)?;
-                checkpoint.check(&Device::flex())?;
+                checkpoint.check()?;
                 let networks = packed.pack(&checkpoint)?;
                 (checkpoint.config, checkpoint.digest, networks)
             }
@@ -128,9 +133,12 @@ impl Embedder {
         device: Device,
         precision: Precision,
     ) -> Result<Self, ModelError> {
-        let modules = checkpoint.clone().into_model(&device)?;
+        let checkpoint_of_modules = checkpoint.clone();
         let embedder = Self::begin(checkpoint, folder, device, precision)?;
-        embedder.modules.get_or_init(|| modules);
+        if embedder.networks.is_some() {
+            let modules = checkpoint_of_modules.into_model(&embedder.device)?;
+            embedder.modules.get_or_init(|| modules);
+        }
         Ok(embedder)
     }
 
@@ -141,7 +149,7 @@ impl Embedder {
         let (config, model_id) = (checkpoint.config.clone(), checkpoint.digest.clone());
         let (networks, modules) = match device == Device::flex() {
             true => {
-                checkpoint.check(&device)?;
+                checkpoint.check()?;
                 let find = |name: &str| checkpoint.tensors.get(name).map(|weights| weights.values.as_slice());
                 let networks = Networks::new(&config, precision, &Tensors::new(&find))?;
                 (Some(networks), OnceLock::new())
@@ -433,22 +441,20 @@ impl Embedder {
         Ok(pieces.flat_map_iter(fuse).collect())
     }
 
-    /// Preprocesses images and runs them through `network`, a piece at a time, pieces side by side.
+    /// Preprocesses images on all cores and runs them through `network`, a piece at a time.
     fn in_pieces(
         &self,
         images: &[impl Borrow<RgbImage> + Sync],
-        network: impl Fn(Tensor<4>) -> Tensor<2> + Sync,
+        network: impl Fn(Tensor<4>) -> Tensor<2>,
     ) -> Vec<Vec<f32>> {
         let (preprocess, size) = (&self.config.preprocess, self.config.vision.image_px());
-        let piece = images.len().div_ceil(MIN_PIECES).clamp(1, PIECE);
         let encode = |images: &[_]| {
             let pixels = images
-                .iter()
-                .flat_map(|image: &_| preprocess.apply(Borrow::borrow(image)));
+                .par_iter()
+                .flat_map_iter(|image: &_| preprocess.apply(Borrow::borrow(image)));
             let data = TensorData::new(pixels.collect::<Vec<f32>>(), [images.len(), 3, size, size]);
             to_rows(network(Tensor::from_data(data, &self.device)))
         };
-        let pieces: Vec<Vec<Vec<f32>>> = images.par_chunks(piece).map(encode).collect();
-        pieces.into_iter().flatten().collect()
+        images.chunks(IMAGES).flat_map(encode).collect()
     }
 }

@@ -6,6 +6,7 @@ use magiclens_cpu::{MissingTensor, UnknownWidth};
 use magiclens_data::Digest;
 
 use crate::basic::BasicError;
+use crate::device::DeviceError;
 use crate::import::ImportError;
 use crate::tokenizer::TokenizerError;
 
@@ -40,6 +41,9 @@ pub enum ModelError {
         /// What the system says.
         reason: String,
     },
+    /// A device that cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// Instructions of the CPU that are asked for by a name that they do not have.
     #[error(transparent)]
     Instructions(#[from] UnknownWidth),

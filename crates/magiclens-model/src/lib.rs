@@ -7,6 +7,7 @@ pub mod attention;
 pub mod basic;
 pub mod checkpoint;
 pub mod config;
+pub mod device;
 pub mod embedder;
 mod error;
 pub mod export;
@@ -28,6 +29,7 @@ pub mod towers;
 
 pub use basic::Basic;
 pub use config::ModelConfig;
+pub use device::{DeviceError, DeviceName};
 pub use embedder::Embedder;
 pub use error::ModelError;
 pub use inversion::{InversionKind, TextualInversion};

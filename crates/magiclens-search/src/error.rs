@@ -57,6 +57,9 @@ pub enum SearchError {
     /// A model that cannot be found or fetched.
     #[error(transparent)]
     Hub(#[from] HubError),
+    /// A device that cannot be used.
+    #[error(transparent)]
+    Device(#[from] magiclens_model::DeviceError),
     /// Files that are no model.
     #[error("cannot load the model `{name}`: {cause}")]
     BadModel {

@@ -10,7 +10,7 @@ use magiclens_hub::{Hub, HubConfig, HubError, ModelName, Progress, PublishedFile
 use magiclens_index::ModelStamp;
 use magiclens_model::checkpoint::{StoredFloat, write_checkpoint};
 use magiclens_model::import::official::read_base_or_large;
-use magiclens_model::{Basic, Embedder, Precision};
+use magiclens_model::{Basic, DeviceName, Embedder, Precision};
 
 use crate::basic::{BasicSearch, Method};
 use crate::encoder::Encoder;
@@ -29,6 +29,7 @@ pub struct Models {
     hub: Hub,
     precision: Precision,
     keeps_packed: bool,
+    device: DeviceName,
 }
 
 /// A model on this machine.
@@ -115,6 +116,7 @@ impl Models {
             hub,
             precision: Precision::default(),
             keeps_packed: false,
+            device: DeviceName::default(),
         }
     }
 
@@ -126,6 +128,11 @@ impl Models {
     /// The same, which keeps packed weights beside the published checkpoints. Those that are there are used in any case.
     pub fn with_packed(self, keeps_packed: bool) -> Self {
         Self { keeps_packed, ..self }
+    }
+
+    /// The same, which compute on a device. Precision and packed weights are matters of the CPU.
+    pub fn with_device(self, device: DeviceName) -> Self {
+        Self { device, ..self }
     }
 
     /// The models on this machine, and the way to more.
@@ -173,8 +180,13 @@ impl Models {
     /// See [`Models::locate`]; files that are no model.
     pub fn load(&self, name: &ModelName, progress: &mut dyn Progress) -> Result<LoadedModel, SearchError> {
         let source = self.locate(name, progress)?;
-        let packed = self.hub.config().models.join(PACKED);
-        let embedder = Embedder::load_packed(&source.path, self.precision, &packed, self.keeps_packed);
+        let embedder = match self.device == DeviceName::default() {
+            true => {
+                let packed = self.hub.config().models.join(PACKED);
+                Embedder::load_packed(&source.path, self.precision, &packed, self.keeps_packed)
+            }
+            false => Embedder::load_on(&source.path, self.device.open()?),
+        };
         let embedder = embedder.map_err(|error| SearchError::BadModel {
             name: source.name.clone(),
             cause: Box::new(error),

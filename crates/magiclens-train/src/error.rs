@@ -27,6 +27,11 @@ pub enum TrainError {
         /// The run directory.
         path: PathBuf,
     },
+    /// Several devices for a head on frozen towers.
+    #[error(
+        "only trained towers run on several devices\nhint: name one with `--device`, or set `trained_towers` in the configuration"
+    )]
+    NothingToShare,
     /// An image of the collection cannot be read.
     #[error(
         "image `{path}` cannot be read: {reason}\nhint: build the collection again with `magiclens collection build`"

@@ -1,6 +1,7 @@
 //! All that a run trains: a head, and the towers that are not frozen.
 
 use burn::module::{Module, ParamGroup};
+use burn::tensor::Device;
 use magiclens_model::checkpoint::{NamedWeights, fill, tensors_of};
 use magiclens_model::towers::{TextTower, VisionTower};
 use magiclens_model::{MagicLens, ModelError};
@@ -15,6 +16,8 @@ pub struct Learner {
     pub head: Head,
     /// The towers below.
     pub towers: Towers,
+    /// The devices that towers run on; the first one holds them. The head is on the CPU.
+    devices: Vec<Device>,
 }
 
 /// Trained towers. Of a tower of a trunk and a projection the trunk is trained here; its projection is the head's, and the one in
@@ -36,12 +39,30 @@ impl Learner {
     /// Takes what is trained out of a model.
     pub fn of(model: &MagicLens, trained: TrainedTowers) -> Self {
         Self {
-            head: Head::of(model),
+            head: Head::of(model).to_device(&Device::flex()),
             towers: Towers {
                 image_tower: trained.image().then(|| model.vision.clone()),
                 text_tower: trained.text().then(|| model.text.clone()),
             },
+            devices: Vec::new(),
         }
+        .on(vec![Device::flex()])
+    }
+
+    /// The same, whose towers run on some devices, at least one.
+    pub fn on(self, devices: Vec<Device>) -> Self {
+        Self {
+            towers: self.towers.to_device(&devices[0]),
+            devices,
+            ..self
+        }
+    }
+
+    /// The towers without tapes, once on each device.
+    pub(crate) fn replicas(&self) -> Vec<Towers> {
+        let towers = self.towers.valid();
+        let devices = self.devices.iter();
+        devices.map(|device| towers.clone().to_device(device)).collect()
     }
 
     /// A head on frozen towers.
@@ -52,10 +73,11 @@ impl Learner {
                 image_tower: None,
                 text_tower: None,
             },
+            devices: vec![Device::flex()],
         }
     }
 
-    /// Puts what was trained back; `None` if a tower of the model has no place for it, or has a projection that it lacks.
+    /// Puts what was trained back, on the CPU; `None` if a tower of the model has no place for it, or has a projection that it lacks.
     pub fn into_model(self, model: MagicLens) -> Option<MagicLens> {
         let Towers {
             image_tower,
@@ -66,6 +88,7 @@ impl Learner {
             text: text_tower.unwrap_or(model.text),
             ..model
         };
+        let model = model.to_device(&Device::flex());
         self.head.into_model(model)
     }
 
@@ -91,6 +114,7 @@ impl Learner {
         Ok(Self {
             head: fill(self.head, of_head, model)?,
             towers: self.towers.filled(of_towers, model)?,
+            devices: self.devices,
         })
     }
 
@@ -99,6 +123,7 @@ impl Learner {
         Self {
             head: self.head.train(),
             towers: self.towers.train(),
+            devices: self.devices,
         }
     }
 
@@ -107,6 +132,7 @@ impl Learner {
         Self {
             head: self.head.valid(),
             towers: self.towers.valid(),
+            devices: self.devices.clone(),
         }
     }
 

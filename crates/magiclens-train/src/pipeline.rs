@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
 use magiclens_collection::{Collection, Split, images_path, read_training_images, triplets_path};
 use magiclens_data::{Image, Triplet, read_triplets};
 use magiclens_model::checkpoint::{StoredFloat, TowerFile, tensors_of, write_checkpoint};
 use magiclens_model::fusion::FusionConfig;
 use magiclens_model::import::open::folder_of;
-use magiclens_model::{Embedder, MagicLens, ModelConfig};
+use magiclens_model::{DeviceName, Embedder, MagicLens, ModelConfig, ModelError};
 
 use crate::batches::TripletTable;
 use crate::dev::{Dev, DevScores, mean_recall_at_10};
@@ -42,6 +43,8 @@ pub struct Pipeline {
     pub weights: PathBuf,
     /// The folder for frozen features; `None` is `features` in the collection.
     pub cache: Option<PathBuf>,
+    /// The devices that towers run on; none is the CPU. Frozen towers run on the first one alone.
+    pub devices: Vec<DeviceName>,
 }
 
 /// Is told the progress of a training.
@@ -64,7 +67,8 @@ impl Pipeline {
     /// # Errors
     /// Inputs that do not go together, files that cannot be read or written, a run that diverges.
     pub fn run(&self, listener: &mut dyn Listener) -> Result<(), TrainError> {
-        let start = Start::read(&self.start, &self.config)?;
+        let devices = self.open_devices()?;
+        let start = Start::read(&self.start, &self.config, devices[0].clone())?;
         // Beside trained towers no file of the start holds what they have become.
         let towers = match self.config.trained_towers.any() {
             true => &[][..],
@@ -98,7 +102,7 @@ impl Pipeline {
             digest: self.digest(&start.digest, &sources)?,
         };
         listener.begin("steps", self.config.steps);
-        let learner = Learner::of(embedder.model()?, self.config.trained_towers);
+        let learner = Learner::of(embedder.model()?, self.config.trained_towers).on(devices);
         let mut measured = Measured {
             dev: Dev::new(dev.triplets, dev_images, dev_texts),
             inputs: dev_inputs,
@@ -109,6 +113,19 @@ impl Pipeline {
         self.bring_tokenizer()?;
         let model = self.finish(embedder, learner, &data, listener)?;
         write_weights(&self.weights, embedder.config(), &model, towers)
+    }
+
+    /// At least one.
+    fn open_devices(&self) -> Result<Vec<Device>, TrainError> {
+        if self.devices.len() > 1 && !self.config.trained_towers.any() {
+            return Err(TrainError::NothingToShare);
+        }
+        let opened = self.devices.iter().map(|device| device.open());
+        let devices: Vec<Device> = opened.collect::<Result<_, _>>().map_err(ModelError::from)?;
+        match devices.is_empty() {
+            true => Ok(vec![Device::flex()]),
+            false => Ok(devices),
+        }
     }
 
     /// Features of frozen towers: of training images and dev images, of instructions, captions and instructions of the dev part; empty
@@ -193,7 +210,7 @@ impl Pipeline {
         listener: &mut dyn Listener,
     ) -> Result<MagicLens, TrainError> {
         let features = match embedder.config().vision.shares_sentences() {
-            true => all_features(&learner.towers, &data.inputs, self.piece())?,
+            true => all_features(&learner, &data.inputs, self.piece())?,
             false => Features::default(),
         };
         let model = learner.into_model(embedder.model()?.clone());
@@ -368,7 +385,7 @@ impl Observer for Measured<'_> {
     }
 
     fn measure(&mut self, step: usize, learner: &Learner) -> Result<Measurement, TrainError> {
-        let features = all_features(&learner.towers, &self.inputs, self.piece)?;
+        let features = all_features(learner, &self.inputs, self.piece)?;
         self.dev.replace(features.images, features.texts);
         let scores = self.dev.scores(&learner.head);
         self.listener.measured(step, &scores);

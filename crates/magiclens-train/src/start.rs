@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use burn::tensor::Device;
 use magiclens_data::Digest;
 use magiclens_model::Embedder;
 use magiclens_model::checkpoint::{Checkpoint, TowerFile, tensors_of};
@@ -25,11 +26,11 @@ pub struct Start {
 }
 
 impl Start {
-    /// Reads a model of any layout that says itself what it is.
+    /// Reads a model of any layout that says itself what it is, onto a device.
     ///
     /// # Errors
     /// A model that cannot be read, or cannot have the image size or the fusion of the run.
-    pub fn read(path: &Path, config: &TrainConfig) -> Result<Self, TrainError> {
+    pub fn read(path: &Path, config: &TrainConfig, device: Device) -> Result<Self, TrainError> {
         let mut checkpoint = open_model(path)?;
         let digest = match path.is_dir() {
             true => checkpoint.digest.clone(),
@@ -42,7 +43,7 @@ impl Start {
             checkpoint = with_attention(checkpoint, config.seed);
         }
         let towers = checkpoint.towers.clone();
-        let embedder = Embedder::new(checkpoint, folder_of(path), Default::default())?;
+        let embedder = Embedder::new(checkpoint, folder_of(path), device)?;
         if config.fusion == NewFusion::Sum {
             check_sum(&embedder, path)?;
         }

@@ -8,6 +8,7 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Bytes;
 use magiclens_data::files::{sync_folder, write_atomic_bytes};
 use magiclens_model::checkpoint::{NamedWeights, StoredFloat, Weights, read_weights, write_tower};
+use magiclens_model::device::check_default;
 use serde::Serialize;
 
 use crate::batches::{TripletTable, batch, sample};
@@ -111,6 +112,7 @@ impl State {
         if let Some(stopping) = &mut self.stopping {
             stopping.read(folder)?;
         }
+        check_default().map_err(|error| error.to_string())?;
         let moments = fs_err::read(folder.join(OPTIMIZER_FILE)).map_err(|error| error.to_string())?;
         let moments = Bytes::from_bytes_vec(moments);
         self.optimizer = self.optimizer.from_bytes(moments).map_err(|error| error.to_string())?;
@@ -169,7 +171,7 @@ impl State {
     fn change(&mut self, found: LearnerGradients) -> f64 {
         let rates = self.schedule.step();
         let base = rates.base();
-        let (optimizer, Learner { head, towers }) = (&mut self.optimizer, &mut self.learner);
+        let (optimizer, Learner { head, towers, .. }) = (&mut self.optimizer, &mut self.learner);
         *head = optimizer.step(rates.clone(), head.clone(), found.head);
         let [of_image, of_text] = found.towers;
         // Taken out, so that no tower is in memory twice.

@@ -1,6 +1,5 @@
 //! Chosen images and texts on their way through the trained towers and back.
 
-use burn::module::Module;
 use burn::optim::GradientsParams;
 use magiclens_model::towers::{TextTower, VisionTower};
 
@@ -8,7 +7,7 @@ use crate::TrainError;
 use crate::feature_slopes::FeatureSlopes;
 use crate::feature_table::FeatureTable;
 use crate::inputs::TowerInputs;
-use crate::learner::Towers;
+use crate::learner::{Learner, Towers};
 use crate::tower_pieces::{ImagePieces, TextPieces, features, gradients};
 
 /// Rows of the inputs.
@@ -55,38 +54,45 @@ pub(crate) struct Features {
 /// # Errors
 /// An image that cannot be read.
 pub(crate) fn all_features(
-    towers: &Towers,
+    learner: &Learner,
     inputs: &TowerInputs,
     settings: PieceSettings,
 ) -> Result<Features, TrainError> {
-    let plain = towers.valid();
-    TowerPass::new(&plain, inputs, Chosen::all(inputs), settings).features()
+    TowerPass::new(&learner.replicas(), inputs, Chosen::all(inputs), settings).features()
 }
 
-/// The trained towers without tapes, and what goes through them.
+/// The trained towers without tapes, once on each device, and what goes through them.
 pub(crate) struct TowerPass<'a> {
-    image: Option<(&'a VisionTower, ImagePieces<'a>)>,
-    text: Option<(&'a TextTower, TextPieces<'a>)>,
+    image: Option<(Vec<&'a VisionTower>, ImagePieces<'a>)>,
+    text: Option<(Vec<&'a TextTower>, TextPieces<'a>)>,
     /// Texts before the captions.
     texts: usize,
     at_once: usize,
 }
 
 impl<'a> TowerPass<'a> {
-    /// `towers` are those of [`crate::learner::Learner::valid`].
-    pub(crate) fn new(towers: &'a Towers, inputs: &'a TowerInputs, chosen: Chosen, settings: PieceSettings) -> Self {
+    /// `replicas` are those of [`Learner::replicas`].
+    pub(crate) fn new(
+        replicas: &'a [Towers],
+        inputs: &'a TowerInputs,
+        chosen: Chosen,
+        settings: PieceSettings,
+    ) -> Self {
         let texts = chosen.texts.len();
-        let image = towers.image_tower.as_ref().zip(inputs.images.as_ref());
-        let text = towers.text_tower.as_ref().zip(inputs.texts.as_ref());
+        let image: Option<Vec<_>> = replicas.iter().map(|towers| towers.image_tower.as_ref()).collect();
+        let text: Option<Vec<_>> = replicas.iter().map(|towers| towers.text_tower.as_ref()).collect();
+        let (image, text) = (image.zip(inputs.images.as_ref()), text.zip(inputs.texts.as_ref()));
+        let at_once = settings.side_by_side.min(rayon::current_num_threads());
         Self {
-            image: image.map(|(tower, files)| (tower, ImagePieces::new(files, chosen.images, settings.rows))),
-            text: text.map(|(tower, ids)| {
+            image: image.map(|(towers, files)| (towers, ImagePieces::new(files, chosen.images, settings.rows))),
+            text: text.map(|(towers, ids)| {
                 let captions = chosen.captions.iter().map(|row| ids.captions[*row].as_slice());
                 let texts = chosen.texts.iter().map(|row| ids.texts[*row].as_slice());
-                (tower, TextPieces::new(texts.chain(captions).collect(), settings.rows))
+                (towers, TextPieces::new(texts.chain(captions).collect(), settings.rows))
             }),
             texts,
-            at_once: settings.side_by_side.min(rayon::current_num_threads()),
+            // Each device has work.
+            at_once: at_once.max(replicas.len()),
         }
     }
 
@@ -96,11 +102,11 @@ impl<'a> TowerPass<'a> {
     /// An image that cannot be read.
     pub(crate) fn features(&self) -> Result<Features, TrainError> {
         let mut found = Features::default();
-        if let Some((tower, pieces)) = &self.image {
-            found.images = Some(features(*tower, pieces, self.at_once)?);
+        if let Some((towers, pieces)) = &self.image {
+            found.images = Some(features(towers, pieces, self.at_once)?);
         }
-        if let Some((tower, pieces)) = &self.text {
-            let mut texts = features(*tower, pieces, self.at_once)?;
+        if let Some((towers, pieces)) = &self.text {
+            let mut texts = features(towers, pieces, self.at_once)?;
             let values = texts.values.split_off(self.texts * texts.width);
             let width = texts.width;
             found.captions = Some(FeatureTable { width, values });
@@ -115,10 +121,10 @@ impl<'a> TowerPass<'a> {
     /// An image that cannot be read.
     pub(crate) fn gradients(&self, slopes: &FeatureSlopes) -> Result<[Option<GradientsParams>; 2], TrainError> {
         let image = self.image.as_ref();
-        let image = image.map(|(tower, pieces)| gradients(*tower, pieces, &slopes.images, self.at_once));
-        let text = self.text.as_ref().map(|(tower, pieces)| {
+        let image = image.map(|(towers, pieces)| gradients(towers, pieces, &slopes.images, self.at_once));
+        let text = self.text.as_ref().map(|(towers, pieces)| {
             let slopes = [&slopes.texts[..], &slopes.captions].concat();
-            gradients(*tower, pieces, &slopes, self.at_once)
+            gradients(towers, pieces, &slopes, self.at_once)
         });
         Ok([image.transpose()?, text.transpose()?])
     }

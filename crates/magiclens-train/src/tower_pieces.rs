@@ -1,5 +1,5 @@
 //! Inputs of a trained tower in pieces that go through it, and back, in bounded memory: no tape of more than one piece a thread is
-//! kept. What pieces give is taken in their order, so that threads decide nothing.
+//! kept. Devices take turns: each has the tower once. What pieces give is taken in their order, so that threads decide nothing.
 
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
@@ -109,10 +109,14 @@ impl Pieces for TextPieces<'_> {
 ///
 /// # Errors
 /// An input that cannot be read.
-pub(crate) fn features<P: Pieces>(tower: &P::Tower, pieces: &P, at_once: usize) -> Result<FeatureTable, TrainError> {
-    let device = Device::flex();
-    let work = |piece: &[usize]| {
-        let features = pieces.features(tower, piece, &device)?;
+pub(crate) fn features<P: Pieces>(
+    towers: &[&P::Tower],
+    pieces: &P,
+    at_once: usize,
+) -> Result<FeatureTable, TrainError> {
+    let work = |at: usize, piece: &[usize]| {
+        let tower = towers[at % towers.len()];
+        let features = pieces.features(tower, piece, &device_of(tower))?;
         Ok(features.into_data().try_to_vec::<f32>().expect("features are f32"))
     };
     let mut table = FeatureTable::default();
@@ -132,36 +136,46 @@ pub(crate) fn features<P: Pieces>(tower: &P::Tower, pieces: &P, at_once: usize) 
 /// # Errors
 /// An input that cannot be read.
 pub(crate) fn gradients<P: Pieces>(
-    tower: &P::Tower,
+    towers: &[&P::Tower],
     pieces: &P,
     slopes: &[f32],
     at_once: usize,
 ) -> Result<GradientsParams, TrainError> {
-    let device = Device::flex().autodiff();
-    let work = |piece: &[usize]| {
+    let first = device_of(towers[0]);
+    let work = |at: usize, piece: &[usize]| {
         // Leaves of its own, so that the tapes of pieces side by side have nothing in common.
-        let taped = tower.clone().train();
+        let taped = towers[at % towers.len()].clone().train();
+        let device = device_of(&taped).autodiff();
         let features = pieces.features(&taped, piece, &device)?;
         let [rows, width] = features.dims();
         let slopes = piece.iter().flat_map(|row| &slopes[row * width..][..width]);
         let slopes = TensorData::new(slopes.copied().collect::<Vec<f32>>(), [rows, width]);
         let along = features * Tensor::from_data(slopes, &device);
-        Ok(GradientsParams::from_grads(along.sum().backward(), &taped))
+        let gradients = GradientsParams::from_grads(along.sum().backward(), &taped);
+        Ok(gradients.to_device(&first, &taped))
     };
     let mut sums = GradientsAccumulator::new();
-    in_order(pieces, at_once, work, |_, gradients| sums.accumulate(tower, gradients))?;
+    in_order(pieces, at_once, work, |_, gradients| {
+        sums.accumulate(towers[0], gradients)
+    })?;
     Ok(sums.grads())
 }
 
-/// Does `work` for pieces, `at_once` side by side, and hands on what it gives in the order of the pieces.
+fn device_of<M: Module>(tower: &M) -> Device {
+    let mut devices = tower.devices().into_iter();
+    devices.next().expect("a tower has parameters")
+}
+
+/// Does `work` for pieces, `at_once` side by side, which are numbered, and hands on what it gives in the order of the pieces.
 fn in_order<P: Pieces, T: Send>(
     pieces: &P,
     at_once: usize,
-    work: impl Fn(&[usize]) -> Result<T, TrainError> + Sync,
+    work: impl Fn(usize, &[usize]) -> Result<T, TrainError> + Sync,
     mut done: impl FnMut(&[usize], T),
 ) -> Result<(), TrainError> {
     for group in pieces.pieces().chunks(at_once.max(1)) {
-        let results: Vec<Result<T, TrainError>> = group.par_iter().map(|piece| work(piece)).collect();
+        let results = group.par_iter().enumerate().map(|(at, piece)| work(at, piece));
+        let results: Vec<Result<T, TrainError>> = results.collect();
         for (piece, result) in group.iter().zip(results) {
             done(piece, result?);
         }

@@ -2,7 +2,6 @@
 //! loss and slopes at their features, and the towers take those back piece by piece (gradient caching, Gao et al. 2021). The gradient
 //! is that of the plain batch; features of a frozen tower come from its table.
 
-use burn::module::Module;
 use burn::optim::GradientsParams;
 
 use crate::TrainError;
@@ -56,8 +55,8 @@ pub fn learner_gradients(
         rows: settings.tower_rows,
         side_by_side: settings.pieces,
     };
-    let plain = towers.valid();
-    let pass = TowerPass::new(&plain, inputs, chosen, piece);
+    let replicas = learner.replicas();
+    let pass = TowerPass::new(&replicas, inputs, chosen, piece);
     let features = pass.features()?;
     let tables = Frozen {
         images: features.images.as_ref().unwrap_or(frozen.images),

@@ -65,6 +65,7 @@ fn trained_with(config: TrainConfig, folder: &Path, name: &str, start: &Path) ->
         out: folder.join(name),
         weights: weights.clone(),
         cache: None,
+        devices: Vec::new(),
     };
     pipeline.run(&mut Silent)?;
     Ok(Checkpoint::read(&weights)?)
@@ -297,6 +298,7 @@ fn a_start_in_several_files_becomes_one_file_anywhere() {
         out: out.path().join("run"),
         weights: out.path().join("text.safetensors"),
         cache: None,
+        devices: Vec::new(),
     };
     // A frozen tower stays in its file, beside which the weights must lie.
     let told = pipeline(TrainedTowers::None).run(&mut Silent).unwrap_err().to_string();
