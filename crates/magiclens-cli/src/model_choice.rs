@@ -22,8 +22,8 @@ pub(crate) struct LoadOptions {
     /// fraction of the time, and programs share their memory
     #[arg(long, global = true)]
     keep_packed: bool,
-    /// Device that runs the towers: `cpu`, or in a program that was built for it `cuda`, `rocm`, `metal` or `vulkan`, with a number as
-    /// in `cuda:1` for another than the first one; several for `train`, as in `cuda:0,cuda:1`; see docs/devices.md
+    /// Device that runs the towers: `cpu`, or in a program that was built for it `cuda`, `rocm`, `metal`, `vulkan` or `wgpu`, with a
+    /// number as in `cuda:1` for another than the first one; several for `train`, as in `cuda:0,cuda:1`; see docs/devices.md
     #[arg(
         long,
         global = true,

@@ -21,11 +21,13 @@ pub enum Backend {
     Metal,
     /// GPUs of any maker with a Vulkan driver; feature `vulkan`.
     Vulkan,
+    /// GPUs of any maker, by whatever the system has for them, in a language that every driver takes; feature `wgpu`.
+    Wgpu,
 }
 
 impl Backend {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Cpu, Self::Cuda, Self::Rocm, Self::Metal, Self::Vulkan];
+    pub const ALL: [Self; 6] = [Self::Cpu, Self::Cuda, Self::Rocm, Self::Metal, Self::Vulkan, Self::Wgpu];
 
     /// Its name, which is that of its feature, too.
     pub fn name(self) -> &'static str {
@@ -35,6 +37,7 @@ impl Backend {
             Self::Rocm => "rocm",
             Self::Metal => "metal",
             Self::Vulkan => "vulkan",
+            Self::Wgpu => "wgpu",
         }
     }
 
@@ -50,7 +53,15 @@ impl Backend {
             Self::Metal => Some(DeviceType::Metal),
             #[cfg(feature = "vulkan")]
             Self::Vulkan => Some(DeviceType::Vulkan),
-            #[cfg(not(all(feature = "cuda", feature = "rocm", feature = "metal", feature = "vulkan")))]
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu => Some(DeviceType::Wgpu),
+            #[cfg(not(all(
+                feature = "cuda",
+                feature = "rocm",
+                feature = "metal",
+                feature = "vulkan",
+                feature = "wgpu"
+            )))]
             _ => None,
         }
     }
@@ -168,7 +179,7 @@ fn said(panic: &(dyn Any + Send)) -> String {
 pub enum DeviceError {
     /// A text that names no device.
     #[error(
-        "`{0}` names no device\nhint: `cpu`, or `cuda`, `rocm`, `metal` or `vulkan`, with a number behind a colon for another than the first one, as in `cuda:1`"
+        "`{0}` names no device\nhint: `cpu`, or `cuda`, `rocm`, `metal`, `vulkan` or `wgpu`, with a number behind a colon for another than the first one, as in `cuda:1`"
     )]
     Unknown(String),
     /// A backend that the program was built without.

@@ -2,7 +2,7 @@
 //! GPUs it found, or that there is none:
 //!
 //! ```text
-//! cargo test -p magiclens-train --features magiclens-model/vulkan --test devices -- --nocapture
+//! cargo test -p magiclens-train --features magiclens-model/wgpu --test devices -- --nocapture
 //! ```
 #![allow(clippy::unwrap_used)]
 
@@ -21,7 +21,13 @@ use magiclens_train::trained::TrainedTowers;
 use magiclens_train::{TrainConfig, TrainError};
 use toy::Toy;
 
-const GPUS: [Backend; 4] = [Backend::Cuda, Backend::Rocm, Backend::Metal, Backend::Vulkan];
+const GPUS: [Backend; 5] = [
+    Backend::Cuda,
+    Backend::Rocm,
+    Backend::Metal,
+    Backend::Vulkan,
+    Backend::Wgpu,
+];
 
 /// The GPUs of the backends that this test was built with, by name.
 fn gpus() -> Vec<(DeviceName, Device)> {
