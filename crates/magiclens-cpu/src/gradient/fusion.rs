@@ -1,7 +1,7 @@
 //! The attention fusion with its gradient.
 
 use super::attention::{Pairs, gather};
-use super::layer::{Layer, LayerScratch, LayerTape};
+use super::layer::{Layer, LayerScratch, LayerTape, join_pairs};
 use super::linear::Linear;
 use super::named::NamedGradients;
 use super::pooler::{Pooler, PoolerScratch, PoolerTape};
@@ -26,6 +26,8 @@ pub struct FusionGradient {
 #[derive(Debug, Default)]
 pub struct FusionTape {
     layers: Vec<LayerTape>,
+    /// Numbers of the tokens that pairs are made of.
+    given: usize,
     /// `[pairs, 2, width]`, behind the last layer.
     tokens: Vec<f32>,
     pooler: PoolerTape,
@@ -73,6 +75,7 @@ impl FusionGradient {
         scratch: &mut FusionScratch,
     ) -> Vec<f32> {
         let in_order = in_order(pairs.len());
+        tape.given = tokens.len();
         tape.layers.resize_with(self.layers.len(), LayerTape::default);
         if self.layers.is_empty() {
             gather(tokens, pairs, self.width, &mut tape.tokens);
@@ -119,8 +122,12 @@ impl FusionGradient {
 
     /// Slopes of the tokens, `[tokens, width]`, after [`FusionGradient::backward`] with the same tape and memory.
     pub fn token_slopes<'a>(&self, pairs: Pairs<'_>, tape: &FusionTape, scratch: &'a mut FusionScratch) -> &'a [f32] {
-        if let (Some(layer), Some(tape)) = (self.layers.first(), tape.layers.first()) {
-            layer.backward_to_tokens(self.simd, pairs, tape, &mut scratch.layer, &mut scratch.slopes);
+        let slopes = &mut scratch.slopes;
+        match (self.layers.first(), tape.layers.first()) {
+            (Some(layer), Some(tape)) => {
+                layer.backward_to_tokens(self.simd, pairs, tape, &mut scratch.layer, slopes);
+            }
+            _ => *slopes = join_pairs(self.simd, pairs, slopes, self.width, tape.given),
         }
         &scratch.slopes
     }

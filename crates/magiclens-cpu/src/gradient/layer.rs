@@ -162,8 +162,8 @@ impl Layer {
     }
 }
 
-/// Slopes of tokens, of which some belong to several pairs.
-fn join_pairs(simd: Simd, pairs: Pairs<'_>, slopes: &[f32], width: usize, tokens: usize) -> Vec<f32> {
+/// Slopes of tokens from those of pairs, where a token may belong to several.
+pub(super) fn join_pairs(simd: Simd, pairs: Pairs<'_>, slopes: &[f32], width: usize, tokens: usize) -> Vec<f32> {
     let mut joined = vec![0.0; tokens];
     for (&pair, slopes) in pairs.iter().zip(slopes.chunks_exact(2 * width)) {
         let rows = two_rows(&mut joined, width, pair).into_iter();
