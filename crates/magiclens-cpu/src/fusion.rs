@@ -72,11 +72,11 @@ impl AttentionFusion {
         })
     }
 
-    /// Adds to a text's vector, `[dim]`, what the vector of a second image says; false where there is no place for one.
-    pub fn add_second(&self, image: &[f32], text: &mut [f32]) -> bool {
-        let Some(second) = &self.second else { return false };
-        second.pass(Run::on(1), &mut Rows::default(), image, text, Epilogue::ADD);
-        true
+    /// Adds to a text's vector, `[dim]`, what the vector of a second image says, where there is a place for one.
+    pub fn add_second(&self, image: &[f32], text: &mut [f32]) {
+        if let Some(second) = &self.second {
+            second.pass(Run::on(1), &mut Rows::default(), image, text, Epilogue::ADD);
+        }
     }
 
     /// `images`, `texts`: `[pairs, dim]`, not normalized -> `[pairs, dim]`, not normalized. `threads` share each layer.

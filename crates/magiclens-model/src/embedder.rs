@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use crate::ModelError;
 use crate::checkpoint::Checkpoint;
 use crate::config::ModelConfig;
-use crate::fusion::{Fusion, FusionConfig};
+use crate::fusion::FusionConfig;
 use crate::import::open::{folder_of, open_model};
 use crate::model::MagicLens;
 use crate::networks::{Networks, image_rows, text_rows};
@@ -320,14 +320,8 @@ impl Embedder {
                 networks.add_second(&image[from..], &mut text[from..]);
             }),
             None => {
-                let Fusion::Attention(fusion) = &self.model()?.fusion else {
-                    return Ok(None);
-                };
                 let [images, texts] = [images, texts].map(|rows| from_rows(&self.tokens(rows), &self.device));
-                let Some(beside) = fusion.beside(texts, images) else {
-                    return Ok(None);
-                };
-                let beside = to_rows(beside);
+                let beside = to_rows(self.model()?.fusion.beside(texts, images));
                 rows.iter_mut()
                     .zip(beside)
                     .for_each(|(row, token)| row[from..].copy_from_slice(&token));

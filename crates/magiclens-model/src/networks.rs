@@ -46,10 +46,10 @@ impl Networks {
     }
 
     /// Adds to a text's token what that of a second image says, where the fusion has a place for it.
-    pub(crate) fn add_second(&self, image: &[f32], text: &mut [f32]) -> bool {
-        self.fusion
-            .as_ref()
-            .is_some_and(|fusion| fusion.add_second(image, text))
+    pub(crate) fn add_second(&self, image: &[f32], text: &mut [f32]) {
+        if let Some(fusion) = &self.fusion {
+            fusion.add_second(image, text);
+        }
     }
 
     /// Row `i` is image `i` fused with text `i`, not normalized. The lists are of one length.

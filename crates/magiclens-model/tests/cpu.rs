@@ -156,7 +156,7 @@ fn fusion() {
         let Fusion::Attention(modules) = &embedder.model().unwrap().fusion else {
             panic!("`small` has attention")
         };
-        let expected = to_rows(modules.beside(tensor(&texts), tensor(&images)).unwrap());
+        let expected = to_rows(modules.beside(tensor(&texts), tensor(&images)));
         let beside = embedder.texts_beside(&texts, &images).unwrap().unwrap();
         for ((found, text), expected) in beside.iter().zip(&texts).zip(&expected) {
             let turn = turn(&found[width - dim..], expected);

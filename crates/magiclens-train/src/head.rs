@@ -56,10 +56,7 @@ impl Head {
     /// Tower outputs of texts and of second images, `[batch, dim]` -> those of texts that are about the images, too; the texts' own where the
     /// fusion has no place for a second image.
     pub fn texts_beside(&self, texts: Tensor<2>, seconds: Tensor<2>) -> Tensor<2> {
-        match &self.fusion {
-            Fusion::Attention(fusion) => fusion.beside(texts.clone(), seconds).unwrap_or(texts),
-            Fusion::Sum(_) => texts,
-        }
+        self.fusion.beside(texts, seconds)
     }
 
     /// Image features `[batch, image features]` -> tower outputs `[batch, dim]`, not normalized.

@@ -52,11 +52,13 @@ impl AttentionFusion {
         self.sizes
     }
 
-    /// Text tokens and those of second images, `[batch, dim]` -> the tokens of texts that are about those, too; None where the fusion has no
-    /// place for them.
-    pub fn beside(&self, texts: Tensor<2>, seconds: Tensor<2>) -> Option<Tensor<2>> {
-        let second = self.second.as_ref()?;
-        Some(texts + second.forward(seconds))
+    /// Text tokens and those of second images, `[batch, dim]` -> the tokens of texts that are about those, too; the texts' own where the
+    /// fusion has no place for them.
+    pub fn beside(&self, texts: Tensor<2>, seconds: Tensor<2>) -> Tensor<2> {
+        match &self.second {
+            Some(second) => texts + second.forward(seconds),
+            None => texts,
+        }
     }
 
     /// `images`, `texts`: `[batch, dim]`, not normalized -> `[batch, dim]`, not normalized.

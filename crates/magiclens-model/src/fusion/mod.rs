@@ -46,6 +46,15 @@ impl Fusion {
         };
         unit(fused)
     }
+
+    /// Text tokens and those of second images, `[batch, dim]` -> the tokens of texts that are about those, too; the texts' own where the
+    /// fusion has no place for a second image.
+    pub fn beside(&self, texts: Tensor<2>, seconds: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Attention(fusion) => fusion.beside(texts, seconds),
+            Self::Sum(_) => texts,
+        }
+    }
 }
 
 /// `[batch, dim]` -> the same directions with length 1.
