@@ -1,5 +1,6 @@
 //! The settings of a run: read from TOML, checked once.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -24,9 +25,15 @@ pub struct TrainConfig {
     /// Images or texts that go through a trained tower in one piece, which decides memory.
     #[serde(default = "tower_rows", skip_serializing_if = "is_tower_rows")]
     pub tower_rows: usize,
+    /// The part of the head that is trained.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub trained_head: TrainedHead,
     /// The fusion of a start model that has none of its own.
     #[serde(default, skip_serializing_if = "is_default")]
     pub fusion: NewFusion,
+    /// How often each triplet of a relation counts, where it is not once: 0 leaves the relation out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub relation_weights: BTreeMap<String, f64>,
     /// Optimizer steps.
     pub steps: usize,
     /// Triplets a step.
@@ -88,6 +95,27 @@ pub struct TrainConfig {
     pub save_every: usize,
     /// Steps between measurements on the dev split.
     pub measure_every: usize,
+}
+
+/// The part of a head that is trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrainedHead {
+    /// All of it.
+    #[default]
+    All,
+    /// The fusion's layer of second images alone: every answer to one image stays as it is, to the bit.
+    Second,
+}
+
+impl TrainedHead {
+    /// True for the name of a head's tensor that is trained.
+    pub(crate) fn trains(self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Second => name.starts_with("fusion.second."),
+        }
+    }
 }
 
 /// The fusion of a start model that has none.
@@ -159,8 +187,13 @@ impl TrainConfig {
             size: self.batch_size,
             query_negatives: self.query_negatives,
             hard_negatives: self.hard_negatives,
-            mirrored: if self.mirrored { image_rows / 2 } else { 0 },
+            mirrored: self.mirrored_rows(image_rows),
         }
+    }
+
+    /// Of a table of so many rows the number of those that mirrored views stand behind; 0 without such views.
+    pub(crate) fn mirrored_rows(&self, image_rows: usize) -> usize {
+        if self.mirrored { image_rows / 2 } else { 0 }
     }
 
     fn check(&self) -> Result<(), String> {
@@ -178,6 +211,15 @@ impl TrainConfig {
         }
         if !(self.max_gradient_norm > 0.0 && self.weight_decay >= 0.0) {
             return Err("`max_gradient_norm` must be above 0 and `weight_decay` 0 or above".into());
+        }
+        if let Some((relation, weight)) = self
+            .relation_weights
+            .iter()
+            .find(|(_, weight)| !(0.0..=100.0).contains(*weight))
+        {
+            return Err(format!(
+                "`relation_weights` has {weight} for `{relation}`, but must be between 0 and 100"
+            ));
         }
         match self.ema_decay {
             Some(decay) if !(decay > 0.0 && decay < 1.0) => {
@@ -241,7 +283,12 @@ impl TrainConfig {
             ));
         }
         if self.trained_towers.any() {
-            return Ok(());
+            return match self.trained_head {
+                TrainedHead::All => Ok(()),
+                TrainedHead::Second => {
+                    Err("`trained_head` is \"second\", but must be \"all\" where `trained_towers` are trained".into())
+                }
+            };
         }
         if self.tower_rows != TOWER_ROWS {
             return Err("`tower_rows` has no use where `trained_towers` is \"none\"".into());

@@ -27,6 +27,20 @@ pub enum TrainError {
         /// The run directory.
         path: PathBuf,
     },
+    /// A layer that is to be trained alone, and is not there.
+    #[error("`{}` has no layer of second images that `trained_head = \"second\"` could train\nhint: train the whole head", start.display())]
+    NoSecond {
+        /// The start model.
+        start: PathBuf,
+    },
+    /// A weight for a relation that no triplet has.
+    #[error("`relation_weights` names `{relation}`, which no triplet has\nhint: there are {known}")]
+    UnknownRelation {
+        /// The relation.
+        relation: String,
+        /// Those of the triplets.
+        known: String,
+    },
     /// Several devices for a head on frozen towers.
     #[error(
         "only trained towers run on several devices\nhint: name one with `--device`, or set `trained_towers` in the configuration"

@@ -17,6 +17,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::batches::Batch;
+use crate::config::TrainedHead;
 use crate::feature_slopes::{FeaturePlaces, FeatureSlopes};
 use crate::feature_table::FeatureTable;
 use crate::head::{Head, TEMPERATURE};
@@ -41,7 +42,7 @@ pub struct Frozen<'a> {
 /// Gradients and losses of one step.
 #[derive(Debug)]
 pub struct StepGradients {
-    /// The gradient of every parameter.
+    /// The gradient of every parameter that is trained.
     pub gradients: GradientsParams,
     /// The losses.
     pub losses: StepLosses,
@@ -77,6 +78,8 @@ pub struct StepSettings {
     pub noise_seed: u64,
     /// Highest factor on the cosines.
     pub max_temperature: f32,
+    /// The part of the head that is given gradients.
+    pub trained_head: TrainedHead,
     /// Towers at whose features slopes are asked for; of the image tower only without noise.
     pub trained: TrainedTowers,
     /// Images or texts that go through a trained tower in one piece.
@@ -205,6 +208,7 @@ pub fn gradients(
     let is_free = logarithm <= settings.max_temperature.ln();
     let by_logarithm = if is_free { by_temperature * temperature } else { 0.0 };
     gradients.insert(TEMPERATURE.to_owned(), vec![by_logarithm]);
+    gradients.retain(|name, _| settings.trained_head.trains(name));
     StepGradients {
         gradients: gradients_of(head, gradients),
         losses: StepLosses {

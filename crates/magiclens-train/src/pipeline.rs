@@ -1,17 +1,19 @@
 //! From a collection folder to trained weights: frozen features, inputs of trained towers, the run, the checkpoint.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use magiclens_collection::{Collection, Split, images_path, read_training_images, triplets_path};
 use magiclens_data::{Image, Triplet, read_triplets};
+use magiclens_metrics::Random;
 use magiclens_model::checkpoint::{StoredFloat, TowerFile, tensors_of, write_checkpoint};
 use magiclens_model::fusion::FusionConfig;
 use magiclens_model::import::open::folder_of;
 use magiclens_model::{DeviceName, Embedder, MagicLens, ModelConfig, ModelError};
 
 use crate::batches::TripletTable;
+use crate::config::TrainedHead;
 use crate::dev::{Dev, DevScores, mean_recall_at_10};
 use crate::feature_table::FeatureTable;
 use crate::features::{View, image_features, text_features};
@@ -76,12 +78,14 @@ impl Pipeline {
         };
         self.check_folder(towers)?;
         self.check_captions(start.embedder.config())?;
+        self.check_second(start.embedder.config())?;
         let embedder = &start.embedder;
         let dev = Collection::read(&self.data, Split::Dev)?;
         let sources = self.sources()?;
         let (images, mut triplets) = joined(&sources);
         let takes_second = embedder.config().fusion.takes_second_image();
         triplets.retain(|triplet| takes_second || triplet.second.is_none());
+        let triplets = weighted(triplets, &self.config)?;
         let table = TripletTable::new(&triplets, &images, &triplets_path(&self.data, Split::Train))?;
         let (captioned, captions) = captions(&images);
         let texts: Vec<&str> = table.texts.iter().map(String::as_str).collect();
@@ -201,7 +205,7 @@ impl Pipeline {
         }
     }
 
-    /// The whole model, with the map into the space of sentences fitted where the image tower has one.
+    /// The whole model, with the map into the space of sentences fitted where the image tower has one and the whole head is trained.
     fn finish(
         &self,
         embedder: &Embedder,
@@ -209,19 +213,20 @@ impl Pipeline {
         data: &TrainingData<'_>,
         listener: &mut dyn Listener,
     ) -> Result<MagicLens, TrainError> {
-        let features = match embedder.config().vision.shares_sentences() {
+        let fits_map = self.config.trained_head == TrainedHead::All && embedder.config().vision.shares_sentences();
+        let features = match fits_map {
             true => all_features(&learner, &data.inputs, self.piece())?,
             false => Features::default(),
         };
         let model = learner.into_model(embedder.model()?.clone());
         let mut model = model.expect("the learner was taken out of this model");
-        if let Some(map) = model.vision.sentence_map_mut() {
+        if let Some(map) = model.vision.sentence_map_mut().filter(|_| fits_map) {
             let images = features.images.as_ref().unwrap_or(data.frozen.images);
             let captioned = Captioned {
                 images,
                 captions: features.captions.as_ref().unwrap_or(data.frozen.captions),
                 rows: data.captioned,
-                mirrored: if self.config.mirrored { images.len() / 2 } else { 0 },
+                mirrored: self.config.mirrored_rows(images.len()),
             };
             listener.begin("steps on captions", steps(captioned.rows.len()));
             *map = fit(map.clone(), captioned, self.config.seed, &mut || listener.advance(1));
@@ -243,6 +248,15 @@ impl Pipeline {
     fn check_captions(&self, config: &ModelConfig) -> Result<(), TrainError> {
         match config.vision.shares_sentences() && self.config.caption_weight > 0.0 {
             true => Err(TrainError::NoCaptionLoss {
+                start: self.start.clone(),
+            }),
+            false => Ok(()),
+        }
+    }
+
+    fn check_second(&self, config: &ModelConfig) -> Result<(), TrainError> {
+        match self.config.trained_head == TrainedHead::Second && !config.fusion.takes_second_image() {
+            true => Err(TrainError::NoSecond {
                 start: self.start.clone(),
             }),
             false => Ok(()),
@@ -299,6 +313,26 @@ fn joined(sources: &[Source<'_>]) -> (Vec<Image>, Vec<Triplet>) {
     let images = sources.iter().flat_map(|source| source.images.iter().cloned());
     let triplets = sources.iter().flat_map(|source| source.triplets.iter().cloned());
     (images.collect(), triplets.collect())
+}
+
+/// Each triplet as often as its relation counts; of a broken number the seed decides for each one.
+fn weighted(triplets: Vec<Triplet>, config: &TrainConfig) -> Result<Vec<Triplet>, TrainError> {
+    let weights = &config.relation_weights;
+    let has = |relation: &&String| triplets.iter().any(|triplet| triplet.relation == **relation);
+    if let Some(relation) = weights.keys().find(|relation| !has(relation)) {
+        let known: BTreeSet<&str> = triplets.iter().map(|triplet| triplet.relation.as_str()).collect();
+        return Err(TrainError::UnknownRelation {
+            relation: relation.clone(),
+            known: known.into_iter().collect::<Vec<_>>().join(", "),
+        });
+    }
+    let mut rng = Random::seed_from_u64(config.seed);
+    let counted = triplets.into_iter().flat_map(|triplet| {
+        let weight = weights.get(&triplet.relation).copied().unwrap_or(1.0);
+        let more = weight.fract() > 0.0 && f64::from(rng.between(0.0, 1.0)) < weight.fract();
+        std::iter::repeat_n(triplet, weight as usize + usize::from(more))
+    });
+    Ok(counted.collect())
 }
 
 /// Each image with its caption's row; each different caption once.

@@ -162,6 +162,7 @@ impl State {
             feature_noise: config.feature_noise,
             noise_seed: config.seed.wrapping_add((self.step as u64) << 20),
             max_temperature: config.max_temperature(),
+            trained_head: config.trained_head,
             trained: config.trained_towers,
             tower_rows: config.tower_rows,
         }

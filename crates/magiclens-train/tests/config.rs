@@ -65,6 +65,13 @@ fn settings_that_make_no_sense_are_refused_by_the_fields_name() {
         ("tower_rows = 16", "`tower_rows`"),
         ("fusion = \"sum\"", "`fusion`"),
         ("fusion = \"mean\"", "`mean`"),
+        ("trained_head = \"fusion\"", "`fusion`"),
+        (
+            "trained_head = \"second\"\ntrained_towers = \"text\"",
+            "`trained_head` is \"second\"",
+        ),
+        ("relation_weights = { style = -1.0 }", "`style`"),
+        ("relation_weights = { style = nan }", "`style`"),
         ("patiense = 3", "`patiense`"),
     ] {
         let told = read(&format!("{good}{added}\n")).unwrap_err();
@@ -76,7 +83,8 @@ fn settings_that_make_no_sense_are_refused_by_the_fields_name() {
 fn every_option_is_read() {
     let added = "optimizer = \"adafactor\"\nschedule = \"linear\"\nfinal_rate = 0.0\npretrained_rate = 0.1\n\
                  temperature = 20\nmax_temperature = 50\nlearn_temperature = false\nema_decay = 0.999\npatience = 3\n\
-                 hard_negatives = 4\ntrained_towers = \"text\"\ntower_rows = 16\nfusion = \"sum\"\n";
+                 hard_negatives = 4\ntrained_towers = \"text\"\ntower_rows = 16\nfusion = \"sum\"\n\
+                 relation_weights = { style = 0.5, color = 0 }\n";
     let expected = TrainConfig {
         optimizer: Optimizer::Adafactor,
         schedule: Schedule::Linear,
@@ -91,6 +99,7 @@ fn every_option_is_read() {
         trained_towers: TrainedTowers::Text,
         tower_rows: 16,
         fusion: NewFusion::Sum,
+        relation_weights: [("style".to_owned(), 0.5), ("color".to_owned(), 0.0)].into(),
         ..read(EARLIER).unwrap()
     };
     let found = read(&format!("{EARLIER}{added}")).unwrap();

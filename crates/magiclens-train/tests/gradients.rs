@@ -15,6 +15,7 @@ use magiclens_model::checkpoint::{NamedWeights, fill, read_weights, tensors_of};
 use magiclens_model::fusion::{AttentionFusionConfig, FusionConfig};
 use magiclens_model::towers::{ClipActivation, ClipTextConfig, ClipTextMask, ClipVitConfig, TextConfig, VisionConfig};
 use magiclens_train::batches::{Batch, BatchSettings, batch};
+use magiclens_train::config::TrainedHead;
 use magiclens_train::feature_table::FeatureTable;
 use magiclens_train::gradients::{CaptionRow, Frozen, StepGradients, StepMemory, StepSettings, gradients};
 use magiclens_train::head::Head;
@@ -30,6 +31,7 @@ const SETTINGS: StepSettings = StepSettings {
     feature_noise: 0.0,
     noise_seed: 7,
     max_temperature: 100.0,
+    trained_head: TrainedHead::All,
     trained: TrainedTowers::None,
     tower_rows: 8,
 };
@@ -69,6 +71,15 @@ impl Case {
     /// Dimension 64, 64 triplets: about 150 rows, which are two pieces of one share.
     fn wide() -> Self {
         Self::new(&toy::wide_config(64), Toy::of(90, 80, [1280, 20]), 64)
+    }
+
+    /// A pooler alone between projections and embeddings.
+    fn no_layers() -> Self {
+        let mut config = toy::wide_config(64);
+        if let FusionConfig::Attention(fusion) = &mut config.fusion {
+            fusion.layers = 0;
+        }
+        Self::new(&config, Toy::of(90, 80, [1280, 20]), 64)
     }
 
     /// Projections alone.
@@ -222,6 +233,7 @@ fn the_gradient_is_that_of_burns_modules() {
     for (name, case) in [
         ("small", Case::small()),
         ("wide", Case::wide()),
+        ("no layers", Case::no_layers()),
         ("sum", Case::sum()),
         ("frozen", Case::frozen_whole()),
     ] {

@@ -13,7 +13,7 @@ use magiclens_model::checkpoint::{Checkpoint, NamedWeights, StoredFloat, write_c
 use magiclens_model::fusion::{AttentionFusionConfig, FusionConfig};
 use magiclens_model::import::open::open_model;
 use magiclens_model::{Embedder, ModelConfig};
-use magiclens_train::config::NewFusion;
+use magiclens_train::config::{NewFusion, TrainedHead};
 use magiclens_train::dev::DevScores;
 use magiclens_train::pipeline::{Listener, Pipeline};
 use magiclens_train::run::StepMetrics;
@@ -126,6 +126,73 @@ fn the_same_run_gives_the_same_weights_and_another_start_is_refused() {
     let third = trained(folder.path(), "c", &start, None).unwrap();
     assert_eq!(third.config, first.config);
     assert_ne!(fusion_of(&third.tensors), fusion_of(&first.tensors));
+}
+
+#[test]
+fn the_layer_of_second_images_is_trained_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    collection(folder.path());
+    let without = TrainConfig {
+        relation_weights: [("between".to_owned(), 0.0)].into(),
+        weight_decay: 0.0,
+        ..config(None)
+    };
+    let first = trained_with(without, folder.path(), "first", &fixture("clip/hf")).unwrap();
+    let second = TrainConfig {
+        trained_head: TrainedHead::Second,
+        ..config(None)
+    };
+    let start = folder.path().join("first.safetensors");
+    let found = trained_with(second.clone(), folder.path(), "second", &start).unwrap();
+    assert_eq!(
+        moved(&found, &first, ""),
+        ["fusion.second.bias", "fusion.second.weight"]
+    );
+    // A fusion that was never asked with two images has the layer as it was made.
+    let random = magiclens_model::checkpoint::tensors_of(&first.config.init_fusion_seeded(4));
+    assert_eq!(first.tensors["fusion.second.bias"], random["second.bias"]);
+
+    let mut config = first.config;
+    if let FusionConfig::Attention(fusion) = &mut config.fusion {
+        fusion.second = false;
+    }
+    let mut tensors = first.tensors;
+    tensors.retain(|name, _| !name.starts_with("fusion.second."));
+    let start = folder.path().join("one.safetensors");
+    write_checkpoint(&start, &config, &tensors, StoredFloat::F32, &[]).unwrap();
+    let told = trained_with(second, folder.path(), "none", &start);
+    let told = told.unwrap_err().to_string();
+    assert!(
+        told.contains("has no layer of second images") && told.contains("hint: "),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_weight_for_an_unknown_relation_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    collection(folder.path());
+    let weighted = |weights: &[(&str, f64)]| TrainConfig {
+        relation_weights: weights
+            .iter()
+            .map(|(name, weight)| ((*name).to_owned(), *weight))
+            .collect(),
+        ..config(None)
+    };
+    let run =
+        |name: &str, weights: &[(&str, f64)]| trained_with(weighted(weights), folder.path(), name, &fixture("clip/hf"));
+    let told = run("unknown", &[("colour", 2.0)]).unwrap_err().to_string();
+    assert!(told.contains("`colour`") && told.contains("between, color"), "{told}");
+    let told = run("nothing", &[("color", 0.0), ("between", 0.0)])
+        .unwrap_err()
+        .to_string();
+    assert!(told.contains("no triplets"), "{told}");
+    // Once is how each counts without a weight.
+    let once = run("once", &[("color", 1.0)]).unwrap();
+    let plain = run("plain", &[]).unwrap();
+    let more = run("more", &[("color", 2.5)]).unwrap();
+    assert_eq!(once.tensors, plain.tensors);
+    assert_ne!(more.tensors, plain.tensors);
 }
 
 #[test]

@@ -20,6 +20,7 @@ use magiclens_model::towers::{
     VisionConfig,
 };
 use magiclens_train::batches::{Batch, BatchSettings, batch};
+use magiclens_train::config::TrainedHead;
 use magiclens_train::feature_table::FeatureTable;
 use magiclens_train::gradients::{CaptionRow, StepMemory, StepSettings, same_caption};
 use magiclens_train::head::Head;
@@ -37,6 +38,7 @@ const SETTINGS: StepSettings = StepSettings {
     feature_noise: 0.0,
     noise_seed: 7,
     max_temperature: 100.0,
+    trained_head: TrainedHead::All,
     trained: TrainedTowers::Both,
     tower_rows: 3,
 };

@@ -10,7 +10,7 @@ use magiclens_data::{Image, ImageId, Provenance, Triplet, write_triplets};
 /// Images of each part.
 const IMAGES: u8 = 12;
 
-/// Writes it into a folder; each square asks for the next one.
+/// Writes it into a folder; each square asks for the next one, and in the train part two squares ask for the one between them.
 pub(crate) fn collection(folder: &Path) {
     let mut all = Vec::new();
     for split in [Split::Train, Split::Dev, Split::Test] {
@@ -24,7 +24,15 @@ pub(crate) fn collection(folder: &Path) {
             hard_negatives: Vec::new(),
             provenance: Provenance::default(),
         };
-        let triplets: Vec<Triplet> = images.windows(2).map(triplet).collect();
+        let mut triplets: Vec<Triplet> = images.windows(2).map(triplet).collect();
+        if split == Split::Train {
+            triplets.extend(images.windows(3).map(|three| Triplet {
+                second: Some(three[2].id),
+                instruction: "the one between".to_owned(),
+                relation: "between".to_owned(),
+                ..triplet(three)
+            }));
+        }
         write_triplets(triplets_path(folder, split), &triplets).unwrap();
         all.extend(images);
     }
