@@ -7,6 +7,7 @@ mod common;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use burn::tensor::Device;
 use common::{Golden, assert_close, fixture, json, named};
 use image::RgbImage;
 use magiclens_data::decode::{Limits, read_rgb};
