@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use magiclens_hub::{ModelName, Progress};
 use magiclens_index::Index;
 use magiclens_model::{DeviceName, Precision};
-use magiclens_search::{LoadedModel, Method, ModelSource, Models};
+use magiclens_search::{LoadedModel, Method, ModelSource, Models, SearchError};
 
 use crate::progress::{bytes_bar, tell};
 
@@ -100,11 +100,17 @@ pub(crate) fn load_for(index: &Index, named: Option<&ModelName>) -> anyhow::Resu
         return load(named);
     }
     let dir = index.dir().display();
-    let loaded = recorded
-        .parse()
+    let (models, name) = (models()?, recorded.parse());
+    let loaded = name
         .map_err(anyhow::Error::from)
-        .and_then(|name| load(Some(&name)));
-    loaded.with_context(|| format!("`{dir}` was made with the model `{recorded}`; name its new place with `--model`"))
+        .and_then(|name| Ok(models.load(&name, &mut Downloads::default())?));
+    match loaded {
+        // Another place of the model would not help.
+        Err(error) if matches!(error.downcast_ref(), Some(SearchError::Device(_))) => Err(error),
+        other => other.with_context(|| {
+            format!("`{dir}` was made with the model `{recorded}`; name its new place with `--model`")
+        }),
+    }
 }
 
 /// The model that is named, else the one of the index in a folder if there is one.

@@ -247,3 +247,42 @@ fn hidden_instructions_and_other_threads_give_the_same_vectors() {
     let told = String::from_utf8(refused.stderr).unwrap();
     assert!(told.contains("`MAGICLENS_CPU` is `avx3`"), "{told}");
 }
+
+#[test]
+fn devices_that_cannot_be_used_are_refused_by_name() {
+    let small = fixture("../weights/small.safetensors");
+    let embed = ["embed", "--model", small.to_str().unwrap(), "--jsonl", "-"];
+    for (before, command, named) in [
+        (&["--device", "gpu"][..], &embed[..], "`gpu` names no device"),
+        (&["--device", "cpu:1"], &embed, "`cpu:1` names no device"),
+        (
+            &["--device", "cpu,cpu"],
+            &embed,
+            "only `train` works on several devices",
+        ),
+        // Built without it or without such a device, as this machine is.
+        (&["--device", "cuda:63"], &embed, "`cuda"),
+        (
+            &["--device", "cuda", "--precision", "bf16"],
+            &embed,
+            "`--precision` and `--keep-packed` are for the CPU",
+        ),
+        (
+            &["--device", "cuda"],
+            &["mine", "steps", "run"],
+            "`mine` runs on the CPU alone",
+        ),
+        (
+            &["--device", "cuda"],
+            &["experiment", "list"],
+            "`experiment` runs on the CPU alone",
+        ),
+    ] {
+        let refused = magiclens(&[before, command].concat(), "");
+        let told = String::from_utf8(refused.stderr).unwrap();
+        assert!(!refused.status.success() && told.contains(named), "{before:?}: {told}");
+        assert!(told.contains("hint: "), "{told}");
+    }
+    let plain = magiclens(&[&["--device", "cpu"][..], &embed].concat(), "");
+    assert!(plain.status.success());
+}
