@@ -1,6 +1,6 @@
 //! Speed and memory of training steps through the towers, with random weights, images and texts.
 //!
-//! `cargo run -p magiclens-train --example tower_speed -- MODEL TOWERS BATCH STEPS TOWER_ROWS`, where MODEL is `small` or `base` and TOWERS is
+//! `cargo run -p magiclens-train --example tower_training_speed -- MODEL TOWERS BATCH STEPS TOWER_ROWS`, where MODEL is `small` or `base` and TOWERS is
 //! `text`, `image` or `both`, prints one line: seconds a step (the median of the steps but the first), triplets a second, and peak
 //! memory of the process in MiB.
 //!
