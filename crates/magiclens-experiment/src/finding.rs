@@ -427,8 +427,8 @@ mod tests {
             &growing,
             &[
                 "is contradicted",
-                "256 x 4 of 1,000 parameters",
-                "384 x 4 of 5,000 parameters",
+                "384 x 4 of 1,000 parameters",
+                "384 x 0 of 6,000 parameters",
             ],
         );
         let captions = made_up("text-only", |place, _, task| match (place, task) {

@@ -203,16 +203,20 @@ pub static ALL: [Experiment; 9] = [
                 change.",
         conditions: &[
             Condition {
-                label: "256 x 4",
+                label: "384 x 4",
                 ..BASE
             },
             shaped("width-64", "64 x 4", 64, 4),
             shaped("width-128", "128 x 4", 128, 4),
+            shaped("width-256", "256 x 4", 256, 4),
             Condition {
-                label: "256 x 1",
+                label: "384 x 1",
                 ..layers("layers-1", "", 1)
             },
-            shaped("width-384", "384 x 4", 384, 4),
+            Condition {
+                label: "384 x 0",
+                ..layers("layers-0", "", 0)
+            },
         ],
         metrics: MEANS,
         finding: Finding::Size {
@@ -303,6 +307,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use magiclens_model::ModelConfig;
+    use magiclens_model::fusion::FusionConfig;
 
     use super::*;
     use crate::Settings;
@@ -328,12 +333,24 @@ mod tests {
                 assert_eq!((a, same.triplets, same.head), (b, condition.triplets, condition.head));
             }
         }
-        // No two names for one condition, either: its runs would be trained twice.
+        // No two names for one condition on the towers of `small`, either: its runs would be trained twice.
+        let small = ModelConfig::small();
         let different: BTreeSet<String> = known
             .values()
-            .map(|one| format!("{} {:?} {:?}", one.train, one.triplets, one.head))
+            .map(|one| format!("{} {:?} {:?}", one.train, one.triplets, one.model(&small).unwrap()))
             .collect();
         assert_eq!(different.len(), known.len());
+    }
+
+    #[test]
+    fn sizes_are_those_of_the_labels() {
+        for condition in named("efficiency").unwrap().conditions {
+            let model = condition.model(&ModelConfig::small()).unwrap();
+            let FusionConfig::Attention(fusion) = model.fusion else {
+                panic!("`{}` has no fusion to train", condition.label)
+            };
+            assert_eq!(condition.label, format!("{} x {}", model.dim, fusion.layers));
+        }
     }
 
     #[test]
