@@ -67,9 +67,7 @@ impl Embedder {
     /// # Errors
     /// See [`Embedder::load`].
     pub fn load_with(path: &Path, precision: Precision) -> Result<Self, ModelError> {
-        let mut embedder = Self::begin(open_model(path)?, folder_of(path), Device::flex(), precision)?;
-        path.clone_into(&mut embedder.source);
-        Ok(embedder)
+        Self::open(path, Device::flex(), precision)
     }
 
     /// [`Embedder::load`] on a device; on another than the CPU the modules of burn compute.
@@ -77,7 +75,11 @@ impl Embedder {
     /// # Errors
     /// See [`Embedder::load`].
     pub fn load_on(path: &Path, device: Device) -> Result<Self, ModelError> {
-        let mut embedder = Self::begin(open_model(path)?, folder_of(path), device, Precision::default())?;
+        Self::open(path, device, Precision::default())
+    }
+
+    fn open(path: &Path, device: Device, precision: Precision) -> Result<Self, ModelError> {
+        let mut embedder = Self::begin(open_model(path)?, folder_of(path), device, precision)?;
         path.clone_into(&mut embedder.source);
         Ok(embedder)
     }
@@ -133,12 +135,13 @@ impl Embedder {
         device: Device,
         precision: Precision,
     ) -> Result<Self, ModelError> {
-        let checkpoint_of_modules = checkpoint.clone();
-        let embedder = Self::begin(checkpoint, folder, device, precision)?;
-        if embedder.networks.is_some() {
-            let modules = checkpoint_of_modules.into_model(&embedder.device)?;
-            embedder.modules.get_or_init(|| modules);
+        // Elsewhere than on the CPU the modules are all there is.
+        if device != Device::flex() {
+            return Self::begin(checkpoint, folder, device, precision);
         }
+        let modules = checkpoint.clone().into_model(&device)?;
+        let embedder = Self::begin(checkpoint, folder, device, precision)?;
+        embedder.modules.get_or_init(|| modules);
         Ok(embedder)
     }
 

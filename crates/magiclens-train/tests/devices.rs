@@ -16,7 +16,7 @@ use magiclens_model::checkpoint::NamedWeights;
 use magiclens_model::device::{Backend, DeviceError};
 use magiclens_model::{DeviceName, Embedder};
 use magiclens_train::learner::Learner;
-use magiclens_train::run::{Measurement, Observer, StepMetrics, TrainingData, train};
+use magiclens_train::run::{Measurement, Observer, StepMetrics, train};
 use magiclens_train::trained::TrainedTowers;
 use magiclens_train::{TrainConfig, TrainError};
 use toy::Toy;
@@ -90,15 +90,8 @@ fn run(toy: &Toy, devices: &[Device], dir: &Path, watcher: &mut Watcher) -> Resu
         measure_every: 6,
         ..toy::train_config()
     };
-    let data = TrainingData {
-        triplets: &toy.triplets,
-        frozen: toy.frozen(),
-        inputs: toy.inputs(),
-        captioned: &toy.captioned,
-        digest: "toy".into(),
-    };
     let learner = toy.learner(config.trained_towers).on(devices.to_vec());
-    Ok(train(&config, learner, &data, dir, watcher)?.tensors())
+    Ok(train(&config, learner, &toy.data(), dir, watcher)?.tensors())
 }
 
 /// The losses of a run that is stopped after six steps and goes on from the fourth, and its weights.

@@ -90,11 +90,8 @@ fn a_toy_training_is_told_number_by_number() {
     let out = folder.path().join("toy run");
     let toy = Toy::new();
     let data = TrainingData {
-        triplets: &toy.triplets,
-        frozen: toy.frozen(),
-        inputs: toy.inputs(),
-        captioned: &toy.captioned,
         digest: "start 12 triplets 34".into(),
+        ..toy.data()
     };
     let learner = toy.learner(TrainedTowers::None);
     train(&train_config(), learner, &data, &out, &mut MadeUp).unwrap();

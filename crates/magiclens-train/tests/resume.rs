@@ -12,7 +12,7 @@ use magiclens_model::checkpoint::{NamedWeights, tensors_of};
 use magiclens_train::config::{Optimizer, Schedule};
 use magiclens_train::head::Head;
 use magiclens_train::learner::Learner;
-use magiclens_train::run::{Measurement, Observer, StepMetrics, TrainingData, train};
+use magiclens_train::run::{Measurement, Observer, StepMetrics, train};
 use magiclens_train::trained::TrainedTowers;
 use magiclens_train::{TrainConfig, TrainError};
 use toy::Toy;
@@ -103,15 +103,8 @@ impl Observer for Watcher {
 }
 
 fn run_on(toy: &Toy, dir: &Path, config: &TrainConfig, watcher: &mut Watcher) -> Result<NamedWeights, TrainError> {
-    let data = TrainingData {
-        triplets: &toy.triplets,
-        frozen: toy.frozen(),
-        inputs: toy.inputs(),
-        captioned: &toy.captioned,
-        digest: "toy".into(),
-    };
     let learner = toy.learner(config.trained_towers);
-    Ok(train(config, learner, &data, dir, watcher)?.tensors())
+    Ok(train(config, learner, &toy.data(), dir, watcher)?.tensors())
 }
 
 fn run(dir: &Path, config: &TrainConfig) -> Result<NamedWeights, TrainError> {

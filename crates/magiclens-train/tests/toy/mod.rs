@@ -20,6 +20,7 @@ use magiclens_train::feature_table::FeatureTable;
 use magiclens_train::gradients::{CaptionRow, Frozen};
 use magiclens_train::inputs::{ImageFiles, TextIds, TowerInputs};
 use magiclens_train::learner::Learner;
+use magiclens_train::run::TrainingData;
 use magiclens_train::trained::TrainedTowers;
 
 /// Images of the toy collection.
@@ -284,6 +285,17 @@ impl Toy {
                 texts: texts_read,
             },
             towers: None,
+        }
+    }
+
+    /// All that a run is given.
+    pub(crate) fn data(&self) -> TrainingData<'_> {
+        TrainingData {
+            triplets: &self.triplets,
+            frozen: self.frozen(),
+            inputs: self.inputs(),
+            captioned: &self.captioned,
+            digest: "toy".into(),
         }
     }
 
