@@ -45,10 +45,10 @@ pub enum Triplets {
     Vague(f64),
 }
 
-/// The shape of a head; `None` is that of the start model.
+/// The shape of a head; without layers of its own, it has the four of the paper, whatever the start model has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeadShape {
-    /// Width of tower outputs, fusion and embedding.
+    /// Width of tower outputs, fusion and embedding; `None` is that of the start model.
     pub dim: Option<usize>,
     /// Layers of the fusion before its pooler.
     pub layers: Option<usize>,
@@ -79,15 +79,16 @@ impl Condition {
     pub(crate) fn model(&self, start: &ModelConfig) -> Result<ModelConfig, ExperimentError> {
         let mut config = start.clone();
         config.dim = self.head.dim.unwrap_or(config.dim);
-        let mut fusion = match &start.fusion {
+        let reference = AttentionFusionConfig::reference(config.dim, (config.dim / HEAD_DIM).max(1));
+        let layers = self.head.layers.unwrap_or(reference.layers);
+        let fusion = match &start.fusion {
             FusionConfig::Attention(fusion) if config.dim == start.dim => fusion.clone(),
             _ => AttentionFusionConfig {
                 second: start.fusion.takes_second_image(),
-                ..AttentionFusionConfig::reference(config.dim, (config.dim / HEAD_DIM).max(1))
+                ..reference
             },
         };
-        fusion.layers = self.head.layers.unwrap_or(fusion.layers);
-        config.fusion = FusionConfig::Attention(fusion);
+        config.fusion = FusionConfig::Attention(AttentionFusionConfig { layers, ..fusion });
         // Another width is that of the head alone: the space that towers share stays as wide as it is.
         if config.dim == start.dim {
             config.check()?;
@@ -101,12 +102,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_base_is_the_settings_and_the_start() {
+    fn the_base_is_the_settings_and_the_start_with_the_layers_of_the_paper() {
         let settings = Settings::read(None).unwrap();
         assert_eq!(Condition::BASE.train(&settings, 1).unwrap(), settings.train);
         assert_eq!(Condition::BASE.train(&settings, 7).unwrap().seed, 7);
         let small = ModelConfig::small();
-        assert_eq!(Condition::BASE.model(&small).unwrap(), small);
+        let base = Condition::BASE.model(&small).unwrap();
+        let (FusionConfig::Attention(ours), FusionConfig::Attention(fusion)) = (&small.fusion, &base.fusion) else {
+            panic!("{small:?}")
+        };
+        assert_eq!((ours.layers, fusion.layers), (2, 4));
+        let fusion = FusionConfig::Attention(AttentionFusionConfig { layers: 2, ..fusion.clone() });
+        assert_eq!(ModelConfig { fusion, ..base }, small);
     }
 
     #[test]

@@ -18,6 +18,7 @@ impl ModelConfig {
     }
 
     /// Our own `small`: EfficientNet-Lite0 at 160 px with its classifier, MiniLM-L6, all as wide as MiniLM's sentences.
+    /// Two layers of fusion, where the reference has four: better on the dev part (docs/training.md).
     pub fn small() -> Self {
         let text = MiniLmConfig {
             sentence: true,
@@ -46,6 +47,7 @@ impl ModelConfig {
             }),
             text: TextConfig::MiniLm(text),
             fusion: FusionConfig::Attention(AttentionFusionConfig {
+                layers: 2,
                 second: true,
                 ..AttentionFusionConfig::reference(dim, 6)
             }),

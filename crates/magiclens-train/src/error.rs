@@ -99,7 +99,9 @@ pub enum TrainError {
         reason: &'static str,
     },
     /// No triplets to train on.
-    #[error("`{file}` holds no triplets")]
+    #[error(
+        "`{file}` holds no triplets to train on\nhint: let `relation_weights` and `trained_head` leave some; if none are in the file, build the collection again with `magiclens collection build`"
+    )]
     NoTriplets {
         /// The triplet file.
         file: PathBuf,

@@ -84,7 +84,11 @@ impl Pipeline {
         let sources = self.sources()?;
         let (images, mut triplets) = joined(&sources);
         let takes_second = embedder.config().fusion.takes_second_image();
-        triplets.retain(|triplet| takes_second || triplet.second.is_none());
+        let trained_head = self.config.trained_head;
+        triplets.retain(|triplet| match triplet.second {
+            Some(_) => takes_second,
+            None => trained_head.learns_from_one_image(),
+        });
         let triplets = weighted(triplets, &self.config)?;
         let table = TripletTable::new(&triplets, &images, &triplets_path(&self.data, Split::Train))?;
         let (captioned, captions) = captions(&images);

@@ -163,6 +163,7 @@ fn every_preset_is_valid() {
         "coca-base",
         "coca-large",
         "small",
+        "small-second",
     ];
     assert_eq!(names, expected);
 }

@@ -152,6 +152,14 @@ fn the_layer_of_second_images_is_trained_alone() {
     let random = magiclens_model::checkpoint::tensors_of(&first.config.init_fusion_seeded(4));
     assert_eq!(first.tensors["fusion.second.bias"], random["second.bias"]);
 
+    // It learns of triplets with a second image alone.
+    let none_left = TrainConfig {
+        relation_weights: [("between".to_owned(), 0.0)].into(),
+        ..second.clone()
+    };
+    let told = trained_with(none_left, folder.path(), "none-left", &start).unwrap_err();
+    assert!(matches!(told, TrainError::NoTriplets { .. }), "{told}");
+
     let mut config = first.config;
     if let FusionConfig::Attention(fusion) = &mut config.fusion {
         fusion.second = false;
