@@ -48,7 +48,6 @@ pub(crate) struct Args {
 
 /// Lists, or runs and writes the page.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    model_choice::check_cpu("experiment")?;
     if args.name == "list" {
         return list();
     }

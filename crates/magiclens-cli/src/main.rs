@@ -34,6 +34,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::model_choice::Heeds;
+
 /// Image retrieval with open-ended instructions
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true)]
@@ -74,8 +76,7 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     let args = Args::parse();
-    model_choice::set_loading(args.loading);
-    match run(args.command) {
+    match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(&error);
@@ -84,8 +85,36 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> anyhow::Result<()> {
-    match command {
+impl Command {
+    /// Its name, and what it heeds of `LoadOptions`.
+    fn heeds(&self) -> (&'static str, Heeds) {
+        match self {
+            Self::Index(_) => ("index", Heeds::All),
+            Self::Search(_) => ("search", Heeds::All),
+            Self::Serve(_) => ("serve", Heeds::All),
+            #[cfg(feature = "compare")]
+            Self::Compare(_) => ("compare", Heeds::All),
+            Self::Embed(_) => ("embed", Heeds::All),
+            #[cfg(feature = "eval")]
+            Self::Eval(_) => ("eval", Heeds::All),
+            #[cfg(feature = "train")]
+            Self::Train(_) => ("train", Heeds::Devices),
+            #[cfg(feature = "experiment")]
+            Self::Experiment(_) => ("experiment", Heeds::Nothing),
+            #[cfg(feature = "mine")]
+            Self::Mine(_) => ("mine", Heeds::Nothing),
+            Self::Tokenize(_) => ("tokenize", Heeds::Nothing),
+            Self::Model(_) => ("model", Heeds::Nothing),
+            Self::Import(_) => ("import", Heeds::Nothing),
+            Self::Collection(_) => ("collection", Heeds::Nothing),
+        }
+    }
+}
+
+fn run(args: Args) -> anyhow::Result<()> {
+    let (name, heeds) = args.command.heeds();
+    model_choice::set_loading(args.loading, name, heeds)?;
+    match args.command {
         Command::Index(args) => index::run(args),
         Command::Search(args) => search::run(args),
         Command::Serve(args) => serve::run(args),

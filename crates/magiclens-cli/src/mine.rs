@@ -134,7 +134,6 @@ struct ToolArgs {
 
 /// Runs `magiclens mine`.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    model_choice::check_cpu("mine")?;
     match args.command {
         Command::Run(args) => run_all(&args),
         Command::Plan(args) => plan(&args).map(drop),

@@ -34,11 +34,32 @@ pub(crate) struct LoadOptions {
     device: Vec<DeviceName>,
 }
 
+/// What a command heeds of the way in which models are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heeds {
+    /// All of it.
+    All,
+    /// The devices: its numbers are f32.
+    Devices,
+    /// Nothing: it runs no towers, or runs them on the CPU in f32.
+    Nothing,
+}
+
 static LOADING: OnceLock<LoadOptions> = OnceLock::new();
 
-/// Sets the way of all models that are loaded from now on.
-pub(crate) fn set_loading(loading: LoadOptions) {
+/// Sets the way of all models that are loaded from now on, and refuses what `command` would not heed.
+pub(crate) fn set_loading(loading: LoadOptions, command: &str, heeds: Heeds) -> anyhow::Result<()> {
+    let is_cpu = |device: &DeviceName| *device == DeviceName::default();
+    ensure!(
+        heeds == Heeds::All || (loading.precision == Precision::F32 && !loading.keep_packed),
+        "`--precision` and `--keep-packed` change nothing in `{command}`\nhint: leave them out"
+    );
+    ensure!(
+        heeds != Heeds::Nothing || loading.device.iter().all(is_cpu),
+        "`{command}` runs on the CPU alone\nhint: leave out `--device`"
+    );
     LOADING.get_or_init(|| loading);
+    Ok(())
 }
 
 fn loading() -> LoadOptions {
@@ -68,17 +89,6 @@ fn models() -> anyhow::Result<Models> {
 #[cfg(feature = "train")]
 pub(crate) fn devices() -> Vec<DeviceName> {
     loading().device
-}
-
-/// Refuses a device for a command that runs on the CPU alone.
-#[cfg(any(feature = "mine", feature = "experiment"))]
-pub(crate) fn check_cpu(command: &str) -> anyhow::Result<()> {
-    let is_cpu = |device: &DeviceName| *device == DeviceName::default();
-    ensure!(
-        loading().device.iter().all(is_cpu),
-        "`{command}` runs on the CPU alone\nhint: leave out `--device`"
-    );
-    Ok(())
 }
 
 /// The files of a model, fetched where that is needed; of the default one if none is named.

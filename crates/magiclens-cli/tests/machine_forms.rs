@@ -249,7 +249,21 @@ fn hidden_instructions_and_other_threads_give_the_same_vectors() {
 }
 
 #[test]
-fn devices_that_cannot_be_used_are_refused_by_name() {
+fn devices_and_precisions_that_cannot_be_used_are_refused_by_name() {
+    const NOTHING_CHANGES: &str = "`--precision` and `--keep-packed` change nothing in `";
+    let train = [
+        "train",
+        "--config",
+        "a",
+        "--data",
+        "b",
+        "--start",
+        "c",
+        "--out",
+        "d",
+        "--weights",
+        "e",
+    ];
     let small = fixture("../weights/small.safetensors");
     let embed = ["embed", "--model", small.to_str().unwrap(), "--jsonl", "-"];
     for (before, command, named) in [
@@ -277,6 +291,10 @@ fn devices_that_cannot_be_used_are_refused_by_name() {
             &["experiment", "list"],
             "`experiment` runs on the CPU alone",
         ),
+        (&["--device", "cuda"], &["tokenize"], "`tokenize` runs on the CPU alone"),
+        (&["--precision", "bf16"], &["experiment", "list"], NOTHING_CHANGES),
+        (&["--precision", "int8"], &train, NOTHING_CHANGES),
+        (&["--keep-packed"], &["model", "list"], NOTHING_CHANGES),
     ] {
         let refused = magiclens(&[before, command].concat(), "");
         let told = String::from_utf8(refused.stderr).unwrap();

@@ -112,7 +112,10 @@ mod tests {
             panic!("{small:?}")
         };
         assert_eq!((ours.layers, fusion.layers), (2, 4));
-        let fusion = FusionConfig::Attention(AttentionFusionConfig { layers: 2, ..fusion.clone() });
+        let fusion = FusionConfig::Attention(AttentionFusionConfig {
+            layers: 2,
+            ..fusion.clone()
+        });
         assert_eq!(ModelConfig { fusion, ..base }, small);
     }
 
