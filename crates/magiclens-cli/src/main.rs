@@ -98,7 +98,7 @@ impl Command {
             #[cfg(feature = "eval")]
             Self::Eval(_) => ("eval", Heeds::All),
             #[cfg(feature = "train")]
-            Self::Train(_) => ("train", Heeds::Devices),
+            Self::Train(args) => ("train", args.heeds()),
             #[cfg(feature = "experiment")]
             Self::Experiment(_) => ("experiment", Heeds::Nothing),
             #[cfg(feature = "mine")]

@@ -17,7 +17,7 @@ use magiclens_train::pipeline::{Listener, Pipeline};
 use magiclens_train::report::TrainReport;
 use magiclens_train::run::StepMetrics;
 
-use crate::model_choice;
+use crate::model_choice::{self, Heeds};
 use crate::progress::{bar, paced_bar, show_left, tell};
 
 /// Train a model on the triplets of a collection; goes on where it was cut off
@@ -72,6 +72,16 @@ struct TrainingArgs {
     /// Folder for the frozen features, which are computed once for all runs [default: `features` in the collection]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
+}
+
+impl Args {
+    /// What it heeds of the way in which models are loaded: a report loads none.
+    pub(crate) fn heeds(&self) -> Heeds {
+        match self.command {
+            Some(Command::Report(_)) => Heeds::Nothing,
+            None => Heeds::Devices,
+        }
+    }
 }
 
 /// Runs `magiclens train`.

@@ -48,11 +48,17 @@ impl Bench {
         // With a fusion, as it is trained: a model without one has nothing beside the image in its targets.
         let Start { embedder, .. } = Start::read(&setup.start, &setup.settings.train, Device::flex())?;
         let file = triplets_path(&setup.data, Split::Train);
-        let triplets = read_triplets(&file)?;
+        let mut triplets = read_triplets(&file)?;
+        let takes_second = embedder.config().fusion.takes_second_image();
+        triplets.retain(|triplet| takes_second || triplet.second.is_none());
         let mut labels = read_labeled_images(images_path(&setup.data))?;
         labels.retain(|image| image.split == Split::Train);
         let plain: Vec<Image> = labels.iter().map(|labeled| labeled.image.clone()).collect();
-        let digest = format!("start {} triplets {}", embedder.model_id(), Digest::of_file(&file)?);
+        let mut digest = format!("start {} triplets {}", embedder.model_id(), Digest::of_file(&file)?);
+        // Values of queries that are kept are of this test part.
+        for path in [triplets_path(&setup.data, Split::Test), images_path(&setup.data)] {
+            digest += &format!(" {}", Digest::of_file(&path)?);
+        }
         let collection = Collection::read(&setup.data, Split::Test)?;
         let mut of_images = |images: Vec<&Image>| {
             listener.begin("images through the frozen tower", images.len());

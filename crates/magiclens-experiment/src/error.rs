@@ -40,7 +40,9 @@ pub enum ExperimentError {
         reason: String,
     },
     /// A condition leaves no triplets to train on.
-    #[error("the condition `{condition}` leaves no triplets of `{file}` to train on")]
+    #[error(
+        "the condition `{condition}` leaves no triplets of `{file}` to train on\nhint: build the collection with all packages of `scripts/fetch-packages`"
+    )]
     NothingLeft {
         /// The condition.
         condition: &'static str,

@@ -63,7 +63,7 @@ fn judged(results: &Results, better: usize, than: usize, metric: Metric) -> Stri
     let [better, than] = [better, than].map(|place| results.conditions[place].mean_of(metric));
     format!(
         "{} in {} ({} % against {} %, {})",
-        verdict(comparison.effect()),
+        decision(comparison.effect()),
         metric.name,
         points(better),
         points(than),
@@ -71,7 +71,7 @@ fn judged(results: &Results, better: usize, than: usize, metric: Metric) -> Stri
     )
 }
 
-fn verdict(effect: Effect) -> &'static str {
+fn decision(effect: Effect) -> &'static str {
     match effect {
         Effect::Up => "holds",
         Effect::Down => "is contradicted",
@@ -268,7 +268,11 @@ fn size(results: &Results, claim: &str) -> String {
     let value = |place: &usize| results.conditions[*place].mean_of(MEAN_R10);
     let (Some(small), Some(best)) = (
         places().min_by_key(parameters),
-        places().max_by(|a, b| value(a).total_cmp(&value(b))),
+        places().max_by(|a, b| {
+            // Of equal ones the smaller.
+            let smaller = parameters(b).cmp(&parameters(a));
+            value(a).total_cmp(&value(b)).then(smaller)
+        }),
     ) else {
         return String::new();
     };
@@ -418,7 +422,7 @@ mod tests {
     #[test]
     fn size_and_captions_are_judged() {
         let equal = made_up("efficiency", |_, seed, _| 0.5 + 0.01 * seed as f64);
-        check(&equal, &["a small model is enough"]);
+        check(&equal, &["a small model is enough holds"]);
         // The made-up parameters grow with the place.
         let growing = made_up("efficiency", |place, seed, _| {
             0.5 + 0.05 * place as f64 + 0.01 * seed as f64

@@ -1,5 +1,6 @@
 //! The page of an experiment: the sentence, the chart, tables, and all numbers as JSON.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use magiclens_data::files::write_atomic_bytes;
@@ -184,11 +185,13 @@ fn failures(results: &Results) -> Table {
     let labels = results.conditions.iter().map(|condition| condition.condition.label);
     let mut table = Table::new("Failure modes").words(["mode"]).numbers(labels);
     let found: Vec<Vec<(&str, f64)>> = results.conditions.iter().map(modes).collect();
-    for (at, (mode, _)) in found.first().into_iter().flatten().enumerate() {
-        let shares = found
-            .iter()
-            .map(|modes| modes.get(at).map_or("-".to_owned(), |(_, share)| points(*share)));
-        table.row(std::iter::once((*mode).to_owned()).chain(shares));
+    let mut named: Vec<&str> = found.iter().flatten().map(|(mode, _)| *mode).collect();
+    let mut seen = BTreeSet::new();
+    named.retain(|mode| seen.insert(*mode));
+    for mode in named {
+        let share = |modes: &Vec<(&str, f64)>| modes.iter().find(|(other, _)| *other == mode).map(|(_, share)| *share);
+        let shares = found.iter().map(|modes| share(modes).map_or("-".to_owned(), points));
+        table.row(std::iter::once(mode.to_owned()).chain(shares));
     }
     table.note(
         "In % of the worst case, means over runs. Another wording: R@10 of a request's best wording minus that of its worst. \"Not\": \

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use magiclens_train::TrainConfig;
+use magiclens_train::config::TrainedHead;
 use serde::Deserialize;
 
 use crate::ExperimentError;
@@ -50,7 +51,8 @@ impl Settings {
     pub fn changed(mut self, steps: Option<usize>, seeds: Option<u64>) -> Result<Self, ExperimentError> {
         if let Some(steps) = steps {
             let train = &mut self.train;
-            train.warmup_steps = (train.warmup_steps * steps / train.steps.max(1)).max(1);
+            let warmup = train.warmup_steps as u128 * steps as u128 / train.steps.max(1) as u128;
+            train.warmup_steps = usize::try_from(warmup).unwrap_or(usize::MAX).max(1);
             train.measure_every = steps;
             train.steps = steps;
         }
@@ -63,6 +65,12 @@ impl Settings {
         let fault = match (self.seeds, train.patience, train.image_px, train.mirrored) {
             _ if train.trained_towers.any() => {
                 "`trained_towers` must be \"none\" in experiments, whose features are computed once"
+            }
+            _ if train.trained_head != TrainedHead::All => {
+                "`trained_head` must be \"all\" in experiments, whose heads start at random"
+            }
+            _ if !train.relation_weights.is_empty() => {
+                "`relation_weights` is not offered: conditions choose the triplets"
             }
             (0, ..) => "`seeds` must be at least 1",
             (_, Some(_), ..) => "`patience` looks at the dev part, which experiments do not measure",
@@ -139,13 +147,17 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_field_is_refused() {
+    fn unknown_fields_and_those_that_experiments_do_not_offer_are_refused() {
         let text = format!("extra = 1\n{BUILT_IN}");
         let error = Settings::parse(&text, Path::new("mine.toml")).unwrap_err().to_string();
         assert!(error.contains("mine.toml") && error.contains("extra"), "{error}");
         for (added, named) in [
             ("patience = 2", "`patience`"),
             ("trained_towers = \"text\"", "`trained_towers`"),
+            ("trained_head = \"second\"\ncaption_weight = 0.0", "`trained_head`"),
+            ("relation_weights = { style = 2 }", "`relation_weights`"),
+            ("image_px = 96", "`image_px`"),
+            ("mirrored = true", "`mirrored`"),
         ] {
             let text = format!("{BUILT_IN}\n{added}");
             let error = Settings::parse(&text, Path::new("mine.toml")).unwrap_err().to_string();

@@ -18,7 +18,7 @@ impl ModelConfig {
     }
 
     /// Our own `small`: EfficientNet-Lite0 at 160 px with its classifier, MiniLM-L6, all as wide as MiniLM's sentences.
-    /// Two layers of fusion, where the reference has four: better on the dev part (docs/training.md).
+    /// Two layers of fusion, where the reference has four: better on the dev part (docs/decisions.md).
     pub fn small() -> Self {
         let text = MiniLmConfig {
             sentence: true,

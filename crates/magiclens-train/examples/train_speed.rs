@@ -1,7 +1,7 @@
 //! Speed and memory of training steps on frozen features, with random weights and made-up features.
 //!
 //! - `cargo run -p magiclens-train --example train_speed -- write DIR`: the weights and features that `scripts/bench/train` trains on:
-//!   a head on CLIP ViT-B/16 (`base`) and that of `small`.
+//!   a head on CLIP ViT-B/16 (`base`) and one of 256 numbers with projections.
 //! - `.. -- measure DIR/SIZE BATCH STEPS [KEPT_ROWS]`: one line: triplets a second (the median of the steps but the first) and peak
 //!   memory of the process in MiB.
 //!

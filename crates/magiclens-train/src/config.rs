@@ -206,6 +206,7 @@ impl TrainConfig {
         self.check_rates()?;
         self.check_temperature()?;
         self.check_towers()?;
+        self.check_head()?;
         for (name, value) in [
             ("caption_weight", self.caption_weight),
             ("feature_noise", self.feature_noise),
@@ -288,12 +289,7 @@ impl TrainConfig {
             ));
         }
         if self.trained_towers.any() {
-            return match self.trained_head {
-                TrainedHead::All => Ok(()),
-                TrainedHead::Second => {
-                    Err("`trained_head` is \"second\", but must be \"all\" where `trained_towers` are trained".into())
-                }
-            };
+            return Ok(());
         }
         if self.tower_rows != TOWER_ROWS {
             return Err("`tower_rows` has no use where `trained_towers` is \"none\"".into());
@@ -303,6 +299,22 @@ impl TrainConfig {
             NewFusion::Sum => {
                 Err("`fusion` is \"sum\", which leaves nothing to train where `trained_towers` is \"none\"".into())
             }
+        }
+    }
+
+    /// Refuses what can do nothing where no answer to one image changes: dev scores and captions are of one image.
+    fn check_head(&self) -> Result<(), String> {
+        let useless = [
+            ("trained_towers", self.trained_towers.any()),
+            ("patience", self.patience.is_some()),
+            ("caption_weight", self.caption_weight != 0.0),
+            ("pretrained_rate", self.pretrained_rate != 1.0),
+        ];
+        match useless.iter().find(|(_, is_set)| *is_set) {
+            Some((name, _)) if self.trained_head == TrainedHead::Second => Err(format!(
+                "`{name}` has no use where `trained_head` is \"second\", which changes no answer to one image"
+            )),
+            _ => Ok(()),
         }
     }
 

@@ -90,6 +90,14 @@ pub enum TrainError {
         /// The weights to start from.
         start: PathBuf,
     },
+    /// A caption loss for frozen towers whose outputs are taken as they are.
+    #[error(
+        "`caption_weight` would change nothing but the temperature: the towers of `{start}` are frozen and have no projections\nhint: set it to 0, or set `trained_towers`"
+    )]
+    NothingCaptioned {
+        /// The weights to start from.
+        start: PathBuf,
+    },
     /// A sum for a model that has a fusion, or for towers whose outputs cannot be added up.
     #[error("`fusion` is \"sum\", but `{start}` {reason}\nhint: leave `fusion` out, or start from a CLIP")]
     NoSum {

@@ -35,7 +35,7 @@ pub struct Frozen<'a> {
     pub images: &'a FeatureTable,
     /// Text trunk features of instructions; row 0 is the empty text.
     pub texts: &'a FeatureTable,
-    /// Text trunk features of captions, and the row of each image's caption.
+    /// Text trunk features of captions.
     pub captions: &'a FeatureTable,
 }
 

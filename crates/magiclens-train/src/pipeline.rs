@@ -77,19 +77,20 @@ impl Pipeline {
             false => &start.towers[..],
         };
         self.check_folder(towers)?;
-        self.check_captions(start.embedder.config())?;
+        self.check_captions(&start.embedder)?;
         self.check_second(start.embedder.config())?;
         let embedder = &start.embedder;
         let dev = Collection::read(&self.data, Split::Dev)?;
         let sources = self.sources()?;
         let (images, mut triplets) = joined(&sources);
+        check_relations(&triplets, &self.config.relation_weights)?;
         let takes_second = embedder.config().fusion.takes_second_image();
         let trained_head = self.config.trained_head;
         triplets.retain(|triplet| match triplet.second {
             Some(_) => takes_second,
             None => trained_head.learns_from_one_image(),
         });
-        let triplets = weighted(triplets, &self.config)?;
+        let triplets = weighted(triplets, &self.config);
         let table = TripletTable::new(&triplets, &images, &triplets_path(&self.data, Split::Train))?;
         let (captioned, captions) = captions(&images);
         let texts: Vec<&str> = table.texts.iter().map(String::as_str).collect();
@@ -249,12 +250,14 @@ impl Pipeline {
         Ok(())
     }
 
-    fn check_captions(&self, config: &ModelConfig) -> Result<(), TrainError> {
-        match config.vision.shares_sentences() && self.config.caption_weight > 0.0 {
-            true => Err(TrainError::NoCaptionLoss {
-                start: self.start.clone(),
-            }),
-            false => Ok(()),
+    fn check_captions(&self, embedder: &Embedder) -> Result<(), TrainError> {
+        let (start, trained) = (self.start.clone(), self.config.trained_towers);
+        let model = embedder.model()?;
+        let learns = trained.any() || model.vision.projection().is_some() || model.text.projection().is_some();
+        match self.config.caption_weight > 0.0 {
+            true if embedder.config().vision.shares_sentences() => Err(TrainError::NoCaptionLoss { start }),
+            true if !learns => Err(TrainError::NothingCaptioned { start }),
+            _ => Ok(()),
         }
     }
 
@@ -319,9 +322,8 @@ fn joined(sources: &[Source<'_>]) -> (Vec<Image>, Vec<Triplet>) {
     (images.collect(), triplets.collect())
 }
 
-/// Each triplet as often as its relation counts; of a broken number the seed decides for each one.
-fn weighted(triplets: Vec<Triplet>, config: &TrainConfig) -> Result<Vec<Triplet>, TrainError> {
-    let weights = &config.relation_weights;
+/// Refuses a weight for a relation that no triplet has.
+fn check_relations(triplets: &[Triplet], weights: &BTreeMap<String, f64>) -> Result<(), TrainError> {
     let has = |relation: &&String| triplets.iter().any(|triplet| triplet.relation == **relation);
     if let Some(relation) = weights.keys().find(|relation| !has(relation)) {
         let known: BTreeSet<&str> = triplets.iter().map(|triplet| triplet.relation.as_str()).collect();
@@ -330,13 +332,19 @@ fn weighted(triplets: Vec<Triplet>, config: &TrainConfig) -> Result<Vec<Triplet>
             known: known.into_iter().collect::<Vec<_>>().join(", "),
         });
     }
+    Ok(())
+}
+
+/// Each triplet as often as its relation counts; of a broken number the seed decides for each one.
+fn weighted(triplets: Vec<Triplet>, config: &TrainConfig) -> Vec<Triplet> {
+    let weights = &config.relation_weights;
     let mut rng = Random::seed_from_u64(config.seed);
     let counted = triplets.into_iter().flat_map(|triplet| {
         let weight = weights.get(&triplet.relation).copied().unwrap_or(1.0);
         let more = weight.fract() > 0.0 && f64::from(rng.between(0.0, 1.0)) < weight.fract();
         std::iter::repeat_n(triplet, weight as usize + usize::from(more))
     });
-    Ok(counted.collect())
+    counted.collect()
 }
 
 /// Each image with its caption's row; each different caption once.

@@ -1,10 +1,9 @@
 //! One training run: a directory that belongs to one configuration, saved states, metrics, resume.
 //!
 //! ```text
-//! RUN/config.toml        the configuration, and of which data
-//! RUN/metrics.jsonl      one line a step, one line a measurement
-//! RUN/states/000500/     all that 500 steps have led to; there when whole, the last two are kept
-//! RUN/model.safetensors  the result
+//! RUN/config.toml       the configuration, and of which data
+//! RUN/metrics.jsonl     one line a step, one line a measurement
+//! RUN/states/000500/    all that 500 steps have led to; there when whole, the last two are kept
 //! ```
 
 use std::path::Path;
@@ -81,7 +80,10 @@ pub fn train(
 fn measure(state: &mut State, metrics: &mut MetricsFile, observer: &mut dyn Observer) -> Result<(), TrainError> {
     let learner = state.measurable()?;
     let measured = observer.measure(state.step, &learner)?;
-    metrics.write(&serde_json::json!({ "step": state.step, "dev": measured.line }))?;
+    // An experiment measures nothing on the way.
+    if !measured.line.is_null() {
+        metrics.write(&serde_json::json!({ "step": state.step, "dev": measured.line }))?;
+    }
     if let Some(stopping) = &mut state.stopping {
         stopping.measured(state.step, measured.mean_recall_at_10, learner.tensors());
     }

@@ -14,7 +14,7 @@ use crate::feature_table::FeatureTable;
 use crate::gradients::{CaptionRow, same_caption};
 use crate::loss::{self, Embeddings};
 
-/// Steps over the captioned images.
+/// Passes over the captioned images.
 const EPOCHS: usize = 20;
 /// Captioned images a step.
 const BATCH: usize = 512;

@@ -68,8 +68,10 @@ fn settings_that_make_no_sense_are_refused_by_the_fields_name() {
         ("trained_head = \"fusion\"", "`fusion`"),
         (
             "trained_head = \"second\"\ntrained_towers = \"text\"",
-            "`trained_head` is \"second\"",
+            "`trained_towers` has no use",
         ),
+        ("trained_head = \"second\"\npatience = 2", "`patience` has no use"),
+        ("trained_head = \"second\"", "`caption_weight` has no use"),
         ("relation_weights = { style = -1.0 }", "`style`"),
         ("relation_weights = { style = nan }", "`style`"),
         ("patiense = 3", "`patiense`"),

@@ -140,6 +140,7 @@ fn the_layer_of_second_images_is_trained_alone() {
     let first = trained_with(without, folder.path(), "first", &fixture("clip/hf")).unwrap();
     let second = TrainConfig {
         trained_head: TrainedHead::Second,
+        caption_weight: 0.0,
         ..config(None)
     };
     let start = folder.path().join("first.safetensors");

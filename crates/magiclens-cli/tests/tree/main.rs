@@ -24,7 +24,7 @@ const USES: &[(&str, &[&str])] = &[
     ("web", &["data"]),
     ("search", &["data", "hub", "index", "model"]),
     ("http", &["data"]),
-    ("mine", &["data", "metrics", "report", "model", "web"]),
+    ("mine", &["data", "report", "model", "web"]),
     ("eval", &["data", "metrics", "report", "model", "collection"]),
     ("train", &["data", "metrics", "cpu", "report", "model", "collection"]),
     (
