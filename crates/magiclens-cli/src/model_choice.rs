@@ -40,6 +40,7 @@ pub(crate) enum Heeds {
     /// All of it.
     All,
     /// The devices: its numbers are f32.
+    #[cfg(feature = "train")]
     Devices,
     /// Nothing: it runs no towers, or runs them on the CPU in f32.
     Nothing,
