@@ -258,7 +258,7 @@ fn devices_and_precisions_that_cannot_be_used_are_refused_by_name() {
         "--data",
         "b",
         "--start",
-        "c",
+        "small",
         "--out",
         "d",
         "--weights",

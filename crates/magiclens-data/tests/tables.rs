@@ -39,7 +39,7 @@ fn triplets(count: usize) -> Vec<Triplet> {
         query: id(n),
         second: (n % 4 == 1).then(|| id(n + 1)),
         instruction: format!("as “{n}”, please"),
-        targets: (0..n % 9).map(id).collect(),
+        targets: (0..=n % 9).map(id).collect(),
         relation: "style".to_owned(),
         hard_negatives: (0..n % 2).map(id).collect(),
         provenance: Provenance {
@@ -181,6 +181,16 @@ fn a_value_that_cannot_be_is_named() {
     check("query", Some("abc"), "`abc`");
     check("query", None, "missing");
     check("provenance", Some("{"), "EOF");
+    let unanswered = Triplet {
+        targets: Vec::new(),
+        ..triplets(1).remove(0)
+    };
+    write_triplets(&path, &[unanswered]).unwrap();
+    let error = read_triplets(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("`targets`") && error.contains("no right answer"),
+        "{error}"
+    );
 }
 
 #[test]

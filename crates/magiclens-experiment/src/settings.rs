@@ -154,7 +154,7 @@ mod tests {
         for (added, named) in [
             ("patience = 2", "`patience`"),
             ("trained_towers = \"text\"", "`trained_towers`"),
-            ("trained_head = \"second\"\ncaption_weight = 0.0", "`trained_head`"),
+            ("trained_head = \"second\"", "`trained_head`"),
             ("relation_weights = { style = 2 }", "`relation_weights`"),
             ("image_px = 96", "`image_px`"),
             ("mirrored = true", "`mirrored`"),

@@ -45,6 +45,7 @@ fn config(image_px: Option<usize>) -> TrainConfig {
         warmup_steps: 2,
         save_every: 3,
         measure_every: 3,
+        caption_weight: 0.0,
         ..toy::train_config()
     }
 }
@@ -140,7 +141,6 @@ fn the_layer_of_second_images_is_trained_alone() {
     let first = trained_with(without, folder.path(), "first", &fixture("clip/hf")).unwrap();
     let second = TrainConfig {
         trained_head: TrainedHead::Second,
-        caption_weight: 0.0,
         ..config(None)
     };
     let start = folder.path().join("first.safetensors");
