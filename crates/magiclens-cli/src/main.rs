@@ -34,7 +34,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use model_choice::Heeds;
+use crate::model_choice::Heeds;
 
 /// Image retrieval with open-ended instructions
 #[derive(Debug, Parser)]

@@ -294,6 +294,11 @@ fn devices_and_precisions_that_cannot_be_used_are_refused_by_name() {
         (&["--device", "cuda"], &["tokenize"], "`tokenize` runs on the CPU alone"),
         (&["--precision", "bf16"], &["experiment", "list"], NOTHING_CHANGES),
         (&["--precision", "int8"], &train, NOTHING_CHANGES),
+        (
+            &["--device", "cuda"],
+            &["train", "report", "a", "--out", "b.html"],
+            "`train` runs on the CPU alone",
+        ),
         (&["--keep-packed"], &["model", "list"], NOTHING_CHANGES),
     ] {
         let refused = magiclens(&[before, command].concat(), "");

@@ -69,7 +69,7 @@ fn triplets_of_columns(columns: Columns<'_>) -> Result<Vec<Triplet>, TableError>
             query,
             second: seconds[row],
             instruction: instructions[row].to_owned(),
-            targets: columns.check("targets", row, some(std::mem::take(&mut targets[row])))?,
+            targets: columns.check("targets", row, answers(std::mem::take(&mut targets[row])))?,
             relation: relations[row].to_owned(),
             hard_negatives: std::mem::take(&mut hard_negatives[row]),
             provenance: columns.check("provenance", row, provenance)?,
@@ -78,7 +78,7 @@ fn triplets_of_columns(columns: Columns<'_>) -> Result<Vec<Triplet>, TableError>
     queries.into_iter().enumerate().map(triplet).collect()
 }
 
-fn some(targets: Vec<ImageId>) -> Result<Vec<ImageId>, &'static str> {
+fn answers(targets: Vec<ImageId>) -> Result<Vec<ImageId>, &'static str> {
     match targets.is_empty() {
         true => Err("there is no right answer"),
         false => Ok(targets),

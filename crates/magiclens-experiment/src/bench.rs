@@ -14,7 +14,7 @@ use magiclens_train::gradients::{CaptionRow, Frozen};
 use magiclens_train::head::Head;
 use magiclens_train::inputs::TowerInputs;
 use magiclens_train::learner::Learner;
-use magiclens_train::pipeline::captions;
+use magiclens_train::pipeline::{captions, retain_learnable};
 use magiclens_train::run::{Observer, TrainingData, train};
 use magiclens_train::start::Start;
 
@@ -35,7 +35,7 @@ pub(crate) struct Bench {
     images: FeatureTable,
     captioned: Vec<CaptionRow>,
     captions: FeatureTable,
-    /// Names start model and triplets: a run is not continued with others.
+    /// Names start model, triplets, and the test part that values of queries are of: a run is not continued with others.
     digest: String,
     pub(crate) texts: TextFeatures,
     pub(crate) test: TestPart,
@@ -49,16 +49,21 @@ impl Bench {
         let Start { embedder, .. } = Start::read(&setup.start, &setup.settings.train, Device::flex())?;
         let file = triplets_path(&setup.data, Split::Train);
         let mut triplets = read_triplets(&file)?;
-        let takes_second = embedder.config().fusion.takes_second_image();
-        triplets.retain(|triplet| takes_second || triplet.second.is_none());
+        retain_learnable(
+            &mut triplets,
+            &embedder.config().fusion,
+            setup.settings.train.trained_head,
+        );
         let mut labels = read_labeled_images(images_path(&setup.data))?;
         labels.retain(|image| image.split == Split::Train);
         let plain: Vec<Image> = labels.iter().map(|labeled| labeled.image.clone()).collect();
-        let mut digest = format!("start {} triplets {}", embedder.model_id(), Digest::of_file(&file)?);
-        // Values of queries that are kept are of this test part.
-        for path in [triplets_path(&setup.data, Split::Test), images_path(&setup.data)] {
-            digest += &format!(" {}", Digest::of_file(&path)?);
-        }
+        let digest = format!(
+            "start {} triplets {} test {} images {}",
+            embedder.model_id(),
+            Digest::of_file(&file)?,
+            Digest::of_file(&triplets_path(&setup.data, Split::Test))?,
+            Digest::of_file(&images_path(&setup.data))?
+        );
         let collection = Collection::read(&setup.data, Split::Test)?;
         let mut of_images = |images: Vec<&Image>| {
             listener.begin("images through the frozen tower", images.len());

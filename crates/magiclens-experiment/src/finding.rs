@@ -27,7 +27,10 @@ pub(crate) fn sentence(results: &Results) -> String {
     }
 }
 
-/// Failure modes and the share of each in a run, 0 to 1, where a run that never fails has 0.
+/// Failure modes, in the order of the page.
+pub(crate) const FAILURE_MODES: [&str; 4] = ["another wording", "\"not\"", "no words", "nothing fits"];
+
+/// The share of each failure mode in a run, 0 to 1, where a run that never fails has 0; without those that it could not be asked for.
 ///
 /// - another wording: R@10 of a request's best wording minus that of its worst;
 /// - "not": how often what was excluded comes among the first ten, beside how often it comes when it is asked for;
@@ -48,13 +51,14 @@ pub(crate) fn failure_modes(report: &RobustnessReport) -> Vec<(&'static str, f64
     let asked = scores("Negation", &is("NegRecall@10 where it is asked for"));
     let kept = scores("Empty", &|label| label.ends_with("overlap@10 with empty"));
     let fits = report.calibration.area_under_curve.unwrap_or(f64::NAN);
-    let modes = [
-        ("another wording", scores("Paraphrases", &is("R@10, spread"))),
-        ("\"not\"", excluded / asked),
-        ("no words", 1.0 - kept),
-        ("nothing fits", 2.0 * (1.0 - fits)),
+    let shares = [
+        scores("Paraphrases", &is("R@10, spread")),
+        excluded / asked,
+        1.0 - kept,
+        2.0 * (1.0 - fits),
     ];
-    modes.into_iter().filter(|(_, share)| share.is_finite()).collect()
+    let modes = FAILURE_MODES.into_iter().zip(shares);
+    modes.filter(|(_, share)| share.is_finite()).collect()
 }
 
 /// "holds in mean R@1 (31.7 % against 29.3 %, +2.4 points, [1.0, 3.8] over 3 seeds, [1.1, 3.0] over root concepts)".

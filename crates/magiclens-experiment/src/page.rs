@@ -1,6 +1,5 @@
 //! The page of an experiment: the sentence, the chart, tables, and all numbers as JSON.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use magiclens_data::files::write_atomic_bytes;
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::ExperimentError;
 use crate::chart::svg;
-use crate::finding::{kept, modes, sentence};
+use crate::finding::{FAILURE_MODES, kept, modes, sentence};
 use crate::metric::Metric;
 use crate::results::{ConditionResults, Results, Summary};
 
@@ -185,13 +184,14 @@ fn failures(results: &Results) -> Table {
     let labels = results.conditions.iter().map(|condition| condition.condition.label);
     let mut table = Table::new("Failure modes").words(["mode"]).numbers(labels);
     let found: Vec<Vec<(&str, f64)>> = results.conditions.iter().map(modes).collect();
-    let mut named: Vec<&str> = found.iter().flatten().map(|(mode, _)| *mode).collect();
-    let mut seen = BTreeSet::new();
-    named.retain(|mode| seen.insert(*mode));
-    for mode in named {
-        let share = |modes: &Vec<(&str, f64)>| modes.iter().find(|(other, _)| *other == mode).map(|(_, share)| *share);
-        let shares = found.iter().map(|modes| share(modes).map_or("-".to_owned(), points));
-        table.row(std::iter::once(mode.to_owned()).chain(shares));
+    for mode in FAILURE_MODES {
+        let of_mode =
+            |modes: &Vec<(&str, f64)>| modes.iter().find(|(other, _)| *other == mode).map(|(_, share)| *share);
+        let shares: Vec<Option<f64>> = found.iter().map(of_mode).collect();
+        if shares.iter().any(Option::is_some) {
+            let shares = shares.into_iter().map(|share| share.map_or("-".to_owned(), points));
+            table.row(std::iter::once(mode.to_owned()).chain(shares));
+        }
     }
     table.note(
         "In % of the worst case, means over runs. Another wording: R@10 of a request's best wording minus that of its worst. \"Not\": \
@@ -268,8 +268,59 @@ fn condition(results: &Results, place: usize) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use magiclens_eval::robustness::calibration::Calibration;
+    use magiclens_eval::robustness::{Better, Measured, RobustnessReport, Section, Unit};
+    use magiclens_metrics::Confidence;
+
     use super::*;
     use crate::results::tests::made_up;
+
+    #[test]
+    fn a_failure_mode_stands_in_its_own_row_where_others_are_missing() {
+        let mut results = made_up("failures", |_, _, _| 0.5);
+        let report = |score: [&str; 2], area_under_curve: Option<f64>| -> RobustnessReport {
+            let [title, label] = score;
+            let scores = vec![Measured {
+                label: label.to_owned(),
+                unit: Unit::Percent,
+                better: Better::Neither,
+                value: Some(0.25),
+                confidence: Confidence::default(),
+            }];
+            RobustnessReport {
+                sections: vec![Section {
+                    title: title.to_owned(),
+                    scores,
+                    ..Section::default()
+                }],
+                calibration: Calibration {
+                    area_under_curve,
+                    ..Calibration::default()
+                },
+                ..RobustnessReport::default()
+            }
+        };
+        for run in &mut results.conditions[0].runs {
+            run.robustness = Some(report(["Empty", "a space: overlap@10 with empty"], Some(0.75)));
+        }
+        for run in &mut results.conditions[1].runs {
+            run.robustness = Some(report(["Paraphrases", "R@10, spread"], None));
+        }
+        let page = markdown(&results);
+        let rows: Vec<Vec<&str>> = page
+            .lines()
+            .filter(|line| line.starts_with('|'))
+            .map(|line| line.split('|').map(str::trim).collect())
+            .collect();
+        let row = |mode: &str| {
+            let found = rows.iter().find(|row| row.get(1) == Some(&mode))?;
+            Some([found[2], found[3]])
+        };
+        assert_eq!(row("another wording"), Some(["-", "25.0"]));
+        assert_eq!(row("no words"), Some(["75.0", "-"]));
+        assert_eq!(row("nothing fits"), Some(["50.0", "-"]));
+        assert_eq!(row("\"not\""), None, "{page}");
+    }
 
     #[test]
     fn a_page_has_sentence_chart_tables_and_numbers() {

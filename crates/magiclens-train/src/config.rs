@@ -116,11 +116,6 @@ impl TrainedHead {
             Self::Second => name.starts_with("fusion.second."),
         }
     }
-
-    /// Whether triplets with one image teach it anything.
-    pub(crate) fn learns_from_one_image(self) -> bool {
-        self == Self::All
-    }
 }
 
 /// The fusion of a start model that has none.

@@ -84,12 +84,7 @@ impl Pipeline {
         let sources = self.sources()?;
         let (images, mut triplets) = joined(&sources);
         check_relations(&triplets, &self.config.relation_weights)?;
-        let takes_second = embedder.config().fusion.takes_second_image();
-        let trained_head = self.config.trained_head;
-        triplets.retain(|triplet| match triplet.second {
-            Some(_) => takes_second,
-            None => trained_head.learns_from_one_image(),
-        });
+        retain_learnable(&mut triplets, &embedder.config().fusion, self.config.trained_head);
         let triplets = weighted(triplets, &self.config);
         let table = TripletTable::new(&triplets, &images, &triplets_path(&self.data, Split::Train))?;
         let (captioned, captions) = captions(&images);
@@ -320,6 +315,15 @@ fn joined(sources: &[Source<'_>]) -> (Vec<Image>, Vec<Triplet>) {
     let images = sources.iter().flat_map(|source| source.images.iter().cloned());
     let triplets = sources.iter().flat_map(|source| source.triplets.iter().cloned());
     (images.collect(), triplets.collect())
+}
+
+/// Drops the triplets that teach nothing: with a second image, where the fusion has no place for it; with one image, where that place
+/// alone is trained.
+pub fn retain_learnable(triplets: &mut Vec<Triplet>, fusion: &FusionConfig, head: TrainedHead) {
+    triplets.retain(|triplet| match triplet.second {
+        Some(_) => fusion.takes_second_image(),
+        None => head == TrainedHead::All,
+    });
 }
 
 /// Refuses a weight for a relation that no triplet has.

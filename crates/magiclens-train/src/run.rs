@@ -33,7 +33,7 @@ pub trait Observer {
 pub struct Measurement {
     /// Mean R@10 of the relations, by which a run with patience chooses and ends.
     pub mean_recall_at_10: f64,
-    /// All scores, for `metrics.jsonl`.
+    /// All scores, for `metrics.jsonl`; null where nothing is measured.
     pub line: serde_json::Value,
 }
 
@@ -80,7 +80,6 @@ pub fn train(
 fn measure(state: &mut State, metrics: &mut MetricsFile, observer: &mut dyn Observer) -> Result<(), TrainError> {
     let learner = state.measurable()?;
     let measured = observer.measure(state.step, &learner)?;
-    // An experiment measures nothing on the way.
     if !measured.line.is_null() {
         metrics.write(&serde_json::json!({ "step": state.step, "dev": measured.line }))?;
     }

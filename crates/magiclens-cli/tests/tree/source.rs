@@ -66,7 +66,7 @@ impl SourceFile {
         }
         let mut reader = Reader {
             relative,
-            module: &module,
+            module: module.clone(),
             functions: Vec::new(),
             uses: BTreeSet::new(),
             reexports: BTreeMap::new(),
@@ -158,7 +158,8 @@ fn reachable(edges: &[BTreeSet<usize>], from: usize) -> BTreeSet<usize> {
 
 struct Reader<'a> {
     relative: &'a Path,
-    module: &'a [String],
+    /// That of the place that is read, below an inline module too.
+    module: Vec<String>,
     functions: Vec<Function>,
     uses: BTreeSet<Vec<String>>,
     reexports: BTreeMap<String, Vec<String>>,
@@ -179,7 +180,7 @@ impl Reader<'_> {
         let ups = segments.iter().take_while(|segment| *segment == "super").count();
         match first.as_str() {
             "crate" => Some(rest.to_vec()),
-            "self" => Some([self.module, rest].concat()),
+            "self" => Some([&self.module, rest].concat()),
             "super" => {
                 let above = self.module.len().checked_sub(ups)?;
                 Some([&self.module[..above], &segments[ups..]].concat())
@@ -191,10 +192,10 @@ impl Reader<'_> {
     fn name(&mut self, segments: &[String], public: bool) {
         let path = self.resolve(segments).or_else(|| {
             // `mod child; pub use child::Name;`
-            public.then(|| [self.module, segments].concat())
+            public.then(|| [&self.module, segments].concat())
         });
         let Some(path) = path else { return };
-        let own = path.starts_with(self.module) && path.len() > self.module.len();
+        let own = path.starts_with(&self.module) && path.len() > self.module.len();
         match (public && own, path.last()) {
             (true, Some(name)) => drop(self.reexports.insert(name.clone(), path)),
             _ => drop(self.uses.insert(path)),
@@ -270,6 +271,12 @@ impl<'ast> Visit<'ast> for Reader<'_> {
             self.tokens(quote::ToTokens::to_token_stream(item));
             self.visit_item(item);
         }
+    }
+
+    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
+        self.module.push(item.ident.to_string());
+        visit::visit_item_mod(self, item);
+        self.module.pop();
     }
 
     fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
